@@ -1,0 +1,84 @@
+"""Sessions of the project: ``nox`` runs lint, types and tests; ``nox -s NAME`` runs one."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+
+SOURCES = ["index", "batch", "pipeline", "models", "research"]
+# Bounded on machines that fetch no interpreter and speak to no one.
+ENVIRONMENT = {"UV_PYTHON_DOWNLOADS": "never", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+def sync(session: nox.Session, *options: str) -> None:
+    """Bring the session's environment to the pins of pyproject.toml."""
+    session.run_install(
+        "uv",
+        "sync",
+        "--quiet",
+        *options,
+        env={**ENVIRONMENT, "UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+        external=True,
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format and the direction of imports."""
+    sync(session, "--only-group", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("python", "tools/check_layers.py")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types of the five packages."""
+    sync(session, "--no-default-groups", "--group", "types")
+    session.run("mypy", *[f"packages/bf-{name}/src" for name in SOURCES])
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests but the faults that start many processes and the slow ones; any pytest option may follow."""
+    sync(session)
+    arguments = session.posargs or ["-q", "-m", "not slow"]
+    session.run("pytest", *arguments, env=ENVIRONMENT)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that take long: sweeps, storms of processes, published networks."""
+    sync(session)
+    session.run("pytest", "-q", "-m", "slow", "--timeout=900", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """The catalogue of faults: what survives, and which rows fall short."""
+    sync(session)
+    session.run("python", "tools/fault_report.py", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheels of all packages, installed into a clean environment, where a network is trained."""
+    folder = session.create_tmp()
+    session.run("uv", "build", "--quiet", "--all-packages", "--wheel", "-o", folder, external=True)
+    names = [f"bf-{name}" for name in SOURCES]
+    extras = {"bf-batch": "bf-batch[images,opensets]", "bf-models": "bf-models[cpu]"}
+    session.install("--find-links", folder, *[extras.get(name, name) for name in names])
+    session.run("python", "tools/smoke.py", env=ENVIRONMENT)
+
+
+@nox.session(venv_backend="venv")
+def bench(session: nox.Session) -> None:
+    """Time the packages against their peers in one run: ``nox -s bench -- index images``."""
+    session.install("-r", "requirements.txt")
+    session.install("-r", "tools/bench/requirements.txt")
+    session.run("python", "tools/bench", *session.posargs, env=ENVIRONMENT)
