@@ -1,7 +1,7 @@
 """Write the resolved versions of the whole tree into pyproject.toml, by name and version alone.
 
-``uv lock --upgrade && python tools/pins.py`` takes the newest; uv.lock itself stays out of the repository, since
-it holds the addresses of the registry it was made with.
+``uv lock --upgrade && python tools/pins.py`` takes the newest; uv.lock itself stays out of the repository,
+since it holds the addresses of the registry it was made with.
 """
 
 from __future__ import annotations
@@ -26,11 +26,20 @@ def marker(package: dict) -> str:
 
 
 def pins(lock: dict) -> list[str]:
-    """One requirement a package and version, sorted."""
+    """One requirement a package, or two where Python's version decides, sorted.
+
+    Where only a choice of extras parts two versions (with TensorFlow, without), the older one suits both.
+    """
     packages = [package for package in lock["package"] if "registry" in package["source"]]
     several = {p["name"] for p in packages if sum(q["name"] == p["name"] for q in packages) > 1}
-    rows = {f"{p['name']}=={p['version']}" + (marker(p) if p["name"] in several else "") for p in packages}
-    return sorted(rows)
+    chosen: dict[tuple[str, str], str] = {}
+    for package in packages:
+        key = package["name"], marker(package) if package["name"] in several else ""
+        version = package["version"]
+        chosen[key] = min(
+            chosen.get(key, version), version, key=lambda text: [int(n) for n in re.findall(r"\d+", text)]
+        )
+    return sorted(f"{name}=={version}{condition}" for (name, condition), version in chosen.items())
 
 
 def main() -> None:
