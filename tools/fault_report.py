@@ -1,7 +1,7 @@
 """Run the tests of faults and say which rows of the catalogue survive: ``survived x of n``.
 
-Options: ids or their beginnings (``python tools/fault_report.py RN BA03``) run only those. Ends with 1 when a row falls
-short, and names the rows that no test covers.
+Options: ids or their beginnings (``python tools/fault_report.py RN BA03``) run only those. Ends with 1 when a
+row falls short, and names the rows that no test covers.
 """
 
 from __future__ import annotations
