@@ -1,4 +1,4 @@
-"""The examples of README and docs run: every ```python block of a page, one after another, in one namespace."""
+"""The examples of README and docs run: every block of a page, one after another, in one namespace."""
 
 from __future__ import annotations
 

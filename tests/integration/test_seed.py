@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from bf_batch import Batch, Dataset, ImagesBatch, action, inbatch_parallel
 from bf_batch.opensets import MNIST
 from bf_index import DatasetIndex, FilesIndex
@@ -21,7 +23,6 @@ from bf_models import VGG7, VGG16, VGG19, ResNet18, ResNet34
 from bf_models.metrics import ClassificationMetrics
 from bf_pipeline import B, C, P, Pipeline, R, V
 from bf_research import Domain, Option, Research
-from PIL import Image
 
 CONFIG = {"inputs": {"images": {"shape": (28, 28, 1)}, "labels": {"classes": 10}}, "loss": "ce", "seed": 0}
 FEED = {"images": B("images"), "labels": B("labels")}

@@ -20,7 +20,8 @@ def main() -> int:
     if strangers := [name for name in wanted if name not in known]:
         print(f"unknown benchmark: {', '.join(strangers)}; there are: {', '.join(known)}")
         return 2
-    return 0 if all([importlib.import_module(name).main() for name in wanted]) else 1
+    held = [importlib.import_module(name).main() for name in wanted]
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":
