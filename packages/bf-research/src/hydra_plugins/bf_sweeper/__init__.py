@@ -1,0 +1,1 @@
+"""The sweeper plugin of Hydra: thin, since Hydra runs it again at every start."""

@@ -1,0 +1,198 @@
+"""How a domain is walked: order, repetitions, random draws, and when it is updated."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from bf_index.seeding import rng_at
+from bf_research.domain_cube import Cube, blocks, locate, text, total
+from bf_research.trial import Config
+
+When = int | Literal["last"]
+
+# Parts of the random addresses, so that draws for different purposes never meet.
+_VALUES, _ORDER, _RANDOM = 0, 1, 2
+# After so many misses in a row the conditions are said to leave nothing.
+_ATTEMPTS = 10_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a domain is walked; see ``Domain.set_iterator``."""
+
+    brute_force: bool = True
+    n_reps: int = 1
+    n_iters: int | None = None
+    repeat_each: int | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.brute_force, bool):
+            raise TypeError(f"set_iterator: brute_force must be True or False, got {self.brute_force!r}")
+        given = {"n_reps": self.n_reps, "n_iters": self.n_iters, "repeat_each": self.repeat_each}
+        for name, value in given.items():
+            if (value is None and name == "n_reps") or (value is not None and not _whole(value, 1)):
+                raise ValueError(f"set_iterator: {name} must be a whole number above 0, got {value!r}")
+        if self.seed is not None and not _whole(self.seed, 0):
+            raise ValueError(f"set_iterator: seed must be a whole number >= 0 or None, got {self.seed!r}")
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
+
+
+@dataclass(frozen=True)
+class Update:
+    """A function that gives the next domain from the results so far, and when it is asked."""
+
+    function: Callable[[Any], Any]
+    when: When = "last"
+    n_updates: int = 1
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"set_update: a function of the results is needed, got {self.function!r}")
+        if self.when != "last" and not _whole(self.when, 1):
+            raise ValueError(f"set_update: when is 'last' or a number of trials above 0, got {self.when!r}")
+        if not _whole(self.n_updates, 1):
+            raise ValueError(f"set_update: n_updates must be a whole number above 0, got {self.n_updates!r}")
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The configurations of a sum of cubes in the order of a plan; a pure function of the three.
+
+    Every draw has an address (pass, cube, position), so the walk can start anywhere and needs no memory.
+    """
+
+    cubes: tuple[Cube, ...]
+    plan: Plan
+    seed: int
+
+    def __iter__(self) -> Iterator[Config]:
+        plan, count = self.plan, self.n_configs
+        if plan.repeat_each is None and count is not None:
+            for rep in range(plan.n_reps):
+                yield from (self._repeat(config, rep) for config in self._configs(count))
+            return
+        configs = self._configs(count)
+        while block := list(itertools.islice(configs, plan.repeat_each or 1)):
+            for rep in range(plan.n_reps):
+                yield from (self._repeat(config, rep) for config in block)
+
+    @property
+    def size(self) -> int | None:
+        """Number of combinations, repetitions not counted; None when they never end."""
+        size = total(self.cubes)
+        if size is None or not any(cube.conditions for cube in self.cubes):
+            return size
+        return sum(1 for _ in self._one_pass(0))
+
+    @property
+    def n_configs(self) -> int | None:
+        """Number of configurations that the plan asks for, before repetitions; None when they never end."""
+        if self.plan.n_iters is not None:
+            return self.plan.n_iters
+        return self.size if self.plan.brute_force else None
+
+    def at(self, number: int) -> Config:
+        """Return an item of the walk by its number; ``IndexError`` beyond the end."""
+        count = self.n_configs
+        if number < 0 or (count is not None and number >= count * self.plan.n_reps):
+            raise IndexError(f"configuration {number} of a domain with {(count or 0) * self.plan.n_reps}")
+        full = length = self.plan.repeat_each or count or 1
+        block, inside = divmod(number, full * self.plan.n_reps)
+        if count is not None:
+            length = min(full, count - block * full)
+        rep, place = divmod(inside, length)
+        return self._repeat(self._config_at(block * full + place), rep)
+
+    def _repeat(self, config: Config, rep: int) -> Config:
+        return config.with_repetition(config.repetition * self.plan.n_reps + rep)
+
+    def _configs(self, count: int | None) -> Iterator[Config]:
+        """Configurations before repetitions; ``repetition`` counts the passes."""
+        if not self.plan.brute_force:
+            numbers = itertools.count() if count is None else range(count)
+            yield from (self._random(number) for number in numbers)
+            return
+        left = count
+        for rep in itertools.count():
+            passed = 0
+            for config in itertools.islice(self._one_pass(rep), left):
+                passed += 1
+                yield config
+            left = None if left is None else left - passed
+            if not left or not passed:
+                return
+
+    def _one_pass(self, rep: int) -> Iterator[Config]:
+        missed = 0
+        for number, position in self._positions(rep):
+            cube = self.cubes[number]
+            values = cube.at(position, rng_at(self.seed, _VALUES, rep, number, position))
+            if cube.holds(values):
+                missed = 0
+                yield Config(values, rep)
+            elif (missed := missed + 1) == _ATTEMPTS and cube.size is None:
+                raise ValueError(f"{cube!r}: the conditions refuse {_ATTEMPTS} draws in a row")
+
+    def _positions(self, rep: int) -> Iterator[tuple[int, int]]:
+        """Cube and position of each combination, in order; weighted neighbours are mixed by their weights."""
+        groups = list(blocks(self.cubes))
+        for group in groups:
+            endless = [number for number in group if self.cubes[number].size is None]
+            if endless and group is not groups[-1]:
+                raise ValueError(
+                    f"{self.cubes[endless[0]]!r} never ends, so what follows it in {text(self.cubes)} is "
+                    "never reached; put it last, give weights, or set_iterator(brute_force=False)"
+                )
+            if len(group) == 1:
+                size = self.cubes[group[0]].size
+                yield from (
+                    (group[0], place) for place in (itertools.count() if size is None else range(size))
+                )
+            else:
+                yield from self._mixed(group, rep)
+
+    def _mixed(self, group: list[int], rep: int) -> Iterator[tuple[int, int]]:
+        places = dict.fromkeys(group, 0)
+        for step in itertools.count():
+            if not places:
+                return
+            number = _choose(self.cubes, list(places), rng_at(self.seed, _ORDER, rep, group[0], step))
+            yield number, places[number]
+            places[number] += 1
+            if places[number] == self.cubes[number].size:
+                del places[number]
+
+    def _random(self, number: int) -> Config:
+        """The ``number``-th independent draw."""
+        rng = rng_at(self.seed, _RANDOM, number)
+        for _ in range(_ATTEMPTS):
+            cube = self.cubes[_choose(self.cubes, range(len(self.cubes)), rng)]
+            values = cube.draw(rng)
+            if cube.holds(values):
+                return Config(values)
+        raise ValueError(f"{text(self.cubes)}: the conditions refuse {_ATTEMPTS} random draws")
+
+    def _config_at(self, number: int) -> Config:
+        if not self.plan.brute_force:
+            return self._random(number)
+        if any(cube.conditions or cube.weight is not None for cube in self.cubes):
+            return next(itertools.islice(self._configs(number + 1), number, None))
+        size = total(self.cubes)
+        rep, position = (0, number) if size is None else divmod(number, size)
+        cube, inside = locate(self.cubes, position)
+        return Config(self.cubes[cube].at(inside, rng_at(self.seed, _VALUES, rep, cube, inside)), rep)
+
+
+def _choose(cubes: tuple[Cube, ...], numbers: Any, rng: np.random.Generator) -> int:
+    """One of the numbered cubes, with probability in proportion to its weight (1 when it has none)."""
+    weights = np.array([1.0 if cubes[n].weight is None else cubes[n].weight for n in numbers])
+    return int(rng.choice(list(numbers), p=weights / weights.sum()))

@@ -1,0 +1,115 @@
+"""The values of an option: what a trial gets, and the stable name that stands for it in ids and tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What can stand for the values of an option: draws ``size`` values from the generator handed in."""
+
+    def sample(self, size: int, rng: np.random.Generator) -> Any:
+        """Return an array-like with ``size`` values or rows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KV:
+    """A value and the name that stands for it: ``KV(my_network, 'wide')``.
+
+    Numbers, strings, booleans, None and lists or dicts of them stand for themselves; classes and functions
+    are known by their ``__name__``. Anything else needs an alias, since the name must be the same in every
+    process. ``TypeError`` says so.
+    """
+
+    value: Any
+    alias: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.alias is not None and not isinstance(self.alias, str):
+            raise TypeError(f"KV: the alias must be a string, got {self.alias!r}")
+        _ = self.key  # a value that can't be named is refused here, not in the middle of a sweep
+
+    @property
+    def key(self) -> Any:
+        """What identifies the value in trial ids and journals: JSON data, equal for equal values."""
+        return plain(self.value) if self.alias is None else self.alias
+
+    @property
+    def name(self) -> str:
+        """The alias as text, for tables and folder names."""
+        key = self.key
+        return key if isinstance(key, str) else json.dumps(key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KV) and same_json(self.key, other.key)
+
+    def __hash__(self) -> int:
+        return hash(canonical(self.key))
+
+    def __repr__(self) -> str:
+        value = getattr(self.value, "__name__", None) or repr(self.value)
+        return value if self.alias is None else f"KV({value}, {self.alias!r})"
+
+
+def as_kv(value: Any) -> KV:
+    """Wrap a value; a ``KV`` stays what it is."""
+    return value if isinstance(value, KV) else KV(value)
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into JSON data that is the same in every process; ``TypeError`` if it has no stable name.
+
+    Numbers that are equal give equal data: ``1.0`` and ``np.int64(1)`` give ``1``.
+    """
+    if value is None or isinstance(value, str | bool | np.bool_):
+        return bool(value) if isinstance(value, np.bool_) else value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if math.isfinite(number):
+            return int(number) if number.is_integer() and abs(number) < 2**53 else number
+        return str(number)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    return _named(value)
+
+
+def _named(value: Any) -> str:
+    name = getattr(value, "__name__", None)
+    if isinstance(name, str):
+        return name
+    text = str(value)
+    if " at 0x" in text:
+        raise TypeError(
+            f"{text}: this value has no name that is the same in every process, and trials are known "
+            "by names; write KV(value, 'a name')"
+        )
+    return text
+
+
+def canonical(data: Any) -> str:
+    """Write JSON data in the one way that equal data share."""
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def same_json(left: Any, right: Any) -> bool:
+    """Tell whether two pieces of JSON data are the same; unlike ``==``, True is not 1."""
+    return canonical(left) == canonical(right)
+
+
+def value_of(row: Any) -> Any:
+    """Take the one value out of what a sampler gave for size 1: a scalar, or a list of the coordinates."""
+    values = np.asarray(row).ravel().tolist()
+    return values[0] if len(values) == 1 else values
