@@ -88,15 +88,9 @@ def breaches(module: str, rules: Layer, text: str) -> Iterator[tuple[int, str]]:
             elif top != package and any(part.startswith("_") for part in inner[:-1]):
                 yield found.line, f"{package} imports {found.module}, which is private to {top}"
             elif heavy and found.on_top and own_heavy is None:
-                yield (
-                    found.line,
-                    f"{heavy} loads {HEAVY_MODULES[heavy]}; import it inside the function that needs it",
-                )
+                yield found.line, f"{found.module} loads {heavy}; {ADVICE}"
         elif found.on_top and top not in (*sys.stdlib_module_names, *rules.libraries, own_heavy):
-            yield (
-                found.line,
-                f"{package} imports {top} at module level; import it inside the function that needs it",
-            )
+            yield found.line, f"{package} imports {top} at module level; {ADVICE}"
 
 
 def sources(root: Path) -> Iterator[tuple[str, Path]]:
