@@ -1,0 +1,209 @@
+"""Cutting an order into batches: what one iterator yields, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_index.errors import StateError
+from bf_index.order import Positions
+from bf_index.plan import Plan
+
+if TYPE_CHECKING:
+    from bf_index.index import DatasetIndex
+
+STATE_VERSION = 1
+
+_BLOCK = 1 << 16
+"""Places computed at a time: half a MiB and less than a millisecond."""
+
+IndexT = TypeVar("IndexT", bound="DatasetIndex")
+
+
+class Place(NamedTuple):
+    """Where a batch is: its epoch, its number within the epoch (from 0), and its positions in the index."""
+
+    epoch: int
+    batch: int
+    positions: Positions
+
+
+class BatchIterator(Generic[IndexT]):
+    """Batches of an index, one after another; ``state()`` tells the position and ``restore()`` returns to it.
+
+    Made by ``index.gen_batch(...)``. Iterators are independent of each other and carry no random state:
+    the n-th batch is a function of the index, the arguments and the seed.
+
+    >>> from bf_index import DatasetIndex
+    >>> [list(batch) for batch in DatasetIndex(5).gen_batch(2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    __slots__ = ("_batch", "_block", "_end", "_epoch", "_low", "_plan", "_seed", "_size", "index")
+
+    _epoch: int
+    _batch: int
+    _block: NDArray[np.int64] | None
+    _low: int
+    _end: int
+
+    def __init__(self, index: IndexT, plan: Plan, seed: int) -> None:
+        self.index = index
+        self._plan = plan
+        self._seed = seed
+        self._size = plan.batch_size
+        self._go_to(0)
+
+    @property
+    def seed(self) -> int:
+        """The seed given, or the one drawn when none was."""
+        return self._seed
+
+    @property
+    def plan(self) -> Plan:
+        """The checked arguments."""
+        return self._plan
+
+    @property
+    def total(self) -> int | None:
+        """How many batches there are from the very beginning; None when there is no end."""
+        return self._plan.total
+
+    def __iter__(self) -> BatchIterator[IndexT]:
+        return self
+
+    def __next__(self) -> IndexT:
+        return self.index.subset(self.next_place().positions)
+
+    def __repr__(self) -> str:
+        done, total = self._done(), self.total
+        of = "without end" if total is None else f"of {total}"
+        return (
+            f"<BatchIterator over {self.index!r}: {done} batches {of}, size {self._size}, seed {self._seed}>"
+        )
+
+    def next_place(self) -> Place:
+        """Return the place of the next batch; StopIteration at the end, and again at each further call."""
+        low = self._low
+        high = low + self._size
+        if high > self._end:
+            if low == self._end:
+                self._load()
+                return self.next_place()
+            high = self._end
+        self._low = high
+        number = self._batch
+        self._batch = number + 1
+        block = self._block
+        return Place(self._epoch, number, slice(low, high) if block is None else block[low:high])
+
+    def _load(self) -> None:
+        """Make the places of the next batches ready; StopIteration when there are none."""
+        plan, made = self._plan, self._done()
+        most = max(_BLOCK // self._size, 1)
+        if plan.total is not None:
+            most = min(most, plan.total - made)
+            if most <= 0:
+                raise StopIteration
+        self._epoch, self._batch = plan.locate(made)
+        start, stop = plan.span(made, most)
+        positions = self._positions(start, stop)
+        if isinstance(positions, slice):
+            self._block, self._low, self._end = None, positions.start, positions.stop
+            return
+        positions.setflags(write=False)
+        self._block, self._low, self._end = positions, 0, len(positions)
+
+    def _positions(self, start: int, stop: int) -> Positions:
+        plan = self._plan
+        block = plan.order.block(self._epoch, start, min(stop, plan.length), plan.items, self._seed)
+        if stop <= plan.length:
+            return block
+        after = plan.order.block(self._epoch + 1, 0, stop - plan.length, plan.items, self._seed)
+        return np.concatenate([_as_array(block), _as_array(after)])
+
+    def _done(self) -> int:
+        """Return how many batches came before the next one."""
+        return self._plan.first(self._epoch) + self._batch
+
+    def _go_to(self, made: int) -> None:
+        self._epoch, self._batch = self._plan.locate(made)
+        self._block = None
+        self._low = self._end = 0
+
+    def state(self, after: Place | None = None) -> dict[str, Any]:
+        """Return where the iterator stands as a small JSON-able dict.
+
+        With ``after``, a place that it gave, return where it stood right after that: what a consumer
+        that is several batches behind needs.
+        """
+        plan = self._plan
+        made = self._done() if after is None else plan.first(after.epoch) + after.batch + 1
+        return {
+            "version": STATE_VERSION,
+            "batches": made,
+            "seed": self._seed,
+            **self._identity(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go to the position of a state: the batches after it are exactly those that came after it then.
+
+        The seed is taken over from the state; ``n_epochs`` and ``n_iters`` stay this iterator's own, so a
+        finished run can be continued. StateError refuses other data, other arguments and newer versions.
+        """
+        made, seed = check_state(state, self._identity())
+        self._seed = seed
+        self._go_to(made)
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what must be equal for a state to fit."""
+        plan = self._plan
+        return {
+            "items": plan.items,
+            "index": self.index.content_hash(),
+            "order": plan.order.fingerprint(),
+            "batch_size": plan.batch_size,
+            "drop_last": plan.drop_last,
+            "cross_epochs": plan.cross_epochs,
+        }
+
+
+def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many batches a state is after, and its seed; StateError when it does not fit."""
+    if not isinstance(state, Mapping):
+        raise StateError(f"state must be the dict that state() returned, got {type(state).__name__}")
+    wanted = {"version", "batches", "seed", *identity}
+    if missing := sorted(wanted - set(state)):
+        raise StateError(f"state: no {', '.join(missing)}; give the whole dict that state() returned")
+    version = state["version"]
+    if version != STATE_VERSION:
+        raise StateError(
+            f"state is of version {version!r}, this bf-index reads version {STATE_VERSION};"
+            " use the bf-index that wrote it"
+        )
+    if (state["items"], state["index"]) != (identity["items"], identity["index"]):
+        raise StateError(
+            f"state is of other data: it was saved for {state['items']} items with hash {state['index']},"
+            f" this index has {identity['items']} items with hash {identity['index']};"
+            " restore it with the same ids in the same order"
+        )
+    for name, value in identity.items():
+        if state[name] != value:
+            raise StateError(
+                f"state is of another plan: it was saved with {name}={state[name]!r}, here {name}={value!r}"
+            )
+    made, seed = state["batches"], state["seed"]
+    for name, value in (("batches", made), ("seed", seed)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise StateError(f"state: {name} must be an integer >= 0, got {value!r}")
+    return made, seed
+
+
+def _as_array(positions: Positions) -> NDArray[np.int64]:
+    if isinstance(positions, slice):
+        return np.arange(positions.start, positions.stop)
+    return positions

@@ -1,0 +1,58 @@
+"""Errors that bf-index raises, and the one helper behind every "did you mean"."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import NoReturn
+
+_MOST_KNOWN = 12
+"""So many known names are listed in a message: more hide the hint."""
+
+
+class StateError(ValueError):
+    """A saved state does not fit what it is restored into: other data, another plan or a newer version."""
+
+
+class FileChangedError(OSError):
+    """A file is not the one that was indexed: its size or modification time has changed since."""
+
+
+def close_matches(name: object, known: Iterable[object], most: int = 3) -> list[str]:
+    """Return up to ``most`` known names that look like ``name``, the closest first."""
+    by_lower = {str(word).lower(): str(word) for word in known}
+    found = difflib.get_close_matches(str(name).lower(), list(by_lower), n=most, cutoff=0.6)
+    return [by_lower[word] for word in found]
+
+
+def unknown(kind: str, name: object, known: Iterable[object], owner: str = "") -> str:
+    """Say that ``name`` is no known ``kind`` of ``owner``, with the close matches and what is known.
+
+    >>> unknown("component", "imagse", ["images", "masks"], owner="SatelliteBatch")
+    "unknown component 'imagse' of SatelliteBatch; did you mean 'images'? known: images, masks"
+    """
+    names = list(dict.fromkeys(str(word) for word in known))
+    message = f"unknown {kind} {name!r}" + (f" of {owner}" if owner else "")
+    if close := close_matches(name, names):
+        message += "; did you mean " + " or ".join(repr(word) for word in close) + "?"
+    else:
+        message += ";"
+    if not names:
+        return f"{message} none is known"
+    more = f", ... ({len(names)} in all)" if len(names) > _MOST_KNOWN else ""
+    return f"{message} known: {', '.join(names[:_MOST_KNOWN])}{more}"
+
+
+class Suggests:
+    """Mixin: a missing attribute is an AttributeError that names the class and the close matches.
+
+    Python calls ``__getattr__`` only when the usual look-up has failed, so it costs nothing otherwise.
+    Private names get the plain error: libraries probe for them.
+    """
+
+    def __getattr__(self, name: str) -> NoReturn:
+        owner = type(self).__name__
+        if name.startswith("_"):
+            raise AttributeError(f"{owner!r} object has no attribute {name!r}", name=name, obj=self)
+        public = [word for word in dir(self) if not word.startswith("_")]
+        raise AttributeError(unknown("attribute", name, public, owner), name=name, obj=self)

@@ -1,0 +1,288 @@
+"""FilesIndex: files or folders found by glob patterns, with their names as ids."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Literal, Self
+
+from bf_index.errors import FileChangedError
+from bf_index.ids import strings
+from bf_index.index import DatasetIndex
+from bf_index.listing import Found, Walker, join, split_pattern
+from bf_index.plan import check_bool
+
+Pattern = str | os.PathLike[str]
+
+_SHOWN = 5
+
+
+class FilesIndex(DatasetIndex):
+    """Files, or folders, that match glob patterns; an id is a file's name.
+
+    Parameters
+    ----------
+    path : pattern or several, with ``*``, ``?``, ``[...]`` and ``**`` for folders at any depth; a name with
+        brackets that exists is taken literally. A URL (``s3://bucket/*.png``) needs the extra ``remote``.
+    dirs : index folders in place of files
+    no_ext : leave the last extension out of ids
+    recursive : ``**`` stands for any depth; with False for one level, as ``*`` does
+    sort : order by id, the same on every file system; with False the order in which the system lists them
+    relative : ids are paths relative to the common folder of the patterns, for names that repeat
+    verify : remember size and time of each file; ``fullpath`` then refuses one that has changed since
+    on_error : 'raise' or 'warn' when a folder can't be read or a link leads nowhere
+    storage_options : passed to fsspec for URLs
+
+    Raises
+    ------
+    FileNotFoundError : nothing matches, or a link leads nowhere
+    PermissionError : a folder can't be read
+    ValueError : two files have the same id
+    """
+
+    __slots__ = ("_options", "_paths", "_stamps")
+
+    def __init__(
+        self,
+        path: Pattern | Sequence[Pattern],
+        dirs: bool = False,
+        no_ext: bool = False,
+        recursive: bool = True,
+        sort: bool = True,
+        *,
+        relative: bool = False,
+        verify: bool = False,
+        on_error: Literal["raise", "warn"] = "raise",
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        patterns = _check_patterns(path)
+        if on_error not in ("raise", "warn"):
+            raise ValueError(f"on_error must be 'raise' or 'warn', got {on_error!r}")
+        flags = {"dirs": dirs, "no_ext": no_ext, "recursive": recursive, "sort": sort, "relative": relative}
+        for name, value in flags.items():
+            check_bool(name, value)
+        roots, found, problems = _find(patterns, dirs, recursive, storage_options or {})
+        _report(problems, on_error)
+        if not any(found):
+            raise FileNotFoundError(_nothing(patterns, dirs))
+        for pattern, part in zip(patterns, found):
+            if not part:
+                warnings.warn(f"FilesIndex: {pattern!r} matches nothing", stacklevel=2)
+        groups = [group for part in found for group in part]
+        paths = _name(groups, _common_root(roots) if relative else None, no_ext)
+        stamps = {path: _stamp(path) for path in paths.values()} if check_bool("verify", verify) else None
+        self._set(sorted(paths) if sort else list(paths), paths, stamps, dict(storage_options or {}))
+
+    @classmethod
+    def from_paths(cls, paths: Mapping[str, Pattern] | Sequence[Pattern]) -> Self:
+        """Return an index of known paths: a mapping of ids to paths, or paths whose names are the ids."""
+        if not isinstance(paths, Mapping):
+            cut = [os.path.split(path) for path in paths]
+            paths = _name([(folder, [name]) for folder, name in cut], None)
+        if not paths:
+            raise ValueError("FilesIndex.from_paths: got no paths")
+        named = {str(name): os.fspath(path) for name, path in paths.items()}
+        new = object.__new__(cls)
+        new._set(list(named), named, None, {})
+        return new
+
+    def _set(
+        self,
+        ids: list[str],
+        paths: dict[str, str],
+        stamps: dict[str, tuple[int, int]] | None,
+        options: dict[str, Any],
+    ) -> None:
+        self._ids = strings(ids)
+        self._ids.setflags(write=False)
+        self._forget(None, None)
+        self._paths = paths
+        self._stamps = stamps
+        self._options = options
+
+    def fullpath(self, id: str) -> str:
+        """Return the absolute path, or the URL, of an id; KeyError with close matches for an unknown one.
+
+        With ``verify`` FileChangedError names a file whose size or time is not what it was.
+        """
+        path = self._paths.get(id)
+        if path is None:
+            self._position(id)
+            raise KeyError(f"no path is known for id {id!r}")
+        if self._stamps is not None:
+            _check_stamp(path, self._stamps[path])
+        return path
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """A new dict of ids and their paths, in the order of the ids."""
+        return {name: self._paths[name] for name in self}
+
+    def open(self, id: str, mode: Literal["rb", "r"] = "rb") -> IO[Any]:
+        """Open the file of an id for reading, local or remote."""
+        path = self.fullpath(id)
+        if "://" in path:
+            from bf_index.remote import open_remote
+
+            return open_remote(path, mode, self._options)
+        return open(path, mode)
+
+    def _pass_on(self, new: Self) -> None:
+        new._paths, new._stamps, new._options = self._paths, self._stamps, self._options
+        super()._pass_on(new)
+
+    @classmethod
+    def concat(cls, *indices: Any) -> Self:
+        """Return one index of the files of several; ValueError when two files have one id."""
+        if strangers := [type(part).__name__ for part in indices if not isinstance(part, FilesIndex)]:
+            raise TypeError(
+                f"FilesIndex: can't add {strangers[0]}; only another FilesIndex, since each id needs a path"
+            )
+        ids = [name for part in indices for name in part]
+        paths: dict[str, str] = {}
+        for part in indices:
+            for name, path in part.paths.items():
+                if paths.setdefault(name, path) != path:
+                    raise ValueError(_collision(name, paths[name], path))
+        if len(paths) < len(ids):
+            raise ValueError(
+                f"FilesIndex: the same files are in both: got {len(ids)} ids, {len(paths)} of them different"
+            )
+        stamps = {path: stamp for part in indices for path, stamp in (part._stamps or {}).items()}
+        options = {name: value for part in indices for name, value in part._options.items()}
+        new = object.__new__(cls)
+        new._set(ids, paths, stamps if all(part._stamps is not None for part in indices) else None, options)
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        paths = self.paths
+        stamps = None if self._stamps is None else {path: self._stamps[path] for path in paths.values()}
+        return {**super().__getstate__(), "_paths": paths, "_stamps": stamps, "_options": self._options}
+
+
+def _check_patterns(path: Any) -> list[str]:
+    if isinstance(path, (str, os.PathLike)):
+        path = [path]
+    if not isinstance(path, (list, tuple)):
+        raise TypeError(
+            f"FilesIndex: path must be a pattern or a list of patterns, got {type(path).__name__}"
+        )
+    if not path:
+        raise ValueError("FilesIndex: path is an empty list; give at least one pattern")
+    for pattern in path:
+        if not isinstance(pattern, (str, os.PathLike)):
+            raise TypeError(f"FilesIndex: each pattern must be a str or a Path, got {pattern!r}")
+    return [str(os.fspath(pattern)) for pattern in path]
+
+
+def _find(
+    patterns: list[str], dirs: bool, recursive: bool, options: Mapping[str, Any]
+) -> tuple[list[str], list[Found], list[OSError]]:
+    """Return where each pattern starts, what it found, and what could not be read."""
+    walker = Walker(dirs, recursive)
+    roots: list[str] = []
+    found: list[Found] = []
+    for pattern in patterns:
+        if "://" in pattern:
+            from bf_index.remote import find_remote
+
+            root, groups = find_remote(pattern, dirs, options)
+        else:
+            root, parts = split_pattern(pattern)
+            groups = walker.find(root, parts)
+            root = root if parts else os.path.dirname(root)
+        roots.append(root)
+        found.append(groups)
+    return roots, found, walker.problems
+
+
+def _report(problems: list[OSError], on_error: str) -> None:
+    """Raise, or warn of, what could not be read; several of a kind come in one message."""
+    for kind, what in (
+        (PermissionError, "can't be read"),
+        (OSError, "are links that lead nowhere, or can't be read"),
+    ):
+        of_kind = [error for error in problems if isinstance(error, kind)]
+        problems = [error for error in problems if error not in of_kind]
+        if not of_kind:
+            continue
+        named = ", ".join(f"{error.filename!r} ({error.strerror})" for error in of_kind[:_SHOWN])
+        more = f" and {len(of_kind) - _SHOWN} more" if len(of_kind) > _SHOWN else ""
+        message = f"FilesIndex: {named}{more} {what}; mend them, or pass on_error='warn' to leave them out"
+        if on_error == "raise":
+            raise type(of_kind[0])(of_kind[0].errno, message, of_kind[0].filename)
+        warnings.warn(message, stacklevel=3)
+
+
+def _nothing(patterns: list[str], dirs: bool) -> str:
+    kind = "folder" if dirs else "file"
+    shown = ", ".join(map(repr, patterns))
+    hint = ""
+    for pattern in patterns:
+        if not dirs and os.path.isdir(pattern):
+            hint = f"; {pattern!r} is a folder: for its files give {os.path.join(pattern, '*')!r}"
+        elif dirs and os.path.isfile(pattern):
+            hint = f"; {pattern!r} is a file: leave dirs out"
+    return f"FilesIndex: no {kind} matches {shown} (working folder {os.getcwd()!r}){hint}"
+
+
+def _name(groups: Found, base: str | None, no_ext: bool = False) -> dict[str, str]:
+    """Return ids and paths; ValueError that names both files when two have one id."""
+    paths: dict[str, str] = {}
+    count = 0
+    for folder, names in groups:
+        start = join(folder, "") if folder else ""
+        ids = _ids(folder, names, base, no_ext)
+        paths.update(zip(ids, [start + name for name in names]))
+        count += len(names)
+    if len(paths) == count:
+        return paths
+    first: dict[str, str] = {}
+    for folder, names in groups:
+        start = join(folder, "") if folder else ""
+        for name, path in zip(_ids(folder, names, base, no_ext), [start + name for name in names]):
+            if first.setdefault(name, path) != path:
+                raise ValueError(_collision(name, first[name], path))
+    return first
+
+
+def _ids(folder: str, names: list[str], base: str | None, no_ext: bool) -> list[str]:
+    if no_ext:
+        names = [os.path.splitext(name)[0] for name in names]
+    if base is None or folder == base:
+        return names
+    start = folder[len(base) :].lstrip("/") + "/"
+    return [start + name for name in names]
+
+
+def _collision(name: str, first: str, second: str) -> str:
+    return (
+        f"FilesIndex: two files have the id {name!r}: {first!r} and {second!r};"
+        " pass relative=True for ids that are relative paths"
+    )
+
+
+def _common_root(roots: list[str]) -> str:
+    if "://" not in roots[0]:
+        return os.path.commonpath(roots)
+    protocol, _, rest = roots[0].partition("://")
+    return (
+        f"{protocol}://" + os.path.commonpath([root.partition("://")[2] for root in roots])
+        if rest
+        else roots[0]
+    )
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
+def _check_stamp(path: str, stamp: tuple[int, int]) -> None:
+    now = _stamp(path)
+    if now != stamp:
+        raise FileChangedError(
+            f"{path!r} has changed since it was indexed: size {stamp[1]} -> {now[1]},"
+            f" time {stamp[0]} -> {now[0]} ns; make the index anew"
+        )

@@ -1,0 +1,42 @@
+"""Files on other storage (s3://, gs://, memory://...) through fsspec: the extra ``remote``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from bf_index.listing import Found
+
+
+def _filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise ImportError(f"{url!r} needs fsspec: pip install 'bf-index[remote]'") from error
+    filesystem, path = url_to_fs(url, **options)
+    return filesystem, str(path)
+
+
+def find_remote(pattern: str, dirs: bool, options: Mapping[str, Any]) -> tuple[str, Found]:
+    """Return the folder where a URL pattern starts, and what it matches, as URLs."""
+    filesystem, path = _filesystem(pattern, options)
+    wanted = "directory" if dirs else "file"
+    if any(char in path for char in "*?[") and not filesystem.exists(path):
+        matches = filesystem.glob(path, detail=True)
+        root = path[: min(path.find(char) for char in "*?[" if char in path)].rpartition("/")[0]
+    else:
+        matches = {path: filesystem.info(path)} if filesystem.exists(path) else {}
+        root = path.rpartition("/")[0]
+    groups: dict[str, list[str]] = {}
+    for name, info in matches.items():
+        if info["type"] == wanted:
+            folder, _, last = str(name).rstrip("/").rpartition("/")
+            groups.setdefault(filesystem.unstrip_protocol(folder), []).append(last)
+    return filesystem.unstrip_protocol(root), list(groups.items())
+
+
+def open_remote(url: str, mode: str, options: Mapping[str, Any]) -> IO[Any]:
+    """Open a URL for reading."""
+    filesystem, path = _filesystem(url, options)
+    opened: IO[Any] = filesystem.open(path, mode)
+    return opened
