@@ -122,7 +122,8 @@ class Weighted:
             drawn: NDArray[np.int64] = np.searchsorted(self._bounds, chances, side="right")
             # A product that rounds up to the last bound would fall past the last item with a weight.
             last = np.flatnonzero(self._values)[-1]
-            return np.minimum(drawn, last, out=drawn)
+            np.minimum(drawn, last, out=drawn)
+            return drawn
         chances = _unit(words_at(0, len(self._values), seed, _WEIGHT, epoch))
         # Exponential times with rates = weights: the order of arrival is a draw without replacement.
         with np.errstate(divide="ignore"):

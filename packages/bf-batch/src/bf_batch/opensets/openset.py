@@ -1,0 +1,50 @@
+"""What all open data sets share: parts that are fixed, names of the classes, images ready for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.batch import Batch
+from bf_batch.dataset import Dataset
+from bf_index import split_positions
+
+
+def fixed_order(labels: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], int]:
+    """Return an order of all items in which a stratified 80 % to train on come first, and their number."""
+    parts = split_positions(len(labels), 0.8, shuffle=True, seed=seed, stratify=labels)
+    train, test = np.asarray(parts.train), np.asarray(parts.test)
+    return np.concatenate([train, test]), len(train)
+
+
+class Openset(Dataset):
+    """A data set with the parts ``train`` and ``test`` that its authors fixed.
+
+    Images are uint8 of shape (height, width, channels), labels int64 numbers of ``classes``.
+    """
+
+    classes: tuple[str, ...]
+
+    def __init__(
+        self,
+        index: Any,
+        parts: Mapping[str, Any],
+        classes: Sequence[str],
+        preloaded: Any = None,
+        batch_class: type[Batch] | None = None,
+    ) -> None:
+        if batch_class is None:
+            from bf_batch.images import ImagesBatch  # brings in nothing heavy until an image is touched
+
+            batch_class = ImagesBatch
+        super().__init__(index, batch_class, preloaded)
+        self.classes = tuple(classes)
+        self._parts = {name: self.subset(positions) for name, positions in parts.items()}
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
