@@ -1,0 +1,149 @@
+"""The command line: a Hydra application with quick help, clean errors and honest exit codes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+Result = TypeVar("Result")
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+FULL_ERROR = "HYDRA_FULL_ERROR"
+#: Deepest frames shown for an error raised outside BatchFlow: enough to find the line, not a screen.
+SHOWN_FRAMES = 4
+
+
+def command(
+    config_path: str = "conf", config_name: str = "train"
+) -> Callable[[Callable[[DictConfig], Result]], Callable[[], None]]:
+    """Make a function of a configuration the program: ``@command("conf", "train")``.
+
+    Like ``hydra.main``, and: ``--help`` answers without loading Hydra, an error is one message with what,
+    got, where and what next (``HYDRA_FULL_ERROR=1`` shows the whole traceback), and the exit code is 0,
+    1 for an error, 2 for a wrong command line, 130 after Ctrl-C and 143 after SIGTERM.
+    """
+
+    def decorate(task: Callable[[DictConfig], Result]) -> Callable[[], None]:
+        folder = Path(inspect.getfile(task)).resolve().parent / config_path
+
+        @functools.wraps(task)
+        def program() -> None:
+            if sys.argv[1:] in (["--help"], ["-h"]):
+                from bf_research.help import describe
+
+                sys.stdout.write(describe(folder, config_name, Path(sys.argv[0]).name))
+                return
+            sys.exit(_run(task, config_path, config_name))
+
+        return program
+
+    return decorate
+
+
+def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) -> int:
+    """Run the Hydra application and translate how it ended into an exit code."""
+    complete = os.environ.get(FULL_ERROR) == "1"
+    # Hydra prints a long traceback for an unexpected error, or raises it on when asked to: we report.
+    os.environ[FULL_ERROR] = "1"
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        import hydra
+
+        from bf_research.schema import register
+
+        _check_arguments(sys.argv[1:])
+        register()
+        hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
+    except KeyboardInterrupt:
+        _tell("interrupted")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the edge of the process: told, and in the exit code
+        if complete:
+            traceback.print_exc()
+        else:
+            _tell(explain(error))
+        return FAILED
+    finally:
+        if not complete:
+            os.environ.pop(FULL_ERROR, None)
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exit that runs every ``finally`` on the way."""
+    raise SystemExit(TERMINATED)
+
+
+def _tell(message: str) -> None:
+    sys.stderr.write(message.rstrip() + "\n")
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse what is neither an option nor an override, with the close match."""
+    from hydra._internal.utils import get_args_parser
+
+    from bf_index.errors import unknown
+
+    options = [text for action in get_args_parser()._actions for text in action.option_strings]
+    values = {"--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p"}
+    values |= {"--cfg", "-c", "--info", "-i", "--experimental-rerun"}
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
+        name = argument.partition("=")[0]
+        if previous in values:
+            continue
+        if argument.startswith("-"):
+            if name not in options:
+                _tell(f"{unknown('option', name, options)}\n--help shows how to use the command")
+                raise SystemExit(MISUSED)
+        elif "=" not in argument and not argument.startswith("~"):
+            _tell(
+                f"unknown command {argument!r}: settings are written name=value, "
+                "for instance model=vgg7 n_epochs=1; --help lists them"
+            )
+            raise SystemExit(MISUSED)
+
+
+def explain(error: BaseException) -> str:
+    """One message for an error: what, where and what next, without the frames of libraries."""
+    from bf_research.explain import configuration_message
+
+    message = configuration_message(error)
+    lines = ["error: " + (message or _text(error))]
+    lines += [f"  {note}" for note in getattr(error, "__notes__", ())]
+    if message is None:
+        lines += _frames(error)
+    lines.append(f"{FULL_ERROR}=1 shows the whole traceback")
+    return "\n".join(lines)
+
+
+def _text(error: BaseException) -> str:
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, KeyError) and error.args:
+        text = str(error.args[0])
+    return f"{kind}: {text}" if text else kind
+
+
+def _frames(error: BaseException) -> list[str]:
+    """The deepest calls, for an error that was not raised by BatchFlow on purpose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or _is_ours(frames[-1].filename):
+        return []
+    return [f"  at {f.filename}:{f.lineno} in {f.name}: {f.line}" for f in frames[-SHOWN_FRAMES:]]
+
+
+def _is_ours(filename: str) -> bool:
+    return any(part.startswith("bf_") for part in Path(filename).parts[-6:-1])

@@ -1,0 +1,56 @@
+"""Messages for what Hydra and OmegaConf refuse: the name that is wrong, the close matches, what next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from bf_index.errors import unknown
+
+
+def configuration_message(error: BaseException) -> str | None:
+    """A clear message for an error of composing a configuration; None for any other error."""
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error.missing_cfg_file, error.options) or str(error)
+    cause = error.__cause__ if isinstance(error, HydraException) else error
+    if isinstance(cause, OmegaConfBaseException):
+        return _wrong_key(cause)
+    if isinstance(error, HydraException):
+        return str(error)
+    return None
+
+
+def _missing_option(name: str | None, options: Iterable[str] | None) -> str | None:
+    """``model=resnet19``: the options that the group has."""
+    if not name or "/" not in name:
+        return None
+    group, _, option = name.rpartition("/")
+    known = sorted(options or ())
+    return f"{unknown(f'{group} option', option, known)}\navailable: {', '.join(known)}"
+
+
+def _wrong_key(error: Exception) -> str:
+    """A key that is not there, a value of the wrong type, a cycle: with the full path of the key."""
+    from omegaconf.errors import (
+        ConfigAttributeError,
+        ConfigKeyError,
+        InterpolationResolutionError,
+        MissingMandatoryValue,
+    )
+
+    path = str(getattr(error, "full_key", "") or getattr(error, "key", "") or "")
+    first = str(error).partition("\n")[0]
+    parent = getattr(error, "parent_node", None)
+    if isinstance(error, ConfigAttributeError | ConfigKeyError) and parent is not None:
+        owner, _, key = path.rpartition(".")
+        known = [str(name) for name in parent if name != "hydra"] if hasattr(parent, "keys") else []
+        hint = f"to add a new key write +{path}=..."
+        return f"{unknown('config key', key, known, owner)}\n{hint}"
+    if isinstance(error, MissingMandatoryValue):
+        return f"config key {path!r} has no value: give one as {path}=..."
+    if isinstance(error, InterpolationResolutionError):
+        return f"config key {path!r}: {first}"
+    return f"config key {path!r}: {re.sub(r'^Error setting .*?: ', '', first)}"

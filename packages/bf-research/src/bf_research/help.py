@@ -1,0 +1,45 @@
+"""The text of ``--help``, read from the folder of configurations alone so that it answers at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FLAGS = """\
+options (Hydra's own):
+  -m, --multirun             run every combination of the values given: model=vgg7,resnet18
+  --cfg job                  print the configuration and stop; --cfg all includes Hydra's
+  --config-name, -cn NAME    another file of conf/ than train
+  --config-dir, -cd FOLDER   one more folder of configurations
+  --info, --hydra-help       about the configuration's sources; everything Hydra can do
+"""
+
+
+def describe(folder: Path, config_name: str, program: str) -> str:
+    """What can be set and to what, for the application whose configurations are in ``folder``."""
+    groups = _groups(folder)
+    settings = _settings(folder / f"{config_name}.yaml")
+    width = max((len(name) for name in (*groups, *settings)), default=10) + 2
+    lines = [f"usage: python {program} [name=value ...]", ""]
+    lines += [f"  python {program} model=resnet18", f"  python {program} -m model=vgg7,resnet18", ""]
+    lines.append("parts to choose:")
+    lines += [f"  {name:{width}} {', '.join(options)}" for name, options in groups.items()]
+    lines += ["", "settings and their defaults:"]
+    lines += [f"  {name:{width}} {value}" for name, value in settings.items()]
+    return "\n".join(lines) + "\n\n" + FLAGS
+
+
+def _groups(folder: Path) -> dict[str, list[str]]:
+    """Options of every group: the YAML files of its folder."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        group = path.parent.relative_to(folder).as_posix()
+        if group != ".":
+            found.setdefault(group, []).append(path.stem)
+    return found
+
+
+def _settings(path: Path) -> dict[str, str]:
+    """Top-level ``name: value`` lines, with the comment that stands on the same line."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return {name: value.strip() for name, value in re.findall(r"^([a-z_]+): +(\S.*)$", text, re.MULTILINE)}

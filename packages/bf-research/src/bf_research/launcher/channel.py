@@ -1,0 +1,88 @@
+"""What a running job says to its launcher and hears from it; outside a worker nobody listens."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+#: Bars need no more, and a fast loop must not pay for more.
+REPORT_SECONDS = 0.1
+DEVICES = "BF_DEVICES"
+
+
+class Channel(Protocol):
+    """The launcher's end as a job sees it."""
+
+    def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
+        """Tell how far the job is."""
+
+    def stopping(self) -> bool:
+        """Whether the job should end at its next iteration."""
+
+
+class NoChannel:
+    """The channel of a process that no launcher runs."""
+
+    def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
+        """Tell nobody."""
+
+    def stopping(self) -> bool:
+        """Nobody can ask."""
+        return False
+
+
+class WorkerChannel:
+    """The channel of a worker: progress goes up its connection, a request to stop comes down."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._poll = select.poll()
+        self._poll.register(connection.fileno(), select.POLLIN)
+        self._next = 0.0
+        self._stopping = False
+
+    def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
+        """Tell how far the job is, ten times a second at most."""
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + REPORT_SECONDS
+            self._connection.send(("progress", done, total, metrics))
+
+    def stopping(self) -> bool:
+        """Whether anything but silence comes from the launcher: a request to stop, or its end."""
+        if not self._stopping and self._poll.poll(0):
+            self._stopping = True
+        return self._stopping
+
+    def begin(self) -> None:
+        """Start afresh for the next job."""
+        self._next, self._stopping = 0.0, False
+
+
+class _Current:
+    """The channel of this process."""
+
+    channel: Channel = NoChannel()
+
+
+def connect(channel: Channel) -> None:
+    """Make a channel the one of this process."""
+    _Current.channel = channel
+
+
+def report(done: int, total: int | None = None, **metrics: float) -> None:
+    """Tell the launcher how far this job is: ``report(10, 100, loss=0.5)``; heard only of a worker."""
+    _Current.channel.report(done, total, metrics)
+
+
+def stopping() -> bool:
+    """Whether this job should end at its next iteration, since the sweep is being stopped."""
+    return _Current.channel.stopping()
+
+
+def where() -> str:
+    """The devices of the worker that runs this, as ``gpu:0`` or ``gpu:0,gpu:1``; empty outside a worker."""
+    return os.environ.get(DEVICES, "")

@@ -1,0 +1,19 @@
+"""How a job can end without a result, and what a launcher refuses to start."""
+
+from __future__ import annotations
+
+
+class LauncherError(ValueError):
+    """What was asked for can't be started: unknown devices, too few of them, one that another sweep holds."""
+
+
+class WorkerDied(RuntimeError):
+    """The process that ran a job ended: by a signal, by ``os._exit``, by running out of memory."""
+
+
+class JobTimeout(RuntimeError):
+    """A job took longer than it may, and was ended."""
+
+
+class JobStopped(RuntimeError):
+    """A job was ended, or never begun, because the sweep was stopped."""

@@ -1,0 +1,107 @@
+"""One Hydra job as a worker runs it: compose, send the output to the job's folder, run, report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+OUTPUT = "stdout.txt"
+
+
+class HydraJob:
+    """Runs overrides as a job of a sweep; made in the driver, pickled, called in workers.
+
+    The call takes ``(overrides, number)`` and gives Hydra's ``JobReturn``.
+    """
+
+    def __init__(self, context: HydraContext, config: DictConfig, task: TaskFunction) -> None:
+        self._context, self._config, self._task = context, config, task
+        self._state = Singleton.get_state()
+        self._settled = False
+
+    def __call__(self, work: tuple[Sequence[str], int]) -> JobReturn:
+        """Run one job."""
+        overrides, number = work
+        self._settle()
+        config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = str(number)
+            config.hydra.job.num = number
+        HydraConfig.instance().set_config(config)
+        folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
+        with redirected(folder / OUTPUT):
+            result = run_job(
+                task_function=self._task,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+                hydra_context=self._context,
+            )
+            self._finish(result)
+        return result
+
+    def _settle(self) -> None:
+        """Take over Hydra's state of the driver, once a worker: it scans all plugins."""
+        if not self._settled:
+            setup_globals()
+            Singleton.set_state(self._state)
+            configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+            self._settled = True
+
+    def _finish(self, result: JobReturn) -> None:
+        """Print the traceback of a failed job to its output, and give the error its text for the driver."""
+        from bf_research.launcher.worker import portable
+
+        if result.status is JobStatus.FAILED:
+            error = portable(result._return_value)
+            sys.stderr.write("\n".join(getattr(error, "__notes__", [str(error)])) + "\n")
+            result._return_value = error
+
+    @staticmethod
+    def verdict(result: JobReturn) -> str:
+        """What the scheduler has to know of a job that Hydra says has failed."""
+        from bf_research.launcher.worker import judge
+
+        return judge(result._return_value) if result.status is JobStatus.FAILED else "ok"
+
+
+@contextmanager
+def redirected(path: Path) -> Iterator[None]:
+    """Send everything this process prints, C libraries included, to the end of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = [os.dup(1), os.dup(2)]
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        _flush()
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        yield
+    finally:
+        _flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, file):
+            os.close(descriptor)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def failure(overrides: Sequence[str], error: Any) -> JobReturn:
+    """Make the return of a job that never gave one: its worker died, its time was over, the sweep stopped."""
+    result = JobReturn(overrides=list(overrides), cfg=OmegaConf.create({}), hydra_cfg=OmegaConf.create({}))
+    result.status = JobStatus.FAILED
+    result.return_value = error
+    return result

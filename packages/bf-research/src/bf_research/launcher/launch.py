@@ -1,0 +1,120 @@
+"""The launcher behind ``hydra/launcher=gpu``: from Hydra's overrides to results, through warm workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, configure_log, filter_overrides
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from bf_research.launcher import bars
+from bf_research.launcher.devices import machine, plan
+from bf_research.launcher.errors import JobStopped, LauncherError
+from bf_research.launcher.hydra_job import HydraJob, failure
+from bf_research.launcher.jobs import Job, Policy
+from bf_research.launcher.pool import pool
+from bf_research.launcher.scheduler import Scheduler
+from bf_research.tracking.sweep import SweepContext
+
+#: A file name may have 255 bytes on the usual file systems.
+LONGEST_NAME = 255
+ON_FAILURE = ("continue", "stop")
+
+
+def preload_list(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the modules to import once for all workers; MLflow too when the trials are tracked."""
+    names = [str(name) for name in options.get("preload") or ()]
+    if SweepContext.current() is not None:
+        names.append("mlflow")
+    return tuple(dict.fromkeys(names))
+
+
+def stream(
+    context: HydraContext,
+    config: DictConfig,
+    task: TaskFunction,
+    options: Mapping[str, Any],
+    overrides: Iterable[Sequence[str] | None],
+    first_number: int,
+    total: int | None = None,
+) -> Iterator[tuple[int, JobReturn]]:
+    """Run jobs as they come from an iterator; yield ``(number, result)`` as they end, in any order.
+
+    None from the iterator says that the next job depends on results which are not there yet. Everything that
+    is wrong with the options is an error before a process is started.
+    """
+    if options["on_failure"] not in ON_FAILURE:
+        raise LauncherError(f"on_failure is one of {', '.join(ON_FAILURE)}, got {options['on_failure']!r}")
+    slots = plan(
+        options["devices"],
+        machine(),
+        workers=options["workers"],
+        per_device=float(options["per_device"]),
+        devices_per_job=int(options["devices_per_job"]),
+        threads=options["threads"],
+    )
+    policy = Policy(
+        retries=int(options["retries"]),
+        timeout=options["timeout"],
+        stop_on_failure=options["on_failure"] == "stop",
+        max_jobs_per_worker=int(options["max_jobs_per_worker"]),
+        stop_grace=float(options["stop_grace"]),
+    )
+    check_folder(str(config.hydra.sweep.dir))
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    job = HydraJob(context, config, task)
+    with pool(preload_list(options), slots, lease=options["lease"], keep=options["keep_workers"]) as workers:
+        monitor = bars.monitor(total, [slot.name for slot in slots], bool(options["bar"]))
+        try:
+            for done in Scheduler(workers, policy, monitor).run(job, _jobs(overrides, first_number)):
+                good = isinstance(done.value, JobReturn)
+                yield done.job.number, done.value if good else failure(done.job.work[0], done.value)
+        finally:
+            monitor.close()
+
+
+def _jobs(overrides: Iterable[Sequence[str] | None], first_number: int) -> Iterator[Job | None]:
+    number = first_number
+    for one in overrides:
+        if one is None:
+            yield None
+            continue
+        yield Job(number, (list(one), number), " ".join(filter_overrides(one)))
+        number += 1
+
+
+def launch(
+    context: HydraContext,
+    config: DictConfig,
+    task: TaskFunction,
+    options: Mapping[str, Any],
+    overrides: Sequence[Sequence[str]],
+    first_number: int,
+) -> list[JobReturn]:
+    """Run a list of jobs; returns their results in its order, those never begun as stopped."""
+    found = dict(stream(context, config, task, options, overrides, first_number, len(overrides)))
+    never = JobStopped("never begun: the sweep was stopped by on_failure=stop")
+    return [found.get(number) or failure(one, never) for number, one in enumerate(overrides, first_number)]
+
+
+def check_folder(text: str) -> None:
+    """Refuse a sweep folder that can't be made or written before any job starts; ``LauncherError``."""
+    folder = Path(text)
+    if ".." in folder.parts:
+        raise LauncherError(f"hydra.sweep.dir={text} leads upwards: write the folder without '..'")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in folder.parts):
+        raise LauncherError(
+            f"hydra.sweep.dir={text[:80]}...: a name in it has more than {LONGEST_NAME} bytes"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LauncherError(
+            f"hydra.sweep.dir={text} can't be made: {error}; choose another folder"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise LauncherError(f"hydra.sweep.dir={text} can't be written: choose another folder")

@@ -1,0 +1,136 @@
+"""The process that workers are forked from: it has imported the heavy libraries once and run none of them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+#: A message on the control socket: JSON, with at most one descriptor.
+LARGEST_MESSAGE = 1 << 16
+_PR_SET_PDEATHSIG = 1
+
+
+def main(control_fd: int, preload: list[str]) -> None:
+    """Import what is asked for, then fork a worker a request; ends with the driver, with all workers."""
+    control = socket.socket(fileno=control_fd)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    began = time.monotonic()
+    failed = _preload(preload)
+    _send(control, {"event": "ready", "seconds": time.monotonic() - began, "failed": failed})
+    Server(control).serve()
+
+
+def _preload(names: list[str]) -> dict[str, str]:
+    """Import modules; one that fails is reported, and fails again in the job that needs it."""
+    failed = {}
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - a module may raise anything; it is told to the driver
+            failed[name] = f"{type(error).__name__}: {error}"
+    return failed
+
+
+def _send(control: socket.socket, message: dict[str, Any]) -> None:
+    control.send(json.dumps(message).encode())
+
+
+class Server:
+    """Forks workers, reaps them, kills them; single-threaded, so that forking is safe."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._workers: dict[int, int] = {}
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        os.set_blocking(self._woken, False)
+
+    def serve(self) -> None:
+        """Answer the driver until it is gone."""
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._waker)
+        try:
+            while True:
+                ready, _, _ = select.select([self._control.fileno(), self._woken], [], [])
+                if self._woken in ready:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._woken, 1024)
+                    self._reap()
+                if self._control.fileno() in ready and not self._answer():
+                    break
+        except (BrokenPipeError, ConnectionError):
+            pass  # the driver is gone, as when its end is read
+        finally:
+            for pid in self._workers:
+                _kill_group(pid)
+
+    def _answer(self) -> bool:
+        data, descriptors, _, _ = socket.recv_fds(self._control, LARGEST_MESSAGE, 1)
+        if not data:
+            return False
+        request = json.loads(data)
+        if request["do"] == "fork":
+            self._fork(request, descriptors[0])
+        elif request["do"] == "kill" and request["pid"] in self._workers:
+            _kill_group(request["pid"])
+        return True
+
+    def _fork(self, request: dict[str, Any], descriptor: int) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                self._become_worker(request, descriptor, parent)
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(descriptor)
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            os.setpgid(pid, pid)
+        self._workers[pid] = request["serial"]
+        _send(self._control, {"event": "forked", "serial": request["serial"], "pid": pid, "code": None})
+
+    def _become_worker(self, request: dict[str, Any], descriptor: int, parent: int) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._control.close()
+        os.close(self._woken)
+        os.close(self._waker)
+        with contextlib.suppress(PermissionError):
+            os.setpgid(0, 0)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            return
+        from bf_research.launcher.worker import work
+
+        work(Connection(descriptor), request)
+
+    def _reap(self) -> None:
+        for pid in list(self._workers):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                serial = self._workers.pop(pid)
+                _kill_group(pid)  # what the worker itself had started
+                code = os.waitstatus_to_exitcode(status)
+                _send(self._control, {"event": "exit", "serial": serial, "pid": pid, "code": code})
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

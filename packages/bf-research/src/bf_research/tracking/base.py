@@ -1,0 +1,90 @@
+"""The protocol of a tracker, and the tracker that records nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a run is recorded, and what a person types to see it."""
+
+    store: str
+    experiment: str
+    experiment_id: str
+    run_id: str
+    run_name: str
+    command: str
+    page: str
+
+    def __str__(self) -> str:
+        return (
+            f"logged  run {self.run_name} ({self.run_id}), experiment {self.experiment!r}, {self.store}\n"
+            f"open    {self.command}\n        then {self.page}"
+        )
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Records one run: ``start``, then anything in any order, then ``end``.
+
+    No call but ``ready`` and ``end`` waits for the store; metrics keep the order in which they were logged.
+    """
+
+    def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
+        """Begin a run; it is a child of the sweep's run when there is one."""
+
+    def ready(self, timeout: float = 60.0) -> Location | None:
+        """Wait until the run stands in the store; ``TrackingError`` when the store can't be used."""
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record what the run was made of."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Record what to find the run by."""
+
+    def log_metric(self, name: str, value: float, step: int = 0) -> None:
+        """Record one point; microseconds."""
+
+    def log_text(self, text: str, name: str) -> None:
+        """Keep a text as a file of the run."""
+
+    def log_artifact(self, path: str, folder: str | None = None) -> None:
+        """Keep a file of this machine with the run."""
+
+    def end(self, status: Status = "FINISHED") -> Location | None:
+        """Write what is left and close the run; a second call does nothing."""
+
+
+class NoTracker:
+    """Records nothing."""
+
+    def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
+        """Do nothing."""
+
+    def ready(self, timeout: float = 60.0) -> Location | None:
+        """Be ready: there is no store."""
+        return None
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Do nothing."""
+
+    def log_metric(self, name: str, value: float, step: int = 0) -> None:
+        """Do nothing."""
+
+    def log_text(self, text: str, name: str) -> None:
+        """Do nothing."""
+
+    def log_artifact(self, path: str, folder: str | None = None) -> None:
+        """Do nothing."""
+
+    def end(self, status: Status = "FINISHED") -> Location | None:
+        """Do nothing."""
+        return None

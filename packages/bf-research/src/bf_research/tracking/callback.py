@@ -1,0 +1,147 @@
+"""The sweep's own run in MLflow: a Hydra callback that makes it, hands it to the trials and sums it up."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+
+from bf_research.tracking.base import Status
+from bf_research.tracking.recorded import process_mark
+from bf_research.tracking.sweep import SweepContext
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+#: Remembers in the sweep's folder which run belongs to it, so that a resumed sweep goes on in the same run.
+MEMORY = "tracking.json"
+
+
+class SweepRefused(BaseException):
+    """A sweep can't be recorded as required; not an Exception, which Hydra would turn into a warning."""
+
+
+class SweepTracking(Callback):
+    """Records a sweep (``-m``) as a parent run whose children are the trials.
+
+    The process of the sweep creates the store, the experiment and the parent before any trial starts, closes
+    runs that killed processes left open, and sums up at the end. Holds plain data only: Hydra pickles it.
+    """
+
+    def __init__(self, metric: str = "test/accuracy", minimize: bool = False) -> None:
+        self.metric, self.minimize = metric, minimize
+        self.began = 0.0
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Create or find the parent run, and publish it to the trials."""
+        from bf_research.tracking.store import TrackingError
+
+        SweepContext.withdraw()
+        tracking = config.get("tracking") or {}
+        if str(tracking.get("_target_", "")).rpartition(".")[2] != "MLflowTracker":
+            return
+        try:
+            context = self._open(config)
+        except TrackingError as error:
+            if tracking.get("required", True):
+                raise SweepRefused(str(error)) from error
+            log.warning("the sweep has no run of its own: %s", error)
+            return
+        context.publish()
+        self.began = time.time()
+        atexit.register(finish, context.run_id, "KILLED")
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Close trials of dead workers, log the summary, print table and addresses."""
+        from bf_research.tracking.summary import summarize
+
+        context = SweepContext.current()
+        if context is None:
+            return
+        text = summarize(context, self.metric, self.minimize, self.began)
+        finish(context.run_id, "FINISHED")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def _open(self, config: DictConfig) -> SweepContext:
+        from mlflow.entities import RunStatus
+
+        from bf_research.tracking import store
+
+        tracking = config.tracking
+        uri = store.address(tracking.get("uri"))
+        experiment = str(tracking.get("experiment", "batchflow"))
+        client = store.open_store(uri)
+        number = store.experiment_id(client, experiment, uri)
+        close_abandoned(client, number)
+        folder = Path(str(config.hydra.sweep.dir)).absolute()
+        run_id = _remembered(folder, uri, client)
+        if run_id is None:
+            tags = {
+                "bf.kind": "sweep",
+                "bf.folder": str(folder),
+                "bf.command": " ".join(sys.argv),
+                "bf.host": socket.gethostname(),
+                "bf.process": process_mark(os.getpid()),
+            }
+            run_id = str(client.create_run(number, tags=tags, run_name=folder.name).info.run_id)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MEMORY).write_text(json.dumps({"store": uri, "run_id": run_id}), encoding="utf-8")
+        else:
+            client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
+            client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name})
+
+
+def _remembered(folder: Path, uri: str, client: Any) -> str | None:
+    """Return the run of an earlier start of the same sweep, if the store still has it."""
+    from mlflow.exceptions import MlflowException
+
+    path = folder / MEMORY
+    if not path.exists():
+        return None
+    memory = json.loads(path.read_text(encoding="utf-8"))
+    if memory.get("store") != uri:
+        return None
+    try:
+        client.get_run(memory["run_id"])
+    except MlflowException:
+        return None
+    return str(memory["run_id"])
+
+
+def finish(run_id: str, status: Status) -> None:
+    """Close the sweep's run, once, and its trials that nobody runs any more."""
+    from bf_research.tracking import store
+
+    context = SweepContext.current()
+    if context is None or context.run_id != run_id:
+        return
+    SweepContext.withdraw()
+    client = store.open_store(context.store)
+    close_abandoned(client, str(client.get_run(run_id).info.experiment_id), parent=run_id)
+    client.set_terminated(run_id, status)
+
+
+def close_abandoned(client: Any, experiment: str, parent: str | None = None) -> list[str]:
+    """Mark runs KILLED that a process of this machine started and that has ended since; returns their ids."""
+    found = f"tags.`bf.host` = '{socket.gethostname()}' and attributes.status = 'RUNNING'"
+    if parent is not None:
+        found += f" and tags.`mlflow.parentRunId` = '{parent}'"
+    closed = []
+    for run in client.search_runs([experiment], found, max_results=1000):
+        mark = run.data.tags.get("bf.process", "")
+        if mark and process_mark(int(mark.partition(":")[0])) != mark:
+            client.set_terminated(run.info.run_id, "KILLED")
+            closed.append(str(run.info.run_id))
+    return closed

@@ -1,0 +1,96 @@
+"""A run in MLflow that costs the training loop microseconds: a thread of its own speaks to the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bf_research.tracking.backlog import Point
+from bf_research.tracking.base import Location, Status
+from bf_research.tracking.recorder import Recorder, Settings
+from bf_research.tracking.store import TrackingError, address
+from bf_research.tracking.sweep import SweepContext
+
+
+class MLflowTracker:
+    """Records a run in an MLflow store.
+
+    ``uri``: any tracking URI, None for ``mlflow.db`` in the working folder. ``required=False``: a store that
+    can't be used at the start does not stop the training; records go to a file in ``folder`` that
+    ``python -m bf_research.tracking.replay FILE`` writes to the store later. ``flush_seconds``: how often
+    points are written; ``patience``: how long ``end`` waits for a store that is down. Runs are addressed by
+    explicit ids: nothing of MLflow's global state is used, so trackers of different threads do not meet.
+    """
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        experiment: str = "batchflow",
+        required: bool = True,
+        flush_seconds: float = 1.0,
+        patience: float = 30.0,
+        folder: str = ".",
+        system_metrics: bool = False,
+        backlog: int = 100_000,
+    ) -> None:
+        sweep = SweepContext.current()
+        self.settings = Settings(
+            uri=sweep.store if sweep else address(uri),
+            experiment=sweep.experiment if sweep else experiment,
+            required=required,
+            flush_seconds=flush_seconds,
+            patience=patience,
+            folder=folder,
+            system_metrics=system_metrics,
+            backlog=backlog,
+        )
+        self._sweep = sweep
+        self._recorder: Recorder | None = None
+        self._points: list[Point] = []
+
+    def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
+        """Begin a run in the background: MLflow is imported while the caller goes on."""
+        if self._recorder is not None:
+            raise TrackingError("this tracker has started a run already: make a tracker for every run")
+        marks = {"bf.kind": "trial" if self._sweep else "run", **(tags or {})}
+        if self._sweep:
+            marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags}
+        self._recorder = Recorder(self.settings, name, marks)
+        self._points = self._recorder.points
+        self._recorder.start()
+
+    def ready(self, timeout: float = 60.0) -> Location | None:
+        """Wait until the run stands in the store; ``TrackingError`` when the store can't be used."""
+        return self._running().wait_ready(timeout)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record flat parameters; values become texts."""
+        self._running().put("params", {str(name): str(value) for name, value in params.items()})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Record what to find the run by."""
+        self._running().put("tags", {str(name): str(value) for name, value in tags.items()})
+
+    def log_metric(self, name: str, value: float, step: int = 0) -> None:
+        """Record one point: an append to a list, written later in batches."""
+        self._points.append(Point(name, float(value), step, time.time_ns() // 1_000_000))
+
+    def log_text(self, text: str, name: str) -> None:
+        """Keep a text as a file of the run, ``name`` may have folders."""
+        self._running().put("text", (text, name))
+
+    def log_artifact(self, path: str, folder: str | None = None) -> None:
+        """Keep a file or a folder of this machine with the run; it must stay until ``end``."""
+        self._running().put("artifact", (str(path), folder))
+
+    def end(self, status: Status = "FINISHED") -> Location | None:
+        """Write what is left and close the run; a second call does nothing."""
+        if self._recorder is None:
+            return None
+        return self._recorder.finish(status)
+
+    def _running(self) -> Recorder:
+        if self._recorder is None:
+            raise TrackingError("the tracker has no run: call start(name) first")
+        return self._recorder

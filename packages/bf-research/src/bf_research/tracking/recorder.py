@@ -1,0 +1,248 @@
+"""The thread that speaks to the MLflow store for one run, in batches, and outlasts the store's absence."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bf_research.tracking import store
+from bf_research.tracking.backlog import Backlog, Point
+from bf_research.tracking.base import Location, Status
+
+log = logging.getLogger(__name__)
+
+#: What MLflow takes in one call.
+POINTS_A_CALL, PARAMS_A_CALL = 1000, 100
+#: A point is written this long after it was logged, at the latest, also in a busy loop.
+LONGEST_PAUSE = 5.0
+_FORBIDDEN = re.compile(r"[^\w\-./ :]")
+#: Answers of a store that no repetition would change.
+_REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is recorded; see ``MLflowTracker``."""
+
+    uri: str
+    experiment: str
+    required: bool
+    flush_seconds: float
+    patience: float
+    folder: str
+    system_metrics: bool
+    backlog: int
+
+    def __post_init__(self) -> None:
+        if self.flush_seconds <= 0:
+            raise ValueError(f"tracking.flush_seconds must be above 0, got {self.flush_seconds}")
+
+
+class Recorder:
+    """One run's records on their way to the store."""
+
+    def __init__(
+        self, settings: Settings, name: str, tags: dict[str, str], run_id: str | None = None
+    ) -> None:
+        self.settings, self.name, self.tags = settings, name, tags
+        self._resumed = run_id
+        self.points: list[Point] = []
+        self.location: Location | None = None
+        self._operations: deque[tuple[str, Any]] = deque()
+        self._backlog = Backlog(settings.backlog)
+        self._client: Any = None
+        self._error: BaseException | None = None
+        self._opened, self._wake = threading.Event(), threading.Event()
+        self._deadline: float | None = None
+        self._status: Status = "FINISHED"
+        self._down_since: float | None = None
+        self._nonfinite: set[str] = set()
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="bf-tracking", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, kind: str, payload: Any) -> None:
+        """Queue an operation; it is done in order."""
+        self._operations.append((kind, payload))
+
+    def wait_ready(self, timeout: float) -> Location | None:
+        """Wait for the store; raise what keeps it from being used when it is required."""
+        if not self._opened.wait(timeout):
+            self._error = store.TrackingError(
+                f"the MLflow store {self.settings.uri} did not answer in {timeout:g} s; "
+                "set tracking.uri to one that does, or tracking=none"
+            )
+        if self._error is not None and self.settings.required:
+            raise self._error
+        return self.location
+
+    def finish(self, status: Status) -> Location | None:
+        """Write what is left, close the run, end the thread; a store that is down is waited for."""
+        if not self._ended:
+            self._ended, self._status = True, status
+            self._deadline = time.monotonic() + self.settings.patience
+            self._wake.set()
+            self._thread.join()
+            self._keep_rest()
+            self._backlog.close()
+        return self.location
+
+    # the thread ---------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            self._open()
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread by wait_ready
+            self._error = error
+            if not self.settings.required:
+                log.warning("%s", error)
+        finally:
+            self._opened.set()
+        pause = self.settings.flush_seconds
+        while self._client is not None:
+            ending = self._wake.wait(pause)
+            done = self._flush()
+            if ending and (done or time.monotonic() > (self._deadline or 0.0)):
+                break
+            pause = self.settings.flush_seconds if done else min(pause * 2, LONGEST_PAUSE)
+            if ending:
+                time.sleep(min(pause, 0.5))
+
+    def _open(self) -> None:
+        client = store.open_store(self.settings.uri)
+        experiment = store.experiment_id(client, self.settings.experiment, self.settings.uri)
+        run_id = self._resumed
+        if run_id is None:
+            run_id = str(client.create_run(experiment, tags=self.tags, run_name=self.name).info.run_id)
+        command, site = store.ui(self.settings.uri)
+        self.location = Location(
+            store=self.settings.uri,
+            experiment=self.settings.experiment,
+            experiment_id=experiment,
+            run_id=run_id,
+            run_name=self.name,
+            command=command,
+            page=f"{site}/#/experiments/{quote(experiment)}/runs/{run_id}",
+        )
+        self._client = client
+
+    def _flush(self) -> bool:
+        """Write what waits; False when the store did not take it, which is tried again later."""
+        taken = len(self.points)
+        self._backlog.extend(self.points[:taken])
+        del self.points[:taken]
+        ended = self._ended
+        try:
+            self._write_operations()
+            self._write_points()
+            if ended and not self.points:
+                self._client.set_terminated(self.location.run_id, self._status)  # type: ignore[union-attr]
+        except Exception as error:  # noqa: BLE001 - a store that is away raises anything; it is tried again
+            if self._down_since is None:
+                self._down_since = time.monotonic()
+                log.warning("the MLflow store %s is away, records wait: %s", self.settings.uri, _short(error))
+            return False
+        if self._down_since is not None:
+            away = time.monotonic() - self._down_since
+            log.warning("the MLflow store is back after %.0f s, everything is written", away)
+            self._down_since = None
+        return True
+
+    def _write_operations(self) -> None:
+        while self._operations:
+            kind, payload = self._operations[0]
+            try:
+                getattr(self, f"_write_{kind}")(payload)
+            except Exception as error:
+                refused = getattr(error, "error_code", None) in _REFUSALS
+                if not refused and not isinstance(error, FileNotFoundError):
+                    raise
+                log.warning("MLflow refuses %s of run %s: %s", kind, self.name, _short(error))
+            self._operations.popleft()
+
+    def _write_params(self, params: dict[str, str]) -> None:
+        from mlflow.entities import Param
+
+        pairs = [Param(name, value) for name, value in params.items()]
+        for start in range(0, len(pairs), PARAMS_A_CALL):
+            self._client.log_batch(self._run_id, params=pairs[start : start + PARAMS_A_CALL])
+
+    def _write_tags(self, tags: dict[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(self._run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def _write_text(self, item: tuple[str, str]) -> None:
+        self._client.log_text(self._run_id, *item)
+
+    def _write_artifact(self, item: tuple[str, str | None]) -> None:
+        path, folder = item
+        if Path(path).is_dir():
+            self._client.log_artifacts(self._run_id, path, folder)
+        else:
+            self._client.log_artifact(self._run_id, path, folder)
+
+    def _write_points(self) -> None:
+        from mlflow.entities import Metric
+
+        while batch := self._backlog.peek(POINTS_A_CALL):
+            metrics = [Metric(_FORBIDDEN.sub("_", p.name), p.value, p.when, p.step) for p in batch]
+            self._client.log_batch(self._run_id, metrics=metrics)
+            self._backlog.drop(len(batch))
+            odd = {p.name for p in batch if not math.isfinite(p.value)} - self._nonfinite
+            if odd:
+                self._nonfinite |= odd
+                self._write_tags({"bf.nonfinite": ", ".join(sorted(self._nonfinite))})
+
+    @property
+    def _run_id(self) -> str:
+        assert self.location is not None
+        return self.location.run_id
+
+    # what the store never took ------------------------------------------------------------------------------
+
+    def _keep_rest(self) -> None:
+        """Keep in a file what could not be written, and say how to write it later."""
+        self._backlog.extend(self.points)
+        self.points.clear()
+        unopened = self.location is None and not self.settings.required
+        if not (unopened or self._backlog or self._operations or self._down_since is not None):
+            return
+        path = Path(self.settings.folder).absolute() / f"tracking-{self.name}-{time.time_ns()}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = {
+            "store": self.settings.uri,
+            "experiment": self.settings.experiment,
+            "name": self.name,
+            "tags": self.tags,
+            "run_id": self.location.run_id if self.location else None,
+        }
+        with path.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(["start", head]) + "\n")
+            for operation in self._operations:
+                file.write(json.dumps(operation) + "\n")
+            while batch := self._backlog.peek(POINTS_A_CALL):
+                file.writelines(json.dumps(["point", point]) + "\n" for point in batch)
+                self._backlog.drop(len(batch))
+            file.write(json.dumps(["end", self._status]) + "\n")
+        log.warning(
+            "the MLflow store %s did not take all records of run %s; they are in %s and are written by: "
+            "python -m bf_research.tracking.replay %s",
+            self.settings.uri, self.name, path, path,
+        )  # fmt: skip
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -1,0 +1,49 @@
+"""Write kept records to their MLflow store: ``python -m bf_research.tracking.replay FILE``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from bf_research.tracking import store
+from bf_research.tracking.backlog import Point
+from bf_research.tracking.base import Location
+from bf_research.tracking.recorder import Recorder, Settings
+
+
+def replay(path: str | Path, uri: str | None = None) -> Location | None:
+    """Write the records of a file to the store they were meant for, or to ``uri``; return where they are."""
+    lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    if not lines or lines[0][0] != "start":
+        raise ValueError(f"{path} holds no kept records: its first line must be a 'start'")
+    head = lines[0][1]
+    settings = Settings(
+        uri=store.address(uri or head["store"]),
+        experiment=head["experiment"],
+        required=True,
+        flush_seconds=1.0,
+        patience=30.0,
+        folder=str(Path(path).parent),
+        system_metrics=False,
+        backlog=100_000,
+    )
+    recorder = Recorder(settings, head["name"], head["tags"], run_id=head["run_id"])
+    recorder.start()
+    recorder.wait_ready(60.0)
+    status = "FINISHED"
+    for kind, payload in lines[1:]:
+        if kind == "point":
+            recorder.points.append(Point(*payload))
+        elif kind == "end":
+            status = payload
+        else:
+            recorder.put(kind, payload)
+    return recorder.finish(status)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m bf_research.tracking.replay FILE\n")
+        sys.exit(2)
+    sys.stdout.write(f"{replay(sys.argv[1])}\n")

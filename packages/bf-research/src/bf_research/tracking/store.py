@@ -1,0 +1,138 @@
+"""The MLflow store: its address, its safe creation, and what is said when it can't be used."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+CONNECT_SECONDS = 5.0
+#: Without it MLflow's pages open in the mode for language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+
+class TrackingError(RuntimeError):
+    """The store of runs can't be used."""
+
+
+def address(uri: str | None) -> str:
+    """Return an absolute tracking URI; None is ``mlflow.db`` in the working folder."""
+    if uri is None:
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    prefix = "sqlite:///"
+    if uri.startswith(prefix):
+        return prefix + str(Path(uri[len(prefix) :]).expanduser().absolute())
+    return uri
+
+
+def database(uri: str) -> Path | None:
+    """Return the file of an sqlite store, None for any other store."""
+    prefix = "sqlite:///"
+    return Path(uri[len(prefix) :]) if uri.startswith(prefix) else None
+
+
+def open_store(uri: str) -> Any:
+    """Return an ``MlflowClient`` of a store that answers, created if it has to be; ``TrackingError`` if not.
+
+    Processes that create one sqlite store at once would spoil it: the first creates, the others wait.
+    """
+    _check_reachable(uri)
+    quiet()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = database(uri)
+    try:
+        if path is None:
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+            return client
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.parent):
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+        return client
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(
+            f"the MLflow store {uri} can't be used: {_first_line(error)}; "
+            "set tracking.uri to one that can, or tracking=none to record nothing"
+        ) from error
+
+
+def quiet() -> None:
+    """Keep MLflow from talking: no telemetry, no lines about its database."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.utils.uri"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder itself as the lock: no lock file is left behind."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_reachable(uri: str) -> None:
+    """Ask a server's port before MLflow does: MLflow would try for minutes."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise TrackingError(
+            f"the MLflow server {uri} does not answer: {error}; start it, set tracking.uri to another, "
+            "or tracking.required=false to keep the records in a file until it is back"
+        ) from error
+
+
+def experiment_id(client: Any, name: str, uri: str) -> str:
+    """Return the id of the experiment, created if new; ``TrackingError`` when it lies in MLflow's trash."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        options: dict[str, Any] = {"tags": EXPERIMENT_TAGS}
+        path = database(uri)
+        if path is not None:
+            folder = re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
+            options["artifact_location"] = (path.parent / "mlartifacts" / folder).as_uri()
+        try:
+            return str(client.create_experiment(name, **options))
+        except MlflowException:  # another process was first
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        command = f"{sys.executable} -m mlflow experiments restore --experiment-id {found.experiment_id}"
+        raise TrackingError(
+            f"experiment {name!r} was deleted in {uri}: bring it back with "
+            f"MLFLOW_TRACKING_URI={uri} {command}, or choose another tracking.experiment"
+        )
+    return str(found.experiment_id)
+
+
+def ui(uri: str) -> tuple[str, str]:
+    """Return the command that opens MLflow's pages, and the address at which they are."""
+    if urlsplit(uri).scheme in ("http", "https"):
+        return f"open {uri}", uri.rstrip("/")
+    return f"{sys.executable} -m mlflow ui --backend-store-uri {uri}", "http://127.0.0.1:5000"
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -1,0 +1,177 @@
+"""The sum of a sweep on its own run: best, last, mean and deviation, a ranked table, plots, addresses."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from bf_research.tracking import store
+from bf_research.tracking.sweep import SweepContext
+
+#: Rows that the console shows; the artifact has all.
+SHOWN_ROWS = 20
+#: The comparison page's address lists its runs: browsers cut long ones.
+COMPARED_RUNS = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial as the store has it."""
+
+    run_id: str
+    name: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+def summarize(context: SweepContext, metric: str, minimize: bool, began: float) -> str:
+    """Log the summary of a sweep to its run; returns the text for the console."""
+    from bf_research.tracking.plots import draw
+
+    client = store.open_store(context.store)
+    parent = client.get_run(context.run_id)
+    rows = children(client, str(parent.info.experiment_id), context.run_id)
+    ranked = rank(rows, metric, minimize)
+    varied = varying(rows)
+    points = aggregates(rows, varied, metric, minimize)
+    _log_points(client, context.run_id, points)
+    table = markdown(ranked, varied, metric)
+    client.set_tag(context.run_id, "mlflow.note.content", table[:5000])
+    client.log_text(context.run_id, table, "sweep/table.md")
+    client.log_text(
+        context.run_id, json.dumps([_record(row) for row in ranked], indent=1), "sweep/table.json"
+    )
+    draw(client, context.run_id, ranked, varied, metric)
+    return console(ranked, varied, metric) + addresses(context, parent.info.experiment_id, ranked, metric)
+
+
+def children(client: Any, experiment: str, parent: str) -> list[Row]:
+    """Return the trials of a sweep, oldest first."""
+    found, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment],
+            f"tags.`mlflow.parentRunId` = '{parent}'",
+            order_by=["attributes.start_time ASC"],
+            max_results=1000,
+            page_token=token,
+        )
+        found += [_row(run) for run in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def _row(run: Any) -> Row:
+    end = run.info.end_time or run.info.start_time
+    return Row(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        seconds=(end - run.info.start_time) / 1000,
+    )
+
+
+def _record(row: Row) -> dict[str, Any]:
+    return {"run_id": row.run_id, "status": row.status, "params": row.params, "metrics": row.metrics}
+
+
+def rank(rows: Sequence[Row], metric: str, minimize: bool) -> list[Row]:
+    """Order trials best first; those without the metric, or with NaN, stand last."""
+
+    def place(row: Row) -> tuple[bool, float]:
+        value = row.metrics.get(metric, math.nan)
+        return (math.isnan(value), value if minimize else -value)
+
+    return sorted(rows, key=place)
+
+
+def varying(rows: Sequence[Row]) -> list[str]:
+    """Return the names of parameters that differ between trials, the repetition last."""
+    names = sorted({name for row in rows for name in row.params})
+    differ = [name for name in names if len({row.params.get(name) for row in rows}) > 1]
+    return sorted(differ, key=lambda name: name in ("repetition", "seed"))
+
+
+def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize: bool) -> dict[str, float]:
+    """Return best, last, and mean and deviation over the repetitions of the best configuration."""
+    values = [row.metrics[metric] for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
+    if not values:
+        return {"trials": len(rows)}
+    groups: dict[tuple[str | None, ...], list[float]] = {}
+    options = [name for name in varied if name not in ("repetition", "seed")]
+    for row in rows:
+        value = row.metrics.get(metric, math.nan)
+        if math.isfinite(value):
+            groups.setdefault(tuple(row.params.get(name) for name in options), []).append(value)
+    pick = min if minimize else max
+    best = pick(groups.values(), key=statistics.fmean)
+    return {
+        "trials": len(rows),
+        f"best/{metric}": pick(values),
+        f"last/{metric}": values[-1],
+        f"mean/{metric}": statistics.fmean(best),
+        f"std/{metric}": statistics.stdev(best) if len(best) > 1 else 0.0,
+    }
+
+
+def _log_points(client: Any, run_id: str, points: Mapping[str, float]) -> None:
+    import time
+
+    from mlflow.entities import Metric
+
+    now = time.time_ns() // 1_000_000
+    client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in points.items()])
+
+
+def _cells(rows: Iterable[Row], varied: Sequence[str], metric: str) -> list[list[str]]:
+    return [
+        [
+            str(number),
+            f"{row.metrics[metric]:.4f}" if metric in row.metrics else "-",
+            *(row.params.get(name, "") for name in varied),
+            row.status,
+            f"{row.seconds:.0f} s",
+        ]
+        for number, row in enumerate(rows, 1)
+    ]
+
+
+def markdown(rows: Sequence[Row], varied: Sequence[str], metric: str) -> str:
+    """Return the ranked table as Markdown."""
+    lines = [["rank", metric, *varied, "status", "time"], ["---"] * (len(varied) + 4)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [*lines, *_cells(rows, varied, metric)])
+
+
+def console(rows: Sequence[Row], varied: Sequence[str], metric: str) -> str:
+    """Return the ranked table in columns, the first rows."""
+    lines = [["rank", metric, *varied, "status", "time"], *_cells(rows[:SHOWN_ROWS], varied, metric)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n"
+        for cells in lines
+    )
+    left = len(rows) - SHOWN_ROWS
+    return text + (f"... and {left} more, in the artifact sweep/table.md\n" if left > 0 else "")
+
+
+def addresses(context: SweepContext, experiment: str, rows: Sequence[Row], metric: str) -> str:
+    """Return how to open MLflow, and the pages that show the sweep at first sight."""
+    command, site = store.ui(context.store)
+    # sorted by a metric the page shows the trials themselves instead of one folded parent
+    order = quote(f"metrics.`{metric}`", safe="")
+    charts = (
+        f"{site}/#/experiments/{experiment}/runs?orderByKey={order}&orderByAsc=false&compareRunsMode=CHART"
+    )
+    runs = quote(json.dumps([row.run_id for row in rows[:COMPARED_RUNS]], separators=(",", ":")), safe="")
+    compare = f"{site}/#/compare-runs?runs={runs}&experiments={quote(json.dumps([str(experiment)]), safe='')}"
+    return f"logged   {context.store}, experiment {context.experiment!r}\nopen     {command}\ncharts   {charts}\ncompare  {compare}\n"
