@@ -1,0 +1,5 @@
+"""Images: batches of pictures, resampled once by compiled loops. Heavy libraries come in when used."""
+
+from bf_batch.images.batch import ImagesBatch
+
+__all__ = ["ImagesBatch"]

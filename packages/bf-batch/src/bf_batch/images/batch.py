@@ -1,0 +1,22 @@
+"""Batches of images, with labels and masks."""
+
+from __future__ import annotations
+
+from bf_batch.images.geometry import GeometryActions
+from bf_batch.images.pixels import PixelActions
+
+
+class ImagesBatch(GeometryActions, PixelActions):
+    """Pictures with labels and masks, and the actions of augmentation.
+
+    ``images`` and ``masks`` are arrays (n, height, width) or (n, height, width, channels), or lists of
+    arrays when sizes differ.  Geometric actions pile up and pixels are resampled once, when
+    ``batch.images`` is read.
+
+    >>> import numpy as np
+    >>> batch = ImagesBatch(2, preloaded=(np.zeros((2, 32, 32), np.uint8), [0, 1]))
+    >>> batch.rotate(10).crop((28, 28)).to_array().images.shape
+    (2, 28, 28, 1)
+    """
+
+    components = "images", "labels", "masks"

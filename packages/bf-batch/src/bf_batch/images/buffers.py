@@ -1,0 +1,70 @@
+"""Output arrays used again once nobody holds them: fresh pages of memory are dear, old ones are warm."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+_FREE = 3
+"""References to an array that only the pool holds: its list, the loop's variable, the argument of
+getrefcount.
+"""
+
+
+class BufferPool:
+    """Arrays of the same shape and dtype, handed out again when only the pool refers to them.
+
+    A view, a slice or another library that took the array without a copy refers to it, so it is never
+    handed out while someone can read it.  ``each`` arrays of one kind are kept, ``max_bytes`` in all;
+    smaller arrays than ``min_bytes`` are simply made.
+    """
+
+    def __init__(self, each: int = 8, max_bytes: int = 512 << 20, min_bytes: int = 1 << 15) -> None:
+        self._each = each
+        self._max_bytes = max_bytes
+        self._min_bytes = min_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[tuple[int, ...], str], list[NDArray[Any]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Return a C-contiguous array of unset values."""
+        kind = np.dtype(dtype)
+        key = shape, kind.str
+        with self._lock:
+            held = self._kept.get(key)
+            if held is not None:
+                self._kept.move_to_end(key)
+                for array in held:
+                    if sys.getrefcount(array) == _FREE:
+                        return array
+        array = np.empty(shape, kind)
+        if array.nbytes >= self._min_bytes:
+            self._keep(key, array)
+        return array
+
+    def _keep(self, key: tuple[tuple[int, ...], str], array: NDArray[Any]) -> None:
+        """Remember an array for later, forgetting the kinds asked for longest ago when memory is short."""
+        with self._lock:
+            held = self._kept.setdefault(key, [])
+            if len(held) >= self._each or array.nbytes > self._max_bytes:
+                return
+            held.append(array)
+            self._bytes += array.nbytes
+            while self._bytes > self._max_bytes:
+                oldest, arrays = next(iter(self._kept.items()))
+                self._bytes -= arrays.pop(0).nbytes
+                if not arrays:
+                    del self._kept[oldest]
+
+    def __len__(self) -> int:
+        return sum(len(arrays) for arrays in self._kept.values())
+
+
+outputs = BufferPool()
+"""The pool of all image batches of this process."""

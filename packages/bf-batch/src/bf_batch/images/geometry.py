@@ -1,0 +1,255 @@
+"""The geometric actions of image batches: each adds a step to pending matrices, pixels are resampled once."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from bf_batch.actions import action
+from bf_batch.batch import Batch
+from bf_batch.images.following import How, Names, Order, Role, apply_step
+from bf_batch.images.frames import Fill, Sizes, Step, centred, numbers, pairs, rows_of, simplify, size_pair
+from bf_batch.images.origins import Origin, offsets
+from bf_batch.per_item import PerItem
+
+
+class GeometryActions(Batch):
+    """Rotate, scale, crop and the like.
+
+    All take ``p`` (the chance of each item), ``src`` and ``dst`` (a component or several, which get the
+    same random parameters; the role of a component is read from ``roles``), ``order`` (0 nearest, 1
+    linear, 3 cubic; masks always 0), ``fill`` (the value outside, 'edge' or 'reflect'; None: as the steps
+    before, at first 0) and ``fuse`` (False: resample at once, in steps).  Numbers may be ``PerItem``.
+    Pairs are (vertical, horizontal), sizes (height, width).
+    """
+
+    roles: ClassVar[dict[str, Role]] = {"masks": "mask", "boxes": "boxes", "keypoints": "keypoints"}
+
+    @action(itemwise=True)
+    def rotate(
+        self,
+        angle: float | PerItem,
+        expand: bool = False,
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Turn pictures counter-clockwise by an angle in degrees about their centre; ``expand`` keeps the
+        corners in.
+        """
+        turns = numbers(angle, len(self), "rotate: angle")
+
+        def make(sizes: Sizes) -> Step:
+            after = sizes
+            if expand:
+                turn, rows = np.abs(np.deg2rad(turns))[:, None], rows_of(sizes)
+                grown = rows * np.abs(np.cos(turn)) + rows[:, ::-1] * np.abs(np.sin(turn))
+                after = simplify(np.ceil(grown - 1e-9).astype(np.int64))
+            return Step(after, angle=turns, centre=centred(after, sizes))
+
+        apply_step(self, make, p, How(order, fill, fuse, src, dst), "rotate")
+        return self
+
+    @action(itemwise=True)
+    def scale(
+        self,
+        factor: float | tuple[float, float] | PerItem,
+        preserve_shape: bool = False,
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Enlarge (factor > 1) or shrink pictures; with ``preserve_shape`` about the centre of a frame
+        that stays.
+        """
+        factors = pairs(factor, len(self), "scale: factor")
+        if not (np.isfinite(factors) & (factors > 0)).all():
+            raise ValueError(
+                f"scale: factor must be positive, got {float(factors.min())}; flip() mirrors pictures"
+            )
+
+        def make(sizes: Sizes) -> Step:
+            if preserve_shape:
+                return Step(sizes, scale=factors, centre=centred(sizes, sizes))
+            after = np.maximum(np.rint(rows_of(sizes) * factors), 1).astype(np.int64)
+            return resizing(sizes, simplify(after))
+
+        apply_step(self, make, p, How(order, fill, fuse, src, dst), "scale")
+        return self
+
+    @action(itemwise=True)
+    def crop(
+        self,
+        shape: tuple[int, int],
+        origin: Origin = "center",
+        *,
+        p: float | PerItem = 1.0,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Cut out (height, width) pixels; what lies outside the picture is filled.
+
+        ``origin`` is 'center', 'random' (each item its own), a corner ('top_left', ...), or where the top
+        left corner of the cut is: a pair of ints in pixels, or of floats from 0 to 1 as parts of the room
+        there is.
+        """
+        after = size_pair(shape, "crop: shape")
+
+        def make(sizes: Sizes) -> Step:
+            return Step(after, shift=-offsets(origin, after, sizes, self))
+
+        apply_step(self, make, p, How(None, fill, fuse, src, dst), "crop")
+        return self
+
+    @action(itemwise=True)
+    def flip(
+        self,
+        mode: Literal["lr", "ud"] = "lr",
+        *,
+        p: float | PerItem = 1.0,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Mirror pictures: left to right ('lr') or upside down ('ud')."""
+        if mode not in _MIRRORS:
+            raise ValueError(f"flip: mode must be 'lr' or 'ud', got {mode!r}")
+
+        def make(sizes: Sizes) -> Step:
+            return Step(sizes, scale=_MIRRORS[mode], centre=centred(sizes, sizes))
+
+        apply_step(self, make, p, How(None, None, fuse, src, dst), "flip")
+        return self
+
+    @action(itemwise=True)
+    def resize(
+        self,
+        size: tuple[int | None, int | None],
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Bring pictures to (height, width); a None keeps the ratio of the sides."""
+        height, width = size_or_none(size)
+
+        def make(sizes: Sizes) -> Step:
+            if height is not None and width is not None:
+                return resizing(sizes, (height, width))
+            rows = rows_of(sizes)
+            ratio = height / rows[:, :1] if height is not None else width / rows[:, 1:]  # type: ignore[operator]
+            after = np.maximum(np.rint(rows * ratio), 1).astype(np.int64)
+            return resizing(sizes, simplify(after))
+
+        apply_step(self, make, p, How(order, None, fuse, src, dst), "resize")
+        return self
+
+    @action(itemwise=True)
+    def shift(
+        self,
+        offset: float | tuple[float, float] | PerItem,
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Move pictures by (down, right) pixels in a frame that stays."""
+        moves = pairs(offset, len(self), "shift: offset")
+        apply_step(self, lambda sizes: Step(sizes, shift=moves), p, How(order, fill, fuse, src, dst), "shift")
+        return self
+
+    @action(itemwise=True)
+    def shear(
+        self,
+        angle: float | PerItem,
+        axis: Literal["x", "y"] = "x",
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Slant pictures about their centre by an angle in degrees: lower rows to the right ('x'), right
+        columns down ('y').
+        """
+        tangents = np.tan(np.deg2rad(numbers(angle, len(self), "shear: angle")))
+        if axis not in ("x", "y"):
+            raise ValueError(f"shear: axis must be 'x' or 'y', got {axis!r}")
+        zeros = np.zeros_like(tangents)
+        slant = np.column_stack([zeros, tangents] if axis == "x" else [tangents, zeros])
+
+        def make(sizes: Sizes) -> Step:
+            return Step(sizes, shear=slant, centre=centred(sizes, sizes))
+
+        apply_step(self, make, p, How(order, fill, fuse, src, dst), "shear")
+        return self
+
+    @action(itemwise=True)
+    def pad(
+        self,
+        border: int | tuple[int, ...],
+        *,
+        p: float | PerItem = 1.0,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Add pixels around: one number, (vertical, horizontal) or (top, bottom, left, right)."""
+        top, bottom, left, right = _border(border)
+
+        def make(sizes: Sizes) -> Step:
+            after = simplify((rows_of(sizes) + np.array([top + bottom, left + right])).astype(np.int64))
+            return Step(after, shift=np.array([[top, left]], dtype=np.float64))
+
+        apply_step(self, make, p, How(None, fill, fuse, src, dst), "pad")
+        return self
+
+
+_MIRRORS = {"lr": np.array([[1.0, -1.0]]), "ud": np.array([[-1.0, 1.0]])}
+
+
+def resizing(before: Sizes, after: Sizes) -> Step:
+    """Return the step that brings pictures to new sizes: edges fall on edges, not centres on centres."""
+    return Step(after, scale=rows_of(after) / rows_of(before), centre=centred(after, before))
+
+
+def size_or_none(size: Any) -> tuple[int | None, int | None]:
+    """Check a (height, width) argument where one may be None."""
+    height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (None, None)
+    known = [side for side in (height, width) if side is not None]
+    if not known or not all(isinstance(side, (int, np.integer)) and side > 0 for side in known):
+        raise ValueError(
+            f"resize: got size {size!r}; give (height, width) as positive ints, one of them may be None"
+        )
+    return height, width
+
+
+def _border(border: Any) -> tuple[int, int, int, int]:
+    values: list[Any] = [border] if isinstance(border, (int, np.integer)) else list(border)
+    if len(values) not in (1, 2, 4) or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in values):
+        raise ValueError(
+            f"pad: got border {border!r}; give a number of pixels, (vertical, horizontal) or (top, "
+            f"bottom, left, right)"
+        )
+    if len(values) == 4:
+        return values[0], values[1], values[2], values[3]
+    return values[0], values[0], values[-1], values[-1]

@@ -1,0 +1,97 @@
+"""The compiled loops for maps along the axes (crop, resize, flip), and for no map at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bf_batch.images.kernels import CONSTANT, finish, fold, kernel, repeated
+
+
+@kernel
+def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: float, body: Any) -> None:
+    """Blend rows i and i + 1 of a picture (height, width * channels); a row outside it is the fill value."""
+    h = flat.shape[0]
+    if i < 0 or i >= h - 1:
+        only = np.float32(1 - fy if i >= 0 else fy)
+        if i >= h or (fy == 0 and i < 0):
+            body[:] = fill
+            return
+        edge, rest = flat[max(i, 0)][start : start + body.size], np.float32(fill) * (np.float32(1) - only)
+        for j in range(np.uintp(body.size)):
+            body[j] = np.float32(edge[j]) * only + rest
+        return
+    a, b = flat[i][start : start + body.size], flat[i + 1][start : start + body.size]
+    for j in range(np.uintp(body.size)):
+        body[j] = np.float32(a[j]) + (np.float32(b[j]) - np.float32(a[j])) * fy
+
+
+@kernel
+def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
+    """Linear values along one blended row."""
+    step = np.uintp(c)
+    if c == 3:
+        for q in range(np.uintp(at.size)):
+            a, f = np.uintp(at[q]), fx[q]
+            for k in range(np.uintp(3)):
+                line[q * np.uintp(3) + k] = blend[a + k] + (blend[a + np.uintp(3) + k] - blend[a + k]) * f
+        return
+    for q in range(np.uintp(at.size)):
+        a, f = np.uintp(at[q]), fx[q]
+        for k in range(step):
+            line[q * step + k] = blend[a + k] + (blend[a + step + k] - blend[a + k]) * f
+
+
+@kernel
+def straight_one(
+    source: Any, m: Any, mode: int, fill: float, gains: Any, biases: Any, limited: bool, out: Any
+) -> None:
+    """Resample one picture along its axes."""
+    h, w, c = source.shape
+    rows, columns = out.shape[0], out.shape[1]
+    flat, target = source.reshape(h, w * c), out.reshape(rows, columns * c)
+    ends = m[1, 2], m[1, 1] * (columns - 1) + m[1, 2]
+    left, right = 0, w
+    if mode == CONSTANT:
+        left = int(min(max(np.floor(min(ends)) - 1, 0.0), w - 1.0))
+        right = int(min(max(np.floor(max(ends)) + 3, left + 1.0), float(w)))
+    blend = np.full((right - left + 3) * c, fill, np.float32)
+    body = blend[c : c + (right - left) * c]
+    at, fx = np.empty(columns, np.uint32), np.empty(columns, np.float32)
+    line = np.empty(columns * c, np.float32)
+    for q in range(columns):
+        x = m[1, 1] * q + m[1, 2]
+        x = min(max(x, -1.0), float(w)) if mode == CONSTANT else fold(x, w, mode)
+        j = int(np.floor(x))
+        at[q], fx[q] = (j - left + 1) * c, x - j
+    for r in range(rows):
+        y = m[0, 0] * r + m[0, 2]
+        y = min(max(y, -1.0), float(h)) if mode == CONSTANT else fold(y, h, mode)
+        i = int(np.floor(y))
+        mix_rows(flat, i, np.float32(y - i), left * c, fill, body)
+        read_across(blend, at, fx, c, line)
+        finish(line, gains, biases, limited, target[r])
+
+
+@kernel
+def straight(source: Any, m: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any) -> None:
+    """Do what ``warp`` does, bilinear, for matrices along the axes (crop, resize, flip): blend two rows,
+    then read across.
+    """
+    n, _h, _w, _c = source.shape
+    gains, biases = repeated(gain, out.shape[2]), repeated(bias, out.shape[2])
+    for i in range(n):
+        straight_one(source[i], m[i], how[1], fill, gains, biases, how[3] != 0, out[i])
+
+
+@kernel
+def convert(source: Any, gain: Any, bias: Any, limited: bool, out: Any) -> None:
+    """Scale pixels (pixels, channels) channel by channel, and round and limit them to 0..255 for bytes."""
+    n, c = source.shape
+    block = 512
+    gains, biases = repeated(gain, block), repeated(bias, block)
+    flat, target = source.reshape(n * c), out.reshape(n * c)
+    for start in range(0, n * c, block * c):
+        end = min(start + block * c, n * c)
+        finish(flat[start:end], gains, biases, limited, target[start:end])

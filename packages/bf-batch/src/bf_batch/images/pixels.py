@@ -1,0 +1,97 @@
+"""Actions on pixel values as a whole: dtype, scale and normalisation, which join a pending resample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from bf_batch.actions import action
+from bf_batch.batch import Batch
+from bf_batch.images.following import Names, names_of, value_of
+from bf_batch.images.warp import Warp
+
+
+class PixelActions(Batch):
+    """To arrays of floats, scaled and normalised in the same pass as the resample."""
+
+    @action
+    def to_array(
+        self,
+        dtype: DTypeLike = "float32",
+        scale: float = 1.0,
+        *,
+        channels: Literal["last", "first"] | None = "last",
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Make one array of a dtype, its values times ``scale``; pictures (h, w) get an axis of one channel.
+
+        ``channels=None`` leaves the axes as they are; ``'first'`` gives (n, channels, h, w) and ends the
+        geometry.
+        """
+        kind = np.dtype(dtype)
+        if channels not in ("last", "first", None):
+            raise ValueError(f"to_array: channels must be 'last', 'first' or None, got {channels!r}")
+        for name, target in zip(*names_of(src, dst, "to_array")):
+            warp = waiting(self, name, "to_array")
+            setattr(self, target, warp.finished(kind, scale, 0.0, channels))
+        return self
+
+    @action
+    def normalize(
+        self,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        *,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Give float32 ``(pixel - mean) / std``; numbers are one for all or one a channel.
+
+        Bytes (and other integers) are first brought to 0..1, so that the usual numbers of ImageNet fit;
+        floats are taken as they are.  Without ``mean`` and ``std`` each picture gets mean 0 and deviation 1.
+        """
+        if (mean is None) != (std is None):
+            raise ValueError(f"normalize: got mean={mean!r} and std={std!r}; give both or neither")
+        for name, target in zip(*names_of(src, dst, "normalize")):
+            if mean is None or std is None:
+                setattr(self, target, standardized(value_of(self, name, "normalize")))
+                continue
+            warp = waiting(self, name, "normalize")
+            deviation = np.asarray(std, np.float64)
+            if not (deviation > 0).all():
+                raise ValueError(f"normalize: std must be positive, got {std!r}")
+            kind = warp.dtype or warp.stored
+            top = float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else 1.0
+            setattr(
+                self,
+                target,
+                warp.finished(
+                    np.dtype(np.float32), 1 / (top * deviation), -np.asarray(mean, np.float64) / deviation
+                ),
+            )
+        return self
+
+
+def waiting(batch: Batch, name: str, what: str) -> Warp:
+    """Return a component as a warp, with the geometry that is pending on it."""
+    value = batch.peek(name)
+    if type(value) is Warp:
+        return value
+    owner = type(batch).__name__
+    return Warp.of(value_of(batch, name, f"{owner}.{what}"), f"{owner}.{name}")
+
+
+def standardized(pictures: Any) -> Any:
+    """Return float32 pictures, each with mean 0 and deviation 1 (a flat picture is 0)."""
+    if isinstance(pictures, np.ndarray) and pictures.dtype != object:
+        axes = tuple(range(1, pictures.ndim))
+        floats = pictures.astype(np.float32)
+        floats -= floats.mean(axis=axes, keepdims=True)
+        deviation = floats.std(axis=axes, keepdims=True)
+        floats /= np.where(deviation == 0, 1, deviation)
+        return floats
+    return [standardized(np.asarray(picture)[None])[0] for picture in pictures]

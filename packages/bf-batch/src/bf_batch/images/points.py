@@ -1,0 +1,122 @@
+"""Boxes and keypoints that follow pictures: their matrices pile up like those of the pictures, and are
+applied once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.images.frames import Floats, Sizes, Step, rows_of, select
+from bf_batch.images.need import need
+
+
+class Points:
+    """A pending component: for each item an array (k, 4) of boxes (x0, y0, x1, y1) or (k, 2) of keypoints
+    (x, y).
+
+    Coordinates count from the top left corner of the picture in pixels, so that a picture of width w spans
+    0 to w.  A box becomes the smallest upright box around its moved corners, cut to the frame; a box that
+    left the frame keeps its place with an area of zero, so that labels stay in step.  Keypoints are not cut.
+    """
+
+    __slots__ = ("fields", "matrices", "role", "sizes", "source")
+
+    def __init__(self, source: list[NDArray[Any]], role: str, sizes: Sizes) -> None:
+        self.source = source
+        self.role = role
+        self.sizes = sizes
+        self.matrices: Floats = np.broadcast_to(np.eye(3), (len(source), 3, 3)).copy()
+        self.fields: tuple[tuple[Floats, NDArray[np.float32]], ...] = ()
+
+    @classmethod
+    def of(cls, values: Any, role: str, sizes: Sizes, owner: str) -> Points:
+        """Check the boxes or keypoints of a batch; a ValueError names what has a wrong shape."""
+        source = [np.asarray(value, dtype=np.float64) for value in values]
+        width = 4 if role == "boxes" else 2
+        for position, value in enumerate(source):
+            if value.size and (value.ndim != 2 or value.shape[1] != width):
+                raise ValueError(
+                    f"{owner}: item number {position} has shape {value.shape}; {role} of an item are an "
+                    f"array (k, {width})"
+                )
+        return cls([value.reshape(-1, width) for value in source], role, sizes)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, rows: Any) -> Any:
+        found = self.resolve()
+        if isinstance(rows, (int, np.integer, slice)):
+            return found[rows]
+        return [found[row] for row in rows]
+
+    def _with(self, matrices: Floats, sizes: Sizes) -> Points:
+        new = object.__new__(Points)
+        new.source, new.role, new.fields = self.source, self.role, self.fields
+        new.matrices, new.sizes = matrices, sizes
+        return new
+
+    def affine(self, step: Step, chosen: NDArray[np.bool_]) -> Points:
+        """Return the points after one more affine step of the chosen items."""
+        moved = need("bf_batch.images.matrix_kernels").advance(self.matrices, *step[1:], chosen)
+        return self._with(moved, select(chosen, step.sizes, self.sizes, len(self)))
+
+    def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Points:
+        """Return the points after a projective step, given as matrices from new to old points (row,
+        column, 1).
+        """
+        some = np.broadcast_to(chosen, (len(self),))[:, None, None]
+        moved = np.where(some, self.matrices @ matrices, self.matrices)
+        return self._with(moved, select(chosen, sizes, self.sizes, len(self)))
+
+    def displace(self, field: NDArray[np.float32]) -> Points:
+        """Return the points after a displacement of the pictures."""
+        new = self._with(np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy(), self.sizes)
+        new.fields = (*self.fields, (self.matrices, field))
+        return new
+
+    def resolve(self) -> list[NDArray[Any]]:
+        """Compute the points of all items: a list of arrays."""
+        sizes = np.broadcast_to(rows_of(self.sizes), (len(self), 2))
+        return [self._item(i, sizes[i]) for i in range(len(self))]
+
+    def _item(self, i: int, size: Floats) -> NDArray[Any]:
+        value = self.source[i]
+        if not len(value):
+            return value
+        if self.role != "boxes":
+            return self._move(i, value)
+        x0, y0, x1, y1 = value.T
+        corners = np.stack([x0, y0, x1, y0, x1, y1, x0, y1], axis=1).reshape(-1, 2)
+        moved = self._move(i, corners).reshape(-1, 4, 2)
+        limit = size[::-1]
+        low, high = np.clip(moved.min(axis=1), 0, limit), np.clip(moved.max(axis=1), 0, limit)
+        return np.hstack([low, high])
+
+    def _move(self, i: int, points: Floats) -> Floats:
+        """Move points (x, y) of one item forwards: the pictures' matrices lead from the result back."""
+        rows = np.column_stack([points[:, ::-1] - 0.5, np.ones(len(points))])
+        for matrices, field in self.fields:
+            rows = _backwards(rows, matrices[i])
+            rows[:, :2] = _undisplaced(rows[:, :2], field[i])
+        rows = _backwards(rows, self.matrices[i])
+        return np.ascontiguousarray(rows[:, 1::-1]) + 0.5
+
+
+def _backwards(rows: Floats, matrix: Floats) -> Floats:
+    moved = rows @ np.linalg.inv(matrix).T
+    return np.asarray(moved / moved[:, 2:])
+
+
+def _undisplaced(points: Floats, field: NDArray[np.float32]) -> Floats:
+    """Find where points come to lie when the picture is displaced: q with q + field(q) = point, by
+    iteration.
+    """
+    displaced = need("bf_batch.images.kernels").displaced
+    found = points.copy()
+    for _ in range(20):
+        found = points - np.array([displaced(field, y, x) for y, x in found])
+    return found

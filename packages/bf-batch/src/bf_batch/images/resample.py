@@ -1,0 +1,212 @@
+"""From pending geometry to pixels: which compiled loop serves a warp, and how results are laid out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.images.buffers import outputs
+from bf_batch.images.need import need
+from bf_batch.images.workers import spread
+
+if TYPE_CHECKING:
+    from bf_batch.images.warp import Warp
+
+_NATIVE = (np.dtype(np.uint8), np.dtype(np.float32))
+_NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
+_NO_PRE = np.eye(3)[None].copy()
+_MODES = {"edge": 1, "reflect": 2}
+_MUCH = 1 << 20  # numbers of a result from which it is worth waking other threads
+_SMALL = 4096  # numbers in a picture below which the loop over points is faster than the one over rows
+_UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def resample(warp: Warp) -> Any:
+    """Compute the pixels of a warp: an array when all results have one size and kind, else a list of
+    arrays.
+    """
+    source = warp.source
+    if isinstance(source, np.ndarray) and source.dtype != object:
+        if warp.matrices is None and warp.dtype is None:
+            return source
+        if isinstance(warp.sizes, tuple):
+            return _stack(warp, source)
+    return _each(warp)
+
+
+def _stack(warp: Warp, source: NDArray[Any]) -> NDArray[Any]:
+    """Pictures of one size to pictures of one size: one compiled call, or one a thread when there is much
+    to do.
+    """
+    n, flat = len(source), source.ndim == 3
+    pictures = source[..., None] if flat else source
+    height, width = warp.sizes
+    out = outputs.take((n, int(height), int(width), pictures.shape[3]), warp.dtype or source.dtype)
+    if out.size < _MUCH:
+        _run(warp, pictures, slice(0, n), out)
+    else:
+        spread(n, lambda rows: _run(warp, pictures[rows], rows, out[rows]))
+    return _layout(warp, out, flat)
+
+
+def _each(warp: Warp) -> Any:
+    """Pictures of many sizes, or still encoded: one compiled call each."""
+    n = len(warp)
+    sizes = warp.sizes
+    results: list[Any] = [None] * n
+    stack: list[NDArray[Any]] = []
+    if isinstance(sizes, tuple) and (known := uniform_kind(warp.source)) is not None:
+        stack.append(outputs.take((n, *sizes, known[0] or 1), warp.dtype or known[1]))
+
+    def work(rows: slice) -> None:
+        for i in range(rows.start, rows.stop):
+            picture, placed = source_picture(warp, i)
+            flat = picture.ndim == 2
+            four = picture[None, ..., None] if flat else picture[None]
+            height, width = sizes if isinstance(sizes, tuple) else sizes[i]
+            out = (
+                stack[0][i : i + 1]
+                if stack
+                else np.empty((1, int(height), int(width), four.shape[3]), warp.dtype or picture.dtype)
+            )
+            _run(placed, four, slice(i, i + 1), out)
+            if not stack:
+                results[i] = _layout(warp, out, flat)[0]
+
+    spread(n, work, each=not isinstance(warp.source, list))
+    if stack:
+        return _layout(warp, stack[0], known is not None and known[0] == 0)
+    return results
+
+
+def source_picture(warp: Warp, i: int) -> tuple[NDArray[Any], Warp]:
+    """Return one decoded picture, and the warp whose matrix fits what was decoded of it."""
+    source = warp.source
+    if isinstance(source, (list, np.ndarray)):
+        return source[i], warp
+    picture, placed = source.picture(warp, i)
+    return picture, placed
+
+
+def uniform_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
+    """Return (channels, 0 for none; dtype) when all pictures agree in them, else None."""
+    if isinstance(source, np.ndarray):
+        return (source.shape[3] if source.ndim == 4 else 0), source.dtype
+    if not isinstance(source, list):
+        kind: tuple[int, np.dtype[Any]] | None = source.kind
+        return kind
+    kinds = {(p.shape[2] if p.ndim == 3 else 0, p.dtype) for p in source}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _layout(warp: Warp, out: NDArray[Any], flat: bool) -> NDArray[Any]:
+    """Give results (n, h, w, c) the axes that were asked for: as the source has them, or channels last or
+    first.
+    """
+    if warp.channels == "first":
+        return np.ascontiguousarray(np.moveaxis(out, 3, 1))
+    if warp.channels == "last":
+        return out
+    return out[..., 0] if flat else out
+
+
+def _run(warp: Warp, pictures: NDArray[Any], rows: slice, out: NDArray[Any]) -> None:
+    """Compute rows of the results from their pictures (k, h, w, c), converting dtypes the compiled loops
+    do not know.
+    """
+    c = pictures.shape[3]
+    gain, bias = _per_channel(warp.gain, c, 1.0), _per_channel(warp.bias, c, 0.0)
+    moved = warp.matrices is not None
+    if moved and warp.order == 0:
+        target = out if warp.dtype is None else np.empty(out.shape, pictures.dtype)
+        _nearest(warp, pictures, rows, target)
+        pictures, moved = target, False
+        if warp.dtype is None:
+            return
+    if pictures.dtype not in _NATIVE:
+        pictures = pictures.astype(np.float32)
+    target = out if out.dtype in _NATIVE else np.empty(out.shape, np.float32)
+    pictures = _readable(pictures)
+    limited = target.dtype == np.uint8
+    if not moved:
+        loops = need("bf_batch.images.kernels_straight")
+        loops.convert(pictures.reshape(-1, c), gain, bias, limited, target.reshape(-1, c))
+    else:
+        _smooth(warp, pictures, rows, gain, bias, limited, target)
+    if target is not out:
+        cast_into(target, out)
+
+
+def _smooth(
+    warp: Warp, pictures: Any, rows: slice, gain: Any, bias: Any, limited: bool, out: NDArray[Any]
+) -> None:
+    """Linear or cubic interpolation; maps along the axes of larger pictures have loops of their own."""
+    matrices = warp.matrices[rows]  # type: ignore[index]
+    mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
+    fill = 0.0 if isinstance(warp.fill, str) else float(warp.fill)
+    kind = 2 if warp.field is not None else int(warp.projective)
+    how = np.array([kind, mode, warp.order, limited])
+    if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _along_axes(matrices):
+        need("bf_batch.images.kernels_straight").straight(pictures, matrices, how, fill, gain, bias, out)
+        return
+    pre = _NO_PRE if warp.pre is None else warp.pre[rows]
+    field = _NO_FIELD if warp.field is None else warp.field[rows]
+    need("bf_batch.images.kernels").warp(pictures, matrices, pre, field, how, fill, gain, bias, out)
+
+
+def _along_axes(matrices: NDArray[np.float64]) -> bool:
+    return not (matrices[:, 0, 1].any() or matrices[:, 1, 0].any())
+
+
+def _nearest(warp: Warp, pictures: NDArray[Any], rows: slice, out: NDArray[Any]) -> None:
+    """Nearest pixels of any dtype: they are copied as unsigned integers of the same width."""
+    fill = np.zeros((), out.dtype) if isinstance(warp.fill, str) else np.asarray(warp.fill).astype(out.dtype)
+    unsigned = _UNSIGNED.get(out.dtype.itemsize)
+    if unsigned is None:
+        raise TypeError(f"can't resample pictures of dtype {out.dtype}; make them numbers of at most 64 bits")
+    mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
+    kind = 2 if warp.field is not None else int(warp.projective)
+    pre = _NO_PRE if warp.pre is None else warp.pre[rows]
+    field = _NO_FIELD if warp.field is None else warp.field[rows]
+    pictures = _readable(
+        pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
+    )
+    matrices = warp.matrices[rows]  # type: ignore[index]
+    loops = need("bf_batch.images.kernels")
+    loops.nearest(pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned))
+
+
+def _same(pictures: NDArray[Any], unsigned: Any) -> NDArray[Any]:
+    return np.ascontiguousarray(pictures).view(unsigned)
+
+
+def _readable(pictures: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous read-only view: one type for the compiled loops, whoever owns the pixels."""
+    view = np.ascontiguousarray(pictures).view()
+    view.flags.writeable = False
+    return view
+
+
+def _per_channel(values: NDArray[np.float32] | None, c: int, default: float) -> NDArray[np.float32]:
+    if values is None:
+        return np.full(c, default, np.float32)
+    if len(values) == c:
+        return values
+    if len(values) != 1:
+        raise ValueError(f"got {len(values)} values (a channel each) for pictures of {c} channels")
+    return np.repeat(values, c)
+
+
+def cast_into(values: NDArray[np.float32], out: NDArray[Any]) -> None:
+    """Store float results as another dtype: integers are rounded and limited to their range, bool is 'at
+    least 0.5'.
+    """
+    if out.dtype == bool:
+        np.greater_equal(values, 0.5, out=out)
+    elif np.issubdtype(out.dtype, np.integer):
+        limits = np.iinfo(out.dtype)
+        out[...] = np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(out.dtype)
+    else:
+        out[...] = values

@@ -1,0 +1,175 @@
+"""Pictures with pending geometry: matrices pile up, pixels are resampled once, when they are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.images.frames import Fill, Floats, Sizes, Step, select, simplify, sizes_of
+from bf_batch.images.need import need
+
+
+class Warp:
+    """A pending component: pictures, and for each a matrix from the points of the result to those of the
+    picture.
+
+    ``source`` is an array (n, h, w) or (n, h, w, c), a list of arrays (h, w) or (h, w, c), or an object
+    like ``Encoded`` that decodes them.  ``order`` is 0 (nearest), 1 (linear) or 3 (cubic), ``fill`` what
+    lies outside: a value, 'edge' or 'reflect'. ``gain`` and ``bias`` scale the result to ``dtype``.  A
+    warp is never changed: steps return new ones.
+    """
+
+    def __init__(self, source: Any, sizes: Sizes, order: int = 1, fill: Fill = 0.0) -> None:
+        self.source = source
+        self.sizes = sizes
+        self.order = order
+        self.fill = fill
+        self.matrices: Floats | None = None
+        self.pre: Floats | None = None
+        self.field: NDArray[np.float32] | None = None
+        self.projective = False
+        self.dtype: np.dtype[Any] | None = None
+        self.gain: NDArray[np.float32] | None = None
+        self.bias: NDArray[np.float32] | None = None
+        self.channels: str | None = None
+
+    @classmethod
+    def of(cls, pictures: Any, owner: str) -> Warp:
+        """Return pictures with no geometry pending yet; a TypeError or ValueError for what holds no
+        pictures.
+        """
+        if isinstance(pictures, np.ndarray) and pictures.dtype != object:
+            if pictures.ndim not in (3, 4):
+                raise ValueError(
+                    f"{owner}: got an array of shape {pictures.shape}; pictures are (items, height, "
+                    f"width) or "
+                    "(items, height, width, channels)"
+                )
+        else:
+            pictures = [np.asarray(picture) for picture in pictures]
+            for position, picture in enumerate(pictures):
+                if picture.ndim not in (2, 3) or picture.dtype == object:
+                    raise ValueError(
+                        f"{owner}: item number {position} is an array of shape {picture.shape} and dtype "
+                        f"{picture.dtype}; "
+                        "pictures are (height, width) or (height, width, channels)"
+                    )
+        return cls(pictures, sizes_of(pictures))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, rows: Any) -> Any:
+        return self.resolve()[rows] if isinstance(rows, (int, np.integer)) else self.take(rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A warp travels to other processes as the pixels it stands for."""
+        return _as_is, (self.resolve(),)
+
+    def take(self, rows: Any) -> Warp:
+        """Return the pending pictures at some rows."""
+        new = self._copy()
+        if isinstance(self.source, list):
+            positions = range(len(self))[rows] if isinstance(rows, slice) else rows
+            new.source = [self.source[position] for position in positions]
+        else:
+            new.source = self.source[rows]
+        if not isinstance(self.sizes, tuple):
+            new.sizes = simplify(np.asarray(self.sizes)[rows])
+        new.matrices = None if self.matrices is None else self.matrices[rows]
+        new.pre = None if self.pre is None else self.pre[rows]
+        new.field = None if self.field is None else self.field[rows]
+        return new
+
+    def _copy(self) -> Warp:
+        new = object.__new__(Warp)
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def with_sampling(self, order: int, fill: Fill) -> Warp:
+        """Return the same with another interpolation or border, which holds for all steps pending."""
+        if order == self.order and fill == self.fill:
+            return self
+        new = self._copy()
+        new.order, new.fill = order, fill
+        return new
+
+    def affine(self, step: Step, chosen: NDArray[np.bool_]) -> Warp:
+        """Return the pictures after one more affine step of the chosen items."""
+        moved = need("bf_batch.images.matrix_kernels").advance(self._last(), *step[1:], chosen)
+        return self._moved(moved, select(chosen, step.sizes, self.sizes, len(self)))
+
+    def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Warp:
+        """Return the pictures after a projective step: (n, 3, 3) from new to old points (row, column, 1)."""
+        last = self._last()
+        some = np.broadcast_to(chosen, (len(self),))[:, None, None]
+        new = self._moved(np.where(some, last @ matrices, last), select(chosen, sizes, self.sizes, len(self)))
+        new.projective = self.projective or self.field is None
+        return new
+
+    def _last(self) -> Floats:
+        """The matrices that the next step multiplies: those after the displacement if there is one."""
+        last = self.matrices if self.field is None else self.pre
+        return self._identity() if last is None else last
+
+    def _moved(self, matrices: Floats, sizes: Sizes) -> Warp:
+        new = self._copy()
+        if self.field is None:
+            new.matrices = matrices
+        else:
+            new.pre = matrices
+        new.sizes = sizes
+        return new
+
+    def displace(self, field: NDArray[np.float32]) -> Warp:
+        """Return the pictures displaced by a field (n, height, width, 2) of pixels (y, x), in the frame of
+        now.
+        """
+        new = self._copy()
+        new.matrices = self.matrices if self.matrices is not None else self._identity()
+        new.pre = self._identity()
+        new.field = field
+        return new
+
+    def _identity(self) -> Floats:
+        return np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy()
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The dtype of the pictures before scaling."""
+        source = self.source
+        if isinstance(source, list):
+            return source[0].dtype if source else np.dtype(np.float32)
+        dtype: np.dtype[Any] = source.dtype
+        return dtype
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the result is scaled to another dtype: more geometry would then mix up the fill value's
+        units.
+        """
+        return self.dtype is not None
+
+    def finished(
+        self, dtype: np.dtype[Any], gain: Any = 1.0, bias: Any = 0.0, channels: str | None = None
+    ) -> Warp:
+        """Return the same with pixels times ``gain`` plus ``bias`` (numbers or one a channel) at the end."""
+        new = self._copy()
+        old_gain, old_bias = (1.0, 0.0) if self.gain is None or self.bias is None else (self.gain, self.bias)
+        new.gain = np.atleast_1d(np.asarray(np.multiply(old_gain, gain), np.float32))
+        new.bias = np.atleast_1d(np.asarray(np.multiply(old_bias, gain) + bias, np.float32))
+        new.dtype = dtype
+        new.channels = channels if channels is not None else self.channels
+        return new
+
+    def resolve(self) -> Any:
+        """Compute the pixels: an array when all pictures have one size, else a list of arrays."""
+        from bf_batch.images.resample import resample
+
+        return resample(self)
+
+
+def _as_is(value: Any) -> Any:
+    return value

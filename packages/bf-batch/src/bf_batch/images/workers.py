@@ -1,0 +1,42 @@
+"""Threads for the items of one large batch: decoding and compiled loops, free of the interpreter's lock."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="bf-images")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def spread(n: int, work: Callable[[slice], None], each: bool = True) -> None:
+    """Call ``work`` for slices that cover ``n`` items, in threads when called from the main thread.
+
+    A batch that is made in a worker of a prefetching pipeline stays in it: there the other cores have
+    batches of their own.  With ``each=False`` everything is one slice.  The first error is raised after
+    all slices ended.
+    """
+    cores = usable_cores()
+    if not each or n < 2 or cores == 1 or threading.current_thread() is not threading.main_thread():
+        work(slice(0, n))
+        return
+    parts = min(n, 4 * cores)  # more parts than cores, since pictures differ in size
+    edges = [n * part // parts for part in range(parts + 1)]
+    futures = [_pool().submit(work, slice(a, b)) for a, b in itertools.pairwise(edges)]
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    if errors:
+        raise errors[0]
