@@ -1,1 +1,55 @@
-"""BatchFlow."""
+"""BatchFlow pipelines: actions recorded as a value, bound to data with every mistake told, and run."""
+
+from bf_batch import SkipBatch, StopPipeline
+from bf_pipeline.build import build
+from bf_pipeline.combine import zip_batches
+from bf_pipeline.config import register_resolvers
+from bf_pipeline.drawn import P, R
+from bf_pipeline.errors import BindError, SkippedBatches
+from bf_pipeline.expressions import Expr
+from bf_pipeline.models import Metrics, Model
+from bf_pipeline.named import B, C, D, F, I, L, M, V, W, Where
+from bf_pipeline.pipeline import Pipeline
+from bf_pipeline.running import Batches, Run
+from bf_pipeline.samplers import (
+    ConstantSampler,
+    HistogramSampler,
+    HistoSampler,
+    NumpySampler,
+    Sampler,
+    ScipySampler,
+)
+
+__all__ = [
+    "B",
+    "Batches",
+    "BindError",
+    "C",
+    "ConstantSampler",
+    "D",
+    "Expr",
+    "F",
+    "HistoSampler",
+    "HistogramSampler",
+    "I",
+    "L",
+    "M",
+    "Metrics",
+    "Model",
+    "NumpySampler",
+    "P",
+    "Pipeline",
+    "R",
+    "Run",
+    "Sampler",
+    "ScipySampler",
+    "SkipBatch",
+    "SkippedBatches",
+    "StopPipeline",
+    "V",
+    "W",
+    "Where",
+    "build",
+    "register_resolvers",
+    "zip_batches",
+]

@@ -1,0 +1,132 @@
+"""Running a flat list of bound steps, and the blocks made of them: repetition and coins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bf_batch import SkipBatch, StopPipeline
+from bf_batch.actions import ActionSpec, check_result
+from bf_index.seeding import key_at
+from bf_pipeline.context import EXPRESSIONS, Context
+from bf_pipeline.expressions import Expr, lift
+from bf_pipeline.steps import BoundStep, Repeat, Sometimes
+
+if TYPE_CHECKING:
+    from bf_pipeline.binding import Binder
+
+# One entry a step: its number, its closure, whether that takes the context.
+Plan = tuple[tuple[int, Callable[..., Any], bool], ...]
+
+# Each level of repetition moves the step's address by so many bits: no two repetitions draw the same.
+_REPETITION_BITS = 20
+_COIN = -1
+
+
+def plan(steps: Sequence[BoundStep]) -> Plan:
+    """Give the flat list that a loop runs through."""
+    return tuple((step.number, step.run, step.contextual) for step in steps)
+
+
+def checked(result: Any, batch: Any, step: BoundStep) -> Any:
+    """Take what a step returned: a batch, of the same length unless the step may change it."""
+    return check_result(result, batch, ActionSpec(step.name, resizes=step.resizes))
+
+
+def annotate(error: BaseException, step: BoundStep, place: Any, indices: Any) -> None:
+    """Add to an error where it happened: step, line, batch, ids."""
+    ids = list(indices)
+    shown = f"{ids[:5]!r}"[:-1] + (f", ... {len(ids)} in all]" if len(ids) > 5 else "]")
+    error.add_note(f"in {step} of batch {place.batch} of epoch {place.epoch}, ids {shown}")
+
+
+def _ready(steps: Sequence[BoundStep]) -> Callable[[Any, Context], Any]:
+    """Give a function that runs the steps of a block over a batch."""
+    entries = tuple((step, step.run, step.contextual) for step in steps)
+
+    def run(batch: Any, context: Context) -> Any:
+        for step, function, contextual in entries:
+            if batch is not None:
+                batch.step = step.number + context.offset
+            try:
+                result = function(batch, context) if contextual else function(batch)
+            except (SkipBatch, StopPipeline):
+                raise
+            except Exception as error:
+                error.add_note(f"inside: {step}")
+                raise
+            if result is not batch:
+                batch = context.batch = checked(result, batch, step)
+        return batch
+
+    return run
+
+
+def coin(context: Context, number: int) -> float:
+    """Throw the coin of a step: a number in [0, 1) that depends on the seed and the place only."""
+    place = context.place
+    key = key_at(
+        context.scope.seed, EXPRESSIONS, place.epoch, place.batch, number + context.offset, _COIN, size=8
+    )
+    return int.from_bytes(key, "little") / 2**64
+
+
+def _probability(p: Any, name: str) -> str:
+    if isinstance(p, Expr):
+        return ""
+    if isinstance(p, bool) or not isinstance(p, int | float):
+        return f"{name}: p must be a number from 0 to 1 or an expression, got {p!r}"
+    return "" if 0 <= p <= 1 else f"{name}: p must be from 0 to 1, got {p!r}"
+
+
+def bind_coin(binder: Binder, step: BoundStep, p: Any) -> BoundStep | None:
+    """Give a step that runs with probability ``p``, decided once for the whole batch."""
+    if text := _probability(p, step.name):
+        binder.mistake(step.where, text)
+        return None
+    number, function, contextual = step.number, step.run, step.contextual
+
+    def run(batch: Any, context: Context) -> Any:
+        context.step, context.draws = number, 0
+        wanted = p.evaluate(context) if isinstance(p, Expr) else p
+        if coin(context, number) >= wanted:
+            return batch
+        return function(batch, context) if contextual else function(batch)
+
+    return replace(step, run=run, contextual=True, parent=step.parent or binder.parental(p))
+
+
+def bind_sometimes(binder: Binder, step: Sometimes, number: int) -> BoundStep | None:
+    """Bind ``pipeline @ p``."""
+    binder.check(step.p, step.where, "pipeline @ p")
+    inner = binder.sequence(step.steps)
+    run = _ready(inner)
+    parent, resizes = any(one.parent for one in inner), any(one.resizes for one in inner)
+    block = BoundStep(number, "@", step.where, run, True, parent, resizes)
+    return bind_coin(binder, block, step.p)
+
+
+def bind_repeat(binder: Binder, step: Repeat, number: int) -> BoundStep:
+    """Bind ``pipeline * times``."""
+    times = lift(step.times)
+    binder.check(times, step.where, "pipeline * n")
+    inner = binder.sequence(step.steps)
+    once = _ready(inner)
+
+    def run(batch: Any, context: Context) -> Any:
+        context.step, context.draws = number, 0
+        count = times.evaluate(context) if isinstance(times, Expr) else times
+        if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
+            raise ValueError(f"pipeline * n: n must be an integer >= 0, {times!r} is {count!r}")
+        outer = context.offset
+        try:
+            for repetition in range(count):
+                context.offset = (outer + repetition) << _REPETITION_BITS
+                batch = once(batch, context)
+        finally:
+            context.offset = outer
+        return batch
+
+    parent = any(one.parent for one in inner) or binder.parental(times)
+    return BoundStep(number, "*", step.where, run, True, parent, any(one.resizes for one in inner))

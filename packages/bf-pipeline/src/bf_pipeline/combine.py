@@ -1,0 +1,156 @@
+"""Several pipelines at once: ``join`` side by side, ``merge`` one behind another, zipped in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bf_batch import Dataset
+from bf_index import Place
+from bf_index.seeding import key_at
+from bf_pipeline.context import Context, Scope
+from bf_pipeline.errors import BindError, Where
+from bf_pipeline.expressions import Expr
+from bf_pipeline.steps import BoundStep, Call
+
+if TYPE_CHECKING:
+    from bf_pipeline.binding import Binder, Bound
+    from bf_pipeline.pipeline import Pipeline
+
+# The stage of the seeds that are derived for joined and merged pipelines.
+_SOURCES = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Another pipeline whose batches come in at a step; it draws from a seed of its own."""
+
+    key: int
+    pipeline: Pipeline
+    bound: Bound
+    places: Any = None
+
+    def start(self, scope: Scope) -> Any:
+        """Make the runner for a run; its variables are its own."""
+        from bf_pipeline.running import started
+
+        seed = int.from_bytes(key_at(scope.seed, _SOURCES, self.key, size=4), "little")
+        return started(self.pipeline, self.bound, seed, scope.plan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined(Expr):
+    """The batch of another pipeline with the same ids as the batch at hand."""
+
+    key: int
+
+    def evaluate(self, context: Context) -> Any:
+        """Make the other pipeline's batch."""
+        runner = context.scope.sources[self.key]
+        batch, place = context.batch, context.place
+        positions = runner.scope.dataset.index.positions(batch.indices)
+        return runner.finish(runner.prepare(Place(place.epoch, place.batch, positions)))
+
+
+def _source(binder: Binder, where: Where, other: Any, name: str) -> Source | None:
+    """Bind another pipeline or dataset; its mistakes are the outer pipeline's."""
+    from bf_pipeline.pipeline import Pipeline
+
+    pipeline = Pipeline(other) if isinstance(other, Dataset) else other
+    if not isinstance(pipeline, Pipeline):
+        binder.mistake(where, f"{name}: datasets and pipelines can be combined, got {other!r}")
+        return None
+    if pipeline.dataset is None:
+        binder.mistake(
+            where, f"{name}: the other pipeline has no dataset; give it one with pipeline << dataset"
+        )
+        return None
+    try:
+        bound = pipeline.bind()
+    except BindError as error:
+        binder.mistakes.extend(error.mistakes)
+        return None
+    if bound.regroups:
+        binder.mistake(
+            where, f"{name}: the other pipeline has a rebatch, so its batches do not match; leave it out"
+        )
+        return None
+    source = Source(len(binder.sources), pipeline, bound)
+    binder.sources[source.key] = source
+    return source
+
+
+def bind_join(binder: Binder, call: Call, number: int, *others: Any) -> BoundStep | None:
+    """Bind ``join``: the next action gets the batches of the others as its first arguments."""
+    if not others:
+        binder.mistake(call.where, "join: give at least one dataset or pipeline")
+    sources = [_source(binder, call.where, other, "join") for other in others]
+    binder.joined = tuple(Joined(source.key) for source in sources if source is not None)
+    binder.joined_in_parent = any(source is not None and bool(source.bound.rest) for source in sources)
+    return None
+
+
+def bind_merge(
+    binder: Binder, call: Call, number: int, *others: Any, components: Any = None
+) -> BoundStep | None:
+    """Bind ``merge``: the items of the others' batches of the same number come behind the batch's."""
+    if not others:
+        binder.mistake(call.where, "merge: give at least one dataset or pipeline")
+    found = [_source(binder, call.where, other, "merge") for other in others]
+    sources = [source for source in found if source is not None]
+    keys = [source.key for source in sources]
+
+    def run(batch: Any, context: Context) -> Any:
+        batches = [batch]
+        for key in keys:
+            runner = context.scope.sources[key]
+            batches.append(runner.finish(runner.prepare(_same_number(runner, context))))
+        merged, _ = type(batch).merge(batches, components=components)
+        return merged
+
+    parent = any(source.bound.rest for source in sources)
+    return BoundStep(number, call.name, call.where, run, True, parent, resizes=True)
+
+
+def _same_number(runner: Any, context: Context) -> Place:
+    """Give the place of the other pipeline's batch with the number of the batch at hand.
+
+    It is a function of the number alone, so it is the same ahead, in order, and after a resume.
+    """
+    options = dict(runner.options)
+    size = options.get("batch_size") or context.scope.plan.batch_size
+    known = {key: options[key] for key in ("shuffle", "order", "drop_last", "cross_epochs") if key in options}
+    places = runner.scope.dataset.index.next_batches(size, seed=runner.scope.seed, **known)
+    state = places.state()
+    places.restore({**state, "batches": context.iteration})
+    return places.next_place()  # type: ignore[no-any-return]
+
+
+def refuse_rebatch(binder: Binder, call: Call, number: int, *args: Any, **kwargs: Any) -> BoundStep | None:
+    """Note that a ``rebatch`` stands inside a repetition or a coin."""
+    binder.mistake(call.where, "rebatch can not be repeated or left to a coin; put it outside of * and @")
+    return None
+
+
+def zip_batches(*pipelines: Any, batch_size: int | None = None, **options: Any) -> Iterator[tuple[Any, ...]]:
+    """Give tuples of batches of several pipelines or datasets, in step; it ends with the shortest.
+
+    The options are those of ``gen_batch`` and go to all of them.
+    """
+    from bf_pipeline.pipeline import Pipeline
+
+    chosen = [Pipeline(one) if isinstance(one, Dataset) else one for one in pipelines]
+    for one in chosen:
+        if not isinstance(one, Pipeline):
+            raise TypeError(f"zip_batches: pipelines and datasets are needed, got {one!r}")
+    runs = [one.gen_batch(batch_size, **options) for one in chosen]
+    return _in_step(runs)
+
+
+def _in_step(runs: list[Any]) -> Iterator[tuple[Any, ...]]:
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(closing(run))
+        yield from zip(*runs, strict=False)

@@ -1,0 +1,194 @@
+"""R, a random value drawn at an address, and P, one value for each item."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_batch import PerItem
+from bf_index.errors import unknown
+from bf_pipeline.expressions import Container, Expr, arguments, lift, value_of, written
+
+if TYPE_CHECKING:
+    from bf_pipeline.context import Context
+
+# Methods of a generator that are not distributions.
+_NOT_DRAWN = {"bytes", "shuffle", "permuted", "spawn", "bit_generator"}
+DISTRIBUTIONS = tuple(
+    name for name in dir(np.random.Generator) if not name.startswith("_") and name not in _NOT_DRAWN
+)
+Size = int | tuple[int, ...] | None
+Draw = Callable[[np.random.Generator, tuple[Any, ...], dict[str, Any], Size], Any]
+
+
+class R(Expr):
+    """``R('uniform', -10, 10)``: a random value, new for each batch, the same for the same seed and place.
+
+    The distribution is the name of a method of ``numpy.random.Generator``, a frozen scipy distribution, a
+    sampler, a callable that takes ``size=`` (and ``rng=``, if it wants to be repeatable), or an int or a
+    sequence to choose from. Arguments may be expressions. Without ``size`` it is one value, inside ``P`` one
+    per item. A sampler of one coordinate gives plain values, of several a row for each.
+    """
+
+    __slots__ = ("args", "distribution", "draw", "kwargs", "size")
+    args: Any
+    distribution: Any
+    draw: Any
+    kwargs: Any
+    size: Size
+
+    def __init__(self, distribution: Any, *args: Any, size: Size = None, **kwargs: Any) -> None:
+        if "seed" in kwargs:
+            raise TypeError(
+                "R takes no seed: give one to run(seed=...); values depend on it and on the place only"
+            )
+        values = (lift(distribution), lift(args), lift(kwargs), size, _way_to_draw(distribution, args))
+        for name, value in zip(("distribution", "args", "kwargs", "size", "draw"), values):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"R is frozen: {name!r} can not be set; make a new expression")
+
+    def parts(self) -> tuple[Any, ...]:
+        """Give the parts that may hold expressions."""
+        return (self.distribution, self.args, self.kwargs)
+
+    def evaluate(self, context: Context) -> Any:
+        """Draw at the address of this step."""
+        rng, size, wanted = context.rng(), self.size, context.size
+        args, kwargs = self.args, self.kwargs
+        if wanted is not None:
+            own = () if size is None else (size,) if isinstance(size, int) else tuple(size)
+            size = (wanted, *own) if own else wanted
+            context.size = None
+        try:
+            if isinstance(args, Expr):
+                args = args.evaluate(context)
+            if isinstance(kwargs, Expr):
+                kwargs = kwargs.evaluate(context)
+            distribution = value_of(self.distribution, context)
+        finally:
+            context.size = wanted
+        draw = self.draw or _way_to_draw(distribution, args)
+        return draw(distribution, rng, args, kwargs, size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (self.distribution, self.args, self.kwargs, self.size)
+
+    def __repr__(self) -> str:
+        size = "" if self.size is None else f", size={self.size!r}"
+        rest = arguments(self.args, self.kwargs)
+        return f"R({written(self.distribution)}{', ' if rest else ''}{rest}{size})"
+
+
+def _made(distribution: Any, args: Any, kwargs: Any, size: Size) -> R:
+    args = args.value if isinstance(args, Container) else args
+    kwargs = kwargs.value if isinstance(kwargs, Container) else kwargs
+    return R(distribution, *args, size=size, **kwargs)
+
+
+def _way_to_draw(distribution: Any, args: tuple[Any, ...]) -> Any:
+    """Choose how to draw; None while the distribution is an expression and so not known."""
+    if isinstance(distribution, Expr):
+        return None
+    if isinstance(distribution, str):
+        if distribution not in DISTRIBUTIONS:
+            raise ValueError(unknown("distribution", distribution, DISTRIBUTIONS, "R"))
+        return _by_name
+    if callable(getattr(distribution, "rvs", None)):
+        return _by_scipy
+    if callable(getattr(distribution, "values", None)) and callable(getattr(distribution, "sample", None)):
+        return _by_sampler
+    if callable(distribution):
+        return _by_seeded_function if _takes_rng(distribution) else _by_function
+    if isinstance(distribution, int | np.integer | Sequence | np.ndarray):
+        return _by_choice
+    raise TypeError(
+        "R needs the name of a numpy distribution, a frozen scipy distribution, a sampler, a callable with "
+        f"size=, an int or a sequence to choose from; got {distribution!r}"
+    )
+
+
+def _takes_rng(function: Any) -> bool:
+    try:
+        return "rng" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # built-in functions have no signature
+        return False
+
+
+def _by_name(name: str, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+    if size is None:
+        return getattr(rng, name)(*args, **kwargs)
+    return getattr(rng, name)(*args, size=size, **kwargs)
+
+
+def _by_scipy(frozen: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+    drawn = frozen.rvs(*args, size=1 if size is None else size, random_state=rng, **kwargs)
+    return drawn if size is not None else np.asarray(drawn)[0]
+
+
+def _by_sampler(sampler: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+    if size is None:
+        return sampler.draw(rng)
+    if isinstance(size, tuple):
+        drawn = sampler.values(int(np.prod(size)), rng)
+        return drawn.reshape(size + drawn.shape[1:])
+    return sampler.values(size, rng)
+
+
+def _by_seeded_function(function: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+    return _by_function(function, rng, args, {**kwargs, "rng": rng}, size)
+
+
+def _by_function(function: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+    if size is None:
+        return function(*args, size=1, **kwargs)[0]
+    return function(*args, size=size, **kwargs)
+
+
+def _by_choice(choices: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+    choose: Any = rng.choice
+    return choose(choices, *args, size=size, **kwargs)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, init=False)
+class P(Expr):
+    """``P(R('uniform', -10, 10))``: one value for each item of the batch; ``P([1, 2, 3])`` deals them out.
+
+    Every ``R`` inside draws as many values as the batch has items. What comes out must have one value per
+    item. It evaluates to a ``PerItem``, which item-wise actions take apart.
+    """
+
+    expression: Any
+
+    def __init__(self, expression: Any) -> None:
+        lifted = lift(expression)
+        if not isinstance(lifted, Expr | Sequence | np.ndarray | PerItem) or isinstance(lifted, str):
+            raise TypeError(
+                f"P needs an expression or a sequence with one value per item, got {expression!r}"
+            )
+        object.__setattr__(self, "expression", lifted)
+
+    def evaluate(self, context: Context) -> Any:
+        """Give one value for each item."""
+        values, count = self.expression, len(context.batch)
+        if isinstance(values, Expr):
+            outer = context.size
+            context.size = count
+            try:
+                values = values.evaluate(context)
+            finally:
+                context.size = outer
+        try:
+            got = len(values)
+        except TypeError:
+            raise TypeError(
+                f"{self!r}: one value per item is needed, got the single value {values!r}"
+            ) from None
+        if got != count:
+            raise ValueError(f"{self!r}: got {got} values for a batch of {count} items")
+        return PerItem(values)

@@ -1,0 +1,258 @@
+"""The steps that use models: init, import, train, predict, save, load, and gathering of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from os import fspath
+from typing import TYPE_CHECKING, Any
+
+from bf_index.errors import unknown
+from bf_pipeline.calling import mismatch
+from bf_pipeline.context import Context, Scope
+from bf_pipeline.errors import Where
+from bf_pipeline.expressions import Expr, lift, value_of
+from bf_pipeline.models import ModelSlot
+from bf_pipeline.steps import BoundStep, Call
+
+if TYPE_CHECKING:
+    from bf_pipeline.binding import Binder
+
+
+def plain(config: Any) -> Any:
+    """Give a config as plain dicts and lists, fresh ones: a run must not change the recorded config."""
+    if hasattr(config, "_metadata") and type(config).__module__.startswith("omegaconf"):
+        from omegaconf import OmegaConf
+
+        return OmegaConf.to_container(config, resolve=True)
+    if isinstance(config, Mapping):
+        return {key: plain(value) for key, value in config.items()}
+    if type(config) is list:
+        return [plain(value) for value in config]
+    return config
+
+
+def declare(binder: Binder, where: Where, mode: Any, model_class: Any, name: Any, config: Any = None) -> None:
+    """Take an ``init_model`` into a binder."""
+    if mode not in ("dynamic", "static"):
+        order = "the order is init_model(mode, model_class, name, config)"
+        binder.mistake(where, f"init_model: mode must be 'dynamic' or 'static', got {mode!r}; {order}")
+        return
+    if not isinstance(name, str):
+        binder.mistake(where, f"init_model: the name must be a text, got {name!r}")
+        return
+    if not (callable(model_class) or isinstance(model_class, Expr)):
+        binder.mistake(where, f"init_model({name!r}): a class of models is needed, got {model_class!r}")
+        return
+    config = plain(config)
+    dynamic = mode == "dynamic"
+    binder.later.append(
+        lambda: binder.check((model_class, config), where, f"init_model({name!r})", with_batch=dynamic)
+    )
+    given, settings = lift(model_class), lift(config)
+
+    def slot(scope: Scope) -> ModelSlot:
+        def build(context: Context | None) -> Any:
+            context = context or Context(scope)
+            try:
+                return value_of(given, context)(plain(value_of(settings, context)))
+            except Exception as error:
+                error.add_note(f"while building model {name!r} ({where})")
+                raise
+
+        made = ModelSlot(name, build)
+        if not dynamic:
+            made.get(Context(scope))
+        return made
+
+    _add(binder, where, name, slot, None if isinstance(model_class, Expr) else model_class)
+
+
+def declare_import(binder: Binder, where: Where, name: Any, source: Any) -> None:
+    """Take an ``import_model`` into a binder; the source is a pipeline, a run or a model."""
+    if not isinstance(name, str):
+        binder.mistake(where, f"import_model: the name must be a text, got {name!r}")
+        return
+    binder.later.append(lambda: binder.check(source, where, f"import_model({name!r})", with_batch=False))
+    given = lift(source)
+
+    def slot(scope: Scope) -> ModelSlot:
+        found = value_of(given, Context(scope))
+        run = getattr(found, "last_run", found)
+        if run is None:
+            raise LookupError(
+                f"import_model({name!r}) at {where}: the pipeline it comes from was not run yet; "
+                "run it first, or begin with next_batch or gen_batch"
+            )
+        models = getattr(run, "models", None)
+        if models is not None and hasattr(models, "slot"):
+            return models.slot(name)  # type: ignore[no-any-return]
+        if not callable(getattr(found, "predict", None)):
+            raise TypeError(f"import_model({name!r}) at {where}: not a pipeline, a run or a model: {found!r}")
+        return ModelSlot(name, model=found)
+
+    _add(binder, where, name, slot, None)
+
+
+def _add(
+    binder: Binder, where: Where, name: str, slot: Callable[[Scope], ModelSlot], model_class: Any
+) -> None:
+    if name in binder.models and binder.model_lines[name] != where:
+        binder.mistake(where, f"model {name!r} is declared twice, first at {binder.model_lines[name]}")
+        return
+    binder.models[name] = slot
+    binder.model_lines[name] = where
+    binder.model_classes[name] = model_class
+
+
+def bind_train(
+    binder: Binder,
+    call: Call,
+    number: int,
+    name: Any,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    fetches: Any = None,
+    feed_dict: Any = None,
+    save_to: Any = None,
+    mode: Any = "w",
+    **kwargs: Any,
+) -> BoundStep | None:
+    """Bind ``train_model``; what is left over goes to the model's ``train``."""
+    given = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
+    return _bind_use(binder, call, number, "train", name, given, (save_to, mode))
+
+
+def bind_predict(
+    binder: Binder,
+    call: Call,
+    number: int,
+    name: Any,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    fetches: Any = None,
+    feed_dict: Any = None,
+    save_to: Any = None,
+    mode: Any = "w",
+    **kwargs: Any,
+) -> BoundStep | None:
+    """Bind ``predict_model``; what is left over goes to the model's ``predict``."""
+    given = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
+    return _bind_use(binder, call, number, "predict", name, given, (save_to, mode))
+
+
+def _given(inputs: Any, targets: Any, options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    args = () if inputs is None and targets is None else (inputs,) if targets is None else (inputs, targets)
+    return args, {key: value for key, value in options.items() if value is not None}
+
+
+def _known(binder: Binder, call: Call, name: Any) -> bool:
+    if isinstance(name, str) and name in binder.models:
+        return True
+    text = unknown("model", name, binder.models)
+    binder.mistake(call.where, f"{call.name}: {text}; declare it with init_model or import_model")
+    return False
+
+
+def _bind_use(
+    binder: Binder,
+    call: Call,
+    number: int,
+    method: str,
+    name: Any,
+    given: tuple[tuple[Any, ...], dict[str, Any]],
+    saving: tuple[Any, Any],
+) -> BoundStep | None:
+    if not _known(binder, call, name):
+        return None
+    args, options = given
+    function = getattr(binder.model_classes[name], method, None)
+    if function is not None and (text := mismatch(f"{call.name}({name!r})", function, 1, args, options)):
+        binder.mistake(call.where, text)
+        return None
+    binder.check((args, options), call.where, call.name)
+    write = binder.writer(*saving, call)
+    values, named = lift(args), lift(options)
+
+    def run(batch: Any, context: Context) -> Any:
+        context.step, context.draws = number, 0
+        slot = context.scope.models.slot(name)
+        positional, keywords = value_of(values, context), value_of(named, context)
+        with slot.lock:
+            result = getattr(slot.get(context), method)(*positional, **keywords)
+        if write is not None:
+            write(result, context)
+        return batch
+
+    return BoundStep(number, call.name, call.where, run, True, parent=True)
+
+
+def bind_save(binder: Binder, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
+    """Bind ``save_model(name, path)``."""
+    if not _known(binder, call, name):
+        return None
+    binder.check(path, call.where, call.name)
+    place = lift(path)
+
+    def run(batch: Any, context: Context) -> Any:
+        context.step, context.draws = number, 0
+        slot = context.scope.models.slot(name)
+        with slot.lock:
+            slot.get(context).save(fspath(value_of(place, context)))
+        return batch
+
+    return BoundStep(number, call.name, call.where, run, True, parent=True)
+
+
+def bind_load(binder: Binder, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
+    """Bind ``load_model(name, path)``: what the file holds takes the place of the model."""
+    if not _known(binder, call, name):
+        return None
+    binder.check(path, call.where, call.name)
+    place = lift(path)
+    model_class = binder.model_classes[name]
+
+    def run(batch: Any, context: Context) -> Any:
+        context.step, context.draws = number, 0
+        slot = context.scope.models.slot(name)
+        with slot.lock:
+            reader = model_class or type(slot.get(context))
+            slot.model = reader.load(fspath(value_of(place, context)))
+        return batch
+
+    return BoundStep(number, call.name, call.where, run, True, parent=True)
+
+
+def bind_gather(
+    binder: Binder,
+    call: Call,
+    number: int,
+    metrics_class: Any,
+    targets: Any,
+    predictions: Any,
+    *,
+    save_to: Any = None,
+    mode: Any = "u",
+    **kwargs: Any,
+) -> BoundStep | None:
+    """Bind ``gather_metrics``: metrics of the batch go into those that the variable holds."""
+    if not (callable(metrics_class) or isinstance(metrics_class, Expr)):
+        text = f"gather_metrics: a class of metrics is needed, got {metrics_class!r}"
+        binder.mistake(call.where, f"{text}; for example bf_models.metrics.ClassificationMetrics")
+        return None
+    if save_to is None:
+        binder.mistake(call.where, "gather_metrics: save_to=V(name) is missing")
+        return None
+    binder.check((metrics_class, targets, predictions, kwargs), call.where, call.name)
+    write = binder.writer(save_to, mode, call)
+    values = lift((metrics_class, targets, predictions, kwargs))
+
+    def run(batch: Any, context: Context) -> Any:
+        context.step, context.draws = number, 0
+        make, right, got, options = value_of(values, context)
+        if write is not None:
+            write(make(targets=right, predictions=got, **options), context)
+        return batch
+
+    return BoundStep(number, call.name, call.where, run, True, parent=True)

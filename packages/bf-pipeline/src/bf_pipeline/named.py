@@ -1,0 +1,336 @@
+"""The named expressions B C D F I L M V W and Where; R and P are in ``drawn``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bf_index.errors import unknown
+from bf_pipeline.expressions import Expr, arguments, lift, value_of, written
+
+if TYPE_CHECKING:
+    from bf_pipeline.context import Context
+
+Mode = Literal["w", "a", "e", "u"]
+MODES: tuple[Mode, ...] = ("w", "a", "e", "u")
+_MISSING: Any = type("_Missing", (), {"__repr__": lambda self: "<no default>", "__slots__": ()})()
+
+
+def checked_mode(mode: Any, where: str) -> Mode:
+    """Give the mode back, or ``ValueError`` with the four that there are."""
+    if mode not in MODES:
+        raise ValueError(
+            f"{where}: mode must be 'w' write, 'a' append, 'e' extend or 'u' update, got {mode!r}"
+        )
+    return mode  # type: ignore[no-any-return]
+
+
+def _named(kind: Expr, *parts: Any, **options: Any) -> str:
+    return f"{type(kind).__name__}({arguments(parts, options)})"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class B(Expr):
+    """``B('images')`` is the batch's component or attribute, ``B()`` the batch itself.
+
+    As a target of ``update`` or ``save_to`` it is assigned; ``mode`` says how when the step does not.
+    """
+
+    name: str | None = None
+    mode: Mode | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode is not None:
+            checked_mode(self.mode, repr(self))
+
+    def evaluate(self, context: Context) -> Any:
+        """Read it from the batch."""
+        return context.batch if self.name is None else getattr(context.batch, self.name)
+
+    def __repr__(self) -> str:
+        mode = {} if self.mode is None else {"mode": self.mode}
+        return _named(self, *(() if self.name is None else (self.name,)), **mode)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class V(Expr):
+    """``V('history')`` is a variable of the run: the object itself, not a copy."""
+
+    name: str
+    mode: Mode | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"V needs the name of a variable, got {self.name!r}")
+        if self.mode is not None:
+            checked_mode(self.mode, repr(self))
+
+    def evaluate(self, context: Context) -> Any:
+        """Read the variable."""
+        return context.scope.variables[self.name]
+
+    def __repr__(self) -> str:
+        return _named(self, self.name, **({} if self.mode is None else {"mode": self.mode}))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class C(Expr):
+    """``C('model/lr', default)`` is a value of the config by its path; ``C()`` is the whole config."""
+
+    path: str | None = None
+    default: Any = _MISSING
+
+    def evaluate(self, context: Context) -> Any:
+        """Read the config."""
+        if self.path is None:
+            return context.scope.config
+        found = find(context.scope.config, self.path)
+        if found is not _MISSING:
+            return found
+        if self.default is _MISSING:
+            raise KeyError(self.missing(context.scope.config))
+        return value_of(self.default, context)
+
+    def absent(self, config: Mapping[str, Any]) -> bool:
+        """Whether the config lacks the path and no default stands in."""
+        return self.path is not None and self.default is _MISSING and find(config, self.path) is _MISSING
+
+    def missing(self, config: Mapping[str, Any]) -> str:
+        """Say that the path is not in the config, and which are close."""
+        return unknown("config path", str(self.path), paths(config), "the pipeline's config")
+
+    def __repr__(self) -> str:
+        default = () if self.default is _MISSING else (self.default,)
+        return _named(self, *(() if self.path is None else (self.path, *default)))
+
+
+def find(config: Any, path: str) -> Any:
+    """Look a path with slashes up in nested mappings; a key may itself hold slashes."""
+    if not isinstance(config, Mapping):
+        return _MISSING
+    if path in config:
+        return config[path]
+    head, slash, rest = path.partition("/")
+    while slash:
+        if head in config and (found := find(config[head], rest)) is not _MISSING:
+            return found
+        more, slash, rest = rest.partition("/")
+        head = f"{head}/{more}"
+    return _MISSING
+
+
+def paths(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Give all paths of a config, inner ones too."""
+    found = []
+    for key, value in config.items():
+        found.append(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            found.extend(paths(value, f"{prefix}{key}/"))
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class D(Expr):
+    """``D('classes')`` is an attribute of the dataset, ``D()`` the dataset itself."""
+
+    name: str | None = None
+
+    def evaluate(self, context: Context) -> Any:
+        """Read it from the dataset."""
+        return context.scope.dataset if self.name is None else getattr(context.scope.dataset, self.name)
+
+    def __repr__(self) -> str:
+        return _named(self, *(() if self.name is None else (self.name,)))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class M(Expr):
+    """``M('net')`` is a model of the run; a dynamic one is built now if it was not yet."""
+
+    name: str
+
+    def evaluate(self, context: Context) -> Any:
+        """Give the model."""
+        return context.scope.models.get(self.name, context)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class I(Expr):  # noqa: E742
+    """``I('current')`` counts the iterations of the run from 1, ``'maximum'`` is their number or None.
+
+    ``'ratio'`` is current / maximum, a ``ValueError`` in an endless run. ``'c'``, ``'m'``, ``'r'`` are the
+    same.
+    """
+
+    kind: Literal["current", "maximum", "ratio", "c", "m", "r"] = "current"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("current", "maximum", "ratio", "c", "m", "r"):
+            raise ValueError(unknown("kind", str(self.kind), ("current", "maximum", "ratio"), "I"))
+
+    def evaluate(self, context: Context) -> Any:
+        """Count."""
+        kind, current, maximum = self.kind[0], context.iteration + 1, context.scope.total
+        if kind == "c":
+            return current
+        if kind == "m":
+            return maximum
+        if maximum is None:
+            raise ValueError("I('ratio'): the run has no end; give n_epochs or n_iters")
+        return current / maximum
+
+    def __repr__(self) -> str:
+        return _named(self, *(() if self.kind == "current" else (self.kind,)))
+
+
+class F(Expr):
+    """``F(function)`` is what the function returns, called without arguments for each batch.
+
+    ``F(function)(B('images'), C('gamma'))`` is called with these instead.
+    """
+
+    __slots__ = ("args", "function", "given", "kwargs")
+    args: Any
+    function: Any
+    given: bool
+    kwargs: Any
+
+    def __init__(self, function: Any) -> None:
+        if not callable(function):
+            raise TypeError(f"F needs a function, got {function!r}")
+        self._set(function, (), {}, False)
+
+    def _set(self, function: Any, args: Any, kwargs: Any, given: bool) -> None:
+        for name, value in zip(("function", "args", "kwargs", "given"), (function, args, kwargs, given)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"F is frozen: {name!r} can not be set; make a new expression")
+
+    def parts(self) -> tuple[Any, ...]:
+        """Give the parts that may hold expressions."""
+        return (self.function, self.args, self.kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Expr:
+        """Give the arguments, or call what the function returned."""
+        if self.given:
+            return super().__call__(*args, **kwargs)
+        called = object.__new__(F)
+        called._set(self.function, lift(args), lift(kwargs), True)
+        return called
+
+    def evaluate(self, context: Context) -> Any:
+        """Call the function."""
+        function = value_of(self.function, context)
+        return function(*value_of(self.args, context), **value_of(self.kwargs, context))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (self.function, self.args, self.kwargs, self.given)
+
+    def __repr__(self) -> str:
+        return f"F({written(self.function)})" + (
+            f"({arguments(self.args, self.kwargs)})" if self.given else ""
+        )
+
+
+def _made(function: Any, args: Any, kwargs: Any, given: bool) -> F:
+    made = object.__new__(F)
+    made._set(function, args, kwargs, given)
+    return made
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class L(Expr):
+    """``L('masks')`` is a list with one entry per item; ``.attr``, ``[key]``, calls apply to each."""
+
+    source: Any
+    chain: tuple[tuple[Literal["attr", "item", "call"], Any, Any], ...] = ()
+
+    def attr(self, name: str) -> Expr:
+        """Give each entry's attribute."""
+        return L(self.source, (*self.chain, ("attr", name, None)))
+
+    def __getitem__(self, key: Any) -> Expr:
+        return L(self.source, (*self.chain, ("item", lift(key), None)))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Expr:
+        """Call each entry."""
+        return L(self.source, (*self.chain, ("call", lift(args), lift(kwargs))))
+
+    def evaluate(self, context: Context) -> Any:
+        """Make the list."""
+        source = self.source
+        items = list(getattr(context.batch, source) if isinstance(source, str) else value_of(source, context))
+        for kind, first, second in self.chain:
+            if kind == "attr":
+                items = [getattr(item, first) for item in items]
+            elif kind == "item":
+                key = value_of(first, context)
+                items = [item[key] for item in items]
+            else:
+                args, kwargs = value_of(first, context), value_of(second, context)
+                items = [item(*args, **kwargs) for item in items]
+        return items
+
+    def __repr__(self) -> str:
+        text = _named(self, self.source)
+        for kind, first, second in self.chain:
+            if kind == "attr":
+                text += f".attr({first!r})"
+            else:
+                text += f"[{written(first)}]" if kind == "item" else f"({arguments(first, second)})"
+        return text
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class W(Expr):
+    """``W(expr)`` hands the expression itself to the action, unevaluated."""
+
+    expression: Any
+
+    def parts(self) -> tuple[Any, ...]:
+        """Give the parts that may hold expressions."""
+        return ()
+
+    def evaluate(self, context: Context) -> Any:
+        """Give the expression."""
+        return self.expression
+
+    def __repr__(self) -> str:
+        return _named(self, self.expression)
+
+
+class Where(Expr):
+    """``Where(condition, then, otherwise)``: one of two values; item by item where the condition is an array.
+
+    For a plain condition only the chosen side is evaluated.
+    """
+
+    __slots__ = ("condition", "otherwise", "then")
+    condition: Any
+    otherwise: Any
+    then: Any
+
+    def __init__(self, condition: Any, then: Any, otherwise: Any) -> None:
+        for name, value in (("condition", condition), ("then", then), ("otherwise", otherwise)):
+            object.__setattr__(self, name, lift(value))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"Where is frozen: {name!r} can not be set; make a new expression")
+
+    def parts(self) -> tuple[Any, ...]:
+        """Give the parts that may hold expressions."""
+        return (self.condition, self.then, self.otherwise)
+
+    def evaluate(self, context: Context) -> Any:
+        """Choose."""
+        condition = value_of(self.condition, context)
+        if isinstance(condition, np.ndarray) and condition.ndim:
+            return np.where(condition, value_of(self.then, context), value_of(self.otherwise, context))
+        return value_of(self.then if condition else self.otherwise, context)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Where, self.parts()

@@ -1,0 +1,35 @@
+"""The pipeline's own steps: for each name what it declares and how it is bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bf_pipeline import combine, model_steps, plain_steps, variables
+from bf_pipeline.steps import BoundStep
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """``declare(binder, where, ...)`` looks first, ``bind(binder, call, number, ...)`` makes the step."""
+
+    declare: Callable[..., None] | None = None
+    bind: Callable[..., BoundStep | None] | None = None
+
+
+BUILTINS = {
+    "init_variable": Builtin(declare=variables.declare),
+    "init_model": Builtin(declare=model_steps.declare),
+    "import_model": Builtin(declare=model_steps.declare_import),
+    "update": Builtin(bind=plain_steps.bind_update),
+    "call": Builtin(bind=plain_steps.bind_call),
+    "print": Builtin(bind=plain_steps.bind_print),
+    "train_model": Builtin(bind=model_steps.bind_train),
+    "predict_model": Builtin(bind=model_steps.bind_predict),
+    "save_model": Builtin(bind=model_steps.bind_save),
+    "load_model": Builtin(bind=model_steps.bind_load),
+    "gather_metrics": Builtin(bind=model_steps.bind_gather),
+    "join": Builtin(bind=combine.bind_join),
+    "merge": Builtin(bind=combine.bind_merge),
+    "rebatch": Builtin(bind=combine.refuse_rebatch),
+}

@@ -1,0 +1,112 @@
+"""One batch through a bound pipeline: ``prepare`` may run ahead, anywhere; ``finish`` in order, here.
+
+The seam for work ahead: ``Runner.prepare(place) -> Batch`` is pure for each batch and touches neither models
+nor variables that change; ``Runner.finish(batch) -> Batch`` does the rest. ``Runner.preparer`` is the part
+that travels to workers. Both raise what a step raised, with a note that tells the step, its line, the batch
+and ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bf_batch import SkipBatch, StopPipeline
+from bf_index import Place
+from bf_pipeline.binding import Bound
+from bf_pipeline.blocks import annotate, checked, plan
+from bf_pipeline.context import Context, Scope
+from bf_pipeline.steps import BoundStep
+
+Apply = Callable[[Any, Place], Any]
+
+
+def applied(steps: Sequence[BoundStep], scope: Scope) -> Apply:
+    """Give ``apply(batch, place)`` that runs a flat list of steps over a batch."""
+    entries = plan(steps)
+    by_number = {step.number: step for step in steps}
+    contextual = any(step.contextual for step in steps)
+
+    def apply(batch: Any, place: Place) -> Any:
+        context = Context(scope, batch, place) if contextual else None
+        state = (
+            batch.__dict__
+        )  # the batch's own __setattr__ would ask at each step whether the name is declared
+        number = -1
+        try:
+            for number, run, with_context in entries:
+                state["step"] = number
+                result = run(batch, context) if with_context else run(batch)
+                if result is not batch:
+                    batch = _replaced(result, batch, by_number[number], place)
+                    state = batch.__dict__
+                    if context is not None:
+                        context.batch = batch
+        except (SkipBatch, StopPipeline):
+            raise
+        except Exception as error:
+            annotate(error, by_number[number], place, batch.indices)
+            raise
+        return batch
+
+    return apply
+
+
+def _replaced(result: Any, batch: Any, step: BoundStep, place: Place) -> Any:
+    """Take another batch in; it stands at the same random address."""
+    new = checked(result, batch, step)
+    new.__dict__.update(place=place, seed=batch.seed)
+    return new
+
+
+class Preparer:
+    """The part of a runner that may be anywhere: makes a batch and does the steps that run ahead."""
+
+    __slots__ = ("_apply", "_create", "_seed", "scope", "steps")
+
+    def __init__(self, steps: Sequence[BoundStep], scope: Scope) -> None:
+        self.scope = scope
+        self.steps = tuple(steps)
+        self._create = scope.dataset.create_batch
+        self._seed = scope.seed
+        self._apply = applied(self.steps, scope)
+
+    def prepare(self, place: Place) -> Any:
+        """Make the batch of a place and do the steps that need nothing of the caller."""
+        return self._apply(self._create(place, self._seed), place)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Preparer, (self.steps, self.scope.ahead())
+
+
+class Runner:
+    """Runs a bound pipeline batch by batch."""
+
+    __slots__ = ("_finish", "bound", "options", "preparer", "scope")
+
+    def __init__(self, bound: Bound, scope: Scope, options: Mapping[str, Any] | None = None) -> None:
+        self.bound = bound
+        self.options = options or {}
+        self.scope = scope
+        self.preparer = Preparer(bound.ahead, scope)
+        self._finish = applied(bound.rest, scope) if bound.rest else None
+
+    def prepare(self, place: Place) -> Any:
+        """Make the batch of a place and do the steps that need nothing of the caller."""
+        return self.preparer.prepare(place)
+
+    def finish(self, batch: Any) -> Any:
+        """Do the other steps: models, variables, printing."""
+        if batch.dataset is None:  # it comes from another process
+            batch.dataset = self.scope.dataset
+        return batch if self._finish is None else self._finish(batch, batch.place)
+
+    def once(self, steps: Sequence[BoundStep]) -> None:
+        """Run steps of ``before`` or ``after``: there is no batch."""
+        context = Context(self.scope)
+        for step in steps:
+            try:
+                step.run(None, context)
+            except Exception as error:
+                error.add_note(f"in {step}, which runs once, without a batch")
+                raise

@@ -1,0 +1,212 @@
+"""A run of a bound pipeline: its variables, models, position and seed, and the loop that delivers batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from bf_batch import SkipBatch, StopPipeline
+from bf_index import new_seed
+from bf_index.errors import unknown
+from bf_pipeline.binding import Bound
+from bf_pipeline.context import Scope
+from bf_pipeline.errors import SkippedBatches
+from bf_pipeline.options import RunOptions
+from bf_pipeline.prefetch import LeftOut, ahead
+from bf_pipeline.progress import progress
+from bf_pipeline.regroup import regrouped
+from bf_pipeline.runner import Runner
+from bf_pipeline.variables import initialise
+
+if TYPE_CHECKING:
+    from bf_pipeline.models import Models
+    from bf_pipeline.pipeline import Pipeline
+
+
+def started(pipeline: Pipeline, bound: Bound, seed: int, plan: Any) -> Runner:
+    """Make the runner of a run: fresh variables, models and joined pipelines."""
+    scope = Scope(dataset=pipeline.dataset, config=pipeline.config, seed=seed, plan=plan)
+    initialise(bound.variables, scope)
+    for name, build in bound.models.items():
+        scope.models.add(build(scope), name)
+    for key, source in bound.sources.items():
+        scope.sources[key] = source.start(scope)
+    return Runner(bound, scope, pipeline.options)
+
+
+class Holds:
+    """What a run holds: variables and models by name."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables by name, as they are now."""
+        return self.runner.scope.variables
+
+    @property
+    def models(self) -> Models:
+        """The models of the run."""
+        return self.runner.scope.models
+
+    def v(self, name: str) -> Any:
+        """Give a variable; ``KeyError`` with close matches."""
+        if name not in self.variables:
+            raise KeyError(unknown("variable", name, self.variables, "this run"))
+        return self.variables[name]
+
+    def m(self, name: str) -> Any:
+        """Give a model; a dynamic one must have been used before."""
+        return self.models.get(name)
+
+
+class Run(Holds):
+    """One execution of a pipeline: iterate ``batches()`` once; it owns its variables, models and seed."""
+
+    def __init__(self, pipeline: Pipeline, options: RunOptions, endless: bool = False) -> None:
+        if options.config is not None:
+            pipeline = pipeline << options.config
+        if options.batch_size is None:
+            raise TypeError("batch_size is missing: give it here or in run_later(batch_size)")
+        if pipeline.dataset is None:
+            raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
+        self.pipeline = pipeline
+        bound = pipeline.bind()
+        seed = new_seed() if options.seed is None else options.seed
+        self.places = _places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
+        self.options = options.with_seed(self.places.seed)
+        for name in options.bar_variables:
+            if name not in bound.variables:
+                raise ValueError(unknown("variable", name, bound.variables, "bar_variables"))
+        super().__init__(started(pipeline, bound, self.places.seed, self.places.plan))
+        self.left_out: list[LeftOut] = []
+        self.delivered = 0
+        self.place: Any = None
+        self.listeners: list[Callable[[Run], None]] = []
+
+    @property
+    def seed(self) -> int:
+        """The seed of this run, given or drawn."""
+        return self.places.seed  # type: ignore[no-any-return]
+
+    @property
+    def total(self) -> int | None:
+        """How many batches the run delivers if none is left out; None when that is not known."""
+        regroups = self.runner.bound.regroups
+        return self.options.n_iters if regroups else self.places.total
+
+    def batches(self) -> Generator[Any, None, None]:
+        """Deliver the batches in order; ``before`` runs first, ``after`` last, however it ends."""
+        bound, options = self.runner.bound, self.options
+        try:
+            self.runner.once(bound.before)
+            source = self._one_by_one() if options.prefetch == 0 else ahead(self)
+            for group in bound.regroups:
+                source = regrouped(source, group, self)
+            if bound.regroups and options.n_iters is not None:
+                source = _first(source, options.n_iters)
+            if options.bar:
+                source = progress(source, self)
+            yield from source
+        except StopPipeline:
+            return
+        finally:
+            self._report()
+            self.runner.once(bound.after)
+
+    def _one_by_one(self) -> Iterator[Any]:
+        """Make each batch when it is asked for: the shortest way through."""
+        next_place, prepare = self.places.next_place, self.runner.preparer.prepare
+        finish = self.runner.finish if self.runner.bound.rest else None
+        skip, listeners = self.options.on_error == "skip", self.listeners
+        while True:
+            try:
+                place = next_place()
+            except StopIteration:
+                return
+            try:
+                batch = prepare(place)
+                if finish is not None:
+                    batch = finish(batch)
+            except SkipBatch:
+                self.leave_out(place, "SkipBatch")
+                continue
+            except StopPipeline:
+                return
+            except Exception as error:
+                if not skip:
+                    raise
+                self.leave_out(place, f"{type(error).__name__}: {error}")
+                continue
+            self.place = place
+            self.delivered += 1
+            if listeners:
+                for listener in listeners:
+                    listener(self)
+            yield batch
+
+    def took(self, place: Any) -> None:
+        """Note a batch that is delivered."""
+        self.place = place
+        self.delivered += 1
+        for listener in self.listeners:
+            listener(self)
+
+    def leave_out(self, place: Any, reason: str) -> None:
+        """Note a batch that is not delivered."""
+        self.place = place
+        ids = tuple(self.places.index.subset(place.positions).indices)
+        self.left_out.append(LeftOut(place.epoch, place.batch, ids, reason))
+
+    def _report(self) -> None:
+        failed = [one for one in self.left_out if one.reason != "SkipBatch"]
+        if failed:
+            items = sum(len(one.ids) for one in failed)
+            text = f"{len(failed)} batches ({items} items) failed and were left out; the first: {failed[0]}"
+            warnings.warn(f"{text}; run.left_out lists all", SkippedBatches, stacklevel=3)
+
+
+def _first(source: Iterator[Any], count: int) -> Iterator[Any]:
+    for _, batch in zip(range(count), source):
+        yield batch
+
+
+def _places(index: Any, options: RunOptions, bound: Bound, endless: bool) -> Any:
+    """Make the iterator of places; a ``rebatch`` counts n_iters of its own batches, so it has no end."""
+    plan = options.plan()
+    make = index.gen_batch
+    if (bound.regroups and options.n_iters is not None) or (
+        endless and options.n_iters is None and options.n_epochs is None
+    ):
+        plan["n_iters"] = None
+        make = index.next_batches
+    return make(options.batch_size, seed=options.seed, **plan)
+
+
+class Batches(Iterator[Any]):
+    """The batches of a run, in order; ``close()`` ends it early, as leaving a ``for`` loop does."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._generator = run.batches()
+
+    def __iter__(self) -> Iterator[Any]:
+        # The loop holds the bare generator: it costs less, and a `break` closes it at once.
+        return self._generator
+
+    def __next__(self) -> Any:
+        return next(self._generator)
+
+    def close(self) -> None:
+        """End the run now; safe to call twice, and after the end."""
+        self._generator.close()
+
+    def v(self, name: str) -> Any:
+        """Give a variable of the run."""
+        return self.run.v(name)
+
+    def m(self, name: str) -> Any:
+        """Give a model of the run."""
+        return self.run.m(name)
