@@ -1,1 +1,29 @@
-"""BatchFlow."""
+"""BatchFlow: how one batch is loaded and processed."""
+
+from bf_batch.actions import ActionSpec, action
+from bf_batch.batch import Batch
+from bf_batch.components import Pending
+from bf_batch.dataset import Dataset, DatasetBatches
+from bf_batch.errors import ItemError, ItemTimeoutError, SkipBatch, StopPipeline
+from bf_batch.images import ImagesBatch
+from bf_batch.items import Item
+from bf_batch.parallel import any_action_failed, inbatch_parallel
+from bf_batch.per_item import PerItem
+
+__all__ = [
+    "ActionSpec",
+    "Batch",
+    "Dataset",
+    "DatasetBatches",
+    "ImagesBatch",
+    "Item",
+    "ItemError",
+    "ItemTimeoutError",
+    "Pending",
+    "PerItem",
+    "SkipBatch",
+    "StopPipeline",
+    "action",
+    "any_action_failed",
+    "inbatch_parallel",
+]

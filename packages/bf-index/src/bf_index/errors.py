@@ -54,5 +54,7 @@ class Suggests:
         owner = type(self).__name__
         if name.startswith("_"):
             raise AttributeError(f"{owner!r} object has no attribute {name!r}", name=name, obj=self)
+        if hasattr(type(self), name):  # a property or descriptor raised: its own message says more
+            object.__getattribute__(self, name)
         public = [word for word in dir(self) if not word.startswith("_")]
         raise AttributeError(unknown("attribute", name, public, owner), name=name, obj=self)

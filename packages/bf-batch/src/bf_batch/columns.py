@@ -1,0 +1,196 @@
+"""Containers of preloaded values that are read row by row: in memory, mapped files, hdf5 and zarr arrays."""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Column(Protocol):
+    """One component's values for all rows."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Any) -> Any:
+        """Return the values of a slice of rows or of an integer array of row numbers."""
+        ...
+
+
+class ArrayColumn:
+    """An array in memory. A slice is a read-only view of it, so that no batch changes the data set."""
+
+    __slots__ = ("_array", "_copy")
+
+    def __init__(self, array: NDArray[Any], copy: bool = False) -> None:
+        self._array = array.view()
+        self._array.flags.writeable = False
+        self._copy = copy
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def take(self, rows: Any) -> NDArray[Any]:
+        """Return a view for a slice (a copy if asked for), a copy for row numbers."""
+        values: NDArray[Any] = self._array[rows]
+        return values.copy() if self._copy and type(rows) is slice else values
+
+
+class ListColumn:
+    """A list of values of any kind."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def take(self, rows: Any) -> list[Any]:
+        """Return a list; the values themselves are not copied."""
+        if type(rows) is slice:
+            return self._values[rows]
+        values = self._values
+        return [values[row] for row in rows]
+
+
+class MappedColumn:
+    """A memory-mapped npy file or ``np.memmap``: rows are read from the file when a batch needs them.
+
+    A process that receives it maps the file anew; the data itself does not travel.
+    """
+
+    def __init__(self, array: np.memmap[Any, Any], copy: bool = False) -> None:
+        if array.filename is None:
+            raise ValueError(
+                "a memory-mapped array without a file can't be preloaded; give np.asarray(array)"
+            )
+        self._place = (os.fspath(array.filename), array.dtype, array.shape, _order(array), _offset(array))
+        self._array = np.asarray(array)
+        self._copy = copy
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def take(self, rows: Any) -> NDArray[Any]:
+        """Return the rows; a slice is a read-only view of the file unless copies were asked for."""
+        values: NDArray[Any] = self._array[rows]
+        if type(rows) is slice:
+            if self._copy:
+                return values.copy()
+            values.flags.writeable = False
+        return values
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_place": self._place, "_copy": self._copy}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        path, dtype, shape, order, offset = self._place
+        self._array = np.asarray(np.memmap(path, dtype, "r", offset, shape, order))
+
+
+class HDF5Column:
+    """An hdf5 data set (h5py); row numbers are read sorted, as hdf5 asks, and put back in order."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset: Any = dataset
+        self._place = (dataset.file.filename, dataset.name)
+        self._length = len(dataset)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def take(self, rows: Any) -> NDArray[Any]:
+        """Return the rows, read from the file."""
+        if self._dataset is None:
+            import h5py
+
+            path, name = self._place
+            self._dataset = h5py.File(path, "r")[name]
+        values: NDArray[Any]
+        if type(rows) is slice:
+            values = self._dataset[rows]
+            return values
+        unique, back = np.unique(rows, return_inverse=True)
+        values = self._dataset[unique]
+        return values[back]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_dataset": None}
+
+
+class ZarrColumn:
+    """A zarr array; rows are read from its chunks when a batch needs them."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return int(self._array.shape[0])
+
+    def take(self, rows: Any) -> NDArray[Any]:
+        """Return the rows, read and decompressed."""
+        return np.asarray(self._array[rows] if type(rows) is slice else self._array.oindex[rows])
+
+
+class SlicedColumn:
+    """Any other container that takes slices and integer arrays along its first axis."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __len__(self) -> int:
+        return len(self._container)
+
+    def take(self, rows: Any) -> Any:
+        """Return the rows as an array."""
+        return np.asarray(self._container[rows])
+
+
+def _order(array: np.memmap[Any, Any]) -> str:
+    return "C" if array.flags.c_contiguous else "F"
+
+
+def _offset(array: np.memmap[Any, Any]) -> int:
+    """Return where the array's first byte is in its file; a part of a mapped array starts further on."""
+    if not (array.flags.c_contiguous or array.flags.f_contiguous):
+        raise ValueError("a strided part of a memory-mapped array can't be preloaded; give the whole array")
+    root = array
+    while isinstance(root.base, np.memmap):
+        root = root.base
+    shift = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    return int(root.offset + shift)
+
+
+def open_column(name: str, container: Any, copy: bool = False) -> Column:
+    """Return the column of a container; TypeError for what has no rows.
+
+    A path of an npy file is mapped, never unpickled.
+    """
+    if isinstance(container, (str, PathLike)):
+        path = os.fspath(container)
+        if not path.endswith(".npy"):
+            raise ValueError(f"preloaded {name}: {path!r} is no npy file; load it first and give the array")
+        container = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(container, np.memmap) and container.ndim:
+        return MappedColumn(container, copy)
+    if isinstance(container, np.ndarray) and container.ndim:
+        return ArrayColumn(container, copy)
+    if isinstance(container, (list, tuple)):
+        return ListColumn(list(container))
+    module = type(container).__module__.partition(".")[0]
+    if module == "h5py" and hasattr(container, "chunks"):
+        return HDF5Column(container)
+    if module == "zarr" and hasattr(container, "oindex"):
+        return ZarrColumn(container)
+    if hasattr(container, "__len__") and hasattr(container, "__getitem__"):
+        return SlicedColumn(container)
+    raise TypeError(
+        f"preloaded {name}: got {type(container).__name__}; give an array, a list, a mapping from id to "
+        "value, a table, or an npy, hdf5 or zarr array"
+    )

@@ -1,0 +1,287 @@
+"""A data set: an index, the class of its batches, and data that is already at hand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from bf_batch.batch import Batch
+from bf_batch.sources import Rows, Source, compose
+from bf_index import (
+    BatchIterator,
+    DatasetIndex,
+    Place,
+    Split,
+    fold_positions,
+    shard_positions,
+    split_positions,
+)
+from bf_index.errors import Suggests, unknown
+
+
+class Dataset(Suggests):
+    """Items and how to make batches of them.
+
+    ``preloaded`` is data at hand: a dict from component to container, a tuple in the order of the components
+    or a table; a container is an array, a list, a mapping from id to value, a path of an npy file, or a
+    memory-mapped, hdf5 or zarr array that is read batch by batch. Row i is the i-th item; a container of more
+    rows than items is read by integer ids. A contiguous batch sees the array itself, read-only, unless
+    ``copy=True``. ``attributes`` become attributes of the data set and of all its parts.
+
+    >>> class Points(Batch):
+    ...     components = "x", "y"
+    >>> dataset = Dataset(4, Points, preloaded=([1, 2, 3, 4], [0, 1, 0, 1]), unit="m").split(0.5)
+    >>> [batch.x for batch in dataset.test.gen_batch(2)], dataset.test.unit
+    ([[1, 2]], 'm')
+    """
+
+    def __init__(
+        self,
+        index: DatasetIndex | Sequence[Any] | np.ndarray | int,
+        batch_class: type[Batch] = Batch,
+        preloaded: Any = None,
+        *,
+        copy: bool = False,
+        **attributes: Any,
+    ) -> None:
+        if not (isinstance(batch_class, type) and issubclass(batch_class, Batch)):
+            raise TypeError(f"batch_class must be a class of batches, got {batch_class!r}")
+        for name in attributes:
+            if hasattr(Dataset, name) or name in ("index", "batch_class"):
+                raise ValueError(f"Dataset: the attribute {name!r} is taken; choose another name")
+        self.index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
+        self.batch_class = batch_class
+        self.__dict__.update(attributes)
+        self._rows: Rows | None = None
+        self._parts: dict[str, Dataset] = {}
+        self._batches: DatasetBatches | None = None
+        self._asked: dict[str, Any] = {}
+        self._source: Source | None = None
+        if preloaded is not None:
+            self._source = Source(preloaded, batch_class.components, batch_class.__name__, self.index, copy)
+
+    # Items and data
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def indices(self) -> Any:
+        """The items' ids as an array."""
+        return self.index.indices
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is preloaded data."""
+        return self._source is not None
+
+    @property
+    def preloaded(self) -> tuple[str, ...]:
+        """Names of the components with preloaded data."""
+        return self._source.names if self._source is not None else ()
+
+    def rows(self, name: str, positions: Rows) -> Any:
+        """Return a component's preloaded values at some positions, None when there are none."""
+        if self._source is None:
+            return None
+        own = self._rows
+        return self._source.take(name, positions if own is None else compose(own, positions))
+
+    # Batches
+
+    def create_batch(self, items: Place | DatasetIndex | Sequence[Any] | np.ndarray, seed: int = 0) -> Batch:
+        """Return a batch of the items at a place, or of some ids; unknown ids are a KeyError."""
+        if type(items) is not Place:
+            items = Place(
+                0, 0, self.index.positions(items.indices if isinstance(items, DatasetIndex) else items)
+            )
+        return self.batch_class(None, self, None, seed=seed, place=items)
+
+    def gen_batch(self, batch_size: int, *args: Any, **kwargs: Any) -> DatasetBatches:
+        """Return an iterator of batches; the arguments are those of ``DatasetIndex.gen_batch``.
+
+        Wrong arguments are refused at this call, not at the first batch.
+        """
+        return DatasetBatches(self, self.index.gen_batch(batch_size, *args, **kwargs))
+
+    def next_batch(self, batch_size: int, shuffle: bool = False, **kwargs: Any) -> Batch:
+        """Return the next batch; endless unless ``n_epochs`` or ``n_iters`` is given, then StopIteration.
+
+        Each part of a data set has its own position. Other arguments than those of the calls before are a
+        ValueError until ``reset()``.
+        """
+        asked = {"batch_size": batch_size, "shuffle": shuffle, **kwargs}
+        if self._batches is None:
+            endless = kwargs.get("n_epochs") is None and kwargs.get("n_iters") is None
+            make = self.index.endless if endless else self.index.gen_batch
+            given = {
+                name: value
+                for name, value in kwargs.items()
+                if name not in ("n_epochs", "n_iters") or value is not None
+            }
+            self._batches, self._asked = DatasetBatches(self, make(batch_size, shuffle, **given)), asked
+        elif asked != self._asked:
+            raise ValueError(
+                f"next_batch: got {asked} in the middle of a pass begun with {self._asked}; "
+                "call reset() to begin anew"
+            )
+        return next(self._batches)
+
+    def reset(self) -> Self:
+        """Begin ``next_batch`` anew."""
+        self._batches = None
+        return self
+
+    # Parts
+
+    def subset(self, positions: Any) -> Self:
+        """Return the data set of the items at some positions; data and attributes are shared."""
+        positions = _normal(positions, len(self))
+        part = copy.copy(self)
+        part.index = self.index.subset(positions)
+        part._rows = compose(self._rows, positions)
+        part._parts = {}
+        part._batches = None
+        return part
+
+    def create_subset(self, ids: Any) -> Self:
+        """Return the data set of some ids, in their order; unknown ids are a KeyError."""
+        return self.subset(self.index.positions(ids.indices if isinstance(ids, DatasetIndex) else ids))
+
+    def with_parts(self, **parts: Any) -> Self:
+        """Return the same data set with named parts: positions (a slice or numbers) by name.
+
+        Usual names are ``train``, ``test`` and ``validation``.
+        """
+        whole = copy.copy(self)
+        whole._batches = None
+        whole._parts = {
+            name: self.subset(positions) for name, positions in parts.items() if positions is not None
+        }
+        return whole
+
+    def split(
+        self, shares: Any = 0.8, shuffle: bool = False, seed: int | None = None, stratify: Any = None
+    ) -> Self:
+        """Return the same data set with parts ``train``, ``test`` and, for two shares or more,
+        ``validation``.
+
+        ``stratify`` is one label for each item or the name of a preloaded component that holds them.
+        """
+        return self._of(split_positions(len(self), shares, shuffle, seed, self._labels(stratify)))
+
+    def folds(
+        self, n: int, shuffle: bool = False, seed: int | None = None, stratify: Any = None
+    ) -> list[Self]:
+        """Return n data sets for cross-validation, each with its own ``train`` and ``test``."""
+        return [
+            self._of(fold) for fold in fold_positions(len(self), n, shuffle, seed, self._labels(stratify))
+        ]
+
+    def shard(self, number: int, count: int, even: bool = False) -> Self:
+        """Return the part of one of ``count`` hosts or workers; the shards share no item and make up the
+        whole.
+
+        With ``even`` all shards have one length and up to ``count - 1`` items are left out.
+        """
+        return self.subset(shard_positions(len(self), number, count, even))
+
+    def _of(self, split: Split[Any]) -> Self:
+        return self.with_parts(train=split.train, test=split.test, validation=split.validation)
+
+    def _labels(self, stratify: Any) -> Any:
+        if not isinstance(stratify, str):
+            return stratify
+        if stratify not in self.preloaded:
+            raise ValueError(
+                unknown("preloaded component", stratify, self.preloaded, self.batch_class.__name__)
+            )
+        return self.rows(stratify, slice(0, len(self)))
+
+    def _part(self, name: str) -> Self:
+        try:
+            return self._parts[name]  # type: ignore[return-value]
+        except KeyError:
+            has = (
+                f"it has {', '.join(self._parts)}"
+                if self._parts
+                else "it is not split: dataset = dataset.split()"
+            )
+            raise AttributeError(f"{type(self).__name__} has no part {name!r}; {has}") from None
+
+    @property
+    def train(self) -> Self:
+        """The part to train on, after ``split``."""
+        return self._part("train")
+
+    @property
+    def test(self) -> Self:
+        """The part to test on, after ``split``."""
+        return self._part("test")
+
+    @property
+    def validation(self) -> Self:
+        """The part to choose by, after ``split`` with two shares or more."""
+        return self._part("validation")
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there are parts."""
+        return bool(self._parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_batches": None}
+
+    def __repr__(self) -> str:
+        parts = "".join(f", {name} {len(part)}" for name, part in self._parts.items())
+        return f"{type(self).__name__}({len(self)} items, {self.batch_class.__name__}{parts})"
+
+
+class DatasetBatches:
+    """Iterator of batches; ``state()`` tells where it is and ``restore()`` goes back there."""
+
+    def __init__(self, dataset: Dataset, places: BatchIterator[Any]) -> None:
+        self.dataset = dataset
+        self.places = places
+
+    @property
+    def seed(self) -> int:
+        """The seed given, or the one drawn when none was."""
+        return self.places.seed
+
+    @property
+    def total(self) -> int | None:
+        """How many batches there are in all, None when there is no end."""
+        return self.places.total
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        return self.dataset.create_batch(self.places.next_place(), self.places.seed)
+
+    def state(self) -> dict[str, Any]:
+        """Return the position as a small dict that JSON can hold."""
+        return self.places.state()
+
+    def restore(self, state: dict[str, Any]) -> Self:
+        """Go to a position; the batches that follow are those that followed it then."""
+        self.places.restore(state)
+        return self
+
+
+def _normal(positions: Any, n: int) -> Any:
+    """Return positions as a slice of step 1 or as numbers from 0 on."""
+    if isinstance(positions, slice):
+        start, stop, step = positions.indices(n)
+        return slice(start, max(start, stop)) if step == 1 else np.arange(start, stop, step)
+    positions = np.asarray(positions)
+    if positions.dtype == bool:
+        return np.flatnonzero(positions)
+    return np.where(positions < 0, positions + n, positions) if positions.size else positions

@@ -1,0 +1,122 @@
+"""What an engine is, and what all engines share."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeAlias, get_args, runtime_checkable
+
+from bf_index.errors import unknown
+
+EngineName: TypeAlias = Literal["inline", "threads", "processes"]
+NAMES: tuple[str, ...] = get_args(EngineName)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs functions somewhere and hands back futures.
+
+    An engine made with a payload calls ``function(payload, *args)``, without one ``function(*args)``. An
+    exception of the function arrives at ``future.result()``.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many functions can run at the same time."""
+        ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Start a function as soon as a worker is free; RuntimeError after ``stop``."""
+        ...
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Give up on a future: not started, it is cancelled; in a worker process, that process is ended."""
+        ...
+
+    def stop(self) -> None:
+        """End all workers within a few seconds; what has not begun is cancelled. Again: does nothing."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None: ...
+
+
+class Stops:
+    """Mixin: an engine is a context manager that stops at the end."""
+
+    def stop(self) -> None:
+        """End all workers."""
+        raise TypeError(f"{type(self).__name__} has no stop()")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended in the middle of its work; ``code`` is its exit code, negative for a signal."""
+
+    def __init__(self, pid: int, code: int) -> None:
+        super().__init__(
+            f"worker process {pid} {describe_exit(code)} in the middle of its work; the pool starts another. "
+            f"{_advice(code)}"
+        )
+        self.pid = pid
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.pid, self.code)
+
+    @property
+    def signal(self) -> str | None:
+        """Name of the signal that ended it, None when it exited by itself."""
+        return _signal_name(-self.code) if self.code < 0 else None
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended, from its exit code."""
+    return f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _advice(code: int) -> str:
+    if -code == signal.SIGKILL:
+        return "SIGKILL often means that memory ran out: use fewer workers or smaller batches"
+    if -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
+        return "A crash like this comes from compiled code: run it with engine 'inline' to find the item"
+    return "Run it with engine 'inline' to see where"
+
+
+def default_workers() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_engine(name: str, argument: str = "engine") -> str:
+    """Return the name of an engine; ValueError with the known ones for another."""
+    if name not in NAMES:
+        raise ValueError(unknown(argument, name, NAMES))
+    return name
+
+
+def check_workers(workers: int | None) -> int:
+    """Return the number of workers, as many as processors for None; ValueError below 1."""
+    if workers is None:
+        return default_workers()
+    if isinstance(workers, bool) or not isinstance(workers, int):
+        raise TypeError(f"workers must be an integer >= 1 or None, got {workers!r}")
+    if workers < 1:
+        raise ValueError(f"workers must be an integer >= 1 or None, got {workers}")
+    return workers

@@ -1,0 +1,45 @@
+"""Errors and signals of batches: what failed in which item, and the two ways an action may end early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SkipBatch(Exception):
+    """An action raises it to leave the current batch out; the run goes on with the next one."""
+
+
+class StopPipeline(Exception):
+    """An action raises it to end the run after the batches already delivered."""
+
+
+class ItemError(RuntimeError):
+    """One item of a batch failed in an action; the original exception is its ``__cause__``.
+
+    ``id`` is the item's id in the index, ``action`` the action's name, ``position`` the item's place in the
+    batch.
+    """
+
+    def __init__(self, id: Any, action: str, position: int, what: str) -> None:
+        super().__init__(f"{action}: item {id!r} (number {position} of the batch): {what}")
+        self.id = id
+        self.action = action
+        self.position = position
+        self.what = what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.id, self.action, self.position, self.what), {"__cause__": self.__cause__}
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__cause__ = (state or {}).get("__cause__")
+
+
+class ItemTimeoutError(ItemError, TimeoutError):
+    """One item of a batch took longer than the action's ``timeout``."""
+
+
+def item_error(error: BaseException, id: Any, action: str, position: int) -> ItemError:
+    """Wrap an exception of one item, keeping it as the cause."""
+    wrapped = ItemError(id, action, position, f"{type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped

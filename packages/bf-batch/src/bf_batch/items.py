@@ -1,0 +1,90 @@
+"""Views of one item of a batch: its components by name, readable and writable."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_index.errors import Suggests
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from bf_batch.batch import Batch
+
+_CLASSES: weakref.WeakKeyDictionary[type[Batch], type[Item]] = weakref.WeakKeyDictionary()
+
+
+class Item(Suggests):
+    """One item of a batch: ``item.images`` is its entry of that component, an assignment writes it there."""
+
+    __slots__ = ("batch", "position")
+
+    def __init__(self, batch: Batch, position: int) -> None:
+        self.batch = batch
+        self.position = position
+
+    @property
+    def id(self) -> Any:
+        """The item's id in the index."""
+        return self.batch.indices[self.position]
+
+    @property
+    def data(self) -> Any:
+        """The item's row of a batch without components, else its entries as a tuple."""
+        if not self.batch.components:
+            return self.batch.data[self.position]
+        return tuple(getattr(self, name) for name in self.batch.components)
+
+    def rng(self, *path: int) -> Generator:
+        """Return the item's own generator; see ``Batch.rng``."""
+        return self.batch.rng(self.position, *path)
+
+    def __repr__(self) -> str:
+        return f"<item {self.id!r} of {self.batch!r}>"
+
+
+class _Entry:
+    """Descriptor of one component's entry."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, item: Item | None, owner: type | None = None) -> Any:
+        if item is None:
+            return self
+        values = getattr(item.batch, self.name)
+        return None if values is None else values[item.position]
+
+    def __set__(self, item: Item, value: Any) -> None:
+        batch = item.batch
+        values = getattr(batch, self.name)
+        if values is None:
+            values = [None] * len(batch)
+            setattr(batch, self.name, values)
+        if isinstance(values, np.ndarray):
+            if not values.flags.writeable:  # a view of the preloaded data, which must stay as it is
+                values = values.copy()
+                setattr(batch, self.name, values)
+            if np.shape(value) != values.shape[1:]:
+                raise ValueError(
+                    f"{type(batch).__name__}.{self.name}: item {item.id!r} got shape "
+                    f"{np.shape(value)}, the component is an array of items of shape {values.shape[1:]}; "
+                    f"make it a list for items of many shapes: batch.{self.name} = list(batch.{self.name})"
+                )
+        values[item.position] = value
+
+
+def item_class(cls: type[Batch]) -> type[Item]:
+    """Return the class of items of a class of batches, made once."""
+    try:
+        return _CLASSES[cls]
+    except KeyError:
+        body: dict[str, Any] = {"__slots__": (), **{name: _Entry(name) for name in cls.components}}
+        made = type(f"{cls.__name__}Item", (Item,), body)
+        _CLASSES[cls] = made
+        return made

@@ -1,0 +1,200 @@
+"""Preloaded data: which rows of which container belong to the items of a batch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from bf_batch.columns import Column, open_column
+from bf_batch.components import Component
+from bf_index import DatasetIndex
+from bf_index.errors import unknown
+
+if TYPE_CHECKING:
+    from bf_batch.batch import Batch
+
+Rows: TypeAlias = Any
+"""A slice or an integer array."""
+
+_CHUNK = 1 << 16
+"""Ids that are looked at together: a range of any length is checked in little memory."""
+
+
+def compose(outer: Rows | None, inner: Rows) -> Rows:
+    """Return the rows that ``inner`` picks among those of ``outer`` (None: all)."""
+    if outer is None:
+        return inner
+    if isinstance(outer, slice):
+        start = outer.start or 0
+        if isinstance(inner, slice):
+            return slice(start + inner.start, start + inner.stop)
+        return inner + start
+    return outer[inner]
+
+
+def by_component(preloaded: Any, components: Sequence[str], owner: str) -> dict[str, Any]:
+    """Tell which data is of which component: a mapping or a table by name, a tuple or list in the order
+    declared.
+
+    Components without data are left out. A batch without components has one nameless ``data``.
+    """
+    if not components:
+        return {"data": preloaded}
+    if type(preloaded) is tuple and len(preloaded) <= len(components):
+        return dict(zip(components, preloaded))
+    if isinstance(preloaded, Mapping):
+        for name in preloaded:
+            if name not in components:
+                raise ValueError(f"preloaded: {unknown('component', name, components, owner)}")
+        return dict(preloaded)
+    if hasattr(preloaded, "columns") and hasattr(preloaded, "loc"):
+        return {name: preloaded[name] for name in components if name in preloaded.columns}
+    if isinstance(preloaded, (tuple, list)):
+        if len(preloaded) > len(components):
+            raise ValueError(
+                f"preloaded: got {len(preloaded)} values for the {len(components)} components of {owner} "
+                f"{tuple(components)}; give one container for each, or a dict by component"
+            )
+        return dict(zip(components, preloaded))
+    if len(components) == 1:
+        return {components[0]: preloaded}
+    raise TypeError(
+        f"preloaded: got {type(preloaded).__name__} for the {len(components)} components of {owner} "
+        f"{tuple(components)}; give a tuple of containers or a dict by component"
+    )
+
+
+def row_numbers(name: str, container: Any, length: int, index: DatasetIndex) -> Rows | None:
+    """Return the rows of a container for each item of an index, None when row i is item i.
+
+    As many rows as items: in order. More rows than items: integer ids are row numbers.
+    """
+    if length == len(index):
+        return None
+    ids = index.indices
+    if ids.dtype.kind not in "iu":
+        raise IndexError(
+            f"preloaded {name}: got {length} rows for {len(index)} items with ids such as {ids[0]!r}, "
+            "no row numbers; give one row for each item in the index's order, or a mapping from id to value"
+        )
+    if ids.min() < 0 or ids.max() >= length:
+        raise IndexError(
+            f"preloaded {name}: got {length} rows for {len(index)} items; ids {ids.min()} to {ids.max()} "
+            "can't be row numbers; give one row for each item"
+        )
+    if len(ids) > 1 and (np.diff(ids) != 1).any():
+        return ids
+    return slice(int(ids[0]), int(ids[0]) + len(ids))
+
+
+def by_id(name: str, container: Any, ids: Any) -> Any:
+    """Pick the values of ids from a mapping or a labelled table or series, in the order of the ids."""
+    if hasattr(container, "loc"):
+        missing = [id for id in ids if id not in container.index][:3]
+        if missing:
+            raise KeyError(f"preloaded {name}: no rows for the ids {missing}")
+        return container.loc[ids].to_numpy()
+    try:
+        return [container[id] for id in ids]
+    except KeyError as error:
+        raise KeyError(f"preloaded {name}: no value for the id {error.args[0]!r}") from None
+
+
+def is_labelled(container: Any) -> bool:
+    """Say whether a container is read by id: a mapping, a pandas series or table."""
+    return isinstance(container, Mapping) or hasattr(container, "loc")
+
+
+class Source:
+    """The preloaded data of a data set: a column and the rows of the items for each component."""
+
+    def __init__(
+        self, preloaded: Any, components: Sequence[str], owner: str, index: DatasetIndex, copy: bool
+    ) -> None:
+        self._columns: dict[str, Column] = {}
+        self._rows: dict[str, Rows | None] = {}
+        for name, container in by_component(preloaded, components, owner).items():
+            if container is None:
+                continue
+            rows = None
+            if is_labelled(container):
+                column = open_column(name, by_id(name, container, index.indices), copy)
+            else:
+                column = open_column(name, container, copy)
+                rows = row_numbers(name, container, len(column), index)
+                if rows is None:
+                    _refuse_doubt(name, index)
+            self._columns[name] = column
+            self._rows[name] = rows
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Components that have data."""
+        return tuple(self._columns)
+
+    def take(self, name: str, positions: Rows) -> Any:
+        """Return the values of the items at some positions, None when there is no such data."""
+        column = self._columns.get(name)
+        if column is None:
+            return None
+        rows = self._rows[name]
+        return column.take(positions if rows is None else compose(rows, positions))
+
+
+def _refuse_doubt(name: str, index: DatasetIndex) -> None:
+    """Refuse integer ids that are row numbers in another order: it is unclear which is meant."""
+    n = len(index)
+    for start in range(0, n, _CHUNK):
+        stop = min(start + _CHUNK, n)
+        ids = index.subset(slice(start, stop)).indices
+        if ids.dtype.kind not in "iu":
+            return
+        if (ids != np.arange(start, stop)).any():
+            break
+    else:
+        return
+    ids = index.indices
+    if ids.min() == 0 and ids.max() == n - 1:
+        raise ValueError(
+            f"preloaded {name}: the ids are the numbers 0 to {n - 1} in another order, so row 0 could be "
+            f"item 0 or the first item, {ids[0]}. Say which: for rows by id give dict(enumerate(array)) or "
+            "array[index.indices]; for rows in the index's order build the index from len(array)"
+        )
+
+
+def batch_values(batch: Batch, preloaded: Any) -> dict[str, Any]:
+    """Return the values of a batch's components from what was given to it, checked."""
+    components = batch.components
+    given = preloaded if type(preloaded) is dict and preloaded.keys() <= _known(components) else None
+    if given is None:
+        given = by_component(preloaded, components, type(batch).__name__)
+    values: dict[str, Any] = {}
+    for name, container in given.items():
+        if type(container) is np.ndarray and container.shape[:1] == (batch._size,):
+            values[name] = container
+        elif container is None:
+            values[name] = None
+        elif is_labelled(container):
+            values[name] = by_id(name, container, batch.indices)
+        else:
+            values[name] = Component(name).check(batch, _own_rows(name, container, batch))
+    return values
+
+
+@functools.lru_cache(maxsize=256)
+def _known(components: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(components)
+
+
+def _own_rows(name: str, container: Any, batch: Batch) -> Any:
+    if isinstance(container, (list, tuple)) and len(container) == len(batch):
+        return container
+    if isinstance(container, (str, PathLike)) or hasattr(container, "__len__"):
+        column = open_column(name, container, copy=False)
+        rows = row_numbers(name, container, len(column), batch.index)
+        return column.take(slice(0, len(batch)) if rows is None else rows)
+    return container

@@ -1,0 +1,148 @@
+"""The work of one item-wise call: which function, for which items, with which arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bf_batch.components import take_rows
+from bf_batch.current import Current, set_item
+from bf_batch.per_item import PerItem
+from bf_index import rng_at
+
+if TYPE_CHECKING:
+    from bf_batch.batch import Batch
+
+
+class Failed:
+    """What an item's result is when its function raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Failed, (self.error,)
+
+
+class ColumnItems:
+    """Items that are entries of one or more components."""
+
+    def __init__(self, columns: Sequence[Any]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def arguments(self, position: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the entries as positional arguments."""
+        return tuple([column[position] for column in self.columns]), {}
+
+    def unchanged(self, position: int) -> Any:
+        """Return what an item is that nothing is done to."""
+        entries = [column[position] for column in self.columns]
+        return entries[0] if len(entries) == 1 else tuple(entries)
+
+    def part(self, positions: Any) -> ColumnItems:
+        """Return some of the items."""
+        return ColumnItems([take_rows(column, positions) for column in self.columns])
+
+
+class GivenItems:
+    """Items from an init function: each a value, a tuple or list of arguments, a dict, or (tuple, dict)."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def arguments(self, position: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and keyword arguments of an item."""
+        item = self.items[position]
+        if isinstance(item, dict):
+            return (), item
+        if (
+            isinstance(item, tuple)
+            and len(item) == 2
+            and isinstance(item[0], tuple)
+            and isinstance(item[1], dict)
+        ):
+            return item
+        if isinstance(item, (tuple, list)):
+            return tuple(item), {}
+        return (item,), {}
+
+    def unchanged(self, position: int) -> Any:
+        """Return what an item is that nothing is done to: its first argument."""
+        positional, named = self.arguments(position)
+        return positional[0] if positional else next(iter(named.values()), None)
+
+    def part(self, positions: Any) -> GivenItems:
+        """Return some of the items."""
+        return GivenItems(take_rows(list(self.items), positions))
+
+
+@dataclass(slots=True)
+class Work:
+    """A function and the items it runs over.
+
+    ``function(*first, *entries, *args, **kwargs)`` is called for each item; per-item arguments give each its
+    own. ``positions`` are the items' places in the batch, part of their random address.
+    """
+
+    function: Callable[..., Any]
+    batch: Batch
+    items: ColumnItems | GivenItems
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    positions: Sequence[int]
+    address: tuple[int, ...]
+    with_batch: bool
+    with_rng: bool
+    per_item: bool
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def run(self, number: int) -> Any:
+        """Return the result of one item, its exception as ``Failed``."""
+        batch, position = self.batch, self.positions[number]
+        path = (*self.address, position)
+        set_item(Current(batch, path))
+        try:
+            positional, named = self.items.arguments(number)
+            args, kwargs = self.args, self.kwargs
+            if self.per_item:
+                args = tuple([a[number] if type(a) is PerItem else a for a in args])
+                kwargs = {k: a[number] if type(a) is PerItem else a for k, a in kwargs.items()}
+            if named:
+                kwargs = {**kwargs, **named}
+            if self.with_rng and "rng" not in kwargs:
+                kwargs = {**kwargs, "rng": rng_at(batch.seed, *path)}
+            if self.with_batch:
+                return self.function(batch, *positional, *args, **kwargs)
+            return self.function(*positional, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  becomes an ItemError in the caller
+            return Failed(error)
+        finally:
+            set_item(None)
+
+    def part(self, rows: slice | list[int]) -> Work:
+        """Return the work of some of the items."""
+        args, kwargs = self.args, self.kwargs
+        if self.per_item:
+            args = tuple([_values(argument, rows) for argument in args])
+            kwargs = {name: _values(argument, rows) for name, argument in kwargs.items()}
+        positions = self.positions[rows] if isinstance(rows, slice) else [self.positions[row] for row in rows]
+        return replace(self, items=self.items.part(rows), args=args, kwargs=kwargs, positions=positions)
+
+
+def _values(argument: Any, rows: slice | list[int]) -> Any:
+    """Return an argument for some of the items."""
+    if type(argument) is not PerItem:
+        return argument
+    values = argument.values
+    return PerItem(values[rows] if isinstance(rows, slice) else [values[row] for row in rows])

@@ -1,0 +1,256 @@
+"""Data sets: preloaded data of many kinds, parts, batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bf_batch import Batch, Dataset
+from bf_index import DatasetIndex
+
+
+class Pairs(Batch):
+    components = "x", "y"
+
+
+def test_batches_come_in_order_with_their_data():
+    dataset = Dataset(5, Pairs, preloaded=(np.arange(5), list("abcde")))
+    batches = list(dataset.gen_batch(2))
+    assert [batch.x.tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
+    assert [batch.y for batch in batches] == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_ids_of_a_created_batch_keep_their_order():
+    dataset = Dataset(10, Pairs, preloaded=(np.arange(10), None))
+    batch = dataset.create_batch([9, 7, 8])
+    assert batch.x.tolist() == [9, 7, 8]
+    batch.x[0] = 99
+    assert batch.x.tolist() == [99, 7, 8]
+    assert dataset.create_batch([9]).x.tolist() == [9]
+    with pytest.raises(KeyError, match="11"):
+        dataset.create_batch([11])
+
+
+def test_a_contiguous_batch_is_a_read_only_view():
+    array = np.arange(100)
+    dataset = Dataset(100, Pairs, preloaded=(array, None))
+    batch = next(dataset.gen_batch(10))
+    assert np.shares_memory(batch.x, array)
+    with pytest.raises(ValueError, match="read-only"):
+        batch.x[0] = 5
+    for item in batch:
+        item.x = -1
+    assert batch.x.tolist() == [-1] * 10
+    assert array[0] == 0
+
+
+def test_copies_can_be_asked_for():
+    array = np.arange(100)
+    batch = next(Dataset(100, Pairs, preloaded=(array, None), copy=True).gen_batch(10))
+    batch.x += 1
+    assert array[0] == 0
+    assert batch.x[0] == 1
+
+
+def test_a_shuffled_batch_is_its_own():
+    array = np.arange(100)
+    batch = next(Dataset(100, Pairs, preloaded=(array, None)).gen_batch(10, shuffle=True, seed=3))
+    batch.x += 1
+    assert array.tolist() == list(range(100))
+
+
+def test_parts_see_the_rows_of_the_whole():
+    array = np.arange(100) * 10
+    dataset = Dataset(100, Pairs, preloaded=(array, None), unit="m")
+    split = dataset.split([0.6, 0.3], shuffle=True, seed=5)
+    seen = np.concatenate(
+        [next(part.gen_batch(len(part))).x for part in (split.train, split.test, split.validation)]
+    )
+    assert sorted(seen.tolist()) == array.tolist()
+    assert [len(part) for part in (split.train, split.test, split.validation)] == [60, 30, 10]
+    for part in (split.train, split.test):
+        batch = next(part.gen_batch(7, shuffle=True, seed=1))
+        assert (batch.x == batch.indices * 10).all()
+        assert part.unit == "m"
+    deep = split.train.split(0.5).test.subset([3, 1])
+    batch = next(deep.gen_batch(2))
+    assert (batch.x == batch.indices * 10).all()
+
+
+def test_a_part_of_a_slice_is_still_a_view():
+    array = np.arange(100)
+    part = Dataset(100, Pairs, preloaded=(array, None)).split(0.5).train.subset(slice(10, 30))
+    assert np.shares_memory(next(part.gen_batch(5)).x, array)
+
+
+def test_split_returns_another_data_set():
+    dataset = Dataset(10, Pairs)
+    assert dataset.split().is_split
+    assert not dataset.is_split
+    with pytest.raises(AttributeError, match=r"split\(\)"):
+        dataset.train
+    with pytest.raises(AttributeError, match="train, test"):
+        dataset.split().validation
+
+
+def test_labels_of_a_component_stratify():
+    labels = np.repeat([0, 1], [80, 20])
+    dataset = Dataset(100, Pairs, preloaded=(None, labels)).split(0.5, shuffle=True, seed=1, stratify="y")
+    batch = next(dataset.test.gen_batch(50))
+    assert np.bincount(batch.y).tolist() == [40, 10]
+    with pytest.raises(ValueError, match="did you mean 'y'"):
+        Dataset(100, Pairs, preloaded=(None, labels)).split(stratify="yy")
+
+
+def test_folds_share_nothing_and_cover_all():
+    folds = Dataset(10, Pairs, preloaded=(np.arange(10), None)).folds(3)
+    tests = [next(fold.test.gen_batch(len(fold.test))).x.tolist() for fold in folds]
+    assert sorted(number for test in tests for number in test) == list(range(10))
+    assert [len(fold.train) + len(fold.test) for fold in folds] == [10, 10, 10]
+
+
+def test_shards_cover_all():
+    dataset = Dataset(10, Pairs, preloaded=(np.arange(10), None))
+    shards = [next(dataset.shard(k, 3).gen_batch(3)).x for k in range(3)]
+    assert len(set(np.concatenate(shards).tolist())) == 9
+
+
+def test_subsets_by_id():
+    dataset = Dataset(DatasetIndex(list("abcd")), Pairs, preloaded=(np.arange(4), None))
+    part = dataset.create_subset(["d", "a"])
+    assert next(part.gen_batch(2)).x.tolist() == [3, 0]
+    with pytest.raises(KeyError, match="zz"):
+        dataset.create_subset(["zz"])
+
+
+def test_next_batch_is_endless_and_refuses_other_arguments_midway():
+    dataset = Dataset(5, Pairs, preloaded=(np.arange(5), None))
+    sizes = [len(dataset.next_batch(2)) for _ in range(4)]
+    assert sizes == [2, 2, 1, 2]
+    with pytest.raises(ValueError, match="reset"):
+        dataset.next_batch(3)
+    assert len(dataset.reset().next_batch(3)) == 3
+
+
+def test_next_batch_stops_when_told():
+    dataset = Dataset(4, Pairs)
+    assert [len(dataset.next_batch(2, n_epochs=1)) for _ in range(2)] == [2, 2]
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            dataset.next_batch(2, n_epochs=1)
+
+
+def test_the_state_of_an_iterator_is_returned_to():
+    dataset = Dataset(20, Pairs, preloaded=(np.arange(20), None))
+    batches = dataset.gen_batch(3, shuffle=True, n_epochs=2, seed=4)
+    for _ in range(4):
+        next(batches)
+    state = batches.state()
+    rest = [(batch.x.tolist(), batch.rng().random()) for batch in batches]
+    again = dataset.gen_batch(3, shuffle=True, n_epochs=2, seed=4).restore(state)
+    assert [(batch.x.tolist(), batch.rng().random()) for batch in again] == rest
+
+
+def test_a_table_and_mappings_are_read_by_id():
+    table = pd.DataFrame({"x": [1, 2], "y": ["u", "v"]}, index=["a", "b"])
+    batch = Dataset(DatasetIndex(["b", "a"]), Pairs, preloaded=table).next_batch(2)
+    assert batch.x.tolist() == [2, 1]
+    batch = Dataset(DatasetIndex(["b", "a"]), Pairs, preloaded={"x": {"a": 10, "b": 20}}).next_batch(2)
+    assert batch.x == [20, 10]
+    assert batch.y is None
+    with pytest.raises(KeyError, match="'c'"):
+        Dataset(DatasetIndex(["a", "c"]), Pairs, preloaded={"x": {"a": 10}})
+
+
+def test_more_rows_than_items_are_read_by_integer_ids():
+    array = np.arange(10) * 2
+    batch = Dataset(DatasetIndex([7, 2]), Pairs, preloaded=(array, None)).next_batch(2)
+    assert batch.x.tolist() == [14, 4]
+    view = next(Dataset(DatasetIndex([4, 5, 6]), Pairs, preloaded=(array, None)).gen_batch(2))
+    assert np.shares_memory(view.x, array)
+
+
+def test_rows_in_doubt_are_refused():
+    with pytest.raises(ValueError, match="Say which"):
+        Dataset(DatasetIndex([2, 0, 1]), Pairs, preloaded=(np.arange(3), None))
+    with pytest.raises(IndexError, match="one row for each item"):
+        Dataset(DatasetIndex(["a", "b"]), Pairs, preloaded=(np.arange(3), None))
+    with pytest.raises(IndexError, match="can't be row numbers"):
+        Dataset(DatasetIndex([5, 20]), Pairs, preloaded=(np.arange(10), None))
+
+
+def test_database_ids_go_with_as_many_rows():
+    batch = Dataset(DatasetIndex([1001, 7, 1005]), Pairs, preloaded=(np.arange(3), None)).next_batch(3)
+    assert batch.x.tolist() == [0, 1, 2]
+
+
+def test_data_of_an_unknown_component_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'x'"):
+        Dataset(3, Pairs, preloaded={"xx": np.arange(3)})
+    with pytest.raises(ValueError, match="3 values for the 2 components"):
+        Dataset(3, Pairs, preloaded=(1, 2, 3))
+    with pytest.raises(TypeError, match="int"):
+        Dataset(3, Pairs, preloaded=(5, None))
+
+
+def test_attributes_follow_into_parts_and_taken_names_are_refused():
+    assert Dataset(10, Pairs, num_classes=3).split().train.num_classes == 3
+    with pytest.raises(ValueError, match="'split'"):
+        Dataset(10, Pairs, split=3)
+
+
+def test_a_memory_mapped_file_is_read_lazily(tmp_path):
+    path = tmp_path / "data.npy"
+    np.save(path, np.arange(50).reshape(25, 2))
+    mapped = np.load(path, mmap_mode="r")
+    for source in (path, str(path), mapped, mapped[5:]):
+        offset = 5 if source is not path and not isinstance(source, str) and len(source) == 20 else 0
+        dataset = Dataset(20, Pairs, preloaded={"x": source})
+        assert next(dataset.gen_batch(4)).x[0].tolist() == [2 * offset, 2 * offset + 1]
+        assert dataset.create_batch([6, 3]).x[:, 0].tolist() == [12 + 2 * offset, 6 + 2 * offset]
+
+
+def test_a_memory_mapped_array_travels_as_its_place_in_the_file(tmp_path):
+    import pickle
+
+    path = tmp_path / "data.npy"
+    np.save(path, np.zeros((1000, 1000)))
+    dataset = Dataset(900, Pairs, preloaded={"x": np.load(path, mmap_mode="r")[100:]})
+    data = pickle.dumps(dataset)
+    assert len(data) < 5000
+    assert next(pickle.loads(data).gen_batch(3)).x.shape == (3, 1000)
+
+
+def test_hdf5_rows_come_in_any_order(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    import pickle
+
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["x"] = np.arange(40).reshape(20, 2)
+    file = h5py.File(tmp_path / "data.h5", "r")
+    dataset = Dataset(20, Pairs, preloaded={"x": file["x"]})
+    assert dataset.create_batch([7, 2, 9]).x[:, 0].tolist() == [14, 4, 18]
+    assert next(dataset.gen_batch(3)).x.shape == (3, 2)
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again.create_batch([7, 2]).x[:, 0].tolist() == [14, 4]
+    file.close()
+
+
+def test_zarr_rows_come_in_any_order(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(store=str(tmp_path / "data.zarr"), shape=(20, 2), chunks=(4, 2), dtype="i4")
+    array[:] = np.arange(40).reshape(20, 2)
+    dataset = Dataset(20, Pairs, preloaded={"x": array})
+    assert dataset.create_batch([7, 2, 9]).x[:, 0].tolist() == [14, 4, 18]
+    assert next(dataset.gen_batch(3)).x.shape == (3, 2)
+
+
+def test_batch_class_must_be_one():
+    with pytest.raises(TypeError, match="batch_class"):
+        Dataset(3, dict)
+
+
+def test_unknown_attributes_get_a_hint():
+    with pytest.raises(AttributeError, match="did you mean 'gen_batch'"):
+        Dataset(3).genbatch
