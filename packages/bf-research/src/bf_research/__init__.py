@@ -2,14 +2,26 @@
 
 from bf_research.distributions import integers, loguniform, normal, uniform
 from bf_research.domain import Domain, Option
+from bf_research.journal import SweepLocked
 from bf_research.option import KV
+from bf_research.research import Research
+from bf_research.results import Results
 from bf_research.trial import Config, Trial, TrialState
+from bf_research.units_expressions import RD, RI, RID, RP, RR
 
 __all__ = [
     "KV",
+    "RD",
+    "RI",
+    "RID",
+    "RP",
+    "RR",
     "Config",
     "Domain",
     "Option",
+    "Research",
+    "Results",
+    "SweepLocked",
     "Trial",
     "TrialState",
     "integers",

@@ -91,6 +91,12 @@ class Domain(Suggests):
         self._drawn_seed = None
         return self
 
+    def with_seed(self, seed: int) -> Domain:
+        """Return the same domain, walked with this seed."""
+        domain = Domain(self)
+        domain._plan = replace(self._plan, seed=seed)
+        return domain
+
     def set_update(self, function: Callable[[Any], Any], when: When = "last", n_updates: int = 1) -> Domain:
         """Let ``function(results)`` give the domain to go on with, and return this very domain.
 
@@ -144,6 +150,15 @@ class Domain(Suggests):
     def size(self) -> int | None:
         """Number of combinations, repetitions not counted; None when they never end."""
         return self._walk.size
+
+    @property
+    def endless(self) -> bool:
+        """Whether the walk has no end."""
+        return self._walk.endless
+
+    def examples(self) -> list[Config]:
+        """Return one configuration of each part of the sum, for checks before a sweep."""
+        return [Config(cube.at(0, np.random.default_rng(0))) for cube in self._cubes]
 
     def __len__(self) -> int:
         count = self._walk.n_configs

@@ -100,6 +100,11 @@ class Walk:
             return self.plan.n_iters
         return self.size if self.plan.brute_force else None
 
+    @property
+    def endless(self) -> bool:
+        """Whether the walk has no end."""
+        return self.plan.n_iters is None and (not self.plan.brute_force or total(self.cubes) is None)
+
     def at(self, number: int) -> Config:
         """Return an item of the walk by its number; ``IndexError`` beyond the end."""
         count = self.n_configs

@@ -144,3 +144,35 @@ def trial_id(config: Config, update: int = 0, occurrence: int = 0) -> str:
     readable = "_".join(f"{name}-{shown[name]}" for name in sorted(shown))
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", readable)[:_READABLE].strip(".-_")
     return f"{safe}_{digest}" if safe else digest
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a trial ended: its state, its results row by row, why it failed in one line, the traceback."""
+
+    trial: Trial
+    state: TrialState
+    rows: tuple[Mapping[str, Any], ...] = ()
+    reason: str = ""
+    error: str = ""
+    seconds: float = 0.0
+    attempts: int = 1
+    device: str = ""
+
+
+def as_rows(value: Any) -> tuple[dict[str, Any], ...]:
+    """Turn what a trial returned into rows of results: nothing, a number, a mapping, or rows already.
+
+    Anything with ``metrics`` (what ``bf_research.train`` returns) counts as a mapping of them.
+    """
+    if value is None:
+        return ()
+    metrics = getattr(value, "metrics", None)
+    if isinstance(metrics, Mapping):
+        iterations = getattr(value, "iterations", None)
+        return ({**({} if iterations is None else {"iteration": int(iterations)}), **metrics},)
+    if isinstance(value, Mapping):
+        return ({str(name): item for name, item in value.items()},)
+    if isinstance(value, list | tuple) and all(isinstance(row, Mapping) for row in value):
+        return tuple({str(name): item for name, item in row.items()} for row in value)
+    return ({"value": value},)

@@ -1,0 +1,261 @@
+"""The journal of a sweep: JSON lines, only ever appended, by one driver at a time, readable after a crash."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from bf_index.errors import StateError
+from bf_research.trial import Ended, Trial, TrialState
+
+SCHEMA = 1
+NAME = "journal.jsonl"
+
+
+class SweepLocked(RuntimeError):
+    """Another process is running the sweep of this folder."""
+
+
+@dataclass
+class Record:
+    """What the journal knows of one trial."""
+
+    id: str
+    number: int
+    config: dict[str, Any]
+    repetition: int = 0
+    update: int = 0
+    state: TrialState = TrialState.PENDING
+    attempts: int = 0
+    seconds: float = 0.0
+    device: str = ""
+    reason: str = ""
+    error: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class History:
+    """What a journal holds: its head (domain, seed) and a record for each trial, in the order they began."""
+
+    head: Mapping[str, Any]
+    records: Mapping[str, Record]
+
+    def count(self, *states: TrialState) -> int:
+        """Count the trials in any of these states."""
+        return sum(record.state in states for record in self.records.values())
+
+
+class Journal:
+    """Writes the journal of a folder; holds its lock from ``open`` to ``close``, also when the process dies.
+
+    What is finished is on the disk when ``ended`` returns.
+    """
+
+    # A lock of the file system does not keep out another thread of the same process.
+    _held: ClassVar[set[Path]] = set()
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._lock = _Lock(folder / "journal.lock", self._held, self._guard)
+        try:
+            found = read(folder)
+            self._records = dict(found.records)
+            self._file = _open_whole(folder / NAME)
+            if not found.head:
+                self._write({"journal": SCHEMA, "time": time.time(), **head}, durable=True)
+        except BaseException:
+            self._lock.release()
+            raise
+        #: What the journal holds now; grows with what is written.
+        self.history = History(found.head or dict(head), MappingProxyType(self._records))
+
+    def running(self, trial: Trial, attempt: int = 1) -> None:
+        """Note that a trial begins."""
+        self._write(
+            {
+                "trial": trial.id,
+                "state": TrialState.RUNNING,
+                "number": trial.number,
+                "config": trial.config.key,
+                "repetition": trial.config.repetition,
+                "update": trial.update,
+                "attempt": attempt,
+                "time": time.time(),
+            }
+        )
+
+    def ended(self, ended: Ended) -> None:
+        """Note how a trial ended."""
+        self._write(
+            {
+                "trial": ended.trial.id,
+                "state": ended.state,
+                "attempt": ended.attempts,
+                "seconds": round(ended.seconds, 3),
+                "device": ended.device,
+                "reason": ended.reason,
+                "error": ended.error,
+                "rows": [dict(row) for row in ended.rows],
+                "time": time.time(),
+            },
+            durable=True,
+        )
+
+    def mark(self, trial_id: str, state: TrialState, reason: str) -> None:
+        """Note a state of a trial that nobody runs any more."""
+        self._write({"trial": trial_id, "state": state, "reason": reason, "time": time.time()})
+
+    def update(self, number: int, domain: str) -> None:
+        """Note that the domain was replaced."""
+        self._write({"update": number, "domain": domain, "time": time.time()})
+
+    def _write(self, line: Mapping[str, Any], durable: bool = False) -> None:
+        text = json.dumps(line, ensure_ascii=False, default=to_json)
+        if "trial" in line:
+            _apply(self._records, json.loads(text))
+        self._file.write(text.encode() + b"\n")
+        self._file.flush()
+        if durable:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Give the folder free; a second call does nothing."""
+        self._file.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def to_json(value: Any) -> Any:
+    """Turn numpy's numbers and arrays into JSON data; ``TypeError`` for what JSON does not know."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(
+        f"results hold numbers, text, lists, dicts and arrays, got a {type(value).__name__}: {value!r}; "
+        "return what describes it, or write it to a file of the trial's folder"
+    )
+
+
+def exists(folder: Path) -> bool:
+    """Whether a sweep was begun in a folder."""
+    return (folder / NAME).exists()
+
+
+def read(folder: Path) -> History:
+    """Read the journal of a folder, without its lock; a last line cut short by a crash is left out.
+
+    ``StateError`` for a journal of a newer version or one that was damaged in the middle.
+    """
+    path = folder / NAME
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    head: dict[str, Any] = {}
+    records: dict[str, Record] = {}
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise StateError(
+                f"{path}, line {number} is not JSON: {line[:80]!r}; the file was changed by something else, "
+                "restore it or start the sweep in a new folder"
+            ) from error
+        if "journal" in entry:
+            head = entry
+            if head["journal"] > SCHEMA:
+                raise StateError(
+                    f"{path} has version {head['journal']}, this bf-research reads up to {SCHEMA}; update it"
+                )
+        elif "trial" in entry:
+            _apply(records, entry)
+    return History(head, records)
+
+
+def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
+    key = entry["trial"]
+    if key not in records:
+        records[key] = Record(key, len(records), {})
+    record = records[key]
+    record.state = TrialState(entry["state"])
+    for name in ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows"):
+        if name in entry:
+            setattr(record, name, entry[name])
+    record.attempts = entry.get("attempt", record.attempts)
+
+
+def _open_whole(path: Path) -> Any:
+    """Open for appending, after cutting off a last line without its end."""
+    with suppress(FileNotFoundError), path.open("r+b") as file:
+        text = file.read()
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):
+            file.truncate(whole)
+    return path.open("ab")
+
+
+class _Lock:
+    """A lock file that names its holder; the system releases it when the holder dies."""
+
+    def __init__(self, path: Path, held: set[Path], guard: threading.Lock) -> None:
+        self._path, self._held, self._guard = path.resolve(), held, guard
+        with guard:
+            if self._path in held:
+                raise SweepLocked(f"{path.parent}: this process is already running the sweep of this folder")
+            self._file = path.open("a+")
+            try:
+                # Record locks are not inherited by workers, so that a dead driver's workers do not hold it.
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._file.close()
+                raise SweepLocked(self._refusal(path)) from None
+            held.add(self._path)
+        self._file.truncate(0)
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        self._file.write(json.dumps(holder))
+        self._file.flush()
+
+    @staticmethod
+    def _refusal(path: Path) -> str:
+        try:
+            holder = json.loads(path.read_text())
+            who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
+        except (OSError, ValueError, KeyError):
+            who = "another process"
+        return (
+            f"{path.parent}: {who} is running the sweep of this folder; wait for it, stop it, "
+            "or give this sweep a folder of its own"
+        )
+
+    def release(self) -> None:
+        with self._guard:
+            self._held.discard(self._path)
+            self._file.close()

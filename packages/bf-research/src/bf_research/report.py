@@ -1,0 +1,70 @@
+"""Tables for a person at the end of a sweep: what failed and why, and who came first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bf_research.journal import Record
+    from bf_research.results import Mode, Results
+
+_WIDEST = 90
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out cells in columns; long cells are cut.
+
+    >>> print(text_table(['model', 'accuracy'], [['vgg7', '0.98'], ['resnet18', '0.97']]))
+    model     accuracy
+    vgg7      0.98
+    resnet18  0.97
+    """
+    cells = [[_short(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in cells
+    )
+
+
+def _short(cell: str) -> str:
+    line = " ".join(cell.split())
+    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 3]}..."
+
+
+def failure_table(results: Results) -> str:
+    """List the trials that failed: state, configuration, attempts and the error in one line."""
+    rows = [
+        [str(record.number), str(record.state), describe(record), str(record.attempts), record.reason]
+        for record in results.failures
+    ]
+    head = f"{len(rows)} of {len(results)} trials failed; the whole tracebacks are in the journal"
+    return f"{head}\n{text_table(['trial', 'state', 'configuration', 'attempts', 'error'], rows)}"
+
+
+def describe(record: Record) -> str:
+    """Say which configuration a trial ran."""
+    pairs = [f"{name}={value}" for name, value in record.config.items()]
+    if record.repetition:
+        pairs.append(f"repetition={record.repetition}")
+    return ", ".join(pairs) or "-"
+
+
+def ranking(results: Results, name: str, mode: Mode = "max", most: int = 20) -> str:
+    """Rank configurations by the mean of a result over repetitions; those without a number come last."""
+    table = results.summary(name)
+    if mode == "min":
+        table = table.sort_values("mean", ascending=True, ignore_index=True)
+    rows = []
+    for place, row in enumerate(table.head(most).to_dict("records"), 1):
+        options = [_value(row[option]) for option in results.options]
+        rows.append([str(place), *options, _value(row["mean"]), _value(row["std"]), str(row["count"])])
+    more = f"\n... and {len(table) - most} more" if len(table) > most else ""
+    return text_table(["", *results.options, name, "std", "n"], rows) + more
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4g}"
+    return getattr(value, "__name__", None) or str(value)

@@ -1,0 +1,316 @@
+"""Research: the units of an experiment, a domain of configurations, and a run over all of them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, cast
+
+from bf_index.errors import Suggests, unknown
+from bf_pipeline import Pipeline
+from bf_research import journal
+from bf_research.domain import Domain
+from bf_research.results import Results
+from bf_research.trial import Trial
+from bf_research.units import CallableUnit, Experiment, GeneratorUnit, MetricsUnit, Unit
+from bf_research.units_pipeline import PipelineUnit
+from bf_research.units_schedule import Execute, Schedule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Names = str | Sequence[str] | None
+
+
+class RunOptions(TypedDict, total=False):
+    """Further options of ``Research.run``.
+
+    ``retries``: how often a trial whose process died is tried again (1). ``timeout``: seconds a trial may
+    take (no limit). ``on_failure``: ``'continue'``, or ``'stop'`` to begin no trial after the first failure.
+    ``parallel``: False runs all trials in this process, for a debugger. ``preload``: modules that workers
+    import once (TensorFlow when this program uses it). ``max_jobs_per_worker``: 1 is a fresh process a trial
+    (0: no limit). ``tracking``: options of ``MLflowTracker`` such as ``{'experiment': 'digits'}``, None for
+    no MLflow. ``stop_grace``: seconds that running trials have to stop by themselves after Ctrl-C (4).
+    """
+
+    retries: int
+    timeout: float | None
+    on_failure: Literal["continue", "stop"]
+    parallel: bool
+    preload: Sequence[str]
+    max_jobs_per_worker: int
+    tracking: Mapping[str, Any] | None
+    stop_grace: float
+
+
+class Research(Suggests):
+    """An experiment over a domain, run on several workers at once, resumed when it was cut off.
+
+    The methods that add something change this research and return it, so that calls can be chained or not.
+
+    >>> def power(a, b):
+    ...     return a ** b
+    >>> from bf_pipeline import C
+    >>> from bf_research import Option
+    >>> research = Research().init_domain(Option('a', [2, 3]) * Option('b', [1, 2]))
+    >>> research = research.add_callable(power, C('a'), C('b'), returns='power')
+    >>> table = research.run(name=getfixture('tmp_path') / 'powers', parallel=False).results
+    >>> list(table['power'])
+    [2, 4, 3, 9]
+    """
+
+    def __init__(self, domain: Domain | None = None) -> None:
+        self._domain = Domain()
+        self._units: list[Unit] = []
+        self._results = Results()
+        #: Folder of the journal and of the trials' files, once it has run.
+        self.folder: Path | None = None
+        self.init_domain(domain)
+
+    # What a trial does
+
+    def init_domain(self, domain: Domain | Mapping[str, Any] | None = None) -> Self:
+        """Set the domain of configurations; None is one empty configuration."""
+        self._domain = domain if isinstance(domain, Domain) else Domain(domain)
+        return self
+
+    @property
+    def domain(self) -> Domain:
+        """The domain of configurations."""
+        return self._domain
+
+    @property
+    def experiment(self) -> Experiment:
+        """The units in their order."""
+        return Experiment(tuple(self._units))
+
+    def add_pipeline(
+        self,
+        root: Pipeline,
+        branch: Pipeline | None = None,
+        *,
+        dataset: Any = None,
+        variables: Names = None,
+        name: str | None = None,
+        execute: Execute = 1,
+        run: bool | None = None,
+        import_from: str | None = None,
+        **config: Any,
+    ) -> Self:
+        """Add a pipeline that knows its batch size (``run_later``); ``C('lr')`` in it is the trial's ``lr``.
+
+        Each execution takes one batch. ``run=True`` runs it from beginning to end instead; by default that is
+        so for a pipeline that executes at the last iteration only, such as a test. ``import_from``: the unit
+        that ``C('import_from')`` stands for, as in ``import_model(name, C('import_from'))``. ``variables``:
+        variables that go to the results after each execution. ``branch``: a second pipeline that takes the
+        batches of the first. ``dataset``: data for the pipeline, also an expression such as
+        ``C('fold').attr('train')``. Further keywords go to the pipeline's config.
+        """
+        for part in (root, branch):
+            if not isinstance(part, Pipeline | None) or root is None:
+                raise TypeError(f"add_pipeline: a Pipeline is needed, got {part!r}")
+        schedule = Schedule.of(execute, name or "add_pipeline")
+        if root.dataset is None and dataset is None:
+            raise ValueError(
+                f"add_pipeline({name!r}): the pipeline has no dataset; give pipeline << dataset, or dataset="
+            )
+        name = self._free_name(name, "pipeline")
+        whole = schedule.only_last if run is None else run
+        kept = self._free_returns(_names(variables), name)
+        unit = PipelineUnit(name, root, branch, dataset, import_from, whole, kept, config, schedule)
+        return self._add(unit)
+
+    def add_callable(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        returns: Names = None,
+        name: str | None = None,
+        execute: Execute = 1,
+        **kwargs: Any,
+    ) -> Self:
+        """Add a function; its arguments may be expressions: ``C('lr')``, ``RI()``, ``RP('train')``, ``RD()``.
+
+        ``returns`` names what goes to the results: one name for the value, several for its items.
+        """
+        return self._add_function(CallableUnit, function, args, kwargs, (returns, name, execute))
+
+    def add_generator(
+        self,
+        function: Callable[..., Iterator[Any]],
+        *args: Any,
+        returns: Names = None,
+        name: str | None = None,
+        execute: Execute = 1,
+        **kwargs: Any,
+    ) -> Self:
+        """Add a generator function: each execution takes its next value; its end ends the iterations."""
+        return self._add_function(GeneratorUnit, function, args, kwargs, (returns, name, execute))
+
+    def get_metrics(
+        self,
+        pipeline: str,
+        metrics_var: str,
+        metrics_name: str | Sequence[str],
+        *args: Any,
+        returns: Names = None,
+        name: str | None = None,
+        execute: Execute = 1,
+        **kwargs: Any,
+    ) -> Self:
+        """Add metrics that a pipeline gathers in a variable; further arguments go to ``evaluate``.
+
+        ``returns``: names in the results, those of the metrics by default.
+        """
+        metrics = _names(metrics_name)
+        returned = _names(returns) or metrics
+        if len(returned) != len(metrics):
+            raise ValueError(f"get_metrics: returns has {len(returned)} names for {len(metrics)} metrics")
+        schedule = Schedule.of(execute, "get_metrics")
+        name = self._free_name(name, f"metrics of {pipeline}")
+        kept = self._free_returns(returned, name)
+        return self._add(MetricsUnit(name, pipeline, metrics_var, metrics, args, kwargs, kept, schedule))
+
+    def _add_function(
+        self,
+        kind: type[CallableUnit],
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: tuple[Names, str | None, Execute],
+    ) -> Self:
+        returns, name, execute = options
+        if not callable(function):
+            raise TypeError(f"a function is needed, got {function!r}")
+        name = self._free_name(name, getattr(function, "__name__", "function"))
+        kept = self._free_returns(_names(returns), name)
+        return self._add(kind(name, function, args, kwargs, kept, Schedule.of(execute, name)))
+
+    def _add(self, unit: Unit) -> Self:
+        self._units.append(unit)
+        return self
+
+    def _free_name(self, name: str | None, default: str) -> str:
+        """Take the given name, or a free one; ``ValueError`` when another unit has it."""
+        names = {unit.name for unit in self._units}
+        if name is not None:
+            if name in names:
+                raise ValueError(f"there is a unit {name!r} already; give this one another name")
+            return name
+        free = (f"{default} {number}" for number in range(2, len(names) + 3))
+        return default if default not in names else next(text for text in free if text not in names)
+
+    def _free_returns(self, returns: tuple[str, ...], name: str) -> tuple[str, ...]:
+        for unit in self._units:
+            for twice in set(returns) & set(unit.returns):
+                raise ValueError(
+                    f"{name}: unit {unit.name!r} already returns {twice!r}; name this result otherwise"
+                )
+        reserved = {"id", "iteration", "repetition", "state"} & set(returns)
+        if reserved:
+            raise ValueError(
+                f"{name}: {sorted(reserved)[0]!r} is a column of its own; name the result otherwise"
+            )
+        return returns
+
+    # Running it
+
+    def check(self) -> None:
+        """Check all units against the domain: ``ValueError`` lists what does not fit, before anything runs."""
+        if not self._units:
+            raise ValueError("this research has no units; add_pipeline, add_callable or add_generator first")
+        faults: dict[str, None] = {}
+        for config in self._domain.examples():
+            faults |= dict.fromkeys(self.experiment.faults(config))
+        if faults:
+            raise ValueError("the research does not fit together:\n" + "\n".join(faults))
+
+    def run(
+        self,
+        n_iters: int | None = None,
+        bar: bool = False,
+        workers: int = 1,
+        devices: Sequence[str] | None = None,
+        name: str | Path | None = None,
+        resume: Literal["never", "missing", "failed"] = "never",
+        **options: Unpack[RunOptions],
+    ) -> Self:
+        """Run all trials that are left; returns this research, with ``results``.
+
+        ``n_iters``: iterations of each trial, None for as long as its data last. ``bar``: show a bar for the
+        sweep and one a worker. ``workers`` and ``devices``: ``workers=2, devices=['gpu:0', 'gpu:1']``; fewer
+        devices than workers are shared, without devices the processors are. ``name``: folder of the journal
+        and the trials' files, a new one below ``research`` by default; one that holds a sweep is refused
+        unless ``resume`` is ``'missing'`` (run what is not finished) or ``'failed'`` (and what failed). For
+        ``options`` see ``RunOptions``. A trial that fails does not stop the others: its state and traceback
+        are in the results, and a table of failures is logged.
+        """
+        from bf_research.research_run import run
+
+        self._results, self.folder = run(
+            self, n_iters, bar, workers, devices, _folder(name), resume, checked_options(options)
+        )
+        return self
+
+    def test(self, n_iters: int = 1) -> list[dict[str, Any]]:
+        """Run one iteration of the first configuration in this process and return its rows; errors are raised."""
+        self.check()
+        with tempfile.TemporaryDirectory(prefix="bf-research-") as folder:
+            return self.experiment.run(Trial(self._domain[0]), Path(folder), n_iters)
+
+    # What came out
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """Table of results: configuration with real values, repetition, iteration, results, state."""
+        return self._results.df
+
+    @property
+    def trials(self) -> Results:
+        """The results as a value that can be filtered, ranked, saved; ``trials.failures`` has tracebacks."""
+        return self._results
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the results of a folder, or of a file that ``trials.save`` wrote; nothing of it is run as code.
+
+        To go on with a sweep, build the same research and ``run(name=folder, resume='missing')``.
+        """
+        path = Path(path)
+        research = cls()
+        if path.is_dir():
+            if not journal.exists(path):
+                raise FileNotFoundError(f"{path} holds no sweep: there is no {journal.NAME} in it")
+            research._results = Results.of(journal.read(path))
+            research.folder = path
+        else:
+            research._results = Results.load(path)
+        return research
+
+
+def checked_options(options: Mapping[str, Any]) -> RunOptions:
+    """Refuse options that there are not: a ``TypeError`` with close matches."""
+    known = RunOptions.__annotations__
+    for name in options:
+        if name not in known:
+            names = ("n_iters", "bar", "workers", "devices", "name", "resume", *known)
+            raise TypeError(unknown("argument", name, names, "Research.run"))
+    return cast("RunOptions", dict(options))
+
+
+def _names(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
+
+
+def _folder(name: str | Path | None) -> Path:
+    """The folder of a name; without one, a new folder that says when the sweep began."""
+    if name is not None:
+        return Path(name)
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    folders = (
+        Path("research") / (stamp if number == 1 else f"{stamp}-{number}") for number in range(1, 1000)
+    )
+    return next(folder for folder in folders if not folder.exists())

@@ -1,0 +1,179 @@
+"""Where the trials of a research run: on warm workers with devices, or in this very process."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bf_research.launcher import bars
+from bf_research.launcher.channel import report, stopping, where
+from bf_research.launcher.devices import Slot, machine, plan
+from bf_research.launcher.jobs import Done, Job, Policy
+from bf_research.tracking.base import NoTracker, Tracker
+from bf_research.trial import Ended, Trial, TrialState
+from bf_research.units import Experiment
+
+_STATES: Mapping[str, TrialState] = {
+    "ok": TrialState.DONE,
+    "failed": TrialState.FAILED,
+    "crashed": TrialState.CRASHED,
+    "timeout": TrialState.TIMEOUT,
+    "killed": TrialState.KILLED,
+}
+OUTPUT = "output.txt"
+
+
+@dataclass(frozen=True)
+class TrialWork:
+    """What a worker does with a trial: run the experiment in the trial's folder and record it."""
+
+    experiment: Experiment
+    folder: Path
+    n_iters: int | None
+    tracking: Mapping[str, Any] | None
+    keep_output: bool
+
+    def __call__(self, trial: Trial) -> list[dict[str, Any]]:
+        """Run a trial; returns its rows."""
+        from bf_research.launcher.hydra_job import redirected
+        from bf_research.tracking.flatten import flatten
+        from bf_research.tracking.recorded import recorded
+
+        folder = self.folder / "trials" / trial.id
+        folder.mkdir(parents=True, exist_ok=True)
+        tracker = self._tracker()
+        with ExitStack() as stack:
+            if self.keep_output:
+                stack.enter_context(redirected(folder / OUTPUT))
+            stack.enter_context(
+                recorded(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()})
+            )
+            tracker.log_params(flatten({**trial.config.aliases, "repetition": trial.config.repetition}))
+
+            def told(iteration: int, results: Mapping[str, Any]) -> None:
+                numbers = {name: value for name, value in results.items() if _number(value)}
+                for name, value in numbers.items():
+                    tracker.log_metric(name, value, iteration)
+                report(iteration + 1, self.n_iters, **numbers)
+
+            return self.experiment.run(trial, folder, self.n_iters, told, stopping)
+
+    def _tracker(self) -> Tracker:
+        if self.tracking is None:
+            return NoTracker()
+        from bf_research import targets
+
+        tracker: Tracker = targets.build(self.tracking, "tracking")
+        return tracker
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def slots(workers: int, devices: Sequence[str] | None) -> list[Slot]:
+    """Spread workers over devices: fewer devices than workers are shared evenly, more go several to each.
+
+    ``ValueError`` for a number of workers below 1 and for devices that are not there.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers must be a whole number above 0, got {workers!r}")
+    if devices is None:
+        devices = [f"cpu:{number}" for number in range(workers)]
+    count = max(len(devices), 1)
+    return plan(
+        list(devices),
+        machine(),
+        workers=workers,
+        per_device=-(-workers // count),
+        devices_per_job=max(count // workers, 1),
+    )
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Runs trials on warm workers, one a slot; crashed ones are tried again as the policy says."""
+
+    work: TrialWork
+    slots: Sequence[Slot]
+    policy: Policy
+    preload: tuple[str, ...] = ()
+    bar: bool = False
+    total: int | None = None
+
+    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
+        """Run the trials; closing the iterator ends the workers' jobs."""
+        from bf_research.launcher.pool import pool
+        from bf_research.launcher.scheduler import Scheduler
+
+        placed: dict[int, Trial] = {}
+
+        def jobs() -> Iterator[Job]:
+            for trial in trials:
+                placed[trial.number] = trial
+                yield Job(trial.number, trial, trial.id)
+
+        monitor = bars.monitor(self.total, [slot.name for slot in self.slots], self.bar)
+        try:
+            with pool(self.preload, self.slots) as workers:
+                for done in Scheduler(workers, self.policy, monitor).run(self.work, jobs()):
+                    yield ended(placed.pop(done.job.number), done)
+        finally:
+            monitor.close()
+
+
+def ended(trial: Trial, done: Done) -> Ended:
+    """Translate how a job ended."""
+    state = _STATES[done.kind]
+    if done.kind == "ok":
+        return Ended(trial, state, tuple(done.value), "", "", done.seconds, done.job.attempt, done.slot)
+    error = done.value
+    rows = tuple(getattr(error, "bf_rows", ()))
+    return Ended(trial, state, rows, reason(error), text(error), done.seconds, done.job.attempt, done.slot)
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line what went wrong."""
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def text(error: BaseException) -> str:
+    """Return the traceback with its notes: the worker's own traceback is one."""
+    notes = getattr(error, "__notes__", ())
+    if any(note.startswith("in a worker:") for note in notes):
+        return "\n".join(notes)
+    return "".join(traceback.format_exception(error))
+
+
+@dataclass(frozen=True)
+class Here:
+    """Runs trials one after another in this process: for a debugger, and for what can't be sent to workers."""
+
+    work: TrialWork
+
+    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
+        """Run the trials; an exception is the end of its trial only."""
+        for trial in trials:
+            began = time.monotonic()
+            try:
+                rows = tuple(self.work(trial))
+            except Exception as error:  # noqa: BLE001  the edge of a trial: recorded as its end
+                rows = tuple(getattr(error, "bf_rows", ()))
+                seconds = time.monotonic() - began
+                yield Ended(trial, TrialState.FAILED, rows, reason(error), text(error), seconds, 1, "here")
+            else:
+                yield Ended(trial, TrialState.DONE, rows, "", "", time.monotonic() - began, 1, "here")
+
+
+def libraries() -> tuple[str, ...]:
+    """Modules that workers should import once for all trials: what this program uses of the heavy ones."""
+    if not any(name in sys.modules for name in ("bf_models", "keras", "tensorflow")):
+        return ()
+    return ("tensorflow", "keras", *(["bf_models"] if "bf_models" in sys.modules else []))

@@ -1,0 +1,78 @@
+"""A run of a research: checked first, then the sweep with its placer and tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bf_research.launcher.jobs import Policy
+from bf_research.research_place import Here, TrialWork, Workers, libraries, slots
+from bf_research.results import Results
+from bf_research.sweeper import Placer, Resume, Rules, Sweep
+
+if TYPE_CHECKING:
+    from bf_research.research import Research, RunOptions
+
+TRACKER = "bf_research.tracking.MLflowTracker"
+
+
+def run(
+    research: Research,
+    n_iters: int | None,
+    bar: bool,
+    workers: int,
+    devices: Sequence[str] | None,
+    folder: Path,
+    resume: Resume,
+    options: RunOptions,
+) -> tuple[Results, Path]:
+    """Run what is left of a research's trials; everything that is wrong is an error before a process starts."""
+    if n_iters is not None and (isinstance(n_iters, bool) or not isinstance(n_iters, int) or n_iters < 1):
+        raise ValueError(f"n_iters must be a whole number above 0 or None, got {n_iters!r}")
+    places = slots(workers, devices)
+    policy = Policy(
+        retries=options.get("retries", 1),
+        timeout=options.get("timeout"),
+        max_jobs_per_worker=options.get("max_jobs_per_worker", 0),
+        stop_grace=options.get("stop_grace", 4.0),
+    )
+    rules = Rules(resume, options.get("on_failure", "continue"))
+    research.check()
+    domain = research.domain
+    if domain.endless:
+        raise ValueError(f"{domain!r} never ends; domain.set_iterator(n_iters=...) says how many to run")
+    sweep = Sweep(domain, folder.absolute(), rules)
+    parallel = options.get("parallel", True)
+    given = options.get("tracking")
+    tracking = None if given is None else {"_target_": TRACKER, **given}
+    work = TrialWork(research.experiment, folder.absolute(), n_iters, tracking, parallel)
+    placer: Placer = Here(work)
+    if parallel:
+        preload = tuple(options.get("preload", libraries()))
+        placer = Workers(work, places, policy, preload, bar, len(domain))
+    with _tracked(tracking, folder, research):
+        return sweep.run(placer), folder
+
+
+@contextmanager
+def _tracked(tracking: Mapping[str, Any] | None, folder: Path, research: Research) -> Iterator[None]:
+    """Record the sweep as the parent run of its trials, as ``hydra`` multiruns are."""
+    if tracking is None:
+        yield
+        return
+    from omegaconf import OmegaConf
+
+    from bf_research.tracking.callback import SweepTracking
+
+    config = OmegaConf.create(
+        {"tracking": dict(tracking), "hydra": {"sweep": {"dir": str(folder.absolute())}}}
+    )
+    names = [name for unit in research.experiment.units for name in unit.returns]
+    callback = SweepTracking(names[-1] if names else "value")
+    callback.on_multirun_start(config)
+    try:
+        yield
+    finally:
+        callback.on_multirun_end(config)

@@ -1,0 +1,199 @@
+"""Results of a sweep: one table with real values, saved and loaded without running any code."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from bf_index.errors import StateError, unknown
+from bf_research.journal import SCHEMA, History, Record, to_json
+from bf_research.option import plain, same_json
+from bf_research.trial import FAILURES, TrialState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mode = Literal["max", "min"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the trials of a sweep gave; ``df`` is the table.
+
+    ``records`` has one record for each trial, in the order they began; ``values`` the real values of their
+    options by trial id, known in the process that ran the sweep. Loaded results have aliases in place of
+    classes.
+    """
+
+    records: tuple[Record, ...] = ()
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, history: History, values: Mapping[str, Mapping[str, Any]] | None = None) -> Self:
+        """Make results of a journal."""
+        return cls(tuple(history.records.values()), values or {})
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of all options."""
+        return tuple(dict.fromkeys(name for record in self.records for name in record.config))
+
+    @property
+    def returns(self) -> tuple[str, ...]:
+        """Names of all results."""
+        names = (name for record in self.records for row in record.rows for name in row)
+        return tuple(dict.fromkeys(name for name in names if name != "iteration"))
+
+    @property
+    def failures(self) -> tuple[Record, ...]:
+        """Records of the trials that failed, crashed or took too long."""
+        return tuple(record for record in self.records if record.state in FAILURES)
+
+    @cached_property
+    def df(self) -> pd.DataFrame:
+        """Table with a row for each trial and iteration that gave results.
+
+        Columns: id, the options with real values, repetition, iteration, the results, state. A trial without
+        results has one row, so that failures are seen.
+        """
+        import pandas as pd
+
+        # A result may bear an option's name; the option stays, as pandas can't hold both.
+        columns = ["id", *self.options, "repetition", "iteration", *self.returns, "state"]
+        return pd.DataFrame(list(self._rows()), columns=list(dict.fromkeys(columns)))
+
+    def _rows(self) -> Iterable[dict[str, Any]]:
+        for record in self.records:
+            config = self.values.get(record.id, record.config)
+            shared = {"id": record.id, **config, "repetition": record.repetition, "state": str(record.state)}
+            for row in record.rows or ({},):
+                yield {"iteration": None, **row, **shared}
+
+    def filter(self, config: Mapping[str, Any] | None = None, /, **options: Any) -> Results:
+        """Return the results of trials with these values (real or aliases); hints at unknown names."""
+        wanted = {**(config or {}), **options}
+        for name in wanted:
+            if name not in ("repetition", "state", *self.options):
+                raise ValueError(unknown("option", name, ("repetition", "state", *self.options)))
+        return replace(self, records=tuple(r for r in self.records if self._matches(r, wanted)))
+
+    def _matches(self, record: Record, wanted: Mapping[str, Any]) -> bool:
+        known = {**record.config, "repetition": record.repetition, "state": record.state}
+        return all(name in known and same_json(known[name], plain(value)) for name, value in wanted.items())
+
+    def last(self, name: str, record: Record) -> float:
+        """Return the last value of a result of a trial; NaN when it gave none."""
+        values = [row[name] for row in record.rows if row.get(name) is not None]
+        return float(values[-1]) if values else math.nan
+
+    def best(self, name: str, mode: Mode = "max") -> Record:
+        """Return the finished trial with the best last value; NaN is never chosen.
+
+        ``ValueError`` for an unknown result, or when no trial has a number.
+        """
+        if name not in self.returns:
+            raise ValueError(unknown("result", name, self.returns))
+        if mode not in ("max", "min"):
+            raise ValueError(f"best: mode is 'max' or 'min', got {mode!r}")
+        done = [
+            (self.last(name, record), record) for record in self.records if record.state is TrialState.DONE
+        ]
+        numbers = [(value, record) for value, record in done if not math.isnan(value)]
+        if not numbers:
+            raise ValueError(f"best({name!r}): none of {len(done)} finished trials has a number")
+        return (max if mode == "max" else min)(numbers, key=lambda pair: pair[0])[1]
+
+    def summary(self, name: str) -> pd.DataFrame:
+        """Return mean, std and count of the last value over repetitions, a row a configuration, best first.
+
+        Trials without a number count in ``missing``.
+        """
+        import pandas as pd
+
+        if name not in self.returns:
+            raise ValueError(unknown("result", name, self.returns))
+        groups: dict[str, list[Record]] = {}
+        for record in self.records:
+            groups.setdefault(json.dumps(record.config, sort_keys=True), []).append(record)
+        rows = []
+        for records in groups.values():
+            values = np.array([self.last(name, r) for r in records if r.state is TrialState.DONE])
+            numbers = values[np.isfinite(values)]
+            mean = float(numbers.mean()) if len(numbers) else math.nan
+            std = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
+            config = self.values.get(records[0].id, records[0].config)
+            counts = {"count": len(numbers), "missing": len(records) - len(numbers)}
+            rows.append({**config, "mean": mean, "std": std, **counts})
+        columns = [*self.options, "mean", "std", "count", "missing"]
+        return pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False, ignore_index=True)
+
+    def save(self, path: str | Path) -> None:
+        """Write to ``.json`` or ``.parquet``; classes and functions are written by their aliases."""
+        path = Path(path)
+        _check_suffix(path)
+        if path.suffix == ".json":
+            data = {"results": SCHEMA, "trials": [asdict(record) for record in self.records]}
+            path.write_text(json.dumps(data, ensure_ascii=False, default=to_json))
+            return
+        table = replace(self, values={}).df
+        for column in table.select_dtypes(object):
+            kinds = {type(value) for value in table[column] if _there(value)}
+            if len(kinds) > 1:  # parquet has one type a column
+                table[column] = [json.dumps(value, default=to_json) for value in table[column]]
+        trials = [{**asdict(record), "rows": []} for record in self.records]
+        table.attrs = {"results": SCHEMA, "returns": list(self.returns), "trials": trials}
+        table.to_parquet(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what ``save`` wrote; nothing in the file is run. ``StateError`` for a newer version."""
+        path = Path(path)
+        _check_suffix(path)
+        if path.suffix == ".json":
+            data = json.loads(path.read_text())
+        else:
+            import pandas as pd
+
+            table = pd.read_parquet(path)
+            data = _from_table(table)
+        version = data.get("results") if isinstance(data, dict) else None
+        if not isinstance(version, int) or version > SCHEMA:
+            raise StateError(f"{path} holds no results of a version up to {SCHEMA} (found {version!r})")
+        records = [Record(**{**trial, "state": TrialState(trial["state"])}) for trial in data["trials"]]
+        return cls(tuple(records))
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in (".json", ".parquet"):
+        raise ValueError(f"results are saved as .json or .parquet, got {str(path)!r}")
+
+
+def _from_table(table: pd.DataFrame) -> dict[str, Any]:
+    """Give each trial of a table's attributes its rows back."""
+    data = dict(table.attrs)
+    trials = {trial["id"]: {**trial, "rows": []} for trial in data.get("trials", ())}
+    names = [name for name in ("iteration", *data.get("returns", ())) if name in table.columns]
+    for key, *values in table[["id", *names]].itertuples(index=False):
+        row = {
+            name: to_json(v) if isinstance(v, np.ndarray) else v
+            for name, v in zip(names, values)
+            if _there(v)
+        }
+        if row:
+            trials[key]["rows"].append(row)
+    return {**data, "trials": list(trials.values())}
+
+
+def _there(value: Any) -> bool:
+    """Whether a cell holds something: neither None nor NaN."""
+    return value is not None and not (isinstance(value, float) and math.isnan(value))

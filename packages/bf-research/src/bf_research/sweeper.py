@@ -1,0 +1,208 @@
+"""The loop of a sweep: which trials are left, what became of each, when the domain is updated."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, Protocol
+
+from bf_index.errors import unknown
+from bf_research import journal as journals
+from bf_research.domain import Domain
+from bf_research.journal import Journal
+from bf_research.report import failure_table
+from bf_research.results import Results
+from bf_research.trial import FAILURES, Config, Ended, Trial, TrialState
+
+log = logging.getLogger(__name__)
+
+Resume = Literal["never", "missing", "failed"]
+OnFailure = Literal["continue", "stop"]
+
+
+class SweepFailed(RuntimeError):
+    """Trials of the sweep failed; the message is the table of failures. The others are recorded."""
+
+
+class Placer(Protocol):
+    """Runs trials somewhere: takes the next when it has room, yields each when it has ended, in any order.
+
+    A trial is asked for only when it can start. Closing the iterator stops what runs and leaves no process.
+    """
+
+    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
+        """Run the trials."""
+
+
+class Observer(Protocol):
+    """Follows a sweep: a progress bar, a tracker."""
+
+    def began(self, total: int | None, done: int) -> None:
+        """Be told the number of trials (None: unknown) and how many are finished already."""
+
+    def ended(self, ended: Ended, results: Results) -> None:
+        """Be told how a trial ended."""
+
+    def closed(self, results: Results) -> None:
+        """Be told that the sweep is over, whichever way."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a sweep does about finished and failed trials.
+
+    ``resume``: 'never' refuses a folder with a journal; 'missing' runs what is not finished; 'failed' also
+    what failed. ``on_failure``: 'continue', or 'stop' to start no more trials after the first failure.
+    """
+
+    resume: Resume = "never"
+    on_failure: OnFailure = "continue"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("resume", self.resume, ("never", "missing", "failed")),
+            ("on_failure", self.on_failure, ("continue", "stop")),
+        ):
+            if value not in known:
+                raise ValueError(unknown(name, value, known))
+
+
+class Sweep:
+    """One run over the trials of a domain, recorded in the journal of a folder."""
+
+    def __init__(
+        self, domain: Domain, folder: Path, rules: Rules | None = None, observers: Sequence[Observer] = ()
+    ) -> None:
+        self.rules = rules or Rules()
+        if self.rules.resume == "never" and journals.exists(folder):
+            raise ValueError(
+                f"{folder} holds a sweep already; give this one another name, or go on with that one: "
+                "resume='missing' (or 'failed' to try again what failed)"
+            )
+        self.domain, self.folder, self.observers = domain, folder, observers
+        self._values: dict[str, Config] = {}
+        self._seen: Counter[str] = Counter()
+        self._number = self._finished = self._updates = 0
+        self._stopped = False
+        self._source: Iterator[Config] = iter(())
+
+    def run(self, placer: Placer) -> Results:
+        """Run what is left and return all results; failures are in them and in the log, not raised.
+
+        ``SweepLocked`` when another process runs this sweep. Ctrl-C and SIGTERM stop the workers, mark the
+        running trials KILLED and go on as KeyboardInterrupt or SystemExit.
+        """
+        with Journal(self.folder, {"domain": repr(self.domain), "seed": self.domain.seed}) as journal:
+            self._prepare(journal)
+            self._each_observer("began", self._total(), self._count_finished(journal))
+            try:
+                with _terminate_as_exit():
+                    self._run(journal, placer)
+            finally:
+                for record in journal.history.records.values():
+                    if record.state is TrialState.RUNNING:
+                        journal.mark(record.id, TrialState.KILLED, "the sweep was stopped")
+                results = self._results(journal)
+                self._each_observer("closed", results)
+        if results.failures:
+            log.error("%s", failure_table(results))
+        return results
+
+    def _prepare(self, journal: Journal) -> None:
+        """Take over the seed of a sweep that goes on, and the trials that its driver left."""
+        seed = journal.history.head.get("seed")
+        if seed is not None and self.domain.plan.seed is None:
+            self.domain = self.domain.with_seed(int(seed))
+        for record in journal.history.records.values():
+            if record.state is TrialState.RUNNING:
+                journal.mark(record.id, TrialState.KILLED, "its driver died")
+        self._source = iter(self.domain)
+
+    def _run(self, journal: Journal, placer: Placer) -> None:
+        while True:
+            with closing(placer.place(self._trials(journal))) as endings:  # type: ignore[type-var]
+                for ended in endings:
+                    journal.ended(ended)
+                    if ended.state in FAILURES and self.rules.on_failure == "stop":
+                        self._stopped = True
+                    self._one_more(journal)
+                    self._each_observer("ended", ended, self._results(journal))
+            if self._stopped or not self._updated(journal, last=True):
+                return
+
+    def _trials(self, journal: Journal) -> Iterator[Trial]:
+        """The trials that are left, each noted as running when it is taken."""
+        while not self._stopped and (config := next(self._source, None)) is not None:
+            plain = Trial(config, update=self._updates)
+            trial = Trial(config, self._number, self._updates, self._seen[plain.id])
+            self._seen[plain.id] += 1
+            self._number += 1
+            self._values[trial.id] = config
+            record = journal.history.records.get(trial.id)
+            if record is not None and self._left_alone(record.state):
+                self._one_more(journal)
+                continue
+            journal.running(trial)
+            yield trial
+
+    def _left_alone(self, state: TrialState) -> bool:
+        return state.finished and not (self.rules.resume == "failed" and state in FAILURES)
+
+    def _one_more(self, journal: Journal) -> None:
+        self._finished += 1
+        update = self.domain.update
+        if update is not None and update.when != "last" and self._finished % update.when == 0:
+            self._updated(journal, last=False)
+
+    def _updated(self, journal: Journal, last: bool) -> bool:
+        """Ask for the next domain when it is time; tells whether there is one."""
+        update = self.domain.update
+        if update is None or self._updates >= update.n_updates or (update.when == "last") != last:
+            return False
+        domain = update.function(self._results(journal))
+        if domain is None:
+            return False
+        if not isinstance(domain, Domain):
+            raise TypeError(f"set_update: the function must return a Domain or None, got {domain!r}")
+        self._updates += 1
+        self._seen.clear()
+        self._source = iter(domain)
+        journal.update(self._updates, repr(domain))
+        return True
+
+    def _results(self, journal: Journal) -> Results:
+        return Results.of(journal.history, self._values)
+
+    def _total(self) -> int | None:
+        return None if self.domain.endless else len(self.domain)
+
+    def _count_finished(self, journal: Journal) -> int:
+        return sum(self._left_alone(record.state) for record in journal.history.records.values())
+
+    def _each_observer(self, event: Literal["began", "ended", "closed"], *details: Any) -> None:
+        for observer in self.observers:
+            getattr(observer, event)(*details)
+
+
+@contextmanager
+def _terminate_as_exit() -> Iterator[None]:
+    """Let SIGTERM run the ``finally`` blocks on its way out; only the main thread may set handlers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,113 @@
+"""Pipelines as units of an experiment: one batch an execution, or a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bf_index.errors import unknown
+from bf_pipeline import BindError, Pipeline
+from bf_pipeline.expressions import Expr
+from bf_research.units import Going, Unit, expression_faults
+from bf_research.units_schedule import Schedule
+
+if TYPE_CHECKING:
+    from bf_pipeline.binding import Bound
+
+
+@dataclass(frozen=True)
+class PipelineUnit:
+    """Runs a pipeline with the trial's config.
+
+    An execution takes the next batch; with ``whole`` it runs the pipeline from its beginning to its end. With
+    a ``branch``, batches of ``pipeline`` are handed on to the branch, which has the variables and models.
+    ``config`` are further keys of the pipeline's config; ``import_from`` names the unit that
+    ``C('import_from')`` stands for.
+    """
+
+    name: str
+    pipeline: Pipeline
+    branch: Pipeline | None
+    dataset: Any
+    import_from: str | None
+    whole: bool
+    variables: tuple[str, ...]
+    config: Mapping[str, Any]
+    schedule: Schedule
+
+    @property
+    def returns(self) -> tuple[str, ...]:
+        """Variables that go to the results."""
+        return self.variables
+
+    @property
+    def ends(self) -> bool:
+        """Whether its data end the trial's iterations."""
+        return not self.whole and not self.schedule.only_last
+
+    def execute(self, going: Going) -> Mapping[str, Any]:
+        """Take a batch, or run from beginning to end; returns the variables."""
+        if self.whole:
+            for _ in self._start(going, endless=False)[1]:
+                pass
+        else:
+            self.run_in(going)
+            next(going.kept[self.name][1])
+        main = going.kept[self.name][0]
+        return {name: main.v(name) for name in self.variables}
+
+    def run_in(self, going: Going) -> Any:
+        """Give the pipeline that runs in this trial, begun if need be: ``.v(name)``, ``.m(name)``."""
+        if self.name not in going.kept:
+            self._start(going, endless=going.n_iters is not None)
+        return going.kept[self.name][0]
+
+    def _start(self, going: Going, endless: bool) -> tuple[Pipeline, Iterator[Any]]:
+        config = {**going.config, **going.evaluate(dict(self.config))}
+        if self.import_from is not None:
+            config["import_from"] = going.run_of(self.import_from)
+        data = self._with_data(going.evaluate(self.dataset)) << config
+        source = _endless(data) if endless else data.gen_batch()
+        main = data if self.branch is None else self.branch << config
+        batches = iter(source) if self.branch is None else main.feed(source)
+        going.kept[self.name] = (main, batches)
+        return main, batches
+
+    def _with_data(self, dataset: Any) -> Pipeline:
+        return self.pipeline if dataset is None else self.pipeline << dataset
+
+    def bound(self, config: Mapping[str, Any]) -> Bound:
+        """Bind what has the variables and models; ``BindError`` names what does not fit."""
+        known = {**config, **self.config, **({} if self.import_from is None else {"import_from": self})}
+        root = self._with_data(None if isinstance(self.dataset, Expr) else self.dataset)
+        if root.dataset is None:
+            return ((self.branch or root) << known).bind()
+        data = (root << known).bind()
+        return data if self.branch is None else (self.branch << known).bind(root.dataset.batch_class)
+
+    def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what does not fit: names in the pipeline, its variables, the unit it imports from."""
+        pipelines = [unit.name for unit in before if isinstance(unit, PipelineUnit)]
+        if self.import_from is not None and self.import_from not in pipelines:
+            yield f"import_from: {unknown('pipeline', self.import_from, pipelines)}"
+        yield from expression_faults((dict(self.config), self.dataset), before, config)
+        if isinstance(self.dataset, Expr) and self.pipeline.dataset is None:
+            return  # the batch class is known only when the trial runs
+        try:
+            bound = self.bound(config)
+        except BindError as error:
+            yield str(error)
+            return
+        for name in self.variables:
+            if name not in bound.variables:
+                yield unknown("variable", name, bound.variables, f"pipeline {self.name!r}")
+
+
+def _endless(pipeline: Pipeline) -> Iterator[Any]:
+    """Batches without end, unless the pipeline's own options set one."""
+    while True:
+        try:
+            yield pipeline.next_batch()
+        except StopIteration:
+            return
