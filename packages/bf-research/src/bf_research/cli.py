@@ -67,6 +67,10 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
 
         _check_arguments(sys.argv[1:])
         register()
+        if "--resolve" in sys.argv:
+            from bf_pipeline import register_resolvers
+
+            register_resolvers()
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except KeyboardInterrupt:
         _tell("interrupted")

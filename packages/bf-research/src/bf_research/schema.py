@@ -24,6 +24,7 @@ class TrainSchema:
     engine: str = "threads"
     seed: int = 0
     bar: bool = True
+    loss: Any = "ce"
     repetition: int = 0
     targets: list[str] = field(default_factory=list)
 

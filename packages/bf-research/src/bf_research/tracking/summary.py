@@ -174,4 +174,5 @@ def addresses(context: SweepContext, experiment: str, rows: Sequence[Row], metri
     )
     runs = quote(json.dumps([row.run_id for row in rows[:COMPARED_RUNS]], separators=(",", ":")), safe="")
     compare = f"{site}/#/compare-runs?runs={runs}&experiments={quote(json.dumps([str(experiment)]), safe='')}"
-    return f"logged   {context.store}, experiment {context.experiment!r}\nopen     {command}\ncharts   {charts}\ncompare  {compare}\n"
+    where = f"{context.store}, experiment {context.experiment!r}"
+    return f"logged   {where}\nopen     {command}\ncharts   {charts}\ncompare  {compare}\n"

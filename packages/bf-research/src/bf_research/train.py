@@ -1,0 +1,185 @@
+"""Train one model as a configuration says, record it, and test it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bf_research import targets
+from bf_research.launcher.channel import report, stopping, where
+from bf_research.outcome import Outcome
+from bf_research.tracking.base import Tracker
+from bf_research.tracking.flatten import flatten
+from bf_research.tracking.recorded import recorded
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from bf_pipeline import Batches, Pipeline
+
+log = logging.getLogger(__name__)
+
+MODEL = "net"
+LOSS = "loss"
+#: Keys under which steps name classes; they are looked up among the allowed packages.
+_CLASS_KEYS = ("metrics_class", "model_class")
+
+
+def train(config: DictConfig) -> Outcome:
+    """Train and test the model of a configuration (see ``conf/train.yaml``); returns the last metrics.
+
+    An unknown class, action, component or option is an error that names it, before anything is trained. A
+    thread opens MLflow while TensorFlow is loaded. Asked to stop by the launcher of a sweep, it raises
+    KeyboardInterrupt at the next iteration.
+    """
+    from omegaconf import OmegaConf
+
+    from bf_pipeline import register_resolvers
+
+    register_resolvers()
+    allow = list(config.get("targets") or ())
+    tracker: Tracker = targets.build(_plain(config.tracking), "tracking", allow)
+    dataset = targets.build(_plain(config.dataset), "dataset", allow)
+    training, testing = pipelines(config, dataset, allow)
+    batches = start(config, training)
+    testing.bind()
+    name = str(config.model.get("_target_", "model")).rpartition(".")[2]
+    began = time.monotonic()
+    with recorded(tracker, _run_name(name), {"bf.model": name, "bf.device": where()}):
+        written = OmegaConf.to_container(config, resolve=False)
+        tracker.log_params(flatten(dict(written)))  # type: ignore[arg-type]
+        tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
+        log.info("%s: %s iterations on %d items", name, batches.run.total, len(training.dataset))
+        iterations, loss = fit(batches, tracker)
+        metrics = {"train/loss": loss, **test(config, testing)}
+        for metric, value in metrics.items():
+            if metric != "train/loss":
+                tracker.log_metric(metric, value, iterations)
+    return Outcome(name, metrics, iterations, time.monotonic() - began, tracker.end())
+
+
+def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipeline, Pipeline]:
+    """Build the pipeline that trains and the one that tests, bound to their data and checked.
+
+    The test uses the model of the training pipeline, so it is bound once that has begun.
+    """
+    from bf_pipeline import Pipeline, build
+
+    steps = config.pipeline
+    names = _classes(_plain(steps), allow)
+
+    def part(*keys: str) -> Pipeline:
+        listed = [step for key in keys for step in _plain(steps.get(key) or [])]
+        return build({"steps": listed}, names=names)
+
+    model_class, options = targets.split(_plain(config.model), "model")
+    settings = _model_config(config, dataset, options)
+    model = Pipeline().init_model("static", targets.resolve(model_class, allow), MODEL, settings)
+    training = (model + part("augment", "prepare", "train")) << dataset.train
+    testing = (Pipeline().import_model(MODEL, training) + part("prepare", "test")) << dataset.test
+    return training, testing
+
+
+def start(config: DictConfig, pipeline: Pipeline) -> Batches:
+    """Begin the run that trains: every name and option is checked here, nothing is trained yet."""
+    return pipeline.gen_batch(
+        **_plan(config),
+        seed=config.seed,
+        prefetch=config.prefetch,
+        engine=config.engine,
+        bar=config.bar and not where(),
+        bar_variables=[LOSS],
+    )
+
+
+def fit(batches: Batches, tracker: Tracker) -> tuple[int, float]:
+    """Train to the end; returns the number of iterations and the last loss, logs the loss of each.
+
+    A store that is required and can't be used is an error right after the first iteration: until then
+    TensorFlow and MLflow are loaded side by side.
+    """
+    iteration, loss = 0, float("nan")
+    for iteration in _counted(batches):
+        if iteration == 1:
+            tracker.ready()
+        loss = float(batches.v(LOSS))
+        tracker.log_metric("train/loss", loss, iteration)
+        report(iteration, batches.run.total, loss=loss)
+        if stopping():
+            raise KeyboardInterrupt("the sweep was stopped")
+    return iteration, loss
+
+
+def test(config: DictConfig, pipeline: Pipeline) -> dict[str, float]:
+    """Run the test pipeline over its data once; returns ``test/NAME`` for every metric asked for."""
+    done = pipeline.run(config.test_batch_size, bar=False)
+    return {f"test/{name}": float(done.v("metrics").evaluate(name)) for name in config.pipeline.metrics}
+
+
+def _counted(batches: Batches) -> Iterator[int]:
+    """Count batches from 1, and end the run however the loop ends."""
+    try:
+        for number, _ in enumerate(batches, 1):
+            yield number
+    finally:
+        batches.close()
+
+
+def _plan(config: DictConfig) -> dict[str, Any]:
+    """How the training data are gone through: ``n_iters`` if given, else ``n_epochs``."""
+    return {
+        "batch_size": config.batch_size,
+        "shuffle": True,
+        "drop_last": True,
+        "n_iters": config.n_iters,
+        "n_epochs": None if config.n_iters is not None else config.n_epochs,
+    }
+
+
+def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the model's options with what the other parts know: classes, optimizer, length."""
+    from omegaconf import OmegaConf
+
+    schedule = _plain(config.schedule)
+    if schedule is not None and OmegaConf.is_missing(config.schedule, "steps"):
+        schedule = {**schedule, "steps": dataset.train.index.gen_batch(**_plan(config)).total}
+    known = {
+        "num_classes": getattr(dataset, "num_classes", None),
+        "loss": config.loss,
+        "optimizer": _plain(config.optimizer),
+        "schedule": schedule,
+        "seed": config.seed,
+    }
+    return {**known, **options}
+
+
+def _classes(steps: Any, allow: list[str]) -> dict[str, Any]:
+    """Return the classes that steps name by ``metrics_class`` and the like."""
+    found: dict[str, Any] = {}
+    for value in steps.values() if isinstance(steps, Mapping) else steps:
+        if isinstance(value, Mapping | list):
+            found |= _classes(value, allow)
+    if isinstance(steps, Mapping):
+        for key in _CLASS_KEYS:
+            if isinstance(steps.get(key), str):
+                found[steps[key]] = targets.resolve(steps[key], allow)
+    return found
+
+
+def _plain(config: Any) -> Any:
+    """Return plain dicts and lists of a part of the configuration, resolved."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+
+
+def _run_name(name: str) -> str:
+    """Name the run by what the sweep varies, else by the model."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if HydraConfig.initialized():
+        varied = str(HydraConfig.get().job.override_dirname or "")
+        return varied[:200] or name
+    return name

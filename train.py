@@ -1,0 +1,23 @@
+"""The main command: ``python train.py model=resnet18`` trains, tests and records one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bf_research.cli import command
+from bf_research.train import train
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@command(config_path="conf", config_name="train")
+def main(config: DictConfig) -> dict[str, float]:
+    """Train as the configuration says; the metrics are what a sweep compares."""
+    outcome = train(config)
+    print(outcome)
+    return dict(outcome.metrics)
+
+
+if __name__ == "__main__":
+    main()
