@@ -198,7 +198,7 @@ class Research(Suggests):
         names = {unit.name for unit in self._units}
         if name is not None:
             if name in names:
-                raise ValueError(f"there is a unit {name!r} already; give this one another name")
+                raise ValueError(f"there is a unit {name!r} already; name this one otherwise")
             return name
         free = (f"{default} {number}" for number in range(2, len(names) + 3))
         return default if default not in names else next(text for text in free if text not in names)
@@ -206,20 +206,16 @@ class Research(Suggests):
     def _free_returns(self, returns: tuple[str, ...], name: str) -> tuple[str, ...]:
         for unit in self._units:
             for twice in set(returns) & set(unit.returns):
-                raise ValueError(
-                    f"{name}: unit {unit.name!r} already returns {twice!r}; name this result otherwise"
-                )
+                raise ValueError(f"{name}: unit {unit.name!r} returns {twice!r} already; name it otherwise")
         reserved = {"id", "iteration", "repetition", "state"} & set(returns)
         if reserved:
-            raise ValueError(
-                f"{name}: {sorted(reserved)[0]!r} is a column of its own; name the result otherwise"
-            )
+            raise ValueError(f"{name}: {sorted(reserved)[0]!r} is a column already; name it otherwise")
         return returns
 
     # Running it
 
     def check(self) -> None:
-        """Check all units against the domain: ``ValueError`` lists what does not fit, before anything runs."""
+        """Check all units against the domain: ``ValueError`` lists what does not fit."""
         if not self._units:
             raise ValueError("this research has no units; add_pipeline, add_callable or add_generator first")
         faults: dict[str, None] = {}
@@ -256,7 +252,7 @@ class Research(Suggests):
         return self
 
     def test(self, n_iters: int = 1) -> list[dict[str, Any]]:
-        """Run one iteration of the first configuration in this process and return its rows; errors are raised."""
+        """Run one iteration of the first configuration in this process; returns its rows, raises errors."""
         self.check()
         with tempfile.TemporaryDirectory(prefix="bf-research-") as folder:
             return self.experiment.run(Trial(self._domain[0]), Path(folder), n_iters)
@@ -275,7 +271,7 @@ class Research(Suggests):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read the results of a folder, or of a file that ``trials.save`` wrote; nothing of it is run as code.
+        """Read the results of a folder or of a file that ``trials.save`` wrote; nothing of it is run.
 
         To go on with a sweep, build the same research and ``run(name=folder, resume='missing')``.
         """
@@ -292,7 +288,7 @@ class Research(Suggests):
 
 
 def checked_options(options: Mapping[str, Any]) -> RunOptions:
-    """Refuse options that there are not: a ``TypeError`` with close matches."""
+    """Refuse unknown options: a ``TypeError`` with close matches."""
     known = RunOptions.__annotations__
     for name in options:
         if name not in known:

@@ -154,7 +154,7 @@ def text(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Here:
-    """Runs trials one after another in this process: for a debugger, and for what can't be sent to workers."""
+    """Runs trials one after another in this process: for a debugger, and for what can't be pickled."""
 
     work: TrialWork
 

@@ -28,7 +28,7 @@ def run(
     resume: Resume,
     options: RunOptions,
 ) -> tuple[Results, Path]:
-    """Run what is left of a research's trials; everything that is wrong is an error before a process starts."""
+    """Run what is left of a research's trials; what is wrong is an error before a process starts."""
     if n_iters is not None and (isinstance(n_iters, bool) or not isinstance(n_iters, int) or n_iters < 1):
         raise ValueError(f"n_iters must be a whole number above 0 or None, got {n_iters!r}")
     places = slots(workers, devices)
@@ -43,7 +43,8 @@ def run(
     domain = research.domain
     if domain.endless:
         raise ValueError(f"{domain!r} never ends; domain.set_iterator(n_iters=...) says how many to run")
-    sweep = Sweep(domain, folder.absolute(), rules)
+    returns = [name for unit in research.experiment.units for name in unit.returns]
+    sweep = Sweep(domain, folder.absolute(), rules, returns=returns)
     parallel = options.get("parallel", True)
     given = options.get("tracking")
     tracking = None if given is None else {"_target_": TRACKER, **given}
@@ -52,12 +53,12 @@ def run(
     if parallel:
         preload = tuple(options.get("preload", libraries()))
         placer = Workers(work, places, policy, preload, bar, len(domain))
-    with _tracked(tracking, folder, research):
+    with _tracked(tracking, folder, returns):
         return sweep.run(placer), folder
 
 
 @contextmanager
-def _tracked(tracking: Mapping[str, Any] | None, folder: Path, research: Research) -> Iterator[None]:
+def _tracked(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence[str]) -> Iterator[None]:
     """Record the sweep as the parent run of its trials, as ``hydra`` multiruns are."""
     if tracking is None:
         yield
@@ -69,8 +70,7 @@ def _tracked(tracking: Mapping[str, Any] | None, folder: Path, research: Researc
     config = OmegaConf.create(
         {"tracking": dict(tracking), "hydra": {"sweep": {"dir": str(folder.absolute())}}}
     )
-    names = [name for unit in research.experiment.units for name in unit.returns]
-    callback = SweepTracking(names[-1] if names else "value")
+    callback = SweepTracking(returns[-1] if returns else "value")
     callback.on_multirun_start(config)
     try:
         yield

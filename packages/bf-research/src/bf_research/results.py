@@ -28,17 +28,18 @@ class Results:
     """What the trials of a sweep gave; ``df`` is the table.
 
     ``records`` has one record for each trial, in the order they began; ``values`` the real values of their
-    options by trial id, known in the process that ran the sweep. Loaded results have aliases in place of
-    classes.
+    options by trial id, known in the process that ran the sweep; ``declared`` names results that have a
+    column even when no trial gave any. Loaded results have aliases in place of classes.
     """
 
     records: tuple[Record, ...] = ()
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    declared: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, history: History, values: Mapping[str, Mapping[str, Any]] | None = None) -> Self:
         """Make results of a journal."""
-        return cls(tuple(history.records.values()), values or {})
+        return cls(tuple(history.records.values()), values or {}, tuple(history.head.get("returns", ())))
 
     def __len__(self) -> int:
         return len(self.records)
@@ -52,7 +53,8 @@ class Results:
     def returns(self) -> tuple[str, ...]:
         """Names of all results."""
         names = (name for record in self.records for row in record.rows for name in row)
-        return tuple(dict.fromkeys(name for name in names if name != "iteration"))
+        found = (name for name in names if name != "iteration")
+        return tuple(dict.fromkeys((*self.declared, *found)))
 
     @property
     def failures(self) -> tuple[Record, ...]:
@@ -142,7 +144,8 @@ class Results:
         path = Path(path)
         _check_suffix(path)
         if path.suffix == ".json":
-            data = {"results": SCHEMA, "trials": [asdict(record) for record in self.records]}
+            trials = [asdict(record) for record in self.records]
+            data = {"results": SCHEMA, "returns": list(self.returns), "trials": trials}
             path.write_text(json.dumps(data, ensure_ascii=False, default=to_json))
             return
         table = replace(self, values={}).df
@@ -170,7 +173,7 @@ class Results:
         if not isinstance(version, int) or version > SCHEMA:
             raise StateError(f"{path} holds no results of a version up to {SCHEMA} (found {version!r})")
         records = [Record(**{**trial, "state": TrialState(trial["state"])}) for trial in data["trials"]]
-        return cls(tuple(records))
+        return cls(tuple(records), declared=tuple(data.get("returns", ())))
 
 
 def _check_suffix(path: Path) -> None:

@@ -78,7 +78,12 @@ class Sweep:
     """One run over the trials of a domain, recorded in the journal of a folder."""
 
     def __init__(
-        self, domain: Domain, folder: Path, rules: Rules | None = None, observers: Sequence[Observer] = ()
+        self,
+        domain: Domain,
+        folder: Path,
+        rules: Rules | None = None,
+        observers: Sequence[Observer] = (),
+        returns: Sequence[str] = (),
     ) -> None:
         self.rules = rules or Rules()
         if self.rules.resume == "never" and journals.exists(folder):
@@ -86,7 +91,7 @@ class Sweep:
                 f"{folder} holds a sweep already; give this one another name, or go on with that one: "
                 "resume='missing' (or 'failed' to try again what failed)"
             )
-        self.domain, self.folder, self.observers = domain, folder, observers
+        self.domain, self.folder, self.observers, self.returns = domain, folder, observers, tuple(returns)
         self._values: dict[str, Config] = {}
         self._seen: Counter[str] = Counter()
         self._number = self._finished = self._updates = 0
@@ -99,7 +104,8 @@ class Sweep:
         ``SweepLocked`` when another process runs this sweep. Ctrl-C and SIGTERM stop the workers, mark the
         running trials KILLED and go on as KeyboardInterrupt or SystemExit.
         """
-        with Journal(self.folder, {"domain": repr(self.domain), "seed": self.domain.seed}) as journal:
+        head = {"domain": repr(self.domain), "seed": self.domain.seed, "returns": self.returns}
+        with Journal(self.folder, head) as journal:
             self._prepare(journal)
             self._each_observer("began", self._total(), self._count_finished(journal))
             try:

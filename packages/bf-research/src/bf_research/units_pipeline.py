@@ -69,7 +69,7 @@ class PipelineUnit:
             config["import_from"] = going.run_of(self.import_from)
         data = self._with_data(going.evaluate(self.dataset)) << config
         source = _endless(data) if endless else data.gen_batch()
-        main = data if self.branch is None else self.branch << config
+        main = data if self.branch is None else self.branch << data.dataset << config
         batches = iter(source) if self.branch is None else main.feed(source)
         going.kept[self.name] = (main, batches)
         return main, batches
@@ -84,7 +84,7 @@ class PipelineUnit:
         if root.dataset is None:
             return ((self.branch or root) << known).bind()
         data = (root << known).bind()
-        return data if self.branch is None else (self.branch << known).bind(root.dataset.batch_class)
+        return data if self.branch is None else (self.branch << root.dataset << known).bind()
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
         """Yield what does not fit: names in the pipeline, its variables, the unit it imports from."""

@@ -1,0 +1,408 @@
+"""The Research API: units, when they run, what they return, on workers and in this process."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bf_batch import Batch, Dataset, action
+from bf_pipeline import B, C, Pipeline, V
+from bf_research import KV, RD, RI, RID, RP, RR, Domain, Option, Research
+
+
+class Numbers(Batch):
+    """Batches of numbers."""
+
+    components = ("x",)
+
+    @action
+    def add(self, value: float) -> Numbers:
+        """Add a number."""
+        self.x = self.x + value
+        return self
+
+
+class Line:
+    """A model of one number: trained by moving to the mean."""
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        self.at = 0.0
+        self.rate = float((config or {}).get("rate", 0.5))
+
+    def train(self, inputs: Any = None, targets: Any = None, *, fetches: Any = None, **kwargs: Any) -> Any:
+        """Move towards the mean of the inputs; the loss is the distance."""
+        loss = float(np.abs(np.mean(inputs) - self.at))
+        self.at += self.rate * float(np.mean(inputs) - self.at)
+        return loss if fetches else None
+
+    def predict(self, inputs: Any = None, targets: Any = None, **kwargs: Any) -> Any:
+        """Say where it is."""
+        return np.full(len(inputs), self.at)
+
+    def save(self, path: Any) -> None:
+        """Write the number."""
+        Path(path).write_text(str(self.at))
+
+    @classmethod
+    def load(cls, path: Any) -> Line:
+        """Read the number."""
+        model = cls()
+        model.at = float(Path(path).read_text())
+        return model
+
+
+class Half(Line):
+    """Another class of models."""
+
+
+class Error:
+    """Metrics: the mean distance."""
+
+    def __init__(self, targets: Any, predictions: Any, **kwargs: Any) -> None:
+        self.values = [float(np.abs(np.asarray(targets) - np.asarray(predictions)).mean())]
+
+    def update(self, other: Error) -> None:
+        """Take in another batch."""
+        self.values += other.values
+
+    def evaluate(self, name: str, agg: str = "mean") -> float:
+        """Give the mean over batches, or their number."""
+        return float(np.mean(self.values)) if name == "error" else float(len(self.values))
+
+
+DATA = Dataset(8, Numbers, preloaded=(np.full(8, 4.0),))
+TRAIN = (
+    Pipeline()
+    .init_variable("loss", 0.0)
+    .init_model("dynamic", C("model"), "net", config={"rate": C("rate", 0.5)})
+    .train_model("net", B("x"), fetches="loss", save_to=V("loss"))
+    .run_later(2, n_epochs=1, seed=0)
+) << DATA
+TEST = (
+    Pipeline()
+    .import_model("net", C("import_from"))
+    .init_variable("metrics", init_on_each_run=None)
+    .init_variable("predictions", init_on_each_run=list)
+    .predict_model("net", B("x"), save_to=V("predictions"))
+    .gather_metrics(Error, targets=B("x"), predictions=V("predictions"), save_to=V("metrics"), mode="u")
+    .run_later(2, n_epochs=1)
+) << DATA
+
+
+def seed_research(domain: Domain) -> Research:
+    return (
+        Research()
+        .init_domain(domain)
+        .add_pipeline(TRAIN, name="train", variables="loss")
+        .add_pipeline(TEST, name="test", import_from="train", execute="last")
+        .get_metrics(
+            pipeline="test", metrics_var="metrics", metrics_name="error", returns="error", execute="last"
+        )
+    )
+
+
+def here(research: Research, folder: Path, **options: Any) -> Any:
+    """Run in this process and return the table."""
+    return research.run(name=folder / "sweep", parallel=False, **options).results
+
+
+def count(n: int) -> Iterator[int]:
+    """Count to n."""
+    yield from range(n)
+
+
+def test_pipelines_train_test_and_measure_on_workers(tmp_path: Path) -> None:
+    domain = Option("model", [Line, Half]) * Option("rate", [0.5, 1.0])
+    research = seed_research(domain)
+    research.run(name=tmp_path / "sweep", workers=2, devices=["cpu:0", "cpu:1"])
+    table = research.results
+    assert len(table) == 16
+    last = table.dropna(subset=["error"]).sort_values(["rate", "id"])
+    assert last["error"].tolist() == [0.25, 0.25, 0.0, 0.0]
+    assert set(last["model"]) == {Line, Half}
+    assert set(last["iteration"]) == {3}
+    assert set(table["state"]) == {"DONE"}
+    assert table["loss"].tolist()[:4] == [4.0, 2.0, 1.0, 0.5]
+
+
+def test_workers_and_this_process_give_the_same(tmp_path: Path) -> None:
+    research = seed_research(Option("model", [Line]) * Option("rate", [0.5, 0.25]))
+    apart = research.run(name=tmp_path / "apart", workers=2).results.sort_values(["id", "iteration"])
+    same = research.run(name=tmp_path / "same", parallel=False).results.sort_values(["id", "iteration"])
+    assert apart.reset_index(drop=True).equals(same.reset_index(drop=True))
+
+
+def test_whole_test_set_is_measured_at_the_last_iteration(tmp_path: Path) -> None:
+    research = seed_research(Option("model", [Line])).get_metrics(
+        "test", "metrics", ["error", "batches"], returns=["again", "batches"], execute="last"
+    )
+    assert here(research, tmp_path)["batches"].tolist()[-1] == 4
+
+
+def test_n_iters_stops_training_early_or_goes_on_over_epochs(tmp_path: Path) -> None:
+    domain = Option("model", [Line])
+    short = seed_research(domain).run(3, name=tmp_path / "a", parallel=False).results
+    assert short["iteration"].tolist() == [0, 1, 2]
+    assert short["error"].notna().tolist() == [False, False, True]
+    endless = TRAIN.run_later(n_epochs=None)
+    long = Research().init_domain(domain).add_pipeline(endless, variables="loss")
+    assert len(long.run(10, name=tmp_path / "b", parallel=False).results) == 10
+
+
+def test_pipeline_can_run_whole_every_so_often(tmp_path: Path) -> None:
+    research = (
+        Research(Option("model", [Line]))
+        .add_pipeline(TRAIN, name="train")
+        .add_pipeline(TEST, name="test", import_from="train", execute=[2, "#0"], run=True)
+        .get_metrics("test", "metrics", "error", execute=[2, "#0"])
+    )
+    table = here(research, tmp_path)
+    assert table["iteration"].tolist() == [0, 1, 3]
+    assert table["error"].tolist() == [2.0, 1.0, 0.25]
+
+
+def test_branch_takes_the_batches_of_the_root(tmp_path: Path) -> None:
+    root = Pipeline().add(C("shift")).run_later(4, n_epochs=1) << DATA
+    branch = Pipeline().init_variable("seen", 0.0).update(V("seen"), V("seen") + B("x").attr("sum")())
+    research = Research(Option("shift", [1, 2])).add_pipeline(root, branch, variables="seen")
+    assert here(research, tmp_path)["seen"].tolist() == [20.0, 40.0, 24.0, 48.0]
+
+
+def test_folds_are_an_option(tmp_path: Path) -> None:
+    data = Dataset(8, Numbers, preloaded=(np.arange(8.0),))
+    folds = Option("fold", [KV(fold, str(number)) for number, fold in enumerate(data.folds(4))])
+    total = Pipeline().init_variable("sum", 0.0).update(V("sum"), V("sum") + B("x").attr("sum")())
+    research = (
+        Research(folds)
+        .add_pipeline(total.run_later(1), dataset=C("fold").attr("train"), run=True, name="train")
+        .add_pipeline(
+            total.run_later(1), dataset=C("fold").attr("test"), execute="last", variables="sum", name="test"
+        )
+    )
+    table = here(research, tmp_path)
+    assert sum(table["sum"]) == sum(range(8))
+    assert len(table) == 4
+    assert research.trials.options == ("fold",)
+    assert [record.config["fold"] for record in research.trials.records] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("execute", "expected"),
+    [
+        (1, [0, 1, 2, 3, 4]),
+        (2, [1, 3]),
+        ("#3", [3]),
+        ("last", [4]),
+        (["#0", "last"], [0, 4]),
+        ([2, "#4"], [1, 3, 4]),
+        (0, []),
+        ("#9", []),
+    ],
+)
+@pytest.mark.parametrize("n_iters", [5, None])
+def test_execute_says_when_a_unit_runs(
+    tmp_path: Path, execute: Any, expected: list[int], n_iters: Any
+) -> None:
+    research = (
+        Research()
+        .add_generator(count, 5, returns="count")
+        .add_callable(lambda i: i, RI(), returns="at", execute=execute)
+    )
+    table = here(research, tmp_path, n_iters=n_iters)
+    assert table["count"].tolist() == [0, 1, 2, 3, 4]
+    if expected:
+        assert table.dropna(subset=["at"])["iteration"].tolist() == expected
+    else:
+        assert table["at"].isna().all()
+
+
+@pytest.mark.parametrize("execute", ["%10", "lats", -1, 1.5, True, "#x", [1, "#"]])
+def test_execute_that_means_nothing_is_refused(execute: Any) -> None:
+    with pytest.raises(ValueError, match="execute"):
+        Research().add_callable(print, execute=execute)
+
+
+def test_arguments_speak_of_the_trial(tmp_path: Path) -> None:
+    def note(folder: Path, trial: str, a: int, so_far: int) -> str:
+        (folder / "note.txt").write_text(trial)
+        return f"{a} {so_far} {folder.name == trial}"
+
+    research = (
+        Research(Option("a", [5]))
+        .add_callable(lambda a: a * 2, C("a") + 1, returns="twice")
+        .add_callable(note, RD(), RID(), a=C("a"), so_far=RR("twice"), returns="text")
+    )
+    table = here(research, tmp_path)
+    assert table["text"][0] == "5 12 True"
+    assert len(list((tmp_path / "sweep" / "trials").glob("*/note.txt"))) == 1
+
+
+def test_callable_reads_a_run_of_a_pipeline(tmp_path: Path) -> None:
+    research = (
+        Research(Option("model", [Line]))
+        .add_pipeline(TRAIN, name="train")
+        .add_callable(lambda run: run.m("net").at, RP("train"), returns="at", execute="last")
+    )
+    assert here(research, tmp_path)["at"].tolist() == [3.75]
+
+
+def test_several_returns_are_named_by_place_or_by_key(tmp_path: Path) -> None:
+    research = (
+        Research()
+        .add_callable(lambda: (1, 2), returns=["a", "b"])
+        .add_callable(lambda: {"d": 4, "c": 3, "e": 5}, returns=["c", "d"])
+        .add_callable(lambda: np.arange(3), returns="array")
+    )
+    row = here(research, tmp_path).iloc[0]
+    assert (row["a"], row["b"], row["c"], row["d"], row["array"]) == (1, 2, 3, 4, [0, 1, 2])
+
+
+def test_wrong_number_of_returns_fails_the_trial_with_the_unit(tmp_path: Path) -> None:
+    research = Research().add_callable(lambda: (1, 2, 3), returns=["a", "b"], name="three")
+    research.run(name=tmp_path / "sweep", parallel=False)
+    (failure,) = research.trials.failures
+    assert "three: returns has the names a, b" in failure.reason
+    assert "in unit 'three', iteration 0" in failure.error
+
+
+def test_result_that_is_no_data_fails_the_trial(tmp_path: Path) -> None:
+    research = Research().add_callable(lambda: object(), returns="a")
+    research.run(name=tmp_path / "sweep", parallel=False)
+    assert "results hold numbers" in research.trials.failures[0].reason
+
+
+def test_failed_trial_keeps_the_results_it_had(tmp_path: Path) -> None:
+    def bad(i: int) -> int:
+        if i == 2:
+            raise RuntimeError("no more")
+        return i
+
+    research = Research().add_generator(count, 5, returns="n").add_callable(bad, RI(), returns="i")
+    table = here(research, tmp_path)
+    assert table["n"].tolist() == [0, 1, 2]
+    assert set(table["state"]) == {"FAILED"}
+
+
+def test_repetitions_are_a_column(tmp_path: Path) -> None:
+    domain = Domain(Option("a", [1, 2]))
+    domain.set_iterator(brute_force=True, n_reps=2)
+    table = here(Research(domain).add_callable(lambda a: a, C("a"), returns="b"), tmp_path)
+    assert table[["a", "repetition"]].to_numpy().tolist() == [[1, 0], [2, 0], [1, 1], [2, 1]]
+
+
+def test_test_run_gives_one_iteration_and_raises() -> None:
+    assert seed_research(Option("model", [Line])).test() == [{"iteration": 0, "loss": 4.0, "error": 2.0}]
+    with pytest.raises(ZeroDivisionError):
+        Research().add_callable(lambda: 1 / 0).test()
+
+
+def test_run_without_a_name_takes_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    research = Research().add_callable(os.getpid, returns="pid")
+    first = research.run(parallel=False).folder
+    second = research.run(parallel=False).folder
+    assert first != second
+    assert len(list((tmp_path / "research").iterdir())) == 2
+
+
+def test_what_does_not_fit_is_told_before_anything_runs(tmp_path: Path) -> None:
+    domain = Option("model", [Line]) * Option("rate", [1])
+    broken = TRAIN << {"model": Line}
+    cases = {
+        "did you mean 'rate'": Research(domain).add_callable(print, C("rat")),
+        "did you mean 'train'": seed_research(domain).add_callable(print, RP("trai")),
+        "unknown variable 'metric' of pipeline 'test'; did you mean 'metrics'": seed_research(
+            domain
+        ).get_metrics("test", "metric", "error", returns="other"),
+        "unknown pipeline 'tset'; did you mean 'test'": seed_research(domain).get_metrics(
+            "tset", "metrics", "error", returns="other"
+        ),
+        "import_from: unknown pipeline 'trian'": Research(domain)
+        .add_pipeline(TRAIN, name="train")
+        .add_pipeline(TEST, import_from="trian"),
+        "unknown variable 'losss'": Research(domain).add_pipeline(broken, variables="losss"),
+        "has no units": Research(domain),
+        "'model'": Research(Option("modle", [Line])).add_pipeline(TRAIN),
+    }
+    for message, research in cases.items():
+        with pytest.raises(ValueError, match=re.escape(message)):
+            research.run(name=tmp_path / "sweep", workers=2)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_units_are_checked_when_they_are_added() -> None:
+    research = Research().add_callable(len, returns="n", name="count")
+    with pytest.raises(ValueError, match="unit 'count' already"):
+        research.add_callable(len, name="count")
+    with pytest.raises(ValueError, match="returns 'n' already"):
+        research.add_callable(len, returns="n")
+    with pytest.raises(ValueError, match="'state' is a column"):
+        research.add_callable(len, returns="state")
+    with pytest.raises(ValueError, match="no dataset"):
+        research.add_pipeline(Pipeline().add(1))
+    with pytest.raises(TypeError, match="Pipeline is needed"):
+        research.add_pipeline(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="function"):
+        research.add_callable("len")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="1 names for 2 metrics"):
+        research.get_metrics("a", "b", ["c", "d"], returns="e")
+
+
+def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
+    research = Research(Option("a", [1])).add_callable(len)
+    for options, error, message in [
+        ({"n_iters": 0}, ValueError, "n_iters"),
+        ({"workers": 0}, ValueError, "workers"),
+        ({"workers": True}, ValueError, "workers"),
+        ({"devices": ["tpu:0"]}, ValueError, "tpu:0"),
+        ({"resume": "yes"}, ValueError, "resume"),
+        ({"on_failure": "ignore"}, ValueError, "on_failure"),
+        ({"retries": -1}, ValueError, "retries"),
+        ({"timeout": 0}, ValueError, "timeout"),
+        ({"worker": 2}, TypeError, "did you mean 'workers'"),
+    ]:
+        with pytest.raises(error, match=message):
+            research.run(name=tmp_path / "sweep", **options)
+    endless = Domain(Option("a", [1])).set_iterator(brute_force=False)
+    with pytest.raises(ValueError, match=r"never ends.*n_iters"):
+        Research(endless).add_callable(len).run(name=tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_update_of_the_domain_goes_on_with_what_it_returns(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def narrow(results: Any) -> Domain | None:
+        asked.append(len(results))
+        best = results.best("score").config["a"]
+        return Option("a", [best * 10, best * 10 + 1])
+
+    domain = Domain(Option("a", [1, 2]))
+    domain.set_update(narrow, n_updates=2)
+    table = here(Research(domain).add_callable(lambda a: a, C("a"), returns="score"), tmp_path)
+    assert table["a"].tolist() == [1, 2, 20, 21, 210, 211]
+    assert asked == [2, 4]
+
+
+def test_update_in_the_middle_replaces_what_is_left(tmp_path: Path) -> None:
+    domain = Domain(Option("a", list(range(100))))
+    domain.set_update(lambda results: Option("a", [-1]), when=3)
+    table = here(Research(domain).add_callable(lambda a: a, C("a"), returns="score"), tmp_path)
+    assert table["a"].tolist() == [0, 1, 2, -1]
+
+
+def test_fewer_devices_are_shared_and_more_go_several_to_each() -> None:
+    from bf_research.research_place import slots
+
+    assert [slot.devices for slot in slots(2, None)] == [("cpu:0",), ("cpu:1",)]
+    assert [slot.devices for slot in slots(4, ["cpu:0", "cpu:1"])] == [("cpu:0",), ("cpu:1",)] * 2
+    assert [slot.devices for slot in slots(2, [f"cpu:{n}" for n in range(4)])] == [
+        ("cpu:0", "cpu:1"),
+        ("cpu:2", "cpu:3"),
+    ]
