@@ -17,7 +17,7 @@ from bf_pipeline.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from bf_pipeline.checkpoint_values import decode, encode
+from bf_pipeline.checkpoint_values import Decoder, Encoder, class_name
 
 VALUES = {
     "plain": [None, True, 3, 2.5, "text", -0.0],
@@ -65,30 +65,52 @@ class Weights:
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_comes_back_exactly_from_json_alone(name):
-    text = json.dumps(encode(VALUES[name], None, name))
-    same(decode(json.loads(text), {}), VALUES[name])
+    text = json.dumps(Encoder().encode(VALUES[name], name))
+    same(Decoder().decode(json.loads(text)), VALUES[name])
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_comes_back_exactly_from_json_and_arrays(name):
     arrays = {}
-    text = json.dumps(encode(VALUES[name], arrays, name))
-    same(decode(json.loads(text), arrays), VALUES[name])
+    text = json.dumps(Encoder(arrays).encode(VALUES[name], name))
+    same(Decoder(arrays).decode(json.loads(text)), VALUES[name])
 
 
 @pytest.mark.parametrize("value", [object(), print, np.array([None]), [1, {2: {object()}}]])
 def test_a_value_that_is_not_data_is_refused_by_name(value):
     with pytest.raises(TypeError, match="variable 'v'"):
-        encode(value, None, "variable 'v'")
+        Encoder().encode(value, "variable 'v'")
 
 
-def test_a_checkpoint_holds_state_variables_and_models(tmp_path):
+class Counts:
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+
+def test_an_object_is_saved_by_its_attributes_if_its_class_is_known():
+    classes = {class_name(Counts): Counts}
+    tree = json.loads(json.dumps(Encoder(None, classes).encode([Counts(np.eye(2))], "v")))
+    (found,) = Decoder({}, classes).decode(tree)
+    assert type(found) is Counts
+    np.testing.assert_array_equal(found.matrix, np.eye(2))
+    with pytest.raises(ValueError, match="does not name"):
+        Decoder().decode(tree)
+    with pytest.raises(TypeError, match="Counts"):
+        Encoder().encode(Counts(1), "v")
+
+
+def write(folder, n, **more):
+    """A small checkpoint."""
+    return write_checkpoint(folder, {"n": n}, {"a": np.full(3, n)}, {}, **more)
+
+
+def test_a_checkpoint_holds_state_arrays_and_models(tmp_path):
     folder = tmp_path / "my check points ✓"
-    made = write_checkpoint(folder, {"position": {"batch": 3}}, VALUES, {"net/1": Weights(5)})
+    made = write_checkpoint(folder, {"position": {"batch": 3}}, {"a": np.eye(3)}, {"net/1": Weights(5)})
     found = latest(folder)
     assert found.folder == made
     assert found.state["position"] == {"batch": 3}
-    same(dict(found.variables), VALUES)
+    np.testing.assert_array_equal(found.arrays["a"], np.eye(3))
     assert found.model_path("net/1").read_text() == "5"
     with pytest.raises(KeyError, match="net/1"):
         found.model_path("net")
@@ -96,15 +118,15 @@ def test_a_checkpoint_holds_state_variables_and_models(tmp_path):
 
 def test_the_last_ones_are_kept_and_the_newest_is_found(tmp_path):
     for number in range(5):
-        write_checkpoint(tmp_path, {}, {"n": number}, {}, keep=2)
+        write(tmp_path, number, keep=2)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["checkpoint-000004", "checkpoint-000005"]
-    assert latest(tmp_path).variables == {"n": 4}
+    assert latest(tmp_path).state["n"] == 4
 
 
-def test_a_value_that_can_not_be_saved_leaves_nothing_behind(tmp_path):
-    write_checkpoint(tmp_path, {}, {"n": 1}, {})
-    with pytest.raises(TypeError, match="variable 'bad'"):
-        write_checkpoint(tmp_path, {}, {"bad": object()}, {})
+def test_a_state_that_can_not_be_saved_leaves_nothing_behind(tmp_path):
+    write(tmp_path, 1)
+    with pytest.raises(TypeError):
+        write_checkpoint(tmp_path, {"bad": object()}, {}, {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint-000001"]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bf_batch import SkipBatch, StopPipeline
 from bf_batch.actions import ActionSpec, check_result
 from bf_index.seeding import key_at
@@ -36,7 +38,7 @@ def checked(result: Any, batch: Any, step: BoundStep) -> Any:
 
 def annotate(error: BaseException, step: BoundStep, place: Any, indices: Any) -> None:
     """Add to an error where it happened: step, line, batch, ids."""
-    ids = list(indices)
+    ids = np.asarray(indices).tolist()
     shown = f"{ids[:5]!r}"[:-1] + (f", ... {len(ids)} in all]" if len(ids) > 5 else "]")
     error.add_note(f"in {step} of batch {place.batch} of epoch {place.epoch}, ids {shown}")
 

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from bf_index.errors import StateError
-from bf_pipeline.checkpoint_values import decode, encode
 
 SCHEMA = 1
 _NAME = re.compile(r"checkpoint-(\d{6,})")
@@ -38,11 +37,14 @@ class Savable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A complete checkpoint that was read from its folder and agreed with its checksums."""
+    """A complete checkpoint that was read from its folder and agreed with its checksums.
+
+    ``state`` is JSON, its values may refer to ``arrays``.
+    """
 
     folder: Path
     state: Mapping[str, Any]
-    variables: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
 
     def model_path(self, name: str) -> Path:
         """Path that was given to ``model.save``; ``KeyError`` naming the saved models when there is none."""
@@ -80,23 +82,21 @@ def open_folder(path: str | os.PathLike[str]) -> Path:
 def write_checkpoint(
     path: str | os.PathLike[str],
     state: Mapping[str, Any],
-    variables: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
     models: Mapping[str, Savable],
     keep: int = 2,
 ) -> Path:
     """Write a checkpoint that is there whole or not at all, then remove all but the last ``keep``.
 
-    ``OSError`` naming the path when it cannot be written: what was there before is untouched.
+    ``state`` is JSON. ``OSError`` naming the path when it cannot be written; the others are untouched then.
     """
     folder = open_folder(path)
     _sweep(folder)
     numbers = [number for number, _ in _complete(folder)]
     final = folder / f"checkpoint-{max(numbers, default=0) + 1:06d}"
     with _whole_or_nothing(final) as temporary:
-        arrays: dict[str, np.ndarray] = {}
-        tree = {name: encode(value, arrays, f"variable {name!r}") for name, value in variables.items()}
         places = {name: f"models/{i:03d}" for i, name in enumerate(sorted(models))}
-        text = json.dumps({**state, "schema": SCHEMA, "variables": tree, "models": places}, indent=1)
+        text = json.dumps({**state, "schema": SCHEMA, "models": places}, indent=1)
         (temporary / "state.json").write_text(text, encoding="utf-8")
         with open(temporary / "arrays.npz", "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -140,13 +140,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         check_schema(state)
         # allow_pickle=False: a checkpoint may come from anywhere and is data, not code.
-        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-            variables = {name: decode(tree, arrays) for name, tree in state.pop("variables").items()}
+        with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except StateError:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptCheckpoint(f"{folder}: its state cannot be read: {error}") from error
-    return Checkpoint(folder, state, variables)
+    return Checkpoint(folder, state, arrays)
 
 
 @contextmanager

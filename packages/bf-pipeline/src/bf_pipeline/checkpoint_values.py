@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,92 +13,121 @@ import numpy as np
 _TAG = "$"
 _PLAIN = (type(None), bool, int, float, str)
 _SEQUENCES: Mapping[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
-_ADVICE = "use numbers, strings, arrays, lists, tuples, sets and dictionaries of these, or models"
+_ADVICE = (
+    "use numbers, strings, arrays, lists, tuples, sets and dictionaries of these, "
+    "or objects of classes that the pipeline names"
+)
 
 
-def encode(value: Any, arrays: dict[str, np.ndarray] | None, where: str) -> Any:
-    """Turn a value into JSON; arrays go into ``arrays`` by name, or into the text when it is None.
+def class_name(kind: type) -> str:
+    """Name a class as states do."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
-    ``TypeError`` for a value that is not data, naming ``where`` it is.
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Turns values into JSON; arrays go into ``arrays`` by name, or into the text when it is None.
+
+    Objects are taken by their attributes if their class is one of ``classes``, by name.
     """
-    kind = type(value)
-    if kind in _PLAIN:
-        return value
-    if kind is list:
-        return [encode(item, arrays, f"{where}[{i}]") for i, item in enumerate(value)]
-    if kind is dict:
-        return _encode_dict(value, arrays, where)
-    if kind in (set, frozenset):
-        # Sorted by their text, so that equal states have equal files.
-        return {
-            _TAG: kind.__name__,
-            "items": [encode(item, arrays, where) for item in sorted(value, key=repr)],
-        }
-    if kind is tuple:
-        return {
-            _TAG: "tuple",
-            "items": [encode(item, arrays, f"{where}[{i}]") for i, item in enumerate(value)],
-        }
-    if kind is complex:
-        return {_TAG: "complex", "parts": [value.real, value.imag]}
-    if kind is bytes:
-        return {_TAG: "bytes", "base64": base64.b64encode(value).decode()}
-    if kind is np.ndarray or isinstance(value, np.generic):
-        return _encode_array(value, arrays, where)
-    raise TypeError(f"{where}: a value of class {kind.__name__} is not data that can be saved; {_ADVICE}")
+
+    arrays: dict[str, np.ndarray] | None = None
+    classes: Mapping[str, type] = field(default_factory=dict)
+
+    def encode(self, value: Any, where: str) -> Any:
+        """Turn a value into JSON; ``TypeError`` for one that is not data, naming ``where`` it is."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is list:
+            return [self.encode(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        if kind is dict:
+            return self._dict(value, where)
+        if kind in (set, frozenset):
+            # Sorted by their text, so that equal states have equal files.
+            items = [self.encode(item, where) for item in sorted(value, key=repr)]
+            return {_TAG: kind.__name__, "items": items}
+        if kind is tuple:
+            return {
+                _TAG: "tuple",
+                "items": [self.encode(item, f"{where}[{i}]") for i, item in enumerate(value)],
+            }
+        if kind is complex:
+            return {_TAG: "complex", "parts": [value.real, value.imag]}
+        if kind is bytes:
+            return {_TAG: "bytes", "base64": base64.b64encode(value).decode()}
+        if kind is np.ndarray or isinstance(value, np.generic):
+            return self._array(value, where)
+        if class_name(kind) in self.classes and hasattr(value, "__dict__"):
+            return {_TAG: "object", "class": class_name(kind), "attributes": self._dict(vars(value), where)}
+        raise TypeError(f"{where}: a value of class {kind.__name__} is not data that can be saved; {_ADVICE}")
+
+    def _dict(self, value: dict[Any, Any], where: str) -> Any:
+        if all(type(key) is str for key in value) and _TAG not in value:
+            return {key: self.encode(item, f"{where}[{key!r}]") for key, item in value.items()}
+        pairs = [
+            [self.encode(key, f"a key of {where}"), self.encode(item, f"{where}[{key!r}]")]
+            for key, item in value.items()
+        ]
+        return {_TAG: "dict", "pairs": pairs}
+
+    def _array(self, value: Any, where: str) -> dict[str, Any]:
+        array = np.asarray(value)
+        if array.dtype.hasobject:
+            raise TypeError(f"{where}: an array of dtype object is not data that can be saved; {_ADVICE}")
+        tagged: dict[str, Any] = {_TAG: "array" if type(value) is np.ndarray else "scalar"}
+        if self.arrays is not None:
+            tagged["name"] = f"a{len(self.arrays)}"
+            self.arrays[tagged["name"]] = array
+            return tagged
+        data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+        return {**tagged, "dtype": array.dtype.str, "shape": list(array.shape), "base64": data}
 
 
-def decode(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Turn what ``encode`` gave back into the value; ``ValueError`` for what it never gives."""
-    if isinstance(tree, list):
-        return [decode(item, arrays) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    tag = tree.get(_TAG)
-    if tag is None:
-        return {key: decode(item, arrays) for key, item in tree.items()}
-    if tag in _SEQUENCES:
-        return _SEQUENCES[tag](decode(item, arrays) for item in tree["items"])
-    if tag == "dict":
-        return {decode(key, arrays): decode(item, arrays) for key, item in tree["pairs"]}
-    if tag == "complex":
-        return complex(*tree["parts"])
-    if tag == "bytes":
-        return base64.b64decode(tree["base64"])
-    if tag in ("array", "scalar"):
-        return _decode_array(tree, arrays)
-    raise ValueError(f"unknown kind of value {tag!r}")
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Turns JSON back into the values that ``Encoder`` was given, objects of the known ``classes`` only."""
 
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    classes: Mapping[str, type] = field(default_factory=dict)
 
-def _encode_dict(value: dict[Any, Any], arrays: dict[str, np.ndarray] | None, where: str) -> Any:
-    if all(type(key) is str for key in value) and _TAG not in value:
-        return {key: encode(item, arrays, f"{where}[{key!r}]") for key, item in value.items()}
-    pairs = [
-        [encode(key, arrays, f"a key of {where}"), encode(item, arrays, f"{where}[{key!r}]")]
-        for key, item in value.items()
-    ]
-    return {_TAG: "dict", "pairs": pairs}
+    def decode(self, tree: Any) -> Any:
+        """Turn JSON into a value; ``ValueError`` or ``KeyError`` for what an encoder never writes."""
+        if isinstance(tree, list):
+            return [self.decode(item) for item in tree]
+        if not isinstance(tree, dict):
+            return tree
+        tag = tree.get(_TAG)
+        if tag is None:
+            return {key: self.decode(item) for key, item in tree.items()}
+        if tag in _SEQUENCES:
+            return _SEQUENCES[tag](self.decode(item) for item in tree["items"])
+        if tag == "dict":
+            return {self.decode(key): self.decode(item) for key, item in tree["pairs"]}
+        if tag == "complex":
+            return complex(*tree["parts"])
+        if tag == "bytes":
+            return base64.b64decode(tree["base64"])
+        if tag in ("array", "scalar"):
+            return self._array(tree)
+        if tag == "object":
+            return self._object(tree)
+        raise ValueError(f"unknown kind of value {tag!r}")
 
+    def _object(self, tree: Mapping[str, Any]) -> Any:
+        if tree["class"] not in self.classes:
+            raise ValueError(f"an object of {tree['class']!r}, a class that the pipeline does not name")
+        # The class is the pipeline's, not the file's, and none of its code runs.
+        made: Any = object.__new__(self.classes[tree["class"]])
+        made.__dict__.update(self.decode(tree["attributes"]))
+        return made
 
-def _encode_array(value: Any, arrays: dict[str, np.ndarray] | None, where: str) -> dict[str, Any]:
-    array = np.asarray(value)
-    if array.dtype.hasobject:
-        raise TypeError(f"{where}: an array of dtype object is not data that can be saved; {_ADVICE}")
-    tagged: dict[str, Any] = {_TAG: "array" if type(value) is np.ndarray else "scalar"}
-    if arrays is not None:
-        tagged["name"] = f"a{len(arrays)}"
-        arrays[tagged["name"]] = array
-        return tagged
-    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-    return {**tagged, "dtype": array.dtype.str, "shape": list(array.shape), "base64": data}
-
-
-def _decode_array(tree: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
-    if "name" in tree:
-        array = arrays[tree["name"]]
-    else:
-        dtype = np.dtype(tree["dtype"])
-        if dtype.hasobject:
-            raise ValueError(f"an array of dtype {dtype} is not data")
-        array = np.frombuffer(base64.b64decode(tree["base64"]), dtype=dtype).reshape(tree["shape"]).copy()
-    return array[()] if tree[_TAG] == "scalar" else array
+    def _array(self, tree: Mapping[str, Any]) -> Any:
+        if "name" in tree:
+            array = self.arrays[tree["name"]]
+        else:
+            dtype = np.dtype(tree["dtype"])
+            if dtype.hasobject:
+                raise ValueError(f"an array of dtype {dtype} is not data")
+            array = np.frombuffer(base64.b64decode(tree["base64"]), dtype=dtype).reshape(tree["shape"]).copy()
+        return array[()] if tree[_TAG] == "scalar" else array

@@ -122,7 +122,7 @@ def _same_number(runner: Any, context: Context) -> Place:
     options = dict(runner.options)
     size = options.get("batch_size") or context.scope.plan.batch_size
     known = {key: options[key] for key in ("shuffle", "order", "drop_last", "cross_epochs") if key in options}
-    places = runner.scope.dataset.index.next_batches(size, seed=runner.scope.seed, **known)
+    places = runner.scope.dataset.index.endless(size, seed=runner.scope.seed, **known)
     state = places.state()
     places.restore({**state, "batches": context.iteration})
     return places.next_place()  # type: ignore[no-any-return]

@@ -59,7 +59,7 @@ def declare(binder: Binder, where: Where, mode: Any, model_class: Any, name: Any
                 error.add_note(f"while building model {name!r} ({where})")
                 raise
 
-        made = ModelSlot(name, build)
+        made = ModelSlot(name, build, kind=lambda context: value_of(given, context))
         if not dynamic:
             made.get(Context(scope))
         return made

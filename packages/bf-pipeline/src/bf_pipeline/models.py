@@ -64,12 +64,17 @@ class ModelSlot:
     """
 
     def __init__(
-        self, name: str, build: Callable[[Context | None], Any] | None = None, model: Any = None
+        self,
+        name: str,
+        build: Callable[[Context | None], Any] | None = None,
+        model: Any = None,
+        kind: Callable[[Context], Any] | None = None,
     ) -> None:
         self.name = name
         self.lock = threading.RLock()
         self.model = model
         self._build = build
+        self._kind = kind
 
     def get(self, context: Context | None = None) -> Any:
         """Give the model; the first call builds it."""
@@ -80,6 +85,11 @@ class ModelSlot:
                         raise LookupError(f"model {self.name!r} was neither built nor loaded")
                     self.model = self._build(context)
         return self.model
+
+    def reader(self, context: Context) -> Any:
+        """Give the class whose ``load`` reads what this model saved."""
+        kind = None if self.model is not None or self._kind is None else self._kind(context)
+        return kind if hasattr(kind, "load") else type(self.get(context))
 
 
 class Models:

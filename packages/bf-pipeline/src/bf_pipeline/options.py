@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
 from bf_index.errors import unknown
+from bf_pipeline.checkpoint_run import Checkpointing, Resumable
 from bf_pipeline.prefetch import check_ahead
 
 
@@ -28,6 +29,9 @@ class Options(TypedDict, total=False):
     on_error: Literal["raise", "skip"]
     profile: bool
     config: Mapping[str, Any]
+    checkpoint: Checkpointing | None
+    resume: Resumable | None
+    allow_other_data: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class RunOptions:
         Measure the time of every step; ``run.profile`` holds the table.
     config
         Goes over the pipeline's own config for this run.
+    checkpoint
+        Where checkpoints go and how often; ``pipeline.checkpoint(path, every=...)`` sets it.
+    resume, allow_other_data
+        The state or the folder of checkpoints to go on from; data with other ids only if that is allowed.
     """
 
     batch_size: int | None = None
@@ -65,12 +73,15 @@ class RunOptions:
     on_error: Literal["raise", "skip"] = "raise"
     profile: bool = False
     config: Mapping[str, Any] | None = None
+    checkpoint: Checkpointing | None = None
+    resume: Resumable | None = None
+    allow_other_data: bool = False
 
     def __post_init__(self) -> None:
-        check_ahead(self.prefetch, self.engine, self.on_error)
+        check_ahead(self.prefetch, self.engine, self.workers, self.on_error)
         if isinstance(self.bar_variables, str):
             object.__setattr__(self, "bar_variables", (self.bar_variables,))
-        for name in ("bar", "profile"):
+        for name in ("bar", "profile", "allow_other_data"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
 

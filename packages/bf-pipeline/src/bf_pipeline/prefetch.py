@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, Protocol, get_args
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from bf_batch import SkipBatch, StopPipeline
-from bf_batch.engines import WorkerDied
+from bf_batch.engines import Engine, WorkerDied, make_engine
+from bf_batch.engines.base import check_workers
 from bf_index import Place
 from bf_index.errors import unknown
+from bf_pipeline.profile import Timings, collecting
+
+if TYPE_CHECKING:
+    from bf_pipeline.runner import Preparer
+    from bf_pipeline.running import Run
 
 EngineName = Literal["inline", "threads", "processes", "ray"]
 OnError = Literal["raise", "skip"]
-Submit = Callable[[Place], "Future[Any]"]
-# A place, and what gives its prepared batch or raises what went wrong.
-Prepared = tuple[Place, Callable[[], Any]]
-_MOST_IDS = 10
 
 
-class Runner(Protocol):
-    """What makes batches: ``prepare`` may run ahead and elsewhere, ``finish`` runs in order in the caller."""
-
-    def prepare(self, place: Place) -> Any:
-        """Make the batch of a place and do the steps that need nothing of the caller."""
-
-    def finish(self, batch: Any) -> Any:
-        """Do the other steps: models, variables, printing."""
-
-
-class Places(Protocol):
-    """Where batches are, one after another: ``bf_index.BatchIterator``."""
-
-    index: Any
-
-    def next_place(self) -> Place:
-        """Return the next place; ``StopIteration`` after the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """A batch that was not delivered: its place, the ids of its items, and why."""
 
     epoch: int
@@ -52,118 +33,103 @@ class LeftOut:
     reason: str
 
 
-def check_ahead(prefetch: int, engine: str, on_error: str) -> None:
-    """Refuse a wrong depth, engine or policy at the call: ``TypeError`` or ``ValueError`` naming it."""
+def check_ahead(prefetch: int, engine: str, workers: int | None, on_error: str) -> None:
+    """Refuse a wrong way of running at the call: ``TypeError`` or ``ValueError`` naming what is wrong."""
     if isinstance(prefetch, bool) or not isinstance(prefetch, int):
         raise TypeError(f"prefetch must be a number of batches (0 for none), got {prefetch!r}")
     if prefetch < 0:
         raise ValueError(f"prefetch must not be negative (0 for none), got {prefetch}")
     if engine not in get_args(EngineName):
         raise ValueError(unknown("engine", engine, get_args(EngineName)))
+    check_workers(workers)
     if on_error not in get_args(OnError):
         raise ValueError(unknown("on_error", on_error, get_args(OnError)))
 
 
-class Delivery(Iterator[Any]):
-    """The batches of one run, in order, each finished in the caller's thread.
+def start_engine(run: Run) -> Engine:
+    """Start the engine that a run asks for, with all that its workers need."""
+    name, workers, payload = run.options.engine, run.options.workers, run.runner.preparer
+    if name == "ray":
+        from bf_pipeline.prefetch_ray import RayEngine
 
-    With an engine up to ``depth`` batches are prepared ahead. The end, an error, ``close()``, ``break`` and
-    Ctrl-C all leave through the same ``finally``: what was ahead is cancelled and ``stop`` is called.
-    ``done`` counts the places that were dealt with, delivered or left out, and is what a state remembers.
+        return RayEngine(workers, payload)
+    return make_engine(name, workers, payload)
+
+
+def ahead(run: Run) -> Generator[Any, None, None]:
+    """Deliver the batches of a run in order, each finished here, with up to ``prefetch`` prepared ahead.
+
+    The end, an error, ``close()``, ``break`` and Ctrl-C all leave through the same ``finally``: what was
+    ahead is cancelled and the engine stopped. An error of a batch is raised in its turn.
     """
+    finish, skip, profile = run.runner.finish, run.options.on_error == "skip", run.profile
+    if profile is not None:
+        finish = profile.around(finish)
+    with start_engine(run) as engine, closing(_prepared(run, engine, run.options.prefetch)) as prepared:
+        for place, future in prepared:
+            try:
+                batch = finish(future.result() if profile is None else profile.unpacked(future.result()))
+            except SkipBatch:
+                run.leave_out(place, "SkipBatch")
+                continue
+            except StopPipeline:
+                return
+            except Exception as error:
+                if isinstance(error, WorkerDied):
+                    _tell_place(error, run, place)
+                if not skip:
+                    raise
+                run.leave_out(place, f"{type(error).__name__}: {error}")
+                continue
+            run.took(place)
+            yield batch
+            # While the next batch is awaited only the caller may hold this one.
+            del batch, future
 
-    def __init__(
-        self,
-        runner: Runner,
-        places: Places,
-        *,
-        submit: Submit | None = None,
-        depth: int = 0,
-        on_error: OnError = "raise",
-        stop: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.done = 0
-        self.left_out: list[LeftOut] = []
-        self._runner = runner
-        self._places = places
-        self._on_error = on_error
-        self._stop = stop
-        prepared = self._here() if submit is None or depth == 0 else self._ahead(submit, depth)
-        self._batches = self._finished(prepared)
 
-    def __next__(self) -> Any:
-        return next(self._batches)
+def _prepare(preparer: Preparer, place: Place) -> Any:
+    return preparer.prepare(place)
 
-    def close(self) -> None:
-        """End the run now; safe to call twice, and after the end."""
-        self._batches.close()
 
-    def _here(self) -> Generator[Prepared, None, None]:
-        """Prepare each batch when it is asked for."""
-        prepare = self._runner.prepare
-        while (place := self._next_place()) is not None:
-            yield place, partial(prepare, place)
+def _prepare_timed(preparer: Preparer, place: Place) -> tuple[Any, Timings]:
+    with collecting(creates=True) as timings:
+        batch = preparer.prepare(place)
+    return batch, timings
 
-    def _ahead(self, submit: Submit, depth: int) -> Generator[Prepared, None, None]:
-        """Keep up to ``depth`` batches in the engine; a result that is an error is raised in its turn."""
-        waiting: deque[tuple[Place, Future[Any]]] = deque()
+
+def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Future[Any]], None, None]:
+    """Keep up to ``depth`` batches in the engine; give each place with its future when that is done."""
+    waiting: deque[tuple[Place, Future[Any]]] = deque()
+    places, wait = _places(run), run.wait
+    work = _prepare if run.profile is None else _prepare_timed
+    try:
+        for place in islice(places, depth):
+            waiting.append((place, engine.submit(work, place)))
+        while waiting:
+            place, future = waiting.popleft()
+            wait(future)
+            # The next one starts before this one is finished, so that the workers never wait for a model.
+            for following in islice(places, 1):
+                waiting.append((following, engine.submit(work, following)))
+            yield place, future
+            del future
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _places(run: Run) -> Iterator[Place]:
+    next_place = run.places.next_place
+    while True:
         try:
-            while len(waiting) < depth and (place := self._next_place()) is not None:
-                waiting.append((place, submit(place)))
-            while waiting:
-                place, future = waiting.popleft()
-                future.exception()
-                # The next one starts before this one is finished, so that the workers never wait for a model.
-                if (following := self._next_place()) is not None:
-                    waiting.append((following, submit(following)))
-                yield place, future.result
-                del future
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-    def _finished(self, prepared: Generator[Prepared, None, None]) -> Generator[Any, None, None]:
-        finish = self._runner.finish
-        try:
-            with closing(prepared):
-                for place, get in prepared:
-                    try:
-                        batch = finish(get())
-                    except SkipBatch:
-                        self._leave_out(place, "SkipBatch")
-                        continue
-                    except StopPipeline:
-                        return
-                    except Exception as error:
-                        if self._on_error == "raise":
-                            self._tell_place(error, place)
-                            raise
-                        self._leave_out(place, f"{type(error).__name__}: {error}")
-                        continue
-                    self.done += 1
-                    yield batch
-                    # While the next batch is awaited only the caller may hold this one.
-                    del batch, get
-        finally:
-            self._stop()
-
-    def _next_place(self) -> Place | None:
-        try:
-            return self._places.next_place()
+            place = next_place()
         except StopIteration:
-            return None
+            return
+        yield place
 
-    def _ids(self, place: Place) -> tuple[Any, ...]:
-        return tuple(self._places.index.subset(place.positions).indices)
 
-    def _leave_out(self, place: Place, reason: str) -> None:
-        self.done += 1
-        self.left_out.append(LeftOut(place.epoch, place.batch, self._ids(place), reason))
-
-    def _tell_place(self, error: Exception, place: Place) -> None:
-        """A worker that died could not say which batch it was at."""
-        if isinstance(error, WorkerDied):
-            ids = self._ids(place)
-            more = f", ... ({len(ids)} in all)" if len(ids) > _MOST_IDS else ""
-            shown = ", ".join(map(repr, ids[:_MOST_IDS])) + more
-            error.add_note(f"in batch {place.batch} of epoch {place.epoch}, ids {shown}")
+def _tell_place(error: WorkerDied, run: Run, place: Place) -> None:
+    """A worker that died could not say at which batch it was."""
+    ids = run.places.index.subset(place.positions).indices.tolist()
+    shown = f"{ids[:5]!r}"[:-1] + (f", ... {len(ids)} in all]" if len(ids) > 5 else "]")
+    error.add_note(f"while preparing batch {place.batch} of epoch {place.epoch}, ids {shown}")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import new_seed
 from bf_index.errors import unknown
 from bf_pipeline.binding import Bound
+from bf_pipeline.checkpoint_run import capture, checkpointed, resumed
 from bf_pipeline.context import Scope
 from bf_pipeline.errors import SkippedBatches
 from bf_pipeline.options import RunOptions
 from bf_pipeline.prefetch import LeftOut, ahead
+from bf_pipeline.profile import Profile
 from bf_pipeline.progress import progress
 from bf_pipeline.regroup import regrouped
 from bf_pipeline.runner import Runner
@@ -74,16 +77,24 @@ class Run(Holds):
             raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
         self.pipeline = pipeline
         bound = pipeline.bind()
+        self.profile = None if not options.profile else Profile()
+        if self.profile is not None:
+            bound = self.profile.over(bound)
+        self._resumed = resumed(options)
         seed = new_seed() if options.seed is None else options.seed
         self.places = _places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
+        if self._resumed is not None:
+            self._resumed.go_to(self.places, options.seed)
         self.options = options.with_seed(self.places.seed)
         for name in options.bar_variables:
             if name not in bound.variables:
                 raise ValueError(unknown("variable", name, bound.variables, "bar_variables"))
         super().__init__(started(pipeline, bound, self.places.seed, self.places.plan))
         self.left_out: list[LeftOut] = []
-        self.delivered = 0
+        self.delivered = 0 if self._resumed is None else self._resumed.delivered
+        self.first = 0 if self._resumed is None else self._resumed.first
         self.place: Any = None
+        self.wait: Callable[[Future[Any]], Any] = Future.exception
         self.listeners: list[Callable[[Run], None]] = []
 
     @property
@@ -102,6 +113,8 @@ class Run(Holds):
         bound, options = self.runner.bound, self.options
         try:
             self.runner.once(bound.before)
+            if self._resumed is not None:
+                self._resumed.fill(self)
             source = self._one_by_one() if options.prefetch == 0 else ahead(self)
             for group in bound.regroups:
                 source = regrouped(source, group, self)
@@ -109,6 +122,10 @@ class Run(Holds):
                 source = _first(source, options.n_iters)
             if options.bar:
                 source = progress(source, self)
+            if self.profile is not None:
+                source = self.profile.watch(source, self)
+            if options.checkpoint is not None:
+                source = checkpointed(source, self, options.checkpoint)
             yield from source
         except StopPipeline:
             return
@@ -120,6 +137,9 @@ class Run(Holds):
         """Make each batch when it is asked for: the shortest way through."""
         next_place, prepare = self.places.next_place, self.runner.preparer.prepare
         finish = self.runner.finish if self.runner.bound.rest else None
+        if self.profile is not None:
+            prepare = self.profile.around(prepare, creates=True)
+            finish = self.profile.around(self.runner.finish)
         skip, listeners = self.options.on_error == "skip", self.listeners
         while True:
             try:
@@ -147,6 +167,13 @@ class Run(Holds):
                     listener(self)
             yield batch
 
+    def state(self) -> dict[str, Any]:
+        """Give the state after the batch that was delivered last, for ``resume=``: a dictionary for JSON.
+
+        It holds the position, the seed and the variables; weights of models are in checkpoints only.
+        """
+        return capture(self)
+
     def took(self, place: Any) -> None:
         """Note a batch that is delivered."""
         self.place = place
@@ -157,7 +184,7 @@ class Run(Holds):
     def leave_out(self, place: Any, reason: str) -> None:
         """Note a batch that is not delivered."""
         self.place = place
-        ids = tuple(self.places.index.subset(place.positions).indices)
+        ids = tuple(self.places.index.subset(place.positions).indices.tolist())
         self.left_out.append(LeftOut(place.epoch, place.batch, ids, reason))
 
     def _report(self) -> None:
@@ -180,8 +207,8 @@ def _places(index: Any, options: RunOptions, bound: Bound, endless: bool) -> Any
     if (bound.regroups and options.n_iters is not None) or (
         endless and options.n_iters is None and options.n_epochs is None
     ):
-        plan["n_iters"] = None
-        make = index.next_batches
+        del plan["n_iters"], plan["n_epochs"]
+        make = index.endless
     return make(options.batch_size, seed=options.seed, **plan)
 
 
@@ -202,6 +229,10 @@ class Batches(Iterator[Any]):
     def close(self) -> None:
         """End the run now; safe to call twice, and after the end."""
         self._generator.close()
+
+    def state(self) -> dict[str, Any]:
+        """Give the state of the run after the last batch that came out, for ``resume=``."""
+        return self.run.state()
 
     def v(self, name: str) -> Any:
         """Give a variable of the run."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from bf_pipeline.checkpoint_run import Checkpointing
 from bf_pipeline.feeding import fed
+from bf_pipeline.interop import Outputs, to_tf_dataset
 from bf_pipeline.options import Options, RunOptions, check_names
 from bf_pipeline.running import Batches, Holds, Run
 
@@ -84,6 +88,18 @@ class Starting:
                 "call reset() to begin anew"
             )
         return next(memory.batches)
+
+    def checkpoint(self, path: str | PathLike[str], every: int | None = None, keep: int = 2) -> Self:
+        """Give a pipeline whose runs write checkpoints: every so many batches, on SIGTERM and at the end.
+
+        The last ``keep`` stay. ``run(..., resume=path)`` goes on from the newest.
+        """
+        settings = Checkpointing(Path(path), every, keep)
+        return replace(self, options={**self.options, "checkpoint": settings})  # type: ignore[type-var]
+
+    def to_tf_dataset(self, batch_size: int, outputs: Outputs, **options: Any) -> Any:
+        """Give the batches as a ``tf.data.Dataset``; see ``bf_pipeline.interop.to_tf_dataset``."""
+        return to_tf_dataset(self, batch_size, outputs, **options)  # type: ignore[arg-type]
 
     def reset(self) -> Self:
         """End the run that ``next_batch`` takes from; its next call starts another one."""

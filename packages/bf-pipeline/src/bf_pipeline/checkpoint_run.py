@@ -1,0 +1,224 @@
+"""The state of a run: taken between two batches, given to a new run, and written while a run goes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_index import StateError
+from bf_pipeline.checkpoint import SCHEMA, Checkpoint, check_schema, latest, open_folder, write_checkpoint
+from bf_pipeline.checkpoint_signal import Terminated, Termination
+from bf_pipeline.checkpoint_values import Decoder, Encoder, class_name
+from bf_pipeline.context import Context
+from bf_pipeline.steps import calls
+
+if TYPE_CHECKING:
+    from bf_pipeline.options import RunOptions
+    from bf_pipeline.running import Run
+
+Resumable = Mapping[str, Any] | str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointing:
+    """Where a run writes checkpoints: after every so many batches, on SIGTERM and at the end."""
+
+    path: Path
+    every: int | None = None
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        for name, value in (("every", self.every), ("keep", self.keep)):
+            if name == "every" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"checkpoint: {name} must be an integer >= 1, got {value!r}")
+
+
+def capture(run: Run, arrays: dict[str, np.ndarray] | None = None) -> dict[str, Any]:
+    """Take the state of a run after what it delivered last: JSON, with arrays apart if they are asked for."""
+    encoder = Encoder(arrays, _classes(run))
+    scope = run.runner.scope
+    return {
+        "schema": SCHEMA,
+        "position": _position(run),
+        "delivered": run.delivered,
+        "variables": {
+            name: encoder.encode(value, f"variable {name!r}") for name, value in run.variables.items()
+        },
+        "sources": {
+            str(key): {
+                name: encoder.encode(value, f"variable {name!r} of a joined pipeline")
+                for name, value in source.scope.variables.items()
+            }
+            for key, source in scope.sources.items()
+        },
+        "models": sorted(_built(run)),
+    }
+
+
+def _position(run: Run) -> dict[str, Any]:
+    """Where the run stands: under prefetch its places are further on than what it delivered."""
+    if run.place is not None:
+        return run.places.state(after=run.place)  # type: ignore[no-any-return]
+    return {**run.places.state(), "batches": run.first}
+
+
+def _classes(run: Run) -> dict[str, type]:
+    """Classes that the pipeline names: in the arguments of its steps, its config and its variables."""
+    found: dict[str, type] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, type):
+            found[class_name(value)] = value
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                look(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                look(item)
+
+    pipeline = run.pipeline
+    for call in calls((*pipeline.before_steps, *pipeline.steps, *pipeline.after_steps)):
+        look((call.args, call.kwargs))
+    look(pipeline.config)
+    look([type(value) for value in run.variables.values()])
+    return found
+
+
+def _built(run: Run) -> dict[str, Any]:
+    """Models that exist, by name: one that was never used has nothing to save."""
+    models = run.models
+    return {name: models.slot(name).model for name in models if models.slot(name).model is not None}
+
+
+class Resumed:
+    """A state or a checkpoint that a new run begins with."""
+
+    def __init__(self, source: Resumable, allow_other_data: bool = False) -> None:
+        self._checkpoint: Checkpoint | None = None
+        if isinstance(source, Mapping):
+            self.state: Mapping[str, Any] = source
+            check_schema(source)
+        else:
+            self._checkpoint = latest(source)
+            self.state = self._checkpoint.state
+        self._allow = allow_other_data
+        try:
+            self.delivered = int(self.state["delivered"])
+            self.first = int(self.state["position"]["batches"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(
+                f"resume: this is not a whole state of a run: {error!r} is missing or wrong"
+            ) from error
+
+    def go_to(self, places: Any, seed: int | None) -> None:
+        """Bring the places to the position; ``StateError`` for other data, another plan or another seed."""
+        position = self.state["position"]
+        if seed is not None and seed != position["seed"]:
+            raise StateError(f"resume: the run had seed {position['seed']}, seed={seed} would be another run")
+        if self._allow:
+            own = places.state()
+            position = {**position, "items": own["items"], "index": own["index"]}
+        try:
+            places.restore(position)
+        except StateError as error:
+            error.add_note("resume(..., allow_other_data=True) takes the position over to other data")
+            raise
+
+    def fill(self, run: Run) -> None:
+        """Give a run the variables and models; it must be the same pipeline: ``StateError`` if it is not."""
+        decoder = Decoder({} if self._checkpoint is None else self._checkpoint.arrays, _classes(run))
+        scope = run.runner.scope
+        _same("variables", self.state["variables"], run.variables)
+        _same("joined pipelines", self.state["sources"], [str(key) for key in scope.sources])
+        _fill(run.variables, self.state["variables"], decoder)
+        for key, source in scope.sources.items():
+            _fill(source.scope.variables, self.state["sources"][str(key)], decoder)
+        self._load_models(run)
+
+    def _load_models(self, run: Run) -> None:
+        names = self.state["models"]
+        missing = sorted(set(names) - set(run.models))
+        if missing:
+            raise StateError(f"resume: the state has the models {missing} and this pipeline has not")
+        for name in names:
+            slot = run.models.slot(name)
+            if self._checkpoint is not None:
+                with slot.lock:
+                    slot.model = slot.reader(Context(run.runner.scope)).load(
+                        self._checkpoint.model_path(name)
+                    )
+            elif slot.model is None:
+                text = f"a state() holds no weights and model {name!r} is not built"
+                raise StateError(f"resume: {text}; resume from a checkpoint")
+
+
+def _same(what: str, saved: Any, own: Any) -> None:
+    if set(saved) != set(own):
+        raise StateError(
+            f"resume: the state has the {what} {sorted(saved)} and this pipeline has {sorted(own)}"
+        )
+
+
+def _fill(variables: dict[str, Any], saved: Mapping[str, Any], decoder: Decoder) -> None:
+    for name, tree in saved.items():
+        try:
+            variables[name] = decoder.decode(tree)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(f"resume: variable {name!r} cannot be read: {error}") from error
+
+
+def resumed(options: RunOptions) -> Resumed | None:
+    """Read what a run is to begin with, if anything.
+
+    A folder that the run writes to itself and that holds no checkpoint yet is a first start.
+    """
+    source, own = options.resume, options.checkpoint
+    if own is not None:
+        open_folder(own.path)
+    if source is None:
+        if own is not None and _holds_checkpoints(own.path):
+            raise FileExistsError(
+                f"checkpoint: {own.path} holds checkpoints of an earlier run; "
+                "go on with resume=<that folder>, or give another one"
+            )
+        return None
+    if own is not None and not isinstance(source, Mapping):
+        path = Path(source)
+        if path.absolute() == own.path.absolute() and not _holds_checkpoints(path):
+            return None
+    return Resumed(source, options.allow_other_data)
+
+
+def _holds_checkpoints(path: Path) -> bool:
+    return any(path.glob("checkpoint-*"))
+
+
+def checkpointed(source: Iterator[Any], run: Run, settings: Checkpointing) -> Generator[Any, None, None]:
+    """Pass batches on and write checkpoints between them: what the caller has done with a batch counts."""
+    saved = -1
+
+    def save() -> None:
+        nonlocal saved
+        if saved != run.delivered:
+            arrays: dict[str, np.ndarray] = {}
+            write_checkpoint(settings.path, capture(run, arrays), arrays, _built(run), settings.keep)
+            saved = run.delivered
+
+    with Termination() as termination:
+        run.wait = termination.waiting(run.wait)
+        try:
+            for batch in source:
+                yield batch
+                termination.answer(save)
+                if settings.every is not None and run.delivered % settings.every == 0:
+                    save()
+        except Terminated:
+            termination.answer(save)
+        save()

@@ -1,0 +1,202 @@
+"""Where the time of a run goes: calls, total, mean and share of each action, and the wait for prefetch."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from bf_pipeline.steps import BoundStep
+
+if TYPE_CHECKING:
+    from bf_pipeline.binding import Bound
+    from bf_pipeline.running import Run
+
+CREATE = "create the batch"
+WAIT = "wait for prefetch"
+# Seconds of steps by number; what is measured in a worker travels back beside the batch.
+Timings = list[tuple[int, float]]
+_CREATED = -1
+
+
+class _Sink(threading.local):
+    """Where the steps that run in this thread write their times."""
+
+    timings: Timings | None = None
+
+
+_sink = _Sink()
+
+
+@contextmanager
+def collecting(creates: bool = False) -> Iterator[Timings]:
+    """Collect the times of the timed steps that this thread runs inside the ``with``.
+
+    With ``creates`` the time beside the steps counts as making the batch.
+    """
+    timings: Timings = []
+    outer, _sink.timings = _sink.timings, timings
+    started = time.perf_counter()
+    try:
+        yield timings
+    finally:
+        _sink.timings = outer
+        if creates:
+            steps = sum(seconds for _, seconds in timings)
+            timings.append((_CREATED, time.perf_counter() - started - steps))
+
+
+class Timed:
+    """A bound step's function with a clock; it travels to workers like the function itself."""
+
+    __slots__ = ("number", "run")
+
+    def __init__(self, number: int, run: Callable[..., Any]) -> None:
+        self.number = number
+        self.run = run
+
+    def __call__(self, *args: Any) -> Any:
+        """Run the step and note how long it took."""
+        started = time.perf_counter()
+        try:
+            return self.run(*args)
+        finally:
+            if _sink.timings is not None:
+                _sink.timings.append((self.number, time.perf_counter() - started))
+
+
+def timed(steps: Sequence[BoundStep]) -> tuple[BoundStep, ...]:
+    """Put a clock around each step."""
+    return tuple(replace(step, run=Timed(step.number, step.run)) for step in steps)
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class _Line:
+    step: int | None
+    action: str
+    place: str
+    calls: int = 0
+    total: float = 0.0
+
+
+@dataclass(slots=True)
+class Profile:
+    """Times of a run by action, in seconds: ``rows()`` as dictionaries, ``frame()`` as a pandas DataFrame.
+
+    Times of steps that ran ahead are those of the workers, so with several workers they add up to more than
+    the run took. ``waited`` is how long the caller stood still for the next batch.
+    """
+
+    elapsed: float = 0.0
+    waited: float = 0.0
+    batches: int = 0
+    _lines: dict[int, _Line] = field(default_factory=dict)
+
+    def over(self, bound: Bound) -> Bound:
+        """Give a bound pipeline whose steps are timed; the table has them in its order."""
+        groups = [replace(group, steps=timed(group.steps)) for group in bound.regroups]
+        self._lines = {_CREATED: _Line(None, CREATE, "ahead")}
+        for steps, place in ((bound.ahead, "ahead"), (bound.steps[len(bound.ahead) :], "in order")):
+            for step in steps:
+                self._lines[step.number] = _Line(step.number, step.name, place)
+        return replace(bound, ahead=timed(bound.ahead), rest=timed(bound.rest), regroups=tuple(groups))
+
+    def around(self, function: Function, creates: bool = False) -> Function:
+        """Give a function that collects the times of the steps it runs in this thread."""
+
+        def collects(*args: Any) -> Any:
+            timings: Timings = []
+            try:
+                with collecting(creates) as timings:
+                    return function(*args)
+            finally:
+                self.take(timings)
+
+        return cast(Function, collects)
+
+    def unpacked(self, result: tuple[Any, Timings]) -> Any:
+        """Take the times that came beside a batch and give the batch."""
+        batch, timings = result
+        self.take(timings)
+        return batch
+
+    def watch(self, source: Iterator[Any], run: Run) -> Generator[Any, None, None]:
+        """Pass batches on, measure the whole and the waits, and tell at the end."""
+        wait = run.wait
+
+        def timed_wait(future: Any) -> None:
+            started = time.perf_counter()
+            try:
+                wait(future)
+            finally:
+                self.waited += time.perf_counter() - started
+
+        run.wait = timed_wait
+        try:
+            while True:
+                started = time.perf_counter()
+                batch = next(source, None)
+                self.elapsed += time.perf_counter() - started
+                if batch is None:
+                    return
+                self.batches += 1
+                yield batch
+                del batch
+        finally:
+            self.tell()
+
+    def take(self, timings: Timings) -> None:
+        """Add the times of one batch."""
+        for number, seconds in timings:
+            line = self._lines[number]
+            line.calls += 1
+            line.total += seconds
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a dictionary a line: step, action, where it ran, calls, total, mean, share of the total."""
+        lines = [line for line in self._lines.values() if line.calls]
+        if self.waited:
+            lines.append(_Line(None, WAIT, "caller", self.batches, self.waited))
+        whole = sum(line.total for line in lines) or 1.0
+        return [
+            {
+                "step": line.step,
+                "action": line.action,
+                "where": line.place,
+                "calls": line.calls,
+                "total": line.total,
+                "mean": line.total / max(line.calls, 1),
+                "share": line.total / whole,
+            }
+            for line in lines
+        ]
+
+    def frame(self) -> Any:
+        """Give the table as a ``pandas.DataFrame``; ``ImportError`` telling how, when pandas is missing."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("a table needs pandas: pip install pandas; rows() works without it") from error
+        return pd.DataFrame(
+            self.rows(), columns=["step", "action", "where", "calls", "total", "mean", "share"]
+        )
+
+    def __str__(self) -> str:
+        rows = sorted(self.rows(), key=lambda row: -row["total"])
+        width = max([len(row["action"]) for row in rows], default=6)
+        lines = [f"{self.batches} batches in {self.elapsed:.3f} s; the caller waited {self.waited:.3f} s"]
+        for row in rows:
+            times = f"{row['total']:>9.3f} s  {row['mean'] * 1e6:>10.1f} us  {row['share']:>6.1%}"
+            lines.append(f"{row['action']:<{width}}  {row['where']:<8}  {row['calls']:>7} calls  {times}")
+        return "\n".join(lines)
+
+    def tell(self) -> None:
+        """Write the table to standard output, the longest first."""
+        sys.stdout.write(f"{self}\n")

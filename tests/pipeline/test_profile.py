@@ -1,0 +1,123 @@
+"""Profiles: times of steps by action, collected wherever they ran."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from bf_batch import Batch, Dataset, action
+from bf_pipeline import Pipeline, V
+from bf_pipeline.binding import Bound
+from bf_pipeline.errors import Where
+from bf_pipeline.profile import Profile, collecting, timed
+from bf_pipeline.steps import BoundStep
+
+
+def step(number, name, run):
+    return BoundStep(number, name, Where("here.py", number), run)
+
+
+def test_times_are_collected_in_the_thread_that_runs_the_step():
+    (first, second) = timed([step(0, "load", lambda batch: batch), step(1, "crop", lambda batch: batch + 1)])
+    seen = {}
+
+    def work(name, steps):
+        with collecting() as timings:
+            for bound in steps:
+                bound.run(1)
+        seen[name] = [number for number, _ in timings]
+
+    threads = [threading.Thread(target=work, args=(i, [first] * i + [second])) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {i: [0] * i + [1] for i in range(4)}
+
+
+def test_a_timed_step_gives_and_raises_the_same_and_needs_no_collector():
+    good, bad = timed([step(0, "good", lambda batch: batch + 1), step(1, "bad", lambda batch: 1 / 0)])
+    assert good.run(1) == 2
+    with collecting() as timings, pytest.raises(ZeroDivisionError):
+        bad.run(1)
+    assert [number for number, _ in timings] == [1]
+
+
+@pytest.fixture
+def profile():
+    made = Profile(elapsed=2.0, waited=0.5, batches=4)
+    ahead = (step(0, "load", None), step(1, "never", None))
+    made.over(Bound(ahead, (step(2, "train_model", None),), (), (), (), {}, {}, {}))
+    made.take([(-1, 0.25), (0, 1.0), (2, 0.25)])
+    made.take([(0, 2.0)])
+    return made
+
+
+def test_the_table_has_calls_totals_means_and_shares(profile):
+    rows = profile.rows()
+    assert [row["action"] for row in rows] == ["create the batch", "load", "train_model", "wait for prefetch"]
+    assert rows[1] == {
+        "step": 0, "action": "load", "where": "ahead", "calls": 2, "total": 3.0, "mean": 1.5, "share": 0.75
+    }  # fmt: skip
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+
+
+def test_the_frame_is_a_data_frame_of_the_rows(profile):
+    frame = profile.frame()
+    assert list(frame.columns) == ["step", "action", "where", "calls", "total", "mean", "share"]
+    assert frame.set_index("action").loc["load", "total"] == 3.0
+
+
+def test_the_text_lists_the_longest_first(profile, capsys):
+    profile.tell()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "4 batches in 2.000 s; the caller waited 0.500 s"
+    assert lines[1].startswith("load")
+
+
+def test_importing_the_profile_imports_no_pandas():
+    code = "import sys, bf_pipeline.profile; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Sleepy(Batch):
+    """A batch with one slow step."""
+
+    components = ("x",)
+
+    @action
+    def slow(self):
+        time.sleep(0.002)
+        return self
+
+    @action
+    def quick(self):
+        return self
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+@pytest.mark.parametrize("engine", ["inline", "threads"])
+def test_a_run_gives_its_profile_and_tells_where_the_time_goes(engine, prefetch, capsys):
+    pipeline = Pipeline(Dataset(20, Sleepy)).init_variable("n", 0).quick().slow().update(V("n"), V("n") + 1)
+    done = pipeline.run(2, profile=True, engine=engine, prefetch=prefetch)
+    frame = done.last_run.profile.frame().set_index("action")
+    assert frame.loc[["create the batch", "quick", "slow", "update"], "calls"].tolist() == [10] * 4
+    assert frame["where"].loc[["quick", "slow", "update"]].tolist() == ["ahead", "ahead", "in order"]
+    assert frame["total"].idxmax() in ("slow", "wait for prefetch")
+    assert frame.loc["slow", "mean"] >= 0.002
+    assert ("wait for prefetch" in frame.index) == (prefetch > 0)
+    assert "10 batches in" in capsys.readouterr().out
+
+
+def test_without_profile_nothing_is_measured():
+    assert Pipeline(Dataset(4, Sleepy)).quick().run(2).last_run.profile is None
+
+
+def test_an_error_is_the_same_under_a_profile(capsys):
+    pipeline = Pipeline(Dataset(4, Sleepy)).call(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.run(2, profile=True, prefetch=2)

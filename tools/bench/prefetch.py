@@ -1,0 +1,126 @@
+"""Prefetch: what a batch costs on its way through threads, and what processes gain where the GIL is held."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from common import Target, have, judge, measure, table
+
+from bf_batch import Batch, Dataset, action
+from bf_pipeline import Pipeline
+
+SHAPE = (128, 128, 3)
+BATCH = 32
+BATCHES = 16
+LIGHT_BATCHES = 2_000
+MILLISECONDS = 2.0
+
+
+def _turns(milliseconds: float) -> int:
+    """How many turns of an empty Python loop take so long on this machine."""
+    turns = 200_000
+    started = time.perf_counter()
+    for _ in range(turns):
+        pass
+    return int(turns * milliseconds / 1e3 / (time.perf_counter() - started))
+
+
+TURNS = _turns(MILLISECONDS)
+
+
+def item(number: int) -> np.ndarray:
+    """An item that needs the interpreter for about two milliseconds."""
+    for _ in range(TURNS):
+        pass
+    return np.full(SHAPE, number, dtype=np.float32)
+
+
+class Heavy(Batch):
+    components = ("images",)
+
+    @action
+    def make(self):
+        self.images = np.stack([item(i) for i in self.indices.tolist()])
+        return self
+
+
+class Light(Batch):
+    components = ("values",)
+
+    @action
+    def make(self):
+        self.values = self.indices
+        return self
+
+
+def heavy(**ahead):
+    """Run over all batches and look at each, as a training step would."""
+    pipeline = Pipeline(Dataset(BATCH * BATCHES, Heavy)).make()
+
+    def run():
+        count = 0
+        for batch in pipeline.gen_batch(BATCH, n_epochs=1, seed=1, **ahead):
+            assert batch.images[0, 0, 0, 0] == batch.indices[0]
+            count += 1
+        assert count == BATCHES
+
+    return run
+
+
+def light(**ahead):
+    pipeline = Pipeline(Dataset(64 * LIGHT_BATCHES, Light)).make()
+
+    def run():
+        for _ in pipeline.gen_batch(64, n_epochs=1, seed=1, **ahead):
+            pass
+
+    return run
+
+
+def torch_loader():
+    """The same items through torch's DataLoader with two workers, kept between epochs."""
+    from torch.utils.data import DataLoader
+    from torch.utils.data import Dataset as TorchDataset
+
+    class Items(TorchDataset):
+        def __len__(self):
+            return BATCH * BATCHES
+
+        def __getitem__(self, number):
+            return item(number)
+
+    loader = DataLoader(Items(), batch_size=BATCH, num_workers=2, persistent_workers=True)
+
+    def run():
+        count = 0
+        for number, images in enumerate(loader):
+            assert images[0, 0, 0, 0] == number * BATCH
+            count += 1
+        assert count == BATCHES
+
+    return run
+
+
+def main() -> bool:
+    """Print both tables; True when every target holds."""
+    here, threads = "no prefetch", "threads, 4 ahead"
+    timings = measure({here: light(), threads: light(prefetch=4, engine="threads")}, rounds=7)
+    table("Overhead of prefetch: an action that does nothing", timings, LIGHT_BATCHES, "batch", here)
+    extra = sorted(b - a for a, b in zip(timings[here].wall, timings[threads].wall))[3] * 1e6 / LIGHT_BATCHES
+    held = extra <= 40
+    verdict = "holds" if held else "FALLS SHORT"
+    print(f"- threads add {extra:.1f} us a batch (goal <= 40): {verdict}")
+
+    serial, ours, peer = "serial", "processes, 2 workers", "torch DataLoader, 2 workers"
+    contenders = {serial: heavy(), ours: heavy(prefetch=4, engine="processes")}
+    if have("torch"):
+        contenders[peer] = torch_loader()
+    timings = measure(contenders, rounds=5)
+    title = f"{BATCH} x {SHAPE} float32, {MILLISECONDS:g} ms of Python an item"
+    table(title, timings, BATCHES, "batch", ours)
+    return judge(timings, [Target(ours, serial, 1.6), Target(ours, peer, 1.0)]) and held
+
+
+if __name__ == "__main__":
+    raise SystemExit(not main())
