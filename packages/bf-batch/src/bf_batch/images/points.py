@@ -29,7 +29,7 @@ class Points:
         self.role = role
         self.sizes = sizes
         self.matrices: Floats = np.broadcast_to(np.eye(3), (len(source), 3, 3)).copy()
-        self.fields: tuple[tuple[Floats, NDArray[np.float32]], ...] = ()
+        self.fields: tuple[tuple[Floats, list[NDArray[np.float32]]], ...] = ()
 
     @classmethod
     def of(cls, values: Any, role: str, sizes: Sizes, owner: str) -> Points:
@@ -72,7 +72,7 @@ class Points:
         moved = np.where(some, self.matrices @ matrices, self.matrices)
         return self._with(moved, select(chosen, sizes, self.sizes, len(self)))
 
-    def displace(self, field: NDArray[np.float32]) -> Points:
+    def displace(self, field: list[NDArray[np.float32]]) -> Points:
         """Return the points after a displacement of the pictures."""
         new = self._with(np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy(), self.sizes)
         new.fields = (*self.fields, (self.matrices, field))

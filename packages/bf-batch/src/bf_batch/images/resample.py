@@ -152,7 +152,7 @@ def _smooth(
         need("bf_batch.images.kernels_straight").straight(pictures, matrices, how, fill, gain, bias, out)
         return
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
-    field = _NO_FIELD if warp.field is None else warp.field[rows]
+    field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
     need("bf_batch.images.kernels").warp(pictures, matrices, pre, field, how, fill, gain, bias, out)
 
 
@@ -169,7 +169,7 @@ def _nearest(warp: Warp, pictures: NDArray[Any], rows: slice, out: NDArray[Any])
     mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
     kind = 2 if warp.field is not None else int(warp.projective)
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
-    field = _NO_FIELD if warp.field is None else warp.field[rows]
+    field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
     pictures = _readable(
         pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
     )

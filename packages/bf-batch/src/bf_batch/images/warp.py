@@ -28,7 +28,7 @@ class Warp:
         self.fill = fill
         self.matrices: Floats | None = None
         self.pre: Floats | None = None
-        self.field: NDArray[np.float32] | None = None
+        self.field: list[NDArray[np.float32]] | None = None
         self.projective = False
         self.dtype: np.dtype[Any] | None = None
         self.gain: NDArray[np.float32] | None = None
@@ -71,8 +71,8 @@ class Warp:
     def take(self, rows: Any) -> Warp:
         """Return the pending pictures at some rows."""
         new = self._copy()
+        positions = range(len(self))[rows] if isinstance(rows, slice) else rows
         if isinstance(self.source, list):
-            positions = range(len(self))[rows] if isinstance(rows, slice) else rows
             new.source = [self.source[position] for position in positions]
         else:
             new.source = self.source[rows]
@@ -80,7 +80,8 @@ class Warp:
             new.sizes = simplify(np.asarray(self.sizes)[rows])
         new.matrices = None if self.matrices is None else self.matrices[rows]
         new.pre = None if self.pre is None else self.pre[rows]
-        new.field = None if self.field is None else self.field[rows]
+        if self.field is not None:
+            new.field = [self.field[i] for i in positions]
         return new
 
     def _copy(self) -> Warp:
@@ -123,10 +124,14 @@ class Warp:
         new.sizes = sizes
         return new
 
-    def displace(self, field: NDArray[np.float32]) -> Warp:
-        """Return the pictures displaced by a field (n, height, width, 2) of pixels (y, x), in the frame of
-        now.
+    def displace(self, field: list[NDArray[np.float32]]) -> Warp:
+        """Return the pictures displaced by a field each, (height, width, 2) of pixels (y, x), in this frame.
+
+        Pictures that another displacement is pending for are resampled first.
         """
+        if self.field is not None:
+            done = Warp.of(self.resolve(), "displaced pictures").with_sampling(self.order, self.fill)
+            return done.displace(field)
         new = self._copy()
         new.matrices = self.matrices if self.matrices is not None else self._identity()
         new.pre = self._identity()

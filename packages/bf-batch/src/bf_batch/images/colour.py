@@ -1,0 +1,256 @@
+"""Colour actions of image batches, with the meanings of Pillow."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from bf_batch.actions import action
+from bf_batch.batch import Batch
+from bf_batch.images.following import Names
+from bf_batch.images.recolour import (
+    Pictures,
+    by_table,
+    colours,
+    counts_of,
+    fresh,
+    look_up,
+    loops,
+    recolour,
+)
+from bf_batch.images.tables import LEVELS, equalizing, levels_of, rounded, stretching
+from bf_batch.per_item import PerItem
+
+Number = float | PerItem
+
+
+class ColourActions(Batch):
+    """Brightness, contrast and the like: on bytes, or on floats of 0..1 (do them before ``normalize``).
+
+    All take ``p`` (the chance of each item), ``src`` and ``dst``; numbers may be ``PerItem``.  They read
+    the pixels, so geometry that is pending is done first: put colour before or after all geometry, not
+    between.
+    """
+
+    @action(itemwise=True)
+    def adjust_brightness(
+        self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Multiply pixels: 0 is black, 1 the picture as it is."""
+        recolour(self, "adjust_brightness", _brightness, p, src, dst, factor=factor)
+        return self
+
+    @action(itemwise=True)
+    def adjust_contrast(
+        self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Blend with the mean grey of the picture: 0 is that grey, 1 the picture as it is."""
+        recolour(self, "adjust_contrast", _contrast, p, src, dst, factor=factor)
+        return self
+
+    @action(itemwise=True)
+    def adjust_saturation(
+        self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Blend with the grey picture: 0 is grey, 1 the picture as it is; grey pictures stay as they are."""
+        recolour(self, "adjust_saturation", _saturation, p, src, dst, factor=factor)
+        return self
+
+    @action(itemwise=True)
+    def adjust_hue(
+        self, shift: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Turn the hue by a part of the circle of colours, from -0.5 to 0.5; grey pictures stay as they
+        are.
+        """
+        recolour(self, "adjust_hue", _hue, p, src, dst, shift=shift)
+        return self
+
+    @action(itemwise=True)
+    def adjust_gamma(
+        self,
+        gamma: Number,
+        gain: Number = 1.0,
+        *,
+        p: Number = 1.0,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Give ``gain * pixel ** gamma`` on the scale of 0..1: gamma above 1 darkens."""
+        recolour(self, "adjust_gamma", _gamma, p, src, dst, gamma=gamma, gain=gain)
+        return self
+
+    @action(itemwise=True)
+    def adjust_sharpness(
+        self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Blend with a smoothed picture: 0 is smooth, 1 as it is, 2 sharper."""
+        recolour(self, "adjust_sharpness", _sharpness, p, src, dst, factor=factor)
+        return self
+
+    @action(itemwise=True)
+    def invert(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
+        """Give the negative."""
+        recolour(self, "invert", _inverted, p, src, dst)
+        return self
+
+    @action(itemwise=True)
+    def solarize(
+        self, threshold: Number = 0.5, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Invert the pixels from a threshold up, given as a part of full white (Pillow's 128 is 128 /
+        255).
+        """
+        recolour(self, "solarize", _solarized, p, src, dst, threshold=threshold)
+        return self
+
+    @action(itemwise=True)
+    def posterize(
+        self, bits: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Keep the highest ``bits`` (1 to 8) of each byte."""
+        recolour(self, "posterize", _posterized, p, src, dst, bits=bits)
+        return self
+
+    @action(itemwise=True)
+    def equalize(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
+        """Spread the histogram of each channel evenly over all values."""
+        recolour(self, "equalize", _equalized, p, src, dst)
+        return self
+
+    @action(itemwise=True)
+    def autocontrast(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
+        """Stretch each channel so that its darkest pixel is black and its lightest white."""
+        recolour(self, "autocontrast", _stretched, p, src, dst)
+        return self
+
+    @action(itemwise=True)
+    def multiply(
+        self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Multiply pixels; bytes are rounded and limited, floats are not limited (``to_array(scale=)``
+        makes floats).
+        """
+        recolour(self, "multiply", _multiplied, p, src, dst, factor=factor)
+        return self
+
+    @action(itemwise=True)
+    def add(self, term: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
+        """Add a part of full white (0.1 is 25.5 on bytes); bytes are limited, floats are not."""
+        recolour(self, "add", _added, p, src, dst, term=term)
+        return self
+
+    @action(itemwise=True)
+    def blur(
+        self, sigma: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Blur by a Gauss curve of ``sigma`` pixels; pictures are mirrored at their edges."""
+        recolour(self, "blur", _blurred, p, src, dst, sigma=sigma)
+        return self
+
+
+def _limited(pictures: Pictures) -> bool:
+    return bool(pictures.dtype == np.uint8)
+
+
+def _brightness(pictures: Pictures, factor: Any) -> Pictures:
+    return by_table(pictures, lambda level, value: level * value, factor)
+
+
+def _contrast(pictures: Pictures, factor: Any) -> Pictures:
+    means = np.empty(len(pictures))
+    loops().grey_means(pictures, means)
+    if _limited(pictures):
+        middle = np.floor(means + 0.5)[:, None]  # Pillow rounds the mean
+        return look_up(pictures, rounded(middle + (LEVELS - middle) * factor[:, None]))
+    middle = means.astype(np.float32).reshape(-1, 1, 1, 1)
+    shaped = factor.astype(np.float32).reshape(-1, 1, 1, 1)
+    return np.asarray(np.clip(middle + (pictures - middle) * shaped, 0, 1))
+
+
+def _saturation(pictures: Pictures, factor: Any) -> Pictures:
+    if not colours(pictures, "adjust_saturation"):
+        return pictures
+    out = fresh(pictures)
+    loops().blend_grey(pictures, np.array(factor), _limited(pictures), out)
+    return out
+
+
+def _hue(pictures: Pictures, shift: Any) -> Pictures:
+    if not colours(pictures, "adjust_hue"):
+        return pictures
+    out = fresh(pictures)
+    loops().turn_hue(pictures, np.array(shift), _limited(pictures), out)
+    return out
+
+
+def _gamma(pictures: Pictures, gamma: Any, gain: Any) -> Pictures:
+    if (gain == 1).all():
+        return by_table(pictures, lambda level, value: level**value, gamma)
+    if _limited(pictures):
+        return look_up(pictures, rounded(255 * gain[:, None] * (LEVELS / 255)[None] ** gamma[:, None]))
+    powers = pictures ** gamma.astype(np.float32).reshape(-1, 1, 1, 1)
+    return np.asarray(np.clip(powers * gain.astype(np.float32).reshape(-1, 1, 1, 1), 0, 1))
+
+
+def _sharpness(pictures: Pictures, factor: Any) -> Pictures:
+    out = fresh(pictures)
+    loops().sharpen(pictures, np.array(factor), _limited(pictures), out)
+    return out
+
+
+def _inverted(pictures: Pictures) -> Pictures:
+    return np.asarray((255 if _limited(pictures) else np.float32(1)) - pictures).astype(
+        pictures.dtype, copy=False
+    )
+
+
+def _solarized(pictures: Pictures, threshold: Any) -> Pictures:
+    return by_table(
+        pictures, lambda level, value: np.where(level < value - 1e-9, level, 1 - level), threshold
+    )
+
+
+def _posterized(pictures: Pictures, bits: Any) -> Pictures:
+    whole = np.asarray(bits).astype(np.int64)
+    if not ((whole >= 1) & (whole <= 8)).all():
+        raise ValueError(f"posterize: bits must be from 1 to 8, got {bits[(whole < 1) | (whole > 8)][0]:g}")
+    masks = (0xFF << (8 - whole)) & 0xFF
+    tables = (np.arange(256)[None] & masks[:, None]).astype(np.uint8)[:, None]
+    return _through_bytes(pictures, lambda _: tables)
+
+
+def _equalized(pictures: Pictures) -> Pictures:
+    return _through_bytes(pictures, lambda levels: equalizing(counts_of(levels)))
+
+
+def _stretched(pictures: Pictures) -> Pictures:
+    return _through_bytes(pictures, lambda levels: stretching(counts_of(levels)))
+
+
+def _through_bytes(pictures: Pictures, tables: Any) -> Pictures:
+    """Apply tables that are defined on bytes; floats are brought to 256 levels."""
+    levels = pictures if _limited(pictures) else levels_of(pictures)
+    levels = levels.view()
+    levels.flags.writeable = False
+    found = look_up(levels, tables(levels))
+    return found if _limited(pictures) else (found / np.float32(255)).astype(np.float32)
+
+
+def _multiplied(pictures: Pictures, factor: Any) -> Pictures:
+    if _limited(pictures):
+        return look_up(pictures, rounded(LEVELS[None] * factor[:, None]))
+    return np.asarray(pictures * factor.astype(np.float32).reshape(-1, 1, 1, 1))
+
+
+def _added(pictures: Pictures, term: Any) -> Pictures:
+    if _limited(pictures):
+        return look_up(pictures, rounded(LEVELS[None] + 255 * term[:, None]))
+    return np.asarray(pictures + term.astype(np.float32).reshape(-1, 1, 1, 1))
+
+
+def _blurred(pictures: Pictures, sigma: Any) -> Pictures:
+    out = fresh(pictures)
+    loops().blur(pictures, np.array(sigma), _limited(pictures), out)
+    return out

@@ -1,0 +1,180 @@
+"""Geometric actions beyond affine ones: perspective, elastic deformation and the random crop of
+classifiers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.actions import action
+from bf_batch.images.following import How, Names, Order, apply_map, apply_step
+from bf_batch.images.frames import Fill, Floats, Sizes, Step, numbers, rows_of, size_pair
+from bf_batch.images.geometry import GeometryActions
+from bf_batch.images.need import need
+from bf_batch.per_item import PerItem
+
+
+class DistortActions(GeometryActions):
+    """Perspective, elastic and random resized crops; the common arguments are those of
+    ``GeometryActions``.
+    """
+
+    @action(itemwise=True)
+    def random_resized_crop(
+        self,
+        shape: tuple[int, int],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Cut a random part of each picture, of a share of its area and a ratio of sides, and bring it to
+        ``shape``.
+
+        As in the papers on ImageNet and in torchvision: ten tries (ratio drawn by its logarithm), then the
+        largest centred part within the ratios.  Of JPEG files only what the cut needs is decoded.
+        """
+        after = size_pair(shape, "random_resized_crop: shape")
+        for name, (low, high) in (("scale", scale), ("ratio", ratio)):
+            if not 0 < low <= high:
+                raise ValueError(
+                    f"random_resized_crop: {name} must be (low, high) with 0 < low <= high, got {(low, high)}"
+                )
+
+        def make(sizes: Sizes) -> Step:
+            boxes = random_boxes(np.broadcast_to(rows_of(sizes), (len(self), 2)), scale, ratio, self.rng())
+            corner, extent = boxes[:, :2], boxes[:, 2:]
+            middle = np.hstack(
+                [np.broadcast_to((np.array(after) - 1) / 2, corner.shape), corner + (extent - 1) / 2]
+            )
+            return Step(after, scale=np.array(after) / extent, centre=middle)
+
+        apply_step(self, make, p, How(order, None, fuse, src, dst), "random_resized_crop")
+        return self
+
+    @action(itemwise=True)
+    def perspective(
+        self,
+        distortion: float | PerItem = 0.5,
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Look at pictures from a random side: each corner moves inwards by up to ``distortion`` of half a
+        side.
+        """
+        strength = numbers(distortion, len(self), "perspective: distortion")
+        if not ((strength >= 0) & (strength < 1)).all():
+            raise ValueError(f"perspective: distortion must be from 0 to below 1, got {distortion!r}")
+
+        def make(sizes: Sizes) -> tuple[Floats, Sizes]:
+            moves = self.rng().random((len(self), 4, 2)) * strength[:, None, None]
+            return tilts(np.broadcast_to(rows_of(sizes), (len(self), 2)), moves), sizes
+
+        def move(value: Any, chosen: NDArray[np.bool_], step: tuple[Floats, Sizes]) -> Any:
+            return value.project(*step, chosen)
+
+        apply_map(self, make, move, p, How(order, fill, fuse, src, dst), "perspective")
+        return self
+
+    @action(itemwise=True)
+    def elastic(
+        self,
+        alpha: float | PerItem = 34.0,
+        sigma: float = 4.0,
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fill: Fill | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Deform pictures by a random field (Simard 2003): uniform noise, blurred by ``sigma`` pixels,
+        times ``alpha``.
+        """
+        strength = numbers(alpha, len(self), "elastic: alpha")
+        if not sigma > 0:
+            raise ValueError(f"elastic: sigma must be positive, got {sigma!r}")
+
+        def make(sizes: Sizes) -> Any:
+            rng, blur = self.rng(), need("bf_batch.images.colour_kernels").blur
+            amounts = np.broadcast_to(strength, (len(self),))
+            rows = np.broadcast_to(rows_of(sizes), (len(self), 2)).astype(int)
+            return [random_field((h, w), sigma, a, rng, blur) for (h, w), a in zip(rows, amounts)]
+
+        def move(value: Any, chosen: NDArray[np.bool_], fields: list[NDArray[np.float32]]) -> Any:
+            some = np.broadcast_to(chosen, (len(self),))
+            return value.displace([f if yes else np.zeros_like(f) for f, yes in zip(fields, some)])
+
+        apply_map(self, make, move, p, How(order, fill, fuse, src, dst), "elastic")
+        return self
+
+
+def random_boxes(sizes: Floats, scale: tuple[float, float], ratio: tuple[float, float], rng: Any) -> Floats:
+    """Draw (top, left, height, width) of random parts of pictures (n, 2) in whole pixels, as torchvision
+    does.
+    """
+    n, tries = len(sizes), 10
+    draws = rng.random((tries, 4, n))
+    area = sizes.prod(axis=1) * (scale[0] + draws[:, 0] * (scale[1] - scale[0]))
+    sides = np.exp(np.log(ratio[0]) + draws[:, 1] * (np.log(ratio[1]) - np.log(ratio[0])))
+    extents = np.stack([np.rint(np.sqrt(area / sides)), np.rint(np.sqrt(area * sides))], axis=2)
+    fits = np.asarray(((extents > 0) & (extents <= sizes)).all(axis=2))
+    first = fits.argmax(axis=0)
+    items = np.arange(n)
+    extent = extents[first, items]
+    corner = np.floor(draws[first, 2:, items] * (sizes - extent + 1))
+    failed = ~fits[first, items]
+    if failed.any():
+        whole = sizes[failed]
+        own = whole[:, 1] / whole[:, 0]
+        kept = whole.copy()
+        kept[:, 0] = np.where(own < ratio[0], np.rint(whole[:, 1] / ratio[0]), whole[:, 0])
+        kept[:, 1] = np.where(own > ratio[1], np.rint(whole[:, 0] * ratio[1]), whole[:, 1])
+        extent[failed], corner[failed] = kept, np.floor((whole - kept) / 2)
+    return np.hstack([corner, extent])
+
+
+def tilts(sizes: Floats, moves: Floats) -> Floats:
+    """Return (n, 3, 3) from new to old points when the corners of pictures move inwards by parts of half
+    their sides.
+    """
+    n = len(sizes)
+    last = sizes - 1
+    signs = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    start = signs[None] * last[:, None]
+    end = start + moves * (sizes[:, None] / 2) * (1 - 2 * signs)
+    system, right = np.zeros((n, 8, 8)), start.reshape(n, 8)
+    for k in range(4):
+        y, x = end[:, k, 0], end[:, k, 1]
+        for axis in range(2):
+            row = 2 * k + axis
+            system[:, row, 3 * axis : 3 * axis + 3] = np.stack([y, x, np.ones(n)], axis=1)
+            system[:, row, 6:] = -np.stack([y, x], axis=1) * start[:, k, axis : axis + 1]
+    found = np.linalg.solve(system, right[..., None])[..., 0]
+    return np.concatenate([found, np.ones((n, 1))], axis=1).reshape(n, 3, 3)
+
+
+def random_field(
+    size: tuple[int, int], sigma: float, alpha: float, rng: Any, blur: Any
+) -> NDArray[np.float32]:
+    """Draw one displacement field (height, width, 2) in pixels (y, x)."""
+    noise = rng.random((1, *size, 2), dtype=np.float32)
+    noise *= 2
+    noise -= 1
+    field = np.empty_like(noise)
+    blur(noise, np.array([sigma]), False, field)
+    field *= np.float32(alpha)
+    return np.asarray(field[0])

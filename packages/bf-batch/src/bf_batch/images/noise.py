@@ -1,0 +1,202 @@
+"""Noise, erasing and mixing of pictures, and changes of their channels."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from bf_batch.actions import action
+from bf_batch.batch import Batch
+from bf_batch.images.following import Names, names_of, value_of
+from bf_batch.images.frames import size_pair
+from bf_batch.images.mixing import mixed_labels, partners, pasted
+from bf_batch.images.recolour import Pictures, fresh, recolour
+from bf_batch.per_item import PerItem
+
+Number = float | PerItem
+
+
+class NoiseActions(Batch):
+    """Noise, cutout, mixup, cutmix, grey and RGB; random numbers come from the batch's own address."""
+
+    @action(itemwise=True)
+    def noise(
+        self,
+        deviation: Number,
+        mean: Number = 0.0,
+        *,
+        p: Number = 1.0,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Add Gauss noise, its deviation and mean in parts of full white; bytes are limited, floats are
+        not.
+        """
+
+        def function(pictures: Pictures, deviation: Any, mean: Any) -> Pictures:
+            top = 255.0 if pictures.dtype == np.uint8 else 1.0
+            noise = self.rng().standard_normal(pictures.shape, dtype=np.float32)
+            noise *= (top * deviation).astype(np.float32).reshape(-1, 1, 1, 1)
+            noise += pictures
+            noise += (top * mean).astype(np.float32).reshape(-1, 1, 1, 1)
+            if top == 1.0:
+                return noise
+            return np.clip(np.rint(noise, out=noise), 0, 255, out=noise).astype(np.uint8)
+
+        recolour(self, "noise", function, p, src, dst, deviation=deviation, mean=mean)
+        return self
+
+    @action(itemwise=True)
+    def salt(
+        self,
+        share: Number = 0.015,
+        pepper: float = 0.5,
+        *,
+        p: Number = 1.0,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Turn a share of the pixels white, or black for a part ``pepper`` of them."""
+
+        def function(pictures: Pictures, share: Any) -> Pictures:
+            draw = self.rng().random((*pictures.shape[:3], 1), dtype=np.float32)
+            limit = share.astype(np.float32).reshape(-1, 1, 1, 1)
+            white = 255 if pictures.dtype == np.uint8 else 1
+            out = fresh(pictures)
+            out[...] = pictures
+            np.copyto(out, white, where=draw < limit)
+            np.copyto(out, 0, where=draw < limit * np.float32(pepper))
+            return out
+
+        recolour(self, "salt", function, p, src, dst, share=share)
+        return self
+
+    @action(itemwise=True)
+    def cutout(
+        self,
+        shape: tuple[int, int],
+        fill: float = 0.0,
+        *,
+        p: Number = 1.0,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Erase a (height, width) part around a random point of each picture, cut at its edges (DeVries
+        2017).
+
+        ``fill`` is the value that pixels get, in the units of the pictures.
+        """
+        height, width = size_pair(shape, "cutout: shape")
+
+        def function(pictures: Pictures) -> Pictures:
+            out = fresh(pictures)
+            out[...] = pictures
+            n, h, w = pictures.shape[:3]
+            for picture, (y, x) in zip(out, self.rng().random((n, 2)) * (h, w)):
+                top, left = int(y) - height // 2, int(x) - width // 2
+                picture[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = fill
+            return out
+
+        recolour(self, "cutout", function, p, src, dst)
+        return self
+
+    @action
+    def mixup(
+        self,
+        alpha: float = 0.2,
+        classes: int | None = None,
+        *,
+        src: str = "images",
+        labels: str | None = "labels",
+    ) -> Self:
+        """Blend each picture with another of the batch (Zhang 2017), shares drawn from Beta(alpha, alpha)
+        for each item.
+
+        Labels become float32 (n, classes) of the same shares; ``classes`` is needed when they are numbers
+        of classes. Pictures become float32 unless they are bytes.
+        """
+        pictures = _array(self, src, "mixup")
+        rng = self.rng()
+        other, share = partners(len(self), rng), rng.beta(alpha, alpha, len(self))
+        shaped = share.astype(np.float32).reshape(-1, *[1] * (pictures.ndim - 1))
+        mixed = pictures * shaped + pictures[other] * (1 - shaped)
+        if pictures.dtype == np.uint8:
+            mixed = np.rint(mixed).astype(np.uint8)
+        if labels is not None:
+            setattr(
+                self, labels, mixed_labels(value_of(self, labels, "mixup"), other, share, classes, "mixup")
+            )
+        setattr(self, src, mixed)
+        return self
+
+    @action
+    def cutmix(
+        self,
+        alpha: float = 1.0,
+        classes: int | None = None,
+        *,
+        src: str = "images",
+        labels: str | None = "labels",
+    ) -> Self:
+        """Paste a random part of another picture of the batch into each (Yun 2019), its area drawn from
+        Beta(alpha, alpha).
+
+        Labels become float32 (n, classes) by the areas that were really pasted.
+        """
+        pictures = _array(self, src, "cutmix")
+        rng = self.rng()
+        other = partners(len(self), rng)
+        mixed, share = pasted(pictures, other, rng.beta(alpha, alpha, len(self)), rng)
+        if labels is not None:
+            setattr(
+                self, labels, mixed_labels(value_of(self, labels, "cutmix"), other, share, classes, "cutmix")
+            )
+        setattr(self, src, mixed)
+        return self
+
+    @action
+    def gray(self, *, src: Names = "images", dst: Names | None = None) -> Self:
+        """Give pictures of one channel, (..., h, w, 1), by ITU-R 601; grey ones stay as they are."""
+        for name, target in zip(*names_of(src, dst, "gray")):
+            setattr(self, target, _each(value_of(self, name, "gray"), _grey))
+        return self
+
+    @action
+    def rgb(self, *, src: Names = "images", dst: Names | None = None) -> Self:
+        """Give pictures of three channels: grey is repeated, transparency is left out."""
+        for name, target in zip(*names_of(src, dst, "rgb")):
+            setattr(self, target, _each(value_of(self, name, "rgb"), _rgb))
+        return self
+
+
+def _array(batch: Batch, name: str, what: str) -> Pictures:
+    pictures = value_of(batch, name, what)
+    if not isinstance(pictures, np.ndarray) or pictures.dtype == object:
+        raise ValueError(f"{what}: pictures of {name!r} differ in size; resize or crop them first")
+    return pictures
+
+
+def _each(pictures: Any, function: Any) -> Any:
+    """Apply a function of pictures (n, h, w, c) to an array or a list of pictures."""
+    if isinstance(pictures, np.ndarray) and pictures.dtype != object:
+        return function(pictures[..., None] if pictures.ndim == 3 else pictures)
+    return [function((p[..., None] if p.ndim == 2 else p)[None])[0] for p in map(np.asarray, pictures)]
+
+
+def _grey(pictures: Pictures) -> Pictures:
+    if pictures.shape[3] == 1:
+        return pictures
+    if pictures.shape[3] not in (3, 4):
+        raise ValueError(f"gray: needs RGB or RGBA pictures, got {pictures.shape[3]} channels")
+    grey = pictures[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
+    if np.issubdtype(pictures.dtype, np.integer):
+        grey = np.rint(grey)
+    return np.asarray(grey.astype(pictures.dtype)[..., None])
+
+
+def _rgb(pictures: Pictures) -> Pictures:
+    channels = pictures.shape[3]
+    if channels not in (1, 3, 4):
+        raise ValueError(f"rgb: needs grey, RGB or RGBA pictures, got {channels} channels")
+    return np.repeat(pictures, 3, axis=3) if channels == 1 else pictures[..., :3]

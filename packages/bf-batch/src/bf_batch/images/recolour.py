@@ -1,0 +1,153 @@
+"""How colour actions run: on the chosen items, on bytes or floats of 0..1, for arrays and lists of
+pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.images.buffers import outputs
+from bf_batch.images.following import Names, choose, names_of, value_of
+from bf_batch.images.frames import numbers
+from bf_batch.images.need import need
+
+if TYPE_CHECKING:
+    from bf_batch.batch import Batch
+
+Pictures = NDArray[Any]
+Recolour = Callable[..., Pictures]
+"""A function of pictures (k, h, w, c), uint8 or float32, and one array (k,) for each parameter; gives new
+pictures.
+"""
+
+
+def recolour(
+    batch: Batch, what: str, function: Recolour, p: Any, src: Names, dst: Names | None, **parameters: Any
+) -> None:
+    """Replace the chosen pictures of components by what ``function`` makes of them.
+
+    Parameters are numbers or ``PerItem``.  Bytes and float32 are handed on as they are; other integers as
+    floats of 0..1, other floats as float32; results come back in the dtype of the pictures.
+    """
+    owner = f"{type(batch).__name__}.{what}"
+    n = len(batch)
+    chosen = choose(batch, p, owner)
+    values = {
+        name: np.broadcast_to(numbers(value, n, f"{what}: {name}"), (n,))
+        for name, value in parameters.items()
+    }
+    for name, target in zip(*names_of(src, dst, owner)):
+        pictures = value_of(batch, name, owner)
+        if not chosen.any():
+            result = pictures
+        elif isinstance(pictures, np.ndarray) and pictures.dtype != object:
+            result = _stack(pictures, function, chosen, values)
+        else:
+            picked = np.broadcast_to(chosen, (n,))
+            result = [
+                _stack(
+                    np.asarray(p)[None],
+                    function,
+                    np.ones(1, bool),
+                    {k: v[i : i + 1] for k, v in values.items()},
+                )[0]
+                if picked[i]
+                else p
+                for i, p in enumerate(pictures)
+            ]
+        setattr(batch, target, result)
+
+
+def _stack(
+    pictures: Pictures, function: Recolour, chosen: NDArray[np.bool_], values: dict[str, Any]
+) -> Pictures:
+    """Recolour the chosen ones of an array of pictures (n, h, w) or (n, h, w, c)."""
+    flat = pictures.ndim == 3
+    four = pictures[..., None] if flat else pictures
+    if chosen.size == 1 or chosen.all():
+        result = _as(four.dtype, function(workable(four), **values))
+    else:
+        rows = np.flatnonzero(chosen)
+        changed = _as(four.dtype, function(workable(four[rows]), **{k: v[rows] for k, v in values.items()}))
+        result = outputs.take((len(four), *changed.shape[1:]), four.dtype)
+        if changed.shape[1:] != four.shape[1:]:
+            raise ValueError(
+                "an action that changes the shape of pictures can't be for some items of an array only"
+            )
+        result[...] = four
+        result[rows] = changed
+    return result[..., 0] if flat and result.shape[3] == 1 else result
+
+
+def workable(pictures: Pictures) -> Pictures:
+    """Return pictures as contiguous read-only uint8 or float32, integers of other widths as parts of their
+    range.
+    """
+    if pictures.dtype in (np.dtype(np.uint8), np.dtype(np.float32)):
+        ready = np.ascontiguousarray(pictures).view()
+    elif pictures.dtype == bool:
+        ready = pictures.astype(np.float32)
+    elif np.issubdtype(pictures.dtype, np.integer):
+        ready = (pictures / np.iinfo(pictures.dtype).max).astype(np.float32)
+    else:
+        ready = pictures.astype(np.float32)
+    ready.flags.writeable = False
+    return ready
+
+
+def _as(dtype: np.dtype[Any], pictures: Pictures) -> Pictures:
+    if pictures.dtype == dtype:
+        return pictures
+    if dtype.kind == "b":
+        return np.asarray(pictures >= 0.5)
+    if np.issubdtype(dtype, np.integer):
+        return np.rint(pictures.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
+    return pictures.astype(dtype)
+
+
+def loops() -> Any:
+    """Return the compiled loops of colour."""
+    return need("bf_batch.images.colour_kernels")
+
+
+def fresh(pictures: Pictures) -> Pictures:
+    """Return an array for results like some pictures."""
+    return outputs.take(pictures.shape, pictures.dtype)
+
+
+def look_up(pictures: Pictures, tables: NDArray[np.uint8]) -> Pictures:
+    """Return bytes replaced by tables (n, 1 or c, 256)."""
+    out = fresh(pictures)
+    loops().look_up(pictures, tables, out)
+    return out
+
+
+def by_table(pictures: Pictures, curve: Callable[[Any, Any], Any], values: Any) -> Pictures:
+    """Apply a curve on 0..1, ``curve(level, value)``: by a table for bytes, directly and limited to 0..1
+    for floats.
+    """
+    from bf_batch.images.tables import LEVELS, rounded
+
+    if pictures.dtype == np.uint8:
+        return look_up(pictures, rounded(255.0 * curve(LEVELS[None] / 255.0, values[:, None])))
+    shaped = values.astype(np.float32).reshape(-1, 1, 1, 1)
+    return np.asarray(np.clip(curve(pictures, shaped), 0.0, 1.0), dtype=np.float32)
+
+
+def counts_of(pictures: Pictures) -> NDArray[np.int64]:
+    """Return histograms (n, c, 256) of byte pictures."""
+    counts = np.zeros((len(pictures), pictures.shape[3], 256), np.int64)
+    loops().histograms(pictures, counts)
+    return counts
+
+
+def colours(pictures: Pictures, what: str) -> bool:
+    """Say whether pictures have colours; a ValueError for other numbers of channels than 1, 3 and 4."""
+    c = pictures.shape[3]
+    if c not in (1, 3, 4):
+        raise ValueError(f"{what}: needs grey, RGB or RGBA pictures, got {c} channels")
+    return bool(c != 1)
