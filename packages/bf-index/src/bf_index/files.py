@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal, Self
 
-from bf_index.errors import FileChangedError
 from bf_index.ids import strings
 from bf_index.index import DatasetIndex
 from bf_index.listing import Found, Walker, join, split_pattern
 from bf_index.plan import check_bool
+from bf_index.stamps import Stamp, check_stamp, stamp
 
 Pattern = str | os.PathLike[str]
 
@@ -71,8 +71,11 @@ class FilesIndex(DatasetIndex):
                 warnings.warn(f"FilesIndex: {pattern!r} matches nothing", stacklevel=2)
         groups = [group for part in found for group in part]
         paths = _name(groups, _common_root(roots) if relative else None, no_ext)
-        stamps = {path: _stamp(path) for path in paths.values()} if check_bool("verify", verify) else None
-        self._set(sorted(paths) if sort else list(paths), paths, stamps, dict(storage_options or {}))
+        options = dict(storage_options or {})
+        stamps = (
+            {path: stamp(path, options) for path in paths.values()} if check_bool("verify", verify) else None
+        )
+        self._set(sorted(paths) if sort else list(paths), paths, stamps, options)
 
     @classmethod
     def from_paths(cls, paths: Mapping[str, Pattern] | Sequence[Pattern]) -> Self:
@@ -91,7 +94,7 @@ class FilesIndex(DatasetIndex):
         self,
         ids: list[str],
         paths: dict[str, str],
-        stamps: dict[str, tuple[int, int]] | None,
+        stamps: dict[str, Stamp] | None,
         options: dict[str, Any],
     ) -> None:
         self._ids = strings(ids)
@@ -111,7 +114,7 @@ class FilesIndex(DatasetIndex):
             self._position(id)
             raise KeyError(f"no path is known for id {id!r}")
         if self._stamps is not None:
-            _check_stamp(path, self._stamps[path])
+            check_stamp(path, self._stamps[path], self._options)
         return path
 
     @property
@@ -146,10 +149,8 @@ class FilesIndex(DatasetIndex):
                 if paths.setdefault(name, path) != path:
                     raise ValueError(_collision(name, paths[name], path))
         if len(paths) < len(ids):
-            raise ValueError(
-                f"FilesIndex: the same files are in both: got {len(ids)} ids, {len(paths)} of them different"
-            )
-        stamps = {path: stamp for part in indices for path, stamp in (part._stamps or {}).items()}
+            raise ValueError(f"FilesIndex: got {len(ids)} files, but only {len(paths)} of them are different")
+        stamps = {path: known for part in indices for path, known in (part._stamps or {}).items()}
         options = {name: value for part in indices for name, value in part._options.items()}
         new = object.__new__(cls)
         new._set(ids, paths, stamps if all(part._stamps is not None for part in indices) else None, options)
@@ -272,17 +273,3 @@ def _common_root(roots: list[str]) -> str:
         if rest
         else roots[0]
     )
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_mtime_ns, status.st_size
-
-
-def _check_stamp(path: str, stamp: tuple[int, int]) -> None:
-    now = _stamp(path)
-    if now != stamp:
-        raise FileChangedError(
-            f"{path!r} has changed since it was indexed: size {stamp[1]} -> {now[1]},"
-            f" time {stamp[0]} -> {now[0]} ns; make the index anew"
-        )

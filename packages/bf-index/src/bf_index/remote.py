@@ -40,3 +40,10 @@ def open_remote(url: str, mode: str, options: Mapping[str, Any]) -> IO[Any]:
     filesystem, path = _filesystem(url, options)
     opened: IO[Any] = filesystem.open(path, mode)
     return opened
+
+
+def remote_key(url: str, options: Mapping[str, Any]) -> str:
+    """Return what the storage tells a file's contents by (an etag, or its size and time)."""
+    filesystem, path = _filesystem(url, options)
+    filesystem.invalidate_cache()
+    return str(filesystem.ukey(path))
