@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bf_batch.engines import base
 from bf_batch.engines.base import check_workers
 from bf_batch.engines.factory import forget, shared
 from bf_batch.engines.threads import THREAD_NAME, ThreadsEngine
@@ -29,12 +30,12 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
     """Return the results of all items in their order; an item's exception is a ``Failed`` among them."""
     if not len(work):
         return []
-    if target == "processes":
+    if target == "processes" and not base.in_worker:  # workers start no workers of their own
         from bf_batch.run_processes import run_processes
 
         return run_processes(work, workers, timeout, action)
     if timeout is not None:
-        return run_watched(work, 1 if target == "inline" else check_workers(workers), timeout, action)
+        return run_watched(work, 1 if target != "threads" else check_workers(workers), timeout, action)
     if target == "threads":
         return run_threads(work, check_workers(workers))
     return [work.run(number) for number in range(len(work))]
@@ -122,10 +123,18 @@ def await_all(
         running = [started[number] for number in pending if number in started]
         if running and min(running) + timeout <= now:
             late = next(number for number in pending if started.get(number, now) + timeout <= now)
-            position = work.positions[late]
-            id = work.batch.indices[position] if len(work.batch) > position else position
-            id = id.item() if isinstance(id, np.generic) else id
-            raise ItemTimeoutError(id, action, position, f"took longer than timeout={timeout} s")
+            raise ItemTimeoutError(
+                id_of(work, late), action, work.positions[late], f"took longer than timeout={timeout} s"
+            )
         left = min(running) + timeout - now if running else timeout
         wait(pending.values(), min(left, _POLL), FIRST_COMPLETED)
     return [future.result() for future in futures]
+
+
+def id_of(work: Work, number: int) -> Any:
+    """Return the id of an item of the work, its number when the items are not those of the batch."""
+    position = work.positions[number]
+    if len(work.batch) <= position:
+        return position
+    id = work.batch.indices[position]
+    return id.item() if isinstance(id, np.generic) else id

@@ -12,6 +12,9 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, get_args, runtime_ch
 from bf_index.errors import unknown
 
 EngineName: TypeAlias = Literal["inline", "threads", "processes"]
+in_worker = False
+"""Whether this process is a worker of a processes engine: work inside batches then stays in it."""
+
 NAMES: tuple[str, ...] = get_args(EngineName)
 
 
@@ -62,16 +65,17 @@ class Stops:
 class WorkerDied(RuntimeError):
     """A worker process ended in the middle of its work; ``code`` is its exit code, negative for a signal."""
 
-    def __init__(self, pid: int, code: int) -> None:
+    def __init__(self, pid: int, code: int, where: str = "") -> None:
+        at = f"in {where}" if where else "in the middle of its work"
         super().__init__(
-            f"worker process {pid} {describe_exit(code)} in the middle of its work; the pool starts another. "
-            f"{_advice(code)}"
+            f"worker process {pid} {describe_exit(code)} {at}; the pool starts another. {_advice(code)}"
         )
         self.pid = pid
         self.code = code
+        self.where = where
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.pid, self.code)
+        return type(self), (self.pid, self.code, self.where)
 
     @property
     def signal(self) -> str | None:

@@ -6,6 +6,7 @@ Shared memory is anonymous (memfd): it has no name to leave behind and ends with
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import mmap
 import os
@@ -175,11 +176,11 @@ class Channel:
         if files:
             self._theirs[number] = mmap.mmap(files[0], size)
             os.close(files[0])
-        lease = self._lease(number)
-        views = [memoryview(lease)[begin : begin + length] for begin, length in zip(begins, sizes)]
+        memory = memoryview(self._lease(number))  # type: ignore[arg-type]
+        views = [memory[begin : begin + length] for begin, length in zip(begins, sizes)]
         if sum(1 for ref in self._leases.values() if ref() is not None) > _MOST_LEASES:
             views = [memoryview(bytearray(view)) for view in views]
-        del lease
+        del memory
         return lambda: pickle.loads(data, buffers=views)  # noqa: S301  from our own process
 
     def _lease(self, number: int) -> _Lease:
@@ -192,17 +193,15 @@ class Channel:
         prefix, files, _, _ = socket.recv_fds(self._socket, _PREFIX.size, 1, socket.MSG_CMSG_CLOEXEC)
         if not prefix:
             raise EOFError("the other process is gone")
-        return prefix + self._read(_PREFIX.size - len(prefix)), list(files)
+        return prefix + bytes(self._read(_PREFIX.size - len(prefix))), list(files)
 
     def _read(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view = memoryview(data)
-        while view:
-            got = self._socket.recv_into(view)
-            if not got:
-                raise EOFError("the other process is gone")
-            view = view[got:]
-        return data
+        return read_exactly(self._socket, size)
+
+    def hang_up(self) -> None:
+        """Tell the other end that nothing more comes."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection; arrays in shared memory stay valid as long as they are used."""
@@ -212,3 +211,16 @@ class Channel:
                 if slot.file >= 0:
                     os.close(slot.file)
             self._slots.clear()
+        self._theirs.clear()
+
+
+def read_exactly(connection: socket.socket, size: int) -> bytearray:
+    """Return so many bytes of a socket; EOFError when the other end is gone."""
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        got = connection.recv_into(view)
+        if not got:
+            raise EOFError("the other process is gone")
+        view = view[got:]
+    return data

@@ -1,0 +1,173 @@
+"""Item-wise work in worker processes: what is common goes to a worker once, the items in a few pieces."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from bf_batch.current import NeedsBatch
+from bf_batch.engines.base import WorkerDied, check_workers
+from bf_batch.engines.channel import pack
+from bf_batch.engines.factory import shared
+from bf_batch.engines.picklable import refuse
+from bf_batch.engines.pickling import dumps
+from bf_batch.engines.worker import Remote
+from bf_batch.errors import ItemTimeoutError
+from bf_batch.hooks import takes
+from bf_batch.run import await_all, id_of
+from bf_batch.work import Failed, Work
+
+if TYPE_CHECKING:
+    from bf_batch.batch import Batch
+
+_PIECES = 4
+"""Pieces of the items for each worker: several, so that a slow one does not keep the others waiting."""
+
+_readers: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+"""Item functions that were seen to read components of the batch besides their own item."""
+
+_calls = itertools.count()
+
+
+class _Received:
+    """In a worker: the common part of the last call, so that it is unpickled once for all pieces."""
+
+    call: ClassVar[int] = -1
+    value: ClassVar[Any] = None
+
+
+class Shell:
+    """A batch without its data, for item methods that need only its attributes and random numbers."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind, arguments, *_ = self.batch.__reduce__()
+        state = {**self.batch.__dict__, "_index": self.batch.index, "_data": {}, "_positions": None}
+        return _empty, (kind, arguments, {**state, "dataset": None, "_shell": True})
+
+
+def _empty(kind: Any, arguments: Any, state: dict[str, Any]) -> Batch:
+    batch: Batch = kind(*arguments)
+    batch.__setstate__(state)
+    return batch
+
+
+class Method:
+    """The function of an item-wise method, found by class and name."""
+
+    def __init__(self, owner: type, name: str) -> None:
+        self.owner = owner
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _function, (self.owner, self.name)
+
+
+def _function(owner: type, name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = owner.__dict__[name].__bf_parallel__.method
+    return function
+
+
+def _address(function: Callable[..., Any], batch: Batch) -> Any:
+    for owner in type(batch).__mro__:
+        found = owner.__dict__.get(function.__name__)
+        if found is not None and getattr(getattr(found, "__bf_parallel__", None), "method", None) is function:
+            return Method(owner, function.__name__)
+    return function
+
+
+def run_processes(work: Work, workers: int | None, timeout: float | None, action: str) -> list[Any]:
+    """Return the results of all items; the pool of processes is the one that this process keeps."""
+    whole = work.function in _readers
+    try:
+        return _run(work, check_workers(workers), timeout, action, whole)
+    except NeedsBatch:
+        if whole:
+            raise
+        _readers.add(work.function)
+        return _run(work, check_workers(workers), timeout, action, True)
+
+
+def _run(work: Work, workers: int, timeout: float | None, action: str, whole: bool) -> list[Any]:
+    n = len(work)
+    size = 1 if timeout is not None else -(-n // (_PIECES * workers))
+    pieces = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    common, buffers = _pack_common(work, whole, action)
+    engine = shared("processes", workers)
+    futures: list[Future[Any]] = []
+    try:
+        for rows in pieces:
+            part = work.part(rows)
+            own = (part.items, list(part.positions), (part.args, part.kwargs) if work.per_item else None)
+            futures.append(engine.submit(run_piece, common, buffers, own))
+        if timeout is not None:
+            await_all(futures, {}, work, timeout, action)
+        return [_restore(result) for future in futures for result in future.result()]
+    except BaseException as error:
+        for future in futures:
+            if isinstance(error, (ItemTimeoutError, KeyboardInterrupt)):
+                engine.abandon(future)
+            else:
+                future.cancel()
+        if isinstance(error, WorkerDied):
+            dead = next(k for k, future in enumerate(futures) if future.done() and _died(future))
+            raise WorkerDied(error.pid, error.code, _place(work, action, pieces[dead])) from None
+        raise
+
+
+def _died(future: Future[Any]) -> bool:
+    return not future.cancelled() and isinstance(future.exception(), WorkerDied)
+
+
+def _place(work: Work, action: str, rows: slice) -> str:
+    first, last = id_of(work, rows.start), id_of(work, rows.stop - 1)
+    place = work.batch.place
+    where = f" of batch {place.batch} of epoch {place.epoch}" if place is not None else ""
+    return f"{action}, " + (f"item {first!r}" if first == last else f"items {first!r} to {last!r}") + where
+
+
+def _pack_common(work: Work, whole: bool, action: str) -> tuple[tuple[int, bytes], list[Any]]:
+    """Pickle once what all pieces share; TypeError naming the argument that can't be."""
+    batch = work.batch if whole else Shell(work.batch)
+    arguments = (None, None) if work.per_item else (work.args, work.kwargs)
+    function = _address(work.function, work.batch) if work.with_batch else work.function
+    flags = (work.address, work.with_batch, work.with_rng, work.per_item)
+    try:
+        message = pack((function, batch, arguments, flags), dumps)
+    except Exception as error:  # noqa: BLE001  pickling runs code of any type
+        names = takes(work.function).positional[int(work.with_batch) + len(work.items.arguments(0)[0]) :]
+        given = [
+            *zip([*names, *map(str, range(len(names), len(work.args)))], work.args),
+            *work.kwargs.items(),
+        ]
+        named = {f"argument {name} of {action}": value for name, value in given}
+        refuse({**named, f"{action}": work.function, "the batch": batch}, "worker processes", error)
+    return (next(_calls), message.data), [np.frombuffer(buffer, np.uint8) for buffer in message.buffers]
+
+
+def run_piece(common: tuple[int, bytes], buffers: list[Any], own: tuple[Any, ...]) -> list[Any]:
+    """Run some of the items; called in a worker."""
+    call, data = common
+    if _Received.call != call:
+        _Received.value = None
+        _Received.value = pickle.loads(data, buffers=buffers)  # noqa: S301  from the parent
+        _Received.call = call
+    function, batch, (args, kwargs), (address, with_batch, with_rng, per_item) = _Received.value
+    items, positions, given = own
+    if given is not None:
+        args, kwargs = given
+    work = Work(function, batch, items, args, kwargs, positions, address, with_batch, with_rng, per_item)
+    results = [work.run(number) for number in range(len(positions))]
+    return [Remote(result.error) if type(result) is Failed else result for result in results]
+
+
+def _restore(result: Any) -> Any:
+    return Failed(result.restore()) if type(result) is Remote else result

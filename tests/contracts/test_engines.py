@@ -1,0 +1,274 @@
+"""What every engine promises. A new engine is tested by naming itself here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bf_batch.engines import ENGINES, Engine, WorkerDied, make_engine, shared
+
+
+class EngineContract:
+    """Tests of one engine; a subclass gives its name."""
+
+    name: str
+    ends_workers = False
+
+    @pytest.fixture
+    def engine(self):
+        with make_engine(self.name, 2) as engine:
+            yield engine
+
+    def test_it_is_an_engine(self, engine):
+        assert isinstance(engine, Engine)
+        assert engine.workers >= 1
+
+    def test_results_arrive_at_their_futures(self, engine):
+        futures = [engine.submit(divmod, number, 3) for number in range(20)]
+        assert [future.result(30) for future in futures] == [divmod(number, 3) for number in range(20)]
+
+    def test_an_error_arrives_at_its_future_and_the_next_task_runs(self, engine):
+        failing = engine.submit(int, "x")
+        with pytest.raises(ValueError, match="invalid literal"):
+            failing.result(30)
+        assert engine.submit(int, "3").result(30) == 3
+
+    def test_an_error_of_a_script_s_own_type_keeps_it(self, engine):
+        class Special(Exception):
+            pass
+
+        def fail():
+            raise Special("mine")
+
+        with pytest.raises(Special, match="mine"):
+            engine.submit(fail).result(30)
+
+    def test_a_payload_is_the_first_argument(self):
+        payload = {"scale": 3, "table": np.arange(100_000.0)}
+        with make_engine(self.name, 2, payload) as engine:
+            futures = [
+                engine.submit(lambda shared, n: shared["table"][n] * shared["scale"], n) for n in range(5)
+            ]
+            assert [future.result(30) for future in futures] == [0, 3, 6, 9, 12]
+
+    def test_arrays_come_back_whole_and_writable(self, engine):
+        def make(number):
+            return {
+                "images": np.full((64, 64, 3), number, np.float32),
+                "ids": list(range(number)),
+                "none": None,
+            }
+
+        held = [engine.submit(make, number).result(30) for number in range(1, 40)]
+        for number, result in enumerate(held, 1):
+            assert (result["images"] == number).all()
+            assert result["ids"] == list(range(number))
+            result["images"] += 1
+        assert [result["images"][0, 0, 0] for result in held] == list(range(2, 41))
+
+    def test_arrays_that_are_held_are_never_overwritten(self, engine):
+        def make(number):
+            return np.full(100_000, number)
+
+        first = engine.submit(make, -1).result(30)
+        part = engine.submit(make, -2).result(30)[10:20]
+        for number in range(30):
+            assert (engine.submit(make, number).result(30) == number).all()
+        assert (first == -1).all()
+        assert (part == -2).all()
+
+    def test_large_arguments_arrive(self, engine):
+        arrays = [np.random.default_rng(k).random((50, 1000)) for k in range(8)]
+        futures = [engine.submit(np.sum, array) for array in arrays]
+        assert [future.result(30) for future in futures] == [array.sum() for array in arrays]
+
+    def test_stop_cancels_what_has_not_begun_and_is_bounded(self):
+        engine = make_engine(self.name, 1)
+        if self.name != "inline":
+            futures = [engine.submit(time.sleep, 0.5) for _ in range(10)]
+            time.sleep(0.05)
+        begin = time.monotonic()
+        engine.stop()
+        engine.stop()
+        assert time.monotonic() - begin < 5
+        if self.name != "inline":
+            assert futures[-1].cancelled()
+            assert all(future.done() for future in futures)
+        with pytest.raises(RuntimeError, match="stopped"):
+            engine.submit(int)
+
+    def test_nothing_is_left_after_stop(self):
+        threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            with make_engine(self.name, 2) as engine:
+                for future in [engine.submit(np.zeros, 50_000) for _ in range(6)]:
+                    future.result(30)
+            del future
+        assert threading.active_count() == threads
+        assert len(os.listdir("/proc/self/fd")) == files
+
+    def test_many_threads_may_submit(self, engine):
+        results: list[int] = []
+
+        def use():
+            results.extend(engine.submit(abs, -number).result(30) for number in range(20))
+
+        users = [threading.Thread(target=use) for _ in range(4)]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+        assert sorted(results) == sorted(list(range(20)) * 4)
+
+    def test_a_cancelled_task_harms_nobody(self, engine):
+        futures = [engine.submit(time.sleep, 0.02) for _ in range(12)]
+        for future in futures[1::2]:
+            future.cancel()
+        for future in futures[::2]:
+            future.result(30)
+        assert engine.submit(abs, -1).result(30) == 1
+
+
+class TestInline(EngineContract):
+    name = "inline"
+
+
+class TestThreads(EngineContract):
+    name = "threads"
+
+    def test_an_idle_thread_holds_no_result(self):
+        import gc
+        import weakref
+
+        class Big:
+            pass
+
+        with make_engine("threads", 1) as engine:
+            seen = weakref.ref(engine.submit(Big).result())
+            time.sleep(0.05)
+            gc.collect()
+            assert seen() is None
+
+
+@pytest.mark.slow
+class TestProcesses(EngineContract):
+    name = "processes"
+
+    def test_workers_are_other_processes_that_last(self, engine):
+        ids = {engine.submit(os.getpid).result(30) for _ in range(10)}
+        assert os.getpid() not in ids
+        assert len(ids) <= 2
+
+    def test_a_killed_worker_is_named_and_replaced(self, engine):
+        future = engine.submit(lambda: os.kill(os.getpid(), signal.SIGKILL))
+        with pytest.raises(WorkerDied, match="killed by SIGKILL") as caught:
+            future.result(30)
+        assert caught.value.signal == "SIGKILL"
+        assert engine.submit(abs, -3).result(30) == 3
+
+    def test_a_worker_that_exits_is_named(self, engine):
+        with pytest.raises(WorkerDied, match="exited with code 7"):
+            engine.submit(os._exit, 7).result(30)
+
+    def test_tasks_behind_a_killed_worker_are_done_by_another(self, engine):
+        futures = [engine.submit(time.sleep, 0.05) for _ in range(10)]
+        fatal = engine.submit(os._exit, 3)
+        futures += [engine.submit(abs, -number) for number in range(10)]
+        with pytest.raises(WorkerDied):
+            fatal.result(30)
+        assert [future.result(30) for future in futures[10:]] == list(range(10))
+
+    def test_an_abandoned_task_ends_its_worker_only(self, engine):
+        future = engine.submit(time.sleep, 60)
+        while not future.running():
+            time.sleep(0.01)
+        engine.abandon(future)
+        with pytest.raises(WorkerDied):
+            future.result(30)
+        assert engine.submit(abs, -3).result(30) == 3
+
+    def test_errors_carry_the_worker_s_traceback(self, engine):
+        def inner():
+            raise KeyError("deep")
+
+        with pytest.raises(KeyError) as caught:
+            engine.submit(inner).result(30)
+        assert "in inner" in caught.value.__notes__[0]
+
+    def test_an_error_that_can_t_travel_is_told_as_text(self, engine):
+        class Stubborn(Exception):
+            def __init__(self, one, two):
+                super().__init__(f"{one} {two}")
+
+        def fail():
+            raise Stubborn("a", "b")
+
+        with pytest.raises(RuntimeError, match="Stubborn: a b"):
+            engine.submit(fail).result(30)
+
+    def test_what_can_t_be_pickled_is_refused_at_once_and_named(self, engine):
+        lock = threading.Lock()
+        with pytest.raises(TypeError, match=r"argument 1\['a'\]\[1\] can't be pickled"):
+            engine.submit(print, 1, {"a": [0, lock]})
+        with pytest.raises(TypeError, match=r"function's variable lock can't be pickled"):
+            engine.submit(lambda: lock)
+        with pytest.raises(TypeError, match=r"payload\['lock'\] can't be pickled"):
+            make_engine("processes", 1, {"lock": lock})
+
+    def test_a_payload_that_fails_in_the_worker_fails_all_work(self):
+        class Breaks:
+            def __reduce__(self):
+                return int, ("no number",)
+
+        with make_engine("processes", 1, Breaks()) as engine, pytest.raises(ValueError, match="no number"):
+            engine.submit(abs, -3).result(30)
+
+    def test_a_payload_s_arrays_can_be_changed_by_each_worker_for_itself(self):
+        table = np.zeros(100_000)
+
+        def change(table):
+            table += 1
+            return float(table[0])
+
+        with make_engine("processes", 1, table) as engine:
+            assert [engine.submit(change).result(30) for _ in range(3)] == [1, 2, 3]
+        assert table[0] == 0
+
+    def test_memory_is_used_again(self, engine):
+        def make(number):
+            return np.full(1_000_000, number, np.uint8)
+
+        for number in range(20):
+            assert engine.submit(make, number).result(30)[0] == number
+        mapped = [
+            line for line in Path("/proc/self/maps").read_text().splitlines() if "memfd:bf-batch" in line
+        ]
+        assert len(mapped) <= 6
+
+
+def test_all_engines_have_a_contract():
+    tested = {cls.name for cls in EngineContract.__subclasses__()}
+    assert tested == set(ENGINES)
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones():
+    with pytest.raises(
+        ValueError, match=r"unknown engine 'process'; did you mean 'processes'.*inline, threads"
+    ):
+        make_engine("process")
+    for workers in (0, -1):
+        with pytest.raises(ValueError, match="workers must be an integer >= 1"):
+            make_engine("threads", workers)
+    with pytest.raises(TypeError, match="workers"):
+        make_engine("threads", 1.5)
+
+
+def test_the_shared_engine_is_one():
+    assert shared("threads", 2) is shared("threads", 2)
+    assert shared("threads", 2) is not shared("threads", 3)
