@@ -1,0 +1,75 @@
+"""The only door to TensorFlow and Keras: opened at first use, without noise on the console."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+_MISSING = (
+    "TensorFlow is not installed, and a model needs it; install it with: pip install 'bf-models[cpu]' "
+    "(or 'bf-models[gpu]', 'bf-models[cuda]' for a GPU)"
+)
+# TensorFlow 2.20 and newer print these while they are imported, whatever the level of the log is
+_NOISE = (
+    b"All log messages before absl::InitializeLog()",
+    b"oneDNN custom operations are on",
+    b"cpu_feature_guard",
+    b"To enable the following instructions",
+)
+
+
+@contextlib.contextmanager
+def _without_noise() -> Iterator[None]:
+    """Hold back what C++ writes to standard error, and pass on all of it but the known noise."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            for line in held:
+                if not any(noise in line for noise in _NOISE):
+                    os.write(2, line)
+
+
+@functools.cache
+def tensorflow() -> Any:
+    """Import and return the module tensorflow; ImportError with the command to install it."""
+    if sys.modules.get("tensorflow") is not None:
+        return sys.modules["tensorflow"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if "keras" not in sys.modules:
+        # ~/.keras/keras.json may name another backend: the environment wins over the file
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        with _without_noise():
+            return importlib.import_module("tensorflow")
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise ImportError(_MISSING) from error
+
+
+@functools.cache
+def keras() -> Any:
+    """Import and return Keras 3 on TensorFlow; ImportError when Keras already runs on another backend."""
+    tensorflow()
+    module = importlib.import_module("keras")
+    if module.config.backend() != "tensorflow":
+        raise ImportError(
+            f"bf_models needs Keras on TensorFlow, got the backend {module.config.backend()!r}; "
+            "set KERAS_BACKEND=tensorflow before keras is imported"
+        )
+    return module

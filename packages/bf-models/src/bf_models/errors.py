@@ -1,0 +1,40 @@
+"""Errors of models, and the one sentence that says which names there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss of a training step is NaN or infinite; the weights are those before the step."""
+
+
+class MissingShape(ValueError):
+    """A model must be built but its config holds no shapes and no batch was seen yet."""
+
+
+class CorruptCheckpoint(ValueError):
+    """A saved model is cut short or damaged: a size or a checksum does not agree."""
+
+
+class UnsafeCheckpoint(ValueError):
+    """A saved model holds something that is not data, or names outside its archive."""
+
+
+class StateError(ValueError):
+    """A saved model belongs to another architecture or to a newer version of the format."""
+
+
+class WeightsError(ValueError):
+    """Weights of a foreign file do not fit the model."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], owner: str = "") -> str:
+    """Sentence for an unknown name: what it is, where, its close matches and the known names."""
+    names = sorted(str(item) for item in known)
+    of = f" of {owner}" if owner else ""
+    lowered = {item.lower(): item for item in names}
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(repr(lowered[item]) for item in close)}?" if close else ";"
+    return f"unknown {kind} {name!r}{of}{hint} known: {', '.join(names) or 'none'}"

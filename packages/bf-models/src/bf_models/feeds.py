@@ -1,0 +1,101 @@
+"""From what a person feeds (arrays, dicts, keywords) to arrays by the names of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bf_models.errors import unknown
+from bf_models.spec import INPUT_ALIASES, TARGET_ALIASES, ModelSpec
+
+WEIGHTS = "sample_weight"
+
+
+class Feeds:
+    """Names of the arrays of a model and of their aliases."""
+
+    def __init__(self, spec: ModelSpec, owner: str) -> None:
+        self.inputs, self.targets, self.owner = spec.input_names, spec.target_names, owner
+        self._names = {name: name for name in (*self.inputs, *self.targets, WEIGHTS)}
+        for names, aliases in ((self.inputs, INPUT_ALIASES), (self.targets, TARGET_ALIASES)):
+            if len(names) == 1:
+                for alias in aliases:
+                    self._names.setdefault(alias, names[0])
+
+    def bind(
+        self,
+        inputs: Any,
+        targets: Any,
+        feed_dict: Mapping[str, Any] | None,
+        named: Mapping[str, Any],
+        with_targets: bool,
+    ) -> dict[str, Any]:
+        """Arrays by name, of one length; TypeError names an unknown argument or what was not fed."""
+        arrays: dict[str, Any] = {}
+        self._add(arrays, inputs, self.inputs, "inputs")
+        self._add(arrays, targets, self.targets, "targets")
+        for source, kind in ((feed_dict or {}, "name in feed_dict"), (named, "argument")):
+            for name, value in source.items():
+                if name not in self._names:
+                    raise TypeError(unknown(kind, name, self._names, f"{self.owner}"))
+                if value is not None:
+                    arrays[self._names[name]] = value
+        wanted = (*self.inputs, *self.targets) if with_targets else self.inputs
+        missing = [name for name in wanted if name not in arrays]
+        if missing:
+            raise TypeError(
+                f"{self.owner}: {', '.join(missing)} not fed; got {', '.join(arrays) or 'nothing'}"
+            )
+        return _one_length(
+            {name: as_array(value, name, self.owner) for name, value in arrays.items()}, self.owner
+        )
+
+    def _add(self, arrays: dict[str, Any], value: Any, names: tuple[str, ...], kind: str) -> None:
+        if value is None:
+            return
+        if isinstance(value, Mapping):
+            for name, item in value.items():
+                if name not in self._names:
+                    raise TypeError(unknown(f"name in {kind}", name, self._names, self.owner))
+                arrays[self._names[name]] = item
+        elif len(names) == 1:
+            arrays[names[0]] = value
+        else:
+            if not isinstance(value, tuple | list) or len(value) != len(names):
+                raise TypeError(
+                    f"{self.owner}: {kind} are {len(names)} arrays ({', '.join(names)}), give a dict of them"
+                )
+            arrays.update(zip(names, value))
+
+
+def as_array(value: Any, name: str, owner: str) -> Any:
+    """Array of numbers of what is fed, tensors as they are; TypeError for objects."""
+    if isinstance(value, np.ndarray):
+        array = value
+    elif hasattr(value, "dtype") and hasattr(value, "shape") and hasattr(value, "numpy"):
+        return value
+    else:
+        array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        if (
+            array.dtype == object
+            and len(array)
+            and all(np.shape(item) == np.shape(array[0]) for item in array)
+        ):
+            return np.stack([np.asarray(item) for item in array])
+        raise TypeError(
+            f"{owner}: {name} are numbers of one shape, got {array.dtype} of shape {array.shape}; "
+            "resize or crop the items to one shape first"
+        )
+    return array
+
+
+def _one_length(arrays: dict[str, Any], owner: str) -> dict[str, Any]:
+    lengths = {name: array.shape[0] if len(array.shape) else -1 for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1 or -1 in lengths.values():
+        raise ValueError(f"{owner}: arrays of one batch have one length, got {lengths}")
+    if 0 in lengths.values():
+        raise ValueError(f"{owner}: the batch is empty; weights are left as they are")
+    return arrays

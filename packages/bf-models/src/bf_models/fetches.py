@@ -1,0 +1,55 @@
+"""What train and predict may give back: names, and any structure of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from bf_models.errors import unknown
+
+Fetches: TypeAlias = str | Sequence[Any] | Mapping[str, Any] | None
+OUTPUTS = ("loss", "predictions", "proba", "labels")
+
+
+def flat_names(fetches: Fetches) -> tuple[str, ...]:
+    """Distinct names of a structure, in order; TypeError for what is neither a name nor a structure."""
+    if fetches is None:
+        return ()
+    if isinstance(fetches, str):
+        return (fetches,)
+    if isinstance(fetches, Mapping):
+        items: Sequence[Any] = list(fetches.values())
+    elif isinstance(fetches, Sequence):
+        items = fetches
+    else:
+        raise TypeError(f"fetches are a name, a list or a mapping of names, got {fetches!r}")
+    return tuple(dict.fromkeys(name for item in items for name in flat_names(item)))
+
+
+def pack(fetches: Fetches, values: Mapping[str, Any]) -> Any:
+    """Put fetched values into the structure that was asked for; None gives None."""
+    if fetches is None:
+        return None
+    if isinstance(fetches, str):
+        return values[fetches]
+    if isinstance(fetches, Mapping):
+        return {key: pack(item, values) for key, item in fetches.items()}
+    return [pack(item, values) for item in fetches]
+
+
+def taps(names: Sequence[str], network: Any, owner: str) -> dict[str, Any]:
+    """Symbolic outputs of the layers that are asked for; ValueError lists the outputs and close layers."""
+    layers = {layer.name: layer for layer in network.layers}
+    found = {}
+    for name in names:
+        if name in OUTPUTS:
+            continue
+        if name not in layers:
+            import difflib
+
+            close = difflib.get_close_matches(name, layers, n=5, cutoff=0.4)
+            raise ValueError(
+                unknown("output", name, (*OUTPUTS, *close), owner) + "; all layers are in model.layer_names"
+            )
+        found[name] = layers[name].output
+    return found

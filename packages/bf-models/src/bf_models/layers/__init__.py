@@ -1,0 +1,6 @@
+"""Keras layers that the zoo needs and Keras lacks; importing this package loads TensorFlow."""
+
+from bf_models.layers.norm import BatchNorm
+from bf_models.layers.pooling import AdaptiveAveragePool
+
+__all__ = ["AdaptiveAveragePool", "BatchNorm"]

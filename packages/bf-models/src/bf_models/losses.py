@@ -1,0 +1,196 @@
+"""Losses by name: checked when a model is configured, made when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bf_models._backend import keras, tensorflow
+from bf_models.optim import Named, read_named
+from bf_models.options import resolve
+
+_KERAS = "keras.losses."
+#: Short names, those of the older BatchFlow among them; ``ce`` takes labels or shares of classes.
+LOSSES: Mapping[str, str] = {
+    "ce": "bf_models.losses.CrossEntropy",
+    "crossentropy": "bf_models.losses.CrossEntropy",
+    "bce": _KERAS + "BinaryCrossentropy",
+    "mse": _KERAS + "MeanSquaredError",
+    "l2": _KERAS + "MeanSquaredError",
+    "mae": _KERAS + "MeanAbsoluteError",
+    "l1": _KERAS + "MeanAbsoluteError",
+    "absolutedifference": _KERAS + "MeanAbsoluteError",
+    "cos": _KERAS + "CosineSimilarity",
+    "cosine": _KERAS + "CosineSimilarity",
+    "focal": _KERAS + "BinaryFocalCrossentropy",
+    "iou": "bf_models.losses.SoftIoU",
+    "dice": "bf_models.losses.SoftDice",
+    **{
+        name.lower(): _KERAS + name
+        for name in [
+            "BinaryCrossentropy",
+            "CategoricalCrossentropy",
+            "SparseCategoricalCrossentropy",
+            "BinaryFocalCrossentropy",
+            "CategoricalFocalCrossentropy",
+            "MeanSquaredError",
+            "MeanAbsoluteError",
+            "MeanAbsolutePercentageError",
+            "MeanSquaredLogarithmicError",
+            "CosineSimilarity",
+            "KLDivergence",
+            "Poisson",
+            "Huber",
+            "LogCosh",
+            "Hinge",
+            "SquaredHinge",
+            "CategoricalHinge",
+            "Tversky",
+        ]
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """One term of the loss: what to make, its weight, the output and the target that it compares."""
+
+    named: Named
+    weight: float = 1.0
+    output: str | None = None
+    target: str | None = None
+
+    @property
+    def binary(self) -> bool:
+        """Whether each output is a yes or no of its own."""
+        return "Binary" in self.named.target
+
+    def make(self, allow: Sequence[str]) -> Any:
+        """Make the function (targets, outputs, sample_weight) -> scalar."""
+        if self.named.made is not None and not _is_keras_loss(self.named.made):
+            return _weighted(self.named.made)
+        logits = {}
+        if self.named.made is None and _takes_logits(resolve(self.named.target, allow)):
+            logits["from_logits"] = True
+        return self.named.make(allow, logits)
+
+
+def _takes_logits(cls: Any) -> bool:
+    import inspect
+
+    return "from_logits" in inspect.signature(cls).parameters
+
+
+def _is_keras_loss(loss: Any) -> bool:
+    return isinstance(loss, keras().losses.Loss)
+
+
+def _weighted(function: Any) -> Any:
+    """A person's function of (targets, outputs), its values weighted and averaged."""
+
+    def loss(targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
+        tf = tensorflow()
+        values = tf.convert_to_tensor(function(targets, outputs))
+        if sample_weight is not None and values.shape.rank:
+            values *= tf.reshape(tf.cast(sample_weight, values.dtype), [-1] + [1] * (values.shape.rank - 1))
+        return tf.reduce_mean(values)
+
+    return loss
+
+
+def read_losses(option: Any, owner: str) -> tuple[LossTerm, ...]:
+    """Check the config key ``loss``: a name, a mapping, a callable, or a list of these that is summed.
+
+    A mapping may hold, beside the loss's own arguments, ``weight``, ``output`` (name of a layer) and
+    ``target``.
+    """
+    if option is None:
+        return ()
+    several = isinstance(option, Sequence) and not isinstance(option, str)
+    if several and not (len(option) == 2 and isinstance(option[0], str) and isinstance(option[1], Mapping)):
+        return tuple(_read_term(item, owner) for item in option)
+    return (_read_term(option, owner),)
+
+
+def _read_term(option: Any, owner: str) -> LossTerm:
+    extra: dict[str, Any] = {}
+    if isinstance(option, Mapping):
+        extra = {name: option[name] for name in ("weight", "output", "target") if name in option}
+        option = {name: value for name, value in option.items() if name not in extra}
+    return LossTerm(read_named("loss", option, LOSSES, owner), **extra)
+
+
+class CrossEntropy:
+    """Cross-entropy of logits (N, ..., C) with labels (N, ...) or with shares of classes (N, ..., C).
+
+    ``label_smoothing`` moves that share of each target to all classes evenly.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"loss: label_smoothing is a share from 0 to below 1, got {label_smoothing!r}")
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
+        """Mean over all places, weighted when weights are given."""
+        tf = tensorflow()
+        rank = outputs.shape.rank
+        if targets.shape.rank == rank and targets.shape[-1] == 1 and outputs.shape[-1] != 1:
+            targets = tf.squeeze(targets, -1)
+        classes = outputs.shape[-1]
+        if targets.shape.rank == rank - 1 and self.label_smoothing:
+            targets = tf.one_hot(tf.cast(targets, tf.int32), classes, dtype=outputs.dtype)
+        if targets.shape.rank == rank - 1:
+            labels = tf.cast(targets, tf.int32)
+            values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+        else:
+            shares = tf.cast(targets, outputs.dtype)
+            shares = shares * (1.0 - self.label_smoothing) + self.label_smoothing / classes
+            values = tf.nn.softmax_cross_entropy_with_logits(shares, outputs)
+        if sample_weight is not None:
+            weights = tf.cast(sample_weight, values.dtype)
+            extra = values.shape.rank - weights.shape.rank
+            values *= tf.reshape(weights, tf.concat([tf.shape(weights), [1] * extra], 0))
+        return tf.reduce_mean(values)
+
+
+class _Overlap:
+    """Share of two areas that they have in common, as a loss of logits; classes are averaged."""
+
+    def __init__(self, smooth: float = 1.0) -> None:
+        self.smooth = smooth
+
+    def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
+        """Mean over items of 1 - overlap; one channel is a yes or no, several are classes."""
+        tf = tensorflow()
+        classes = outputs.shape[-1]
+        proba = tf.nn.sigmoid(outputs) if classes == 1 else tf.nn.softmax(outputs)
+        if targets.shape.rank == outputs.shape.rank - 1:
+            labels = tf.cast(targets, tf.int32)
+            targets = labels[..., None] if classes == 1 else tf.one_hot(labels, classes)
+        targets = tf.cast(targets, proba.dtype)
+        axes = list(range(1, outputs.shape.rank - 1))
+        common = tf.reduce_sum(proba * targets, axes)
+        total = tf.reduce_sum(proba, axes) + tf.reduce_sum(targets, axes)
+        values = tf.reduce_mean(1.0 - self._ratio(common, total), -1)
+        return tf.reduce_mean(
+            values if sample_weight is None else values * tf.cast(sample_weight, values.dtype)
+        )
+
+    def _ratio(self, common: Any, total: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} says no ratio")
+
+
+class SoftDice(_Overlap):
+    """1 - Dice coefficient of logits (N, H, W, C)."""
+
+    def _ratio(self, common: Any, total: Any) -> Any:
+        return (2.0 * common + self.smooth) / (total + self.smooth)
+
+
+class SoftIoU(_Overlap):
+    """1 - intersection over union of logits (N, H, W, C)."""
+
+    def _ratio(self, common: Any, total: Any) -> Any:
+        return (common + self.smooth) / (total - common + self.smooth)

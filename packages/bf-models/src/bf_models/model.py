@@ -1,0 +1,268 @@
+"""The model class: a config, a network that is built when shapes are known, and what one does with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bf_models import saving
+from bf_models._backend import keras, tensorflow
+from bf_models.errors import MissingShape
+from bf_models.feeds import Feeds
+from bf_models.fetches import Fetches, flat_names, pack
+from bf_models.gradients import Gradients
+from bf_models.losses import read_losses
+from bf_models.network import Plan, build_network, on_device
+from bf_models.nn import Classifier, Common, Identity, Net, Part
+from bf_models.optim import read_optimizer
+from bf_models.options import amend, expand, merge
+from bf_models.parts import PART_NAMES, choose_part
+from bf_models.spec import PRECISIONS, read_spec
+from bf_models.step import StepOptions, Steps, refuse_non_finite
+
+
+class KerasModel:
+    """A network of three parts, initial_block -> body -> head, and its training.
+
+    Subclasses name the parts; the config changes or replaces each of them. The constructor checks the whole
+    config and loads no TensorFlow; the network is built by the first batch, or by ``build`` where the config
+    holds shapes.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    common: ClassVar[Common] = Common()
+    initial_block: ClassVar[Part] = Identity()
+    body: ClassVar[Part] = Identity()
+    head: ClassVar[Part] = Classifier()
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        self.name = type(self).__name__
+        self.config = merge(expand(self.defaults), expand(config) if isinstance(config, Mapping) else {})
+        self.spec = read_spec(self.config if isinstance(config, Mapping | None) else config, self.name)
+        self._common = amend(type(self).common, self.spec.common, f"{self.name}.common")
+        self._parts = {
+            part: choose_part(getattr(self, part), getattr(self.spec, part), part, self.spec.allow, self.name)
+            for part in PART_NAMES
+        }
+        self._losses = read_losses(self.spec.loss, self.name)
+        self._optimizer = read_optimizer(self.spec.optimizer, self.spec.schedule, self.spec.allow, self.name)
+        self._feeds = Feeds(self.spec, self.name)
+        # two prefetch threads may train one model: steps go one after another
+        self._lock = threading.RLock()
+        self._network: Any = None
+        self._steps: Steps | None = None
+        self._predicting: Steps | None = None
+        self._saved_optimizer: dict[str, np.ndarray] = {}
+        self.iterations = 0
+        self.skipped = 0
+
+    def __repr__(self) -> str:
+        state = "not built" if self._network is None else f"{self.count_parameters():,} parameters"
+        return f"{self.name}({state})"
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the network is there."""
+        return self._network is not None
+
+    @property
+    def network(self) -> Any:
+        """The keras.Model, built from the config's shapes when there was no batch yet."""
+        return self.build()._network
+
+    def build(self, inputs: Any = None) -> KerasModel:
+        """Build the network from the config's shapes or from arrays; MissingShape when neither says them.
+
+        ``inputs`` is a batch, a dict of batches, or nothing.
+        """
+        with self._lock:
+            if self._network is None:
+                batch = (
+                    self._feeds.bind(inputs, None, None, {}, with_targets=False) if inputs is not None else {}
+                )
+                self._network = build_network(self._plan(batch))
+        return self
+
+    def _plan(self, batch: Mapping[str, Any]) -> Plan:
+        shapes = {}
+        for name in self.spec.input_names:
+            declared = self.spec.inputs[name].shape if name in self.spec.inputs else None
+            if declared is None and name not in batch:
+                raise MissingShape(
+                    f"{self.name} is not built: its config holds no shape of {name!r} and no batch was "
+                    "seen; set "
+                    f"'inputs: {{{name}: {{shape: [28, 28, 1]}}}}', or train it first"
+                )
+            shapes[name] = tuple(declared if declared is not None else batch[name].shape[1:])
+        net = Net(self.name, self.spec.classes, self.spec.stem, self._common)
+        precision = PRECISIONS[self.spec.precision]
+        return Plan(
+            net,
+            **self._parts,
+            shapes=shapes,
+            precision=precision,
+            seed=self.spec.seed,
+            device=self.spec.device,
+        )
+
+    def _training(self, batch: Mapping[str, Any]) -> Steps:
+        if self._steps is None:
+            network = self.build({name: batch[name] for name in self.spec.input_names})._network
+            with on_device(self.spec.device):
+                gradients = Gradients(network, [(self._optimizer.make(), network.trainable_variables)])
+                if self._saved_optimizer:
+                    saving.assign(
+                        gradients.state(), self._saved_optimizer, f"{self.name}: the saved optimizer"
+                    )
+                self._steps = self._predicting = Steps(network, self._step_options(), gradients)
+        return self._steps
+
+    def _step_options(self) -> StepOptions:
+        spec = self.spec
+        if not self._losses:
+            raise ValueError(
+                f"{self.name}: a model without a loss cannot be trained; set 'loss' in the config"
+            )
+        return StepOptions(
+            self.name,
+            spec.input_names,
+            spec.target_names,
+            self._losses,
+            allow=spec.allow,
+            jit=spec.jit is True or (spec.jit == "auto" and self._on_gpu()),
+            microbatch=spec.microbatch,
+            device=spec.device,
+            non_finite=spec.non_finite,
+        )
+
+    def _on_gpu(self) -> bool:
+        # XLA does not call oneDNN's convolutions: on a CPU a compiled step took four times as long
+        return bool(tensorflow().config.list_logical_devices("GPU")) and not (
+            self.spec.device or ""
+        ).startswith("cpu")
+
+    def train(
+        self,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        fetches: Fetches = None,
+        feed_dict: Mapping[str, Any] | None = None,
+        **feeds: Any,
+    ) -> Any:
+        """Make one training step on a batch and return what is fetched; None waits for nothing.
+
+        Arrays are those of ``inputs`` and ``targets``, or by name in ``feed_dict`` or as keywords; numbers
+        of any dtype, cast to float32 on the device and not scaled. ``loss`` is a float, all else arrays.
+        NonFiniteLoss leaves the weights as they were; ValueError names an unknown output; TypeError an
+        unknown argument.
+        """
+        with self._lock:
+            batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets=True)
+            names = flat_names(fetches)
+            values = self._training(batch).run(batch, names, training=True)
+            if refuse_non_finite(values, self.name, self.iterations, self.spec.non_finite):
+                self.skipped += 1
+            self.iterations += 1
+            return None if fetches is None else pack(fetches, _on_host(values, names))
+
+    def predict(
+        self,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        fetches: Fetches = "predictions",
+        feed_dict: Mapping[str, Any] | None = None,
+        **feeds: Any,
+    ) -> Any:
+        """Outputs of a batch: ``predictions`` (logits), ``proba``, ``labels``, ``loss`` or any layer's."""
+        with self._lock:
+            names = flat_names("predictions" if fetches is None else fetches)
+            batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets="loss" in names)
+            self.build({name: batch[name] for name in self.spec.input_names})
+            if self._predicting is None:
+                self._predicting = Steps(self._network, self._step_options(), None)
+            values = self._predicting.run(batch, names, training=False)
+            return pack("predictions" if fetches is None else fetches, _on_host(values, names))
+
+    def evaluate(self, inputs: Any, targets: Any, *, batch_size: int = 256) -> dict[str, float]:
+        """Mean loss and, for classes, accuracy over arrays of any length."""
+        targets = np.asarray(targets)
+        sums = {"loss": 0.0, "accuracy": 0.0}
+        for start in range(0, len(targets), batch_size):
+            part = slice(start, start + batch_size)
+            values = self.predict(inputs[part], targets[part], fetches={"loss": "loss", "labels": "labels"})
+            sums["loss"] += values["loss"] * len(targets[part])
+            sums["accuracy"] += float(np.sum(values["labels"] == targets[part]))
+        return {name: total / len(targets) for name, total in sums.items()}
+
+    def count_parameters(self, trainable: bool = True) -> int:
+        """Number of trainable parameters, the published count of a network; all of them with False."""
+        network = self._network
+        if network is None:
+            # a stateless scope gives variables a shape and no memory: 143 million weights are counted in 0.1
+            # s
+            with keras().StatelessScope():
+                network = build_network(self._plan({}))
+        variables = network.trainable_variables if trainable else network.weights
+        return sum(int(np.prod(item.shape)) for item in variables)
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of the layers, each of which may be fetched."""
+        return [layer.name for layer in self.network.layers]
+
+    @property
+    def traces(self) -> int:
+        """Number of traced functions: one a signature and set of fetched names."""
+        return sum(item.traces for item in {self._steps, self._predicting} if item is not None)
+
+    def summary(self) -> str:
+        """Table of layers, shapes and parameter counts."""
+        lines: list[str] = []
+        self.network.summary(print_fn=lambda text, line_break=False: lines.append(text))
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> None:
+        """Save config, weights and optimizer into one file, whole or not at all; OSError names the path."""
+        with self._lock:
+            saving.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, *, allow: Sequence[str] = ()) -> KerasModel:
+        """Make the model that a file holds, ready to predict and to go on training.
+
+        Called on KerasModel it gives any zoo model. CorruptCheckpoint, UnsafeCheckpoint and StateError say
+        what is wrong with the file; PermissionError names code of a package that is not in ``allow``.
+        """
+        return saving.load(cls, Path(path), allow)
+
+    def export(self, path: str | Path) -> None:
+        """Write a TensorFlow SavedModel, served without this package."""
+        with self._lock:
+            saving.export(self, Path(path))
+
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """Arrays of the optimizers by name; what was loaded as long as there was no training step."""
+        if self._steps is None or self._steps.gradients is None:
+            return dict(self._saved_optimizer)
+        return saving.values(self._steps.gradients.state())
+
+    def restore_state(self, optimizer: Mapping[str, np.ndarray], iterations: int, skipped: int) -> None:
+        """Go on from a saved state; the optimizer takes it at the first training step."""
+        self._saved_optimizer = dict(optimizer)
+        self.iterations, self.skipped = iterations, skipped
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether each output is a yes or no of its own."""
+        binary = bool(self._losses) and self._losses[0].binary
+        return binary or self.network.outputs[0].shape[-1] == 1
+
+
+def _on_host(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: float(values[name]) if name == "loss" else values[name].numpy() for name in names}

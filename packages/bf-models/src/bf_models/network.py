@@ -1,0 +1,81 @@
+"""From a spec and shapes to a keras.Model."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bf_models._backend import keras, tensorflow
+from bf_models.nn import Net, Part, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a network is built of."""
+
+    net: Net
+    initial_block: Part
+    body: Part
+    head: Part
+    shapes: Mapping[str, tuple[int | None, ...]]
+    precision: str = "float32"
+    seed: int | None = None
+    device: str | None = None
+
+
+@contextlib.contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Make Keras draw the seeds of new layers from ours, and give Python's own generator back untouched."""
+    if seed is None:
+        yield
+        return
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextlib.contextmanager
+def on_device(name: str | None) -> Iterator[None]:
+    """Place on a device such as ``gpu:0``; ValueError lists the devices there are."""
+    if name is None:
+        yield
+        return
+    tf = tensorflow()
+    known = [":".join(device.name.rsplit(":", 2)[-2:]).lower() for device in tf.config.list_logical_devices()]
+    wanted = name.lower().removeprefix("/")
+    wanted = wanted if ":" in wanted else f"{wanted}:0"
+    if wanted not in known:
+        raise ValueError(f"device {name!r} is not here; there are: {', '.join(known)}")
+    with tf.device(f"/{wanted}"):
+        yield
+
+
+def build_network(plan: Plan) -> Any:
+    """Build the keras.Model: inputs by name, one output of logits in float32."""
+    k = keras()
+    policy = k.config.dtype_policy()
+    k.config.set_dtype_policy(plan.precision)
+    try:
+        with seeded(plan.seed), on_device(plan.device):
+            inputs = {name: k.Input(shape, name=name, dtype="float32") for name, shape in plan.shapes.items()}
+            x: Tensor = {name: _with_channel(item, name) for name, item in inputs.items()}
+            if len(x) == 1:
+                (x,) = x.values()
+            for part in (plan.initial_block, plan.body, plan.head):
+                x = part(x, plan.net)
+            return k.Model(list(inputs.values()), x, name=plan.net.name.lower())
+    finally:
+        k.config.set_dtype_policy(policy)
+
+
+def _with_channel(x: Tensor, name: str) -> Tensor:
+    """Images without an axis of channels get one: (N, H, W) -> (N, H, W, 1)."""
+    if len(x.shape) != 3:
+        return x
+    return keras().layers.Reshape((*x.shape[1:], 1), name=f"{name}.channel")(x)

@@ -1,0 +1,164 @@
+"""Optimizers and schedules by name: checked when a model is configured, made when it is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bf_models.errors import unknown
+from bf_models.options import build_target, resolve
+
+_KERAS = "keras.optimizers."
+OPTIMIZERS: Mapping[str, str] = {
+    "adam": "bf_models.optim.fused.Adam",
+    "adamw": "bf_models.optim.fused.AdamW",
+    "sgd": "bf_models.optim.fused.SGD",
+    **{
+        name.lower(): _KERAS + name
+        for name in (
+            "RMSprop",
+            "Adagrad",
+            "Adadelta",
+            "Adafactor",
+            "Adamax",
+            "Ftrl",
+            "Lamb",
+            "Lion",
+            "Nadam",
+            "Muon",
+        )
+    },
+}
+_SCHEDULES = "keras.optimizers.schedules."
+SCHEDULES: Mapping[str, str] = {
+    "cosine": "bf_models.optim.schedules.WarmupCosine",
+    "warmup_cosine": "bf_models.optim.schedules.WarmupCosine",
+    "constant": "bf_models.optim.schedules.Warmup",
+    "warmup": "bf_models.optim.schedules.Warmup",
+    "exponential": _SCHEDULES + "ExponentialDecay",
+    "inverse_time": _SCHEDULES + "InverseTimeDecay",
+    "polynomial": _SCHEDULES + "PolynomialDecay",
+    "cosine_restarts": _SCHEDULES + "CosineDecayRestarts",
+    **{
+        name.lower(): _SCHEDULES + name
+        for name in (
+            "ExponentialDecay",
+            "InverseTimeDecay",
+            "PolynomialDecay",
+            "CosineDecay",
+            "CosineDecayRestarts",
+        )
+    },
+}
+_NO_ARGUMENTS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A thing to make: dotted name of its class and its arguments."""
+
+    kind: str
+    target: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    made: Any = None
+
+    def make(self, allow: Sequence[str], extra: Mapping[str, Any] = _NO_ARGUMENTS) -> Any:
+        """Make it; TypeError names an unknown argument and the close ones."""
+        if self.made is not None:
+            return self.made
+        arguments = {**extra, **self.arguments}
+        signature = inspect.signature(resolve(self.target, allow))
+        open_ended = any(item.kind is item.VAR_KEYWORD for item in signature.parameters.values())
+        known = [name for name in signature.parameters if name != "kwargs"]
+        for name in arguments:
+            # Keras passes its base class's arguments through **kwargs
+            if name not in known and (not open_ended or name not in _BASE_ARGUMENTS):
+                raise TypeError(unknown(f"argument of the {self.kind}", name, known, self.target))
+        return build_target({**arguments, "_target_": self.target}, allow, f"the {self.kind}")
+
+
+_BASE_ARGUMENTS = frozenset(
+    [
+        "name",
+        "weight_decay",
+        "clipnorm",
+        "clipvalue",
+        "global_clipnorm",
+        "use_ema",
+        "ema_momentum",
+        "ema_overwrite_frequency",
+        "loss_scale_factor",
+        "gradient_accumulation_steps",
+    ]
+)
+
+
+def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> Named:
+    """Read a name, ``{name: ..., arguments}``, ``{_target_: ..., arguments}``, a pair (name, arguments) or
+    an object.
+
+    ValueError names the close matches of an unknown name.
+    """
+    if isinstance(option, str):
+        option = {"name": option}
+    if isinstance(option, Sequence) and len(option) == 2 and isinstance(option[1], Mapping):
+        option = {"name": option[0], **option[1]}
+    if not isinstance(option, Mapping):
+        if isinstance(option, int | float | Sequence):
+            raise TypeError(f"{owner}: {kind} is a name or a mapping with 'name', got {option!r}")
+        return Named(kind, type(option).__name__, made=option)
+    arguments = dict(option)
+    target = arguments.pop("_target_", None)
+    name = arguments.pop("name", None)
+    if target is None and name is None:
+        raise ValueError(f"{owner}: {kind} needs the key 'name' or '_target_', got {dict(option)!r}")
+    if target is None:
+        target = names.get(str(name).lower(), str(name) if "." in str(name) else None)
+    if target is None:
+        raise ValueError(unknown(kind, str(name), names, owner))
+    return Named(kind, str(target), arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSpec:
+    """Optimizer and schedule of a model, names checked."""
+
+    optimizer: Named
+    schedule: Named | None
+    allow: tuple[str, ...]
+
+    def make(self, factor: float = 1.0) -> Any:
+        """Make a Keras optimizer; ``factor`` multiplies its learning rate, with or without a schedule."""
+        arguments = self.optimizer.arguments
+        rate = arguments.get("learning_rate")
+        if self.optimizer.made is not None or (self.schedule is None and factor == 1.0):
+            return self.optimizer.make(self.allow)
+        if rate is None:
+            signature = inspect.signature(resolve(self.optimizer.target, self.allow))
+            rate = signature.parameters["learning_rate"].default
+        if self.schedule is None:
+            return self._with_rate(float(rate) * factor)
+        if self.schedule.made is not None:
+            return self._with_rate(self.schedule.made)
+        cls = resolve(self.schedule.target, self.allow)
+        peak = (
+            "initial_learning_rate"
+            if "initial_learning_rate" in inspect.signature(cls).parameters
+            else "learning_rate"
+        )
+        return self._with_rate(self.schedule.make(self.allow, {peak: float(rate) * factor}))
+
+    def _with_rate(self, rate: Any) -> Any:
+        arguments = {**self.optimizer.arguments, "learning_rate": rate}
+        return Named("optimizer", self.optimizer.target, arguments).make(self.allow)
+
+
+def read_optimizer(optimizer: Any, schedule: Any, allow: tuple[str, ...], owner: str) -> OptimizerSpec:
+    """Check the config keys ``optimizer`` and ``schedule``; nothing of TensorFlow is loaded."""
+    return OptimizerSpec(
+        read_named("optimizer", optimizer, OPTIMIZERS, owner),
+        None if schedule is None else read_named("schedule", schedule, SCHEDULES, owner),
+        allow,
+    )

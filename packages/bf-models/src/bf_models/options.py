@@ -1,0 +1,129 @@
+"""From nested mappings to frozen dataclasses: unknown keys are refused with their close matches."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bf_models.errors import unknown
+
+T = TypeVar("T")
+
+#: Packages whose names a ``_target_`` may hold without being asked for.
+TRUSTED = ("bf_models", "keras")
+
+
+def expand(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Copy of a config with plain nested dicts; a key with slashes is a path: ``{'body/filters': 8}``.
+
+    Later keys win; two mappings under one key are merged. TypeError for a key that is not a string.
+    """
+    result: dict[str, Any] = {}
+    for key, value in (config or {}).items():
+        if not isinstance(key, str):
+            raise TypeError(f"config keys are strings, got {key!r} of type {type(key).__name__}")
+        parent, _, rest = key.partition("/")
+        item = expand({rest: value}) if rest else _plain(value)
+        if isinstance(item, dict) and isinstance(result.get(parent), dict):
+            item = merge(result[parent], item)
+        result[parent] = item
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        # numbers are keys of class weights, which are no paths
+        return expand(value) if all(isinstance(key, str) for key in value) else dict(value)
+    return value
+
+
+def merge(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings into a new one; the second wins."""
+    result = dict(base)
+    for key, value in other.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both else value
+    return result
+
+
+def _frozen(value: Any) -> Any:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes | tuple)
+    return tuple(_frozen(item) for item in value) if is_list else value
+
+
+def _check(cls: type, names: Iterable[str], owner: str) -> None:
+    known = [field.name for field in dataclasses.fields(cls) if field.init]
+    for name in names:
+        if name not in known:
+            raise TypeError(unknown("config key", name, known, owner))
+
+
+def make(cls: type[T], options: Mapping[str, Any], owner: str) -> T:
+    """Make a dataclass of a mapping; TypeError names an unknown or a missing key and the owner."""
+    _check(cls, options, owner)
+    try:
+        return cls(**{name: _frozen(value) for name, value in options.items()})
+    except TypeError as error:
+        error.add_note(f"in the config of {owner}")
+        raise
+
+
+def amend(base: T, options: Mapping[str, Any], owner: str) -> T:
+    """Copy of a frozen dataclass with some fields changed; nested dataclasses are amended by mappings."""
+    _check(type(base), options, owner)
+    changes = {}
+    for name, value in options.items():
+        current = getattr(base, name)
+        nested = dataclasses.is_dataclass(current) and isinstance(value, Mapping)
+        changes[name] = amend(current, value, f"{owner}.{name}") if nested else _frozen(value)
+    return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+
+
+def resolve(target: str, allow: Sequence[str] = ()) -> Any:
+    """Import what a dotted name says, from trusted packages and those in ``allow`` only.
+
+    PermissionError names a package that is not allowed, before anything of it is imported.
+    """
+    package = target.partition(".")[0]
+    if package not in (*TRUSTED, *allow):
+        raise PermissionError(
+            f"_target_ {target!r} is outside the trusted packages {', '.join((*TRUSTED, *allow))}; "
+            f"if you trust it, add 'allow': [{package!r}] to the config, or pass allow=({package!r},) to load"
+        )
+    parts = [part for part in target.split(".") if part]
+    if ".".join(parts) != target or any(part.startswith("_") for part in parts):
+        raise PermissionError(f"_target_ {target!r} is not a public dotted name")
+    return _import(parts, target)
+
+
+def _import(parts: list[str], target: str) -> Any:
+    for cut in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError as error:
+            if error.name is None or not target.startswith(error.name):
+                raise
+            continue
+        for part in parts[cut:]:
+            if not hasattr(found, part):
+                raise AttributeError(unknown("name", part, _public(found), f"_target_ {target!r}"))
+            found = getattr(found, part)
+        return found
+    raise ModuleNotFoundError(f"_target_ {target!r}: there is no package {parts[0]!r} here")
+
+
+def _public(owner: Any) -> list[str]:
+    return [name for name in dir(owner) if not name.startswith("_")]
+
+
+def build_target(options: Mapping[str, Any], allow: Sequence[str], owner: str) -> Any:
+    """Call what ``_target_`` names with the other keys as arguments; the error notes who asked for it."""
+    arguments = {name: _frozen(value) for name, value in options.items() if name != "_target_"}
+    target = resolve(str(options["_target_"]), allow)
+    try:
+        return target(**arguments)
+    except TypeError as error:
+        error.add_note(f"while {owner} called {options['_target_']} with {sorted(arguments)}")
+        raise

@@ -1,0 +1,157 @@
+"""Saving and loading of models: config, weights and optimizer; never code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_models import archive
+from bf_models.errors import StateError, unknown
+from bf_models.options import merge
+
+if TYPE_CHECKING:
+    from bf_models.model import KerasModel
+
+
+def named(variables: Iterable[Any]) -> dict[str, Any]:
+    """Variables by their paths, a repeated path numbered."""
+    found: dict[str, Any] = {}
+    for item in variables:
+        name, number = item.path, 1
+        while name in found:
+            number += 1
+            name = f"{item.path}#{number}"
+        found[name] = item
+    return found
+
+
+def network_variables(network: Any) -> dict[str, Any]:
+    """Variables of a network by names that are the same in every process.
+
+    Keras numbers the seeds of dropout layers by how many there were in the process, so their layer names
+    them.
+    """
+    found: dict[str, Any] = {}
+    for layer in network.layers:
+        for path, item in named(layer.variables).items():
+            own = path == layer.name or path.startswith(f"{layer.name}/")
+            found[path if own else f"{layer.name}/{path.partition('/')[2]}"] = item
+    return found
+
+
+def values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Values of variables as arrays."""
+    return {name: np.asarray(item) for name, item in variables.items()}
+
+
+def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> None:
+    """Set variables to arrays; StateError when names or shapes differ, before anything is set."""
+    wrong = [
+        f"{name}: {tuple(arrays[name].shape) if name in arrays else 'missing'}, expected {tuple(item.shape)}"
+        for name, item in variables.items()
+        if name not in arrays or tuple(arrays[name].shape) != tuple(item.shape)
+    ]
+    wrong += [f"{name}: unexpected" for name in arrays if name not in variables]
+    if wrong:
+        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        raise StateError(f"{where} is of another architecture: {shown}")
+    for name, item in variables.items():
+        item.assign(arrays[name])
+
+
+def save(model: KerasModel, path: Path) -> None:
+    """Save a built model into one file."""
+    try:
+        config = json.loads(json.dumps(_plain(model.config)))
+    except TypeError as error:
+        raise TypeError(
+            f"{model.name}.save: the config holds an object, {error}; name it by '_target_: "
+            "package.module.name' instead"
+        ) from error
+    description = {
+        "model": model.name,
+        "config": config,
+        "shapes": {item.name: list(item.shape[1:]) for item in model.network.inputs},
+        "iterations": model.iterations,
+        "skipped": model.skipped,
+    }
+    weights = values(network_variables(model.network))
+    archive.write(path, archive.Saved(description, weights, model.optimizer_state()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def load(cls: type[KerasModel], path: Path, allow: Sequence[str]) -> KerasModel:
+    """Make the model that a file holds; StateError when it is another one than ``cls``."""
+    saved = archive.load(path)
+    told = saved.description
+    name = told.get("model")
+    model_class = _class(cls, str(name), path)
+    # which packages are trusted is said by the person who loads, never by the file
+    config = {
+        key: value for key, value in told.get("config", {}).items() if key not in ("allow", "pretrained")
+    }
+    if allow:
+        config["allow"] = list(allow)
+    shapes = {key: {"shape": shape} for key, shape in told.get("shapes", {}).items()}
+    config["inputs"] = merge(config.get("inputs") or {}, shapes)
+    model = model_class(config).build()
+    assign(network_variables(model.network), saved.weights, str(path))
+    model.restore_state(saved.optimizer, int(told["iterations"]), int(told["skipped"]))
+    return model
+
+
+def _class(cls: type[KerasModel], name: str, path: Path) -> type[KerasModel]:
+    from bf_models.model import KerasModel
+    from bf_models.zoo import zoo_names
+
+    if cls.__name__ == name:
+        return cls
+    if cls is not KerasModel:
+        raise StateError(f"{path} holds the model {name!r}, not {cls.__name__!r}; load it by its own class")
+    zoo = zoo_names()
+    if name.lower() not in zoo:
+        raise StateError(unknown("model", name, zoo, str(path)) + "; load it by its own class")
+    return zoo[name.lower()]
+
+
+def export(model: KerasModel, path: Path) -> None:
+    """Write a SavedModel that TensorFlow serves without this package: predictions, proba and labels."""
+    from bf_models._backend import tensorflow
+
+    tf = tensorflow()
+    network, names = model.network, model.spec.input_names
+    binary = model.is_binary
+
+    class Served(tf.Module):  # type: ignore[misc,name-defined]
+        """The network and its signature."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.variables_of_network = [item.value for item in network.variables]
+
+    def serve(**feeds: Any) -> dict[str, Any]:
+        inputs = [feeds[name] for name in names]
+        logits = network(inputs if len(inputs) > 1 else inputs[0], training=False)
+        proba = tf.nn.sigmoid(logits) if binary else tf.nn.softmax(logits)
+        labels = tf.cast(logits > 0, tf.int64) if binary else tf.argmax(logits, -1)
+        return {"predictions": logits, "proba": proba, "labels": labels}
+
+    signature = {
+        name: tf.TensorSpec((None, *item.shape[1:]), tf.float32, name=name)
+        for name, item in zip(names, network.inputs)
+    }
+    module = Served()
+    module.serve = tf.function(serve, autograph=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tf.saved_model.save(module, str(path), signatures=module.serve.get_concrete_function(**signature))

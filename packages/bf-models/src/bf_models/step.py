@@ -1,0 +1,195 @@
+"""Training and prediction steps: one traced function a signature, little work on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bf_models._backend import keras, tensorflow
+from bf_models.errors import NonFiniteLoss
+from bf_models.feeds import WEIGHTS
+from bf_models.fetches import taps
+from bf_models.gradients import Gradients
+from bf_models.losses import LossTerm
+from bf_models.network import on_device
+
+Arrays = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """What a step is made of, beside the network and the optimizer."""
+
+    owner: str
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    losses: tuple[LossTerm, ...]
+    allow: tuple[str, ...] = ()
+    jit: bool = False
+    microbatch: int | None = None
+    device: str | None = None
+    non_finite: str = "raise"
+    class_weights: tuple[float, ...] | None = None
+
+
+class Steps:
+    """Traced functions of one network; a new one for each signature of arrays and set of fetched names."""
+
+    def __init__(self, network: Any, options: StepOptions, gradients: Gradients | None) -> None:
+        self.network, self.options, self.gradients = network, options, gradients
+        self.losses = [(term, term.make(options.allow)) for term in options.losses]
+        self._functions: dict[Any, Callable[..., Any]] = {}
+        self.traces = 0
+
+    def run(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> dict[str, Any]:
+        """One step: fetched tensors by name, and in training ``finite``."""
+        static = self.options.jit or (training and self.options.microbatch is not None)
+        key = (
+            training,
+            names,
+            tuple([(name, a.dtype, a.shape if static else a.shape[1:]) for name, a in arrays.items()]),
+        )
+        function = self._functions.get(key)
+        tf = tensorflow()
+        try:
+            if function is None:
+                function = self._functions[key] = self._trace(arrays, names, training, static)
+            with on_device(self.options.device):
+                values = function(*[tf.convert_to_tensor(array) for array in arrays.values()])
+        except tf.errors.ResourceExhaustedError as error:
+            length = len(next(iter(arrays.values())))
+            raise MemoryError(
+                f"{self.options.owner}: out of memory for a batch of {length} items; use a smaller "
+                "batch_size, or "
+                f"'microbatch: {max(1, length // 2)}' in the config"
+            ) from error
+        return values  # type: ignore[no-any-return]
+
+    def _trace(
+        self, arrays: Arrays, names: tuple[str, ...], training: bool, static: bool
+    ) -> Callable[..., Any]:
+        tf = tensorflow()
+        self._check_shapes(arrays)
+        signature = [
+            tf.TensorSpec(a.shape if static else (None, *a.shape[1:]), a.dtype, name=name)
+            for name, a in arrays.items()
+        ]
+        keys = tuple(arrays)
+        tapped = taps(names, self.network, self.options.owner)
+        network = self.network
+        if tapped:
+            network = keras().Model(network.inputs, [network.outputs[0], *tapped.values()])
+        body = self._train if training else self._predict
+
+        def step(*tensors: Any) -> Any:
+            return body(network, dict(zip(keys, tensors)), names, tuple(tapped))
+
+        self.traces += 1
+        function = tf.function(
+            step, input_signature=signature, autograph=False, jit_compile=self.options.jit or None
+        )
+        with on_device(self.options.device):
+            return function.get_concrete_function()  # type: ignore[no-any-return]
+
+    def _check_shapes(self, arrays: Arrays) -> None:
+        for tensor, name in zip(self.network.inputs, self.options.inputs):
+            expected, got = tuple(tensor.shape[1:]), tuple(arrays[name].shape[1:])
+            if not _fits(expected, got):
+                raise ValueError(
+                    f"{self.options.owner}: input {name!r} has items of shape {got}, but the model was "
+                    "built for "
+                    f"{expected}; resize the items, or build another model"
+                )
+
+    def _forward(self, network: Any, feeds: Arrays, tapped: Sequence[str], training: bool) -> dict[str, Any]:
+        tf = tensorflow()
+        inputs = [
+            _with_rank(tf.cast(feeds[name], tf.float32), len(tensor.shape))
+            for name, tensor in zip(self.options.inputs, network.inputs)
+        ]
+        outputs = network(inputs if len(inputs) > 1 else inputs[0], training=training)
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return dict(zip(("predictions", *tapped), outputs))
+
+    def loss(self, values: Mapping[str, Any], feeds: Arrays) -> Any:
+        """Sum of the terms of the loss and of the layers' own losses, a float32 scalar."""
+        tf = tensorflow()
+        total = tf.constant(0.0)
+        for term, function in self.losses:
+            targets = feeds[term.target or self.options.targets[0]]
+            outputs = tf.cast(values[term.output or "predictions"], tf.float32)
+            weights = self._weights(feeds, targets)
+            total += term.weight * tf.cast(function(targets, outputs, sample_weight=weights), tf.float32)
+        return total
+
+    def _weights(self, feeds: Arrays, targets: Any) -> Any:
+        tf = tensorflow()
+        weights = feeds.get(WEIGHTS)
+        if self.options.class_weights is None:
+            return weights
+        of_class = tf.gather(tf.constant(self.options.class_weights), tf.cast(targets, tf.int32))
+        return of_class if weights is None else of_class * tf.cast(weights, tf.float32)
+
+    def _named(self, values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        tf = tensorflow()
+        logits = values["predictions"]
+        binary = (bool(self.losses) and self.losses[0][0].binary) or logits.shape[-1] == 1
+        if "proba" in names:
+            values["proba"] = tf.nn.sigmoid(logits) if binary else tf.nn.softmax(logits)
+        if "labels" in names:
+            values["labels"] = tf.cast(logits > 0, tf.int64) if binary else tf.argmax(logits, -1)
+        return {name: values[name] for name in names}
+
+    def _predict(
+        self, network: Any, feeds: Arrays, names: Sequence[str], tapped: Sequence[str]
+    ) -> dict[str, Any]:
+        values = self._forward(network, feeds, tapped, training=False)
+        if "loss" in names:
+            values["loss"] = self.loss(values, feeds)
+        return self._named(values, names)
+
+    def _train(
+        self, network: Any, feeds: Arrays, names: Sequence[str], tapped: Sequence[str]
+    ) -> dict[str, Any]:
+        def forward(part: Arrays) -> tuple[Any, dict[str, Any]]:
+            values = self._forward(network, part, tapped, training=True)
+            values["loss"] = self.loss(values, part)
+            if self.network.losses:
+                values["loss"] += tensorflow().add_n(
+                    [tensorflow().cast(x, "float32") for x in self.network.losses]
+                )
+            return values["loss"], self._named(values, (*names, "loss"))
+
+        assert self.gradients is not None, "a training step has an optimizer"
+        values, finite = self.gradients.step(forward, feeds, self.options.microbatch)
+        return {**{name: values[name] for name in names}, "loss": values["loss"], "finite": finite}
+
+
+def _fits(expected: tuple[int | None, ...], got: tuple[int | None, ...]) -> bool:
+    """Whether sizes agree; an axis of one channel may be left out, or be there in vain."""
+    if len(got) == len(expected) + 1 and got[-1] == 1:
+        got = got[:-1]
+    elif len(got) == len(expected) - 1 and expected[-1] == 1:
+        expected = expected[:-1]
+    return len(expected) == len(got) and all(a is None or a == b for a, b in zip(expected, got))
+
+
+def _with_rank(x: Any, rank: int) -> Any:
+    """Add or drop the axis of one channel."""
+    if x.shape.rank == rank:
+        return x
+    return x[..., None] if x.shape.rank < rank else x[..., 0]
+
+
+def refuse_non_finite(values: Mapping[str, Any], owner: str, iteration: int, policy: str) -> bool:
+    """Whether a step was left out because its loss is not finite; NonFiniteLoss with the policy ``raise``."""
+    if bool(values["finite"]):
+        return False
+    if policy == "raise":
+        raise NonFiniteLoss(
+            f"{owner}: the loss is {float(values['loss'])} at iteration {iteration}; the weights are those "
+            "before it; "
+            "lower the learning rate, clip gradients, look at the batch, or set 'non_finite: skip'"
+        )
+    return True
