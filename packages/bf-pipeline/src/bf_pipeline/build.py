@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import unknown
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SECTIONS = {"before": "before_steps", "steps": "steps", "after": "after_steps"}
 _KEYS = (*_SECTIONS, "config", "run")
 _BLOCKS = {"repeat": "times", "sometimes": "p"}
+# Beside named arguments the positional ones stand under this key, as in Hydra.
+_ARGS = "_args_"
 
 
 def build(
@@ -32,11 +34,13 @@ def build(
     A step is a name, or a mapping from the name to its named arguments, to a list of positional ones, or to a
     single one. ``repeat: {times: 2, steps: [...]}`` and ``sometimes: {p: 0.5, steps: [...]}`` nest.
     Expressions are ``${B:images}`` or ``=B('images') / 255``. ``names`` holds what a text may stand for where
-    a class or a function is needed. The sections may also be given as arguments. An unknown step, argument or
-    key is a ``BindError`` that names the key.
+    a class or a function is needed. The sections may also be given as arguments, ``config`` among them. An
+    unknown step, argument or key is a ``BindError`` that names the key.
     """
     from bf_pipeline.pipeline import Pipeline
 
+    if sections and config is not None:
+        sections["config"], config = config, None
     data = {**_mapping(plain_data(config)), **{key: plain_data(value) for key, value in sections.items()}}
     mistakes: list[Mistake] = []
     for key in data:
@@ -121,6 +125,7 @@ class _Reader:
         kwargs: dict[str, Any] = {}
         if isinstance(given, Mapping):
             kwargs = {str(option): value for option, value in given.items()}
+            args = tuple(kwargs.pop(_ARGS, ()))
         elif isinstance(given, list | tuple):
             args = tuple(given)
         elif given is not None:
@@ -166,40 +171,16 @@ def to_yaml(pipeline: Pipeline) -> str:
 
 def _step_data(step: Step, key: str) -> Any:
     if isinstance(step, Call):
-        args, kwargs = list(step.args), dict(step.kwargs)
-        if (args and kwargs) or (step.name in _FIRST and args):
-            names = _parameters(step)
-            if len(names) < len(args):
-                raise TypeError(
-                    f"{key}.{step.name}: positional beside named arguments; name them all for YAML"
-                )
-            kwargs = {**dict(zip(names, args)), **kwargs}
-            args = []
-        if not args and not kwargs:
+        if not step.args and not step.kwargs:
             return step.name
-        given = _data(kwargs or args, f"{key}.{step.name}")
-        return {step.name: given}
+        key = f"{key}.{step.name}"
+        if not step.kwargs:
+            return {step.name: _data(list(step.args), key)}
+        positional = {_ARGS: _data(list(step.args), key)} if step.args else {}
+        return {step.name: {**positional, **_data(step.kwargs, key)}}
     name, option = ("repeat", step.times) if isinstance(step, Repeat) else ("sometimes", step.p)
     inner = [_step_data(one, f"{key}.{name}.steps[{number}]") for number, one in enumerate(step.steps)]
     return {name: {_BLOCKS[name]: _data(option, f"{key}.{name}"), "steps": inner}}
-
-
-def _parameters(step: Call) -> list[str]:
-    """Name the positional parameters of a step of the pipeline's own."""
-    from bf_pipeline.calling import signature
-    from bf_pipeline.registry import BUILTINS
-
-    if not step.builtin:
-        return []
-    known = BUILTINS[step.name]
-    function: Callable[..., Any] | None = known.bind or known.declare
-    found = None if function is None else signature(function)
-    skipped = 3 if known.bind else 2
-    return (
-        []
-        if found is None
-        else [name for name, p in found.parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD][skipped:]
-    )
 
 
 def _data(value: Any, key: str) -> Any:

@@ -24,6 +24,8 @@ def mismatch(
     owner: str, function: Callable[..., Any], lead: int, args: tuple[Any, ...], named: Mapping[str, Any]
 ) -> str:
     """Say why arguments do not fit a function that gets ``lead`` more in front; empty when they do."""
+    if hasattr(function, "__bf_parallel__"):
+        return _mismatch_of_items(owner, function, named)
     known = signature(function)
     if known is None:
         return ""
@@ -41,8 +43,19 @@ def mismatch(
     try:
         known.bind(*(None,) * lead, *args, **named)
     except TypeError as error:
-        return f"{owner}: {error}"
+        return f"{owner}: {error}" + (f"; got {', '.join(named)}" if named else "")
     return ""
+
+
+def _mismatch_of_items(owner: str, function: Callable[..., Any], named: Mapping[str, Any]) -> str:
+    """Check names only: which of a method's parameters come from the items is known when they are there."""
+    wrapper = inspect.signature(function, follow_wrapped=False).parameters.values()
+    own = [parameter.name for parameter in wrapper if parameter.kind is parameter.KEYWORD_ONLY]
+    taken = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return ""
+    names = [*list(taken)[1:], *own]
+    return next((unknown("argument", name, names, owner) for name in named if name not in names), "")
 
 
 def positional(

@@ -87,7 +87,7 @@ def bind_join(binder: Binder, call: Call, number: int, *others: Any) -> BoundSte
     if not others:
         binder.mistake(call.where, "join: give at least one dataset or pipeline")
     sources = [_source(binder, call.where, other, "join") for other in others]
-    binder.joined = tuple(Joined(source.key) for source in sources if source is not None)
+    binder.joined = tuple(Joined(-1 if source is None else source.key) for source in sources)
     binder.joined_in_parent = any(source is not None and bool(source.bound.rest) for source in sources)
     return None
 

@@ -61,3 +61,6 @@ def expressions_in(value: Any) -> Any:
         raise ValueError(unknown("expression", target, [f"{_PACKAGE}{known}" for known in NAMES]))
     named = {key: expressions_in(part) for key, part in value.items() if key not in ("_target_", "_args_")}
     return NAMES[name](*expressions_in(list(value.get("_args_", ()))), **named)
+
+
+register_resolvers()

@@ -10,13 +10,13 @@ import numpy as np
 
 from bf_index.errors import unknown
 from bf_pipeline.expressions import Expr, arguments, lift, value_of, written
+from bf_pipeline.unset import UNSET
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Context
 
 Mode = Literal["w", "a", "e", "u"]
 MODES: tuple[Mode, ...] = ("w", "a", "e", "u")
-_MISSING: Any = type("_Missing", (), {"__repr__": lambda self: "<no default>", "__slots__": ()})()
 
 
 def checked_mode(mode: Any, where: str) -> Mode:
@@ -81,45 +81,45 @@ class C(Expr):
     """``C('model/lr', default)`` is a value of the config by its path; ``C()`` is the whole config."""
 
     path: str | None = None
-    default: Any = _MISSING
+    default: Any = UNSET
 
     def evaluate(self, context: Context) -> Any:
         """Read the config."""
         if self.path is None:
             return context.scope.config
         found = find(context.scope.config, self.path)
-        if found is not _MISSING:
+        if found is not UNSET:
             return found
-        if self.default is _MISSING:
+        if self.default is UNSET:
             raise KeyError(self.missing(context.scope.config))
         return value_of(self.default, context)
 
     def absent(self, config: Mapping[str, Any]) -> bool:
         """Whether the config lacks the path and no default stands in."""
-        return self.path is not None and self.default is _MISSING and find(config, self.path) is _MISSING
+        return self.path is not None and self.default is UNSET and find(config, self.path) is UNSET
 
     def missing(self, config: Mapping[str, Any]) -> str:
         """Say that the path is not in the config, and which are close."""
         return unknown("config path", str(self.path), paths(config), "the pipeline's config")
 
     def __repr__(self) -> str:
-        default = () if self.default is _MISSING else (self.default,)
+        default = () if self.default is UNSET else (self.default,)
         return _named(self, *(() if self.path is None else (self.path, *default)))
 
 
 def find(config: Any, path: str) -> Any:
     """Look a path with slashes up in nested mappings; a key may itself hold slashes."""
     if not isinstance(config, Mapping):
-        return _MISSING
+        return UNSET
     if path in config:
         return config[path]
     head, slash, rest = path.partition("/")
     while slash:
-        if head in config and (found := find(config[head], rest)) is not _MISSING:
+        if head in config and (found := find(config[head], rest)) is not UNSET:
             return found
         more, slash, rest = rest.partition("/")
         head = f"{head}/{more}"
-    return _MISSING
+    return UNSET
 
 
 def paths(config: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bf_pipeline.named import Mode
 from bf_pipeline.steps import Call, caller
-from bf_pipeline.variables import UNSET
+from bf_pipeline.unset import UNSET
 
 if TYPE_CHECKING:
     from bf_pipeline.steps import Step

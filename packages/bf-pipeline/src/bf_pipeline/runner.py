@@ -67,7 +67,7 @@ class Preparer:
     def __init__(self, steps: Sequence[BoundStep], scope: Scope) -> None:
         self.scope = scope
         self.steps = tuple(steps)
-        self._create = scope.dataset.create_batch
+        self._create: Any = getattr(scope.dataset, "create_batch", None)
         self._seed = scope.seed
         self._apply = applied(self.steps, scope)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_pipeline.errors import Where
-from bf_pipeline.expressions import Expr, arguments, written
+from bf_pipeline.expressions import Expr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,9 +21,6 @@ class Call:
     where: Where
     builtin: bool = False
 
-    def __str__(self) -> str:
-        return f".{self.name}({arguments(self.args, dict(self.kwargs))})"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repeat:
@@ -32,9 +29,6 @@ class Repeat:
     steps: tuple[Step, ...]
     times: int | Expr
     where: Where
-
-    def __str__(self) -> str:
-        return f"{nested(self.steps)} * {written(self.times)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,34 +39,8 @@ class Sometimes:
     p: float | Expr
     where: Where
 
-    def __str__(self) -> str:
-        return f"{nested(self.steps)} @ {written(self.p)}"
-
 
 Step = Call | Repeat | Sometimes
-
-
-def nested(steps: tuple[Step, ...]) -> str:
-    """Write steps as one expression that can be an operand."""
-    text = code(steps)
-    return f"({text})" if isinstance(steps[-1:], tuple) and len(steps) > 0 and " " in text else text
-
-
-def code(steps: tuple[Step, ...]) -> str:
-    """Write steps as the code that records them: chains of calls joined by ``+``."""
-    terms: list[str] = []
-    chain = ""
-    for step in steps:
-        if isinstance(step, Call):
-            chain += f"\n    {step}"
-            continue
-        if chain:
-            terms.append(f"Pipeline(){chain}")
-            chain = ""
-        terms.append(str(step))
-    if chain or not terms:
-        terms.append(f"Pipeline(){chain}")
-    return "\n+ ".join(terms)
 
 
 def calls(steps: tuple[Step, ...]) -> Iterator[Call]:

@@ -117,6 +117,10 @@ def _write_item(target: Item, value: Any, mode: Mode, context: Context) -> None:
     if mode != "w":
         old = holder.get(key) if isinstance(holder, dict) else holder[key]
         value = combined(old, value, mode, repr(target))
+    if isinstance(holder, np.ndarray) and not holder.flags.writeable and isinstance(target.operand, B):
+        # A view of the preloaded data: only the batch's own copy may change.
+        holder = holder.copy()
+        setattr(context.batch, cast(str, target.operand.name), holder)
     holder[key] = value
 
 

@@ -13,11 +13,11 @@ from bf_pipeline.context import Context, Scope
 from bf_pipeline.errors import Where
 from bf_pipeline.expressions import Expr, walk
 from bf_pipeline.named import V
+from bf_pipeline.unset import UNSET
 
 if TYPE_CHECKING:
     from bf_pipeline.binding import Binder
 
-UNSET: Any = type("_Unset", (), {"__repr__": lambda self: "<not given>", "__slots__": ()})()
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bf_pipeline.expressions import arguments, written
-from bf_pipeline.steps import Call, Step
+from bf_pipeline.steps import Call, Repeat, Step
 
 if TYPE_CHECKING:
     from bf_pipeline.pipeline import Pipeline
@@ -14,19 +14,21 @@ _WIDTH = 100
 
 
 def written_pipeline(pipeline: Pipeline) -> str:
-    """Write the pipeline: one line when it is short, else one call a line."""
-    text = _sum(pipeline.steps)
+    """Write the pipeline; what runs once, how to run it and the data come behind the steps."""
+    text, whole = _sum(pipeline.steps)
+    behind = []
     for name, steps in (("before", pipeline.before_steps), ("after", pipeline.after_steps)):
         if steps:
-            inner = " ".join(_call(step) if isinstance(step, Call) else f"+ {_term(step)}" for step in steps)
-            text = f"{_operand(text)}\n.{name}{inner}.main"
+            behind.append(f".{name}{''.join(_call(step) for step in steps if isinstance(step, Call))}.main")
     if pipeline.namespaces:
-        text = f"{_operand(text)}\n.add_namespace({', '.join(_name(space) for space in pipeline.namespaces)})"
+        behind.append(f".add_namespace({', '.join(map(_name, pipeline.namespaces))})")
     if pipeline.options:
-        text = f"{_operand(text)}\n.run_later({arguments((), dict(pipeline.options))})"
+        behind.append(f".run_later({arguments((), dict(pipeline.options))})")
+    if behind:
+        text, whole = f"{text if whole else f'({text})'}{''.join(behind)}", True
     for given in (pipeline.dataset, pipeline.config or None):
         if given is not None:
-            text = f"{_operand(text)} << {written(given) if isinstance(given, dict) else repr(given)}"
+            text = f"{text if whole else f'({text})'} << {written(given)}"
     return text
 
 
@@ -38,37 +40,37 @@ def _call(call: Call) -> str:
     return f".{call.name}({arguments(call.args, dict(call.kwargs))})"
 
 
-def _operand(text: str) -> str:
-    """Put brackets around what is not one chain of calls."""
-    return f"({text})" if "\n" in text or " + " in text or text.startswith("(") else text
-
-
-def _sum(steps: tuple[Step, ...]) -> str:
-    """Write steps as chains of calls and blocks joined by ``+``."""
+def _sum(steps: tuple[Step, ...]) -> tuple[str, bool]:
+    """Write steps as chains of calls and blocks joined by ``+``; say whether it is one chain."""
     terms: list[str] = []
     chain: list[str] = []
-    for step in (*steps, None):
+    whole = True
+    for step in steps:
         if isinstance(step, Call):
             chain.append(_call(step))
             continue
-        if chain or (step is None and not terms):
+        if chain:
             terms.append(_chain(chain))
-            chain = []
-        if step is not None:
-            terms.append(_term(step))
-    return "\n+ ".join(terms) if sum(map(len, terms)) > _WIDTH else " + ".join(terms)
+        terms.append(_block(step))
+        chain, whole = [], False
+    if chain or not terms:
+        terms.append(_chain(chain))
+    return " + ".join(terms), whole
 
 
 def _chain(chain: list[str]) -> str:
-    line = "Pipeline()" + "".join(chain)
+    """Write a chain on one line, or in brackets with a line for each call."""
+    line = f"Pipeline(){''.join(chain)}"
     if len(line) <= _WIDTH:
         return line
-    return "Pipeline()\n" + "\n".join(f"    {call}" for call in chain)
+    inner = "".join(f"\n    {call}" for call in chain)
+    return f"(Pipeline(){inner}\n)"
 
 
-def _term(step: Step) -> str:
+def _block(step: Step) -> str:
     if isinstance(step, Call):
-        return f"Pipeline(){_call(step)}"
-    sign, value = ("*", step.times) if hasattr(step, "times") else ("@", step.p)
-    inner = _sum(step.steps)
-    return f"({inner}) {sign} {written(value)}"
+        return _chain([_call(step)])
+    inner, whole = _sum(step.steps)
+    sign, value = ("*", step.times) if isinstance(step, Repeat) else ("@", step.p)
+    # `a + b * 2` repeats only b, and `a * 2 @ p` is read from the left: brackets say what is meant.
+    return f"{inner if whole else f'({inner})'} {sign} {written(value)}"
