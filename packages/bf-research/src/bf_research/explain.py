@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bf_index.errors import unknown
+from bf_index.errors import close_matches, unknown
 
 
 def configuration_message(error: BaseException) -> str | None:
@@ -29,7 +29,9 @@ def _missing_option(name: str | None, options: Iterable[str] | None) -> str | No
         return None
     group, _, option = name.rpartition("/")
     known = sorted(options or ())
-    return f"{unknown(f'{group} option', option, known)}\navailable: {', '.join(known)}"
+    close = close_matches(option, known)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"unknown {group} {option!r}{hint}\navailable: {', '.join(known) or 'none'}"
 
 
 def _wrong_key(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from bf_research.outcome import Outcome
 from bf_research.tracking.base import Tracker
 from bf_research.tracking.flatten import flatten
 from bf_research.tracking.recorded import recorded
+from bf_research.tracking.sweep import SweepContext
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,7 +49,7 @@ def train(config: DictConfig) -> Outcome:
     testing.bind()
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     began = time.monotonic()
-    with recorded(tracker, _run_name(name), {"bf.model": name, "bf.device": where()}):
+    with recorded(tracker, _run_name(name), {"bf.model": name, "bf.device": where(), **_varied()}):
         written = OmegaConf.to_container(config, resolve=False)
         tracker.log_params(flatten(dict(written)))  # type: ignore[arg-type]
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
@@ -57,7 +59,8 @@ def train(config: DictConfig) -> Outcome:
         for metric, value in metrics.items():
             if metric != "train/loss":
                 tracker.log_metric(metric, value, iterations)
-    return Outcome(name, metrics, iterations, time.monotonic() - began, tracker.end())
+    location = None if SweepContext.current() else tracker.end()
+    return Outcome(name, metrics, iterations, time.monotonic() - began, location)
 
 
 def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipeline, Pipeline]:
@@ -173,6 +176,16 @@ def _plain(config: Any) -> Any:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+
+
+def _varied() -> dict[str, str]:
+    """Tell, as a tag, what was said on the command line or by the sweep: the columns of its table."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return {}
+    pairs = (str(override).lstrip("+~").partition("=") for override in HydraConfig.get().overrides.task)
+    return {"bf.overrides": json.dumps({key: value for key, _, value in pairs})}
 
 
 def _run_name(name: str) -> str:

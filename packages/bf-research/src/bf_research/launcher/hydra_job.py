@@ -15,6 +15,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from bf_research.launcher.composing import Composer
+
 OUTPUT = "stdout.txt"
 
 
@@ -27,13 +29,12 @@ class HydraJob:
     def __init__(self, context: HydraContext, config: DictConfig, task: TaskFunction) -> None:
         self._context, self._config, self._task = context, config, task
         self._state = Singleton.get_state()
-        self._settled = False
+        self._made: Composer | None = None
 
     def __call__(self, work: tuple[Sequence[str], int]) -> JobReturn:
         """Run one job."""
         overrides, number = work
-        self._settle()
-        config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+        config = self._composer().compose(overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
@@ -50,13 +51,14 @@ class HydraJob:
             self._finish(result)
         return result
 
-    def _settle(self) -> None:
+    def _composer(self) -> Composer:
         """Take over Hydra's state of the driver, once a worker: it scans all plugins."""
-        if not self._settled:
+        if self._made is None:
             setup_globals()
             Singleton.set_state(self._state)
             configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
-            self._settled = True
+            self._made = Composer(self._context.config_loader, self._config)
+        return self._made
 
     def _finish(self, result: JobReturn) -> None:
         """Print the traceback of a failed job to its output, and give the error its text for the driver."""

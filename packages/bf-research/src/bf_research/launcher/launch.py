@@ -13,24 +13,16 @@ from omegaconf import DictConfig
 
 from bf_research.launcher import bars
 from bf_research.launcher.devices import machine, plan
+from bf_research.launcher.early import preload_list
 from bf_research.launcher.errors import JobStopped, LauncherError
 from bf_research.launcher.hydra_job import HydraJob, failure
 from bf_research.launcher.jobs import Job, Policy
 from bf_research.launcher.pool import pool
 from bf_research.launcher.scheduler import Scheduler
-from bf_research.tracking.sweep import SweepContext
 
 #: A file name may have 255 bytes on the usual file systems.
 LONGEST_NAME = 255
 ON_FAILURE = ("continue", "stop")
-
-
-def preload_list(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the modules to import once for all workers; MLflow too when the trials are tracked."""
-    names = [str(name) for name in options.get("preload") or ()]
-    if SweepContext.current() is not None:
-        names.append("mlflow")
-    return tuple(dict.fromkeys(names))
 
 
 def stream(
@@ -67,7 +59,9 @@ def stream(
     check_folder(str(config.hydra.sweep.dir))
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     job = HydraJob(context, config, task)
-    with pool(preload_list(options), slots, lease=options["lease"], keep=options["keep_workers"]) as workers:
+    with pool(
+        preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]
+    ) as workers:
         monitor = bars.monitor(total, [slot.name for slot in slots], bool(options["bar"]))
         try:
             for done in Scheduler(workers, policy, monitor).run(job, _jobs(overrides, first_number)):

@@ -179,10 +179,12 @@ class _Kept:
 
 
 def start_early(preload: Iterable[str]) -> None:
-    """Start the server before it is known what it will run, so that its imports overlap with other work."""
+    """Start the server before it is known what it will run; a server that imports the same stays."""
+    wanted = tuple(preload)
     with _Kept.lock:
-        if _Kept.pool is None or _Kept.pid != os.getpid():
-            _Kept.pool, _Kept.pid = Pool(tuple(preload)), os.getpid()
+        if _Kept.pool is None or _Kept.pid != os.getpid() or _Kept.pool.preload != wanted:
+            _discard()
+            _Kept.pool, _Kept.pid = Pool(wanted), os.getpid()
 
 
 @contextmanager

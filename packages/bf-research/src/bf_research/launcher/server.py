@@ -15,6 +15,8 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+#: What every worker needs, imported before anything that is asked for.
+_OWN = ("bf_research.launcher.worker", "bf_research.launcher.hydra_job", "hydra.core.plugins", "numpy")
 #: A message on the control socket: JSON, with at most one descriptor.
 LARGEST_MESSAGE = 1 << 16
 _PR_SET_PDEATHSIG = 1
@@ -25,7 +27,7 @@ def main(control_fd: int, preload: list[str]) -> None:
     control = socket.socket(fileno=control_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     began = time.monotonic()
-    failed = _preload(preload)
+    failed = _preload([*_OWN, *preload])
     _send(control, {"event": "ready", "seconds": time.monotonic() - began, "failed": failed})
     Server(control).serve()
 

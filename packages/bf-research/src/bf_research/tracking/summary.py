@@ -75,10 +75,16 @@ def _row(run: Any) -> Row:
         run_id=run.info.run_id,
         name=run.info.run_name,
         status=run.info.status,
-        params=dict(run.data.params),
+        params=_options(run.data),
         metrics=dict(run.data.metrics),
         seconds=(end - run.info.start_time) / 1000,
     )
+
+
+def _options(data: Any) -> dict[str, str]:
+    """What the sweep set for a trial; all parameters where the trial does not tell."""
+    told = data.tags.get("bf.overrides")
+    return dict(json.loads(told)) if told else dict(data.params)
 
 
 def _record(row: Row) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""The configuration of a job, made from a kept one that has the same parts: equal to Hydra's own, faster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+
+class Composer:
+    """Composes the configurations of a sweep's jobs.
+
+    Hydra reads and merges every file again for every job, some 30 ms. Which files take part is told by the
+    overrides of groups alone (``model=vgg7``), and values (``lr=0.1``) are set afterwards: so the composition
+    of each choice of groups is kept, and a job is a copy of it with its values set, as Hydra sets them.
+    """
+
+    def __init__(self, loader: Any, master: DictConfig) -> None:
+        self._loader, self._master = loader, master
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._kept: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the configuration of a job; the same as ``load_sweep_config`` gives."""
+        parsed = self._parser.parse_overrides(list(overrides))
+        if not isinstance(self._loader, ConfigLoaderImpl) or any(map(_is_special, parsed)):
+            return self._whole(overrides)
+        groups = tuple(override.input_line or "" for override in parsed if self._is_group(override))
+        if groups not in self._kept:
+            self._kept[groups] = self._whole(groups)
+        config = deepcopy(self._kept[groups])
+        values = [override for override in parsed if not self._is_group(override)]
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        own = [override.input_line for override in values if override.is_hydra_override()]
+        config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *own]
+        task = [override for override in parsed if not override.is_hydra_override()]
+        config.hydra.overrides.task = [override.input_line for override in task]
+        naming = config.hydra.job.config.override_dirname
+        config.hydra.job.override_dirname = get_overrides_dirname(
+            overrides=task,
+            kv_sep=naming.kv_sep,
+            item_sep=naming.item_sep,
+            exclude_keys=naming.exclude_keys,
+        )
+        return config
+
+    def _is_group(self, override: Override) -> bool:
+        """Tell groups as Hydra does: a mapping is a value even under the name of a group."""
+        named = self._loader.repository.group_exists(override.key_or_group)
+        return bool(named) and not isinstance(override.value(), dict)
+
+    def _whole(self, overrides: Sequence[str]) -> DictConfig:
+        config: DictConfig = self._loader.load_sweep_config(self._master, list(overrides))
+        return config
+
+
+def _is_special(override: Override) -> bool:
+    """Whether an override needs the whole of Hydra: it moves packages, sweeps, or changes where files are."""
+    searches = override.get_key_element().startswith("hydra.searchpath")
+    return override.package is not None or override.is_sweep_override() or searches
