@@ -85,7 +85,8 @@ class Binder:
     def bind(self) -> Bound:
         """Make everything ready, or raise ``BindError`` with all mistakes."""
         pipeline = self.pipeline
-        for call in calls((*pipeline.before_steps, *pipeline.steps, *pipeline.after_steps)):
+        # `a + a` holds the same declaration twice: that is one.
+        for call in dict.fromkeys(calls((*pipeline.before_steps, *pipeline.steps, *pipeline.after_steps))):
             self._declare(call)
         for look in self.later:
             look()

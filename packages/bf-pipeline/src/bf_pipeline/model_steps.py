@@ -96,7 +96,7 @@ def declare_import(binder: Binder, where: Where, name: Any, source: Any) -> None
 def _add(
     binder: Binder, where: Where, name: str, slot: Callable[[Scope], ModelSlot], model_class: Any
 ) -> None:
-    if name in binder.models and binder.model_lines[name] != where:
+    if name in binder.models:
         binder.mistake(where, f"model {name!r} is declared twice, first at {binder.model_lines[name]}")
         return
     binder.models[name] = slot

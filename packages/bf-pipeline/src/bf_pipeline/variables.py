@@ -95,7 +95,7 @@ def declare(
         binder.mistake(where, f"init_variable: the name must be a text, got {name!r}")
     elif init_on_each_run is not UNSET and default is not None:
         binder.mistake(where, f"init_variable({name!r}): give default or init_on_each_run, not both")
-    elif name in binder.variables and binder.variables[name].where != where:
+    elif name in binder.variables:
         first = binder.variables[name].where
         binder.mistake(where, f"variable {name!r} is declared twice, first at {first}")
     else:
