@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -14,6 +15,7 @@ from bf_batch.engines import Engine, WorkerDied, make_engine
 from bf_batch.engines.base import check_workers
 from bf_index import Place
 from bf_index.errors import unknown
+from bf_pipeline.prefetch_elsewhere import ELSEWHERE, telling_of_global_randomness
 from bf_pipeline.profile import Timings, collecting
 
 if TYPE_CHECKING:
@@ -102,6 +104,8 @@ def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Fu
     waiting: deque[tuple[Place, Future[Any]]] = deque()
     places, wait = _places(run), run.wait
     work = _prepare if run.profile is None else _prepare_timed
+    if run.options.engine in ELSEWHERE:
+        work = partial(_told, work)
     try:
         for place in islice(places, depth):
             waiting.append((place, engine.submit(work, place)))
@@ -116,6 +120,11 @@ def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Fu
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def _told(work: Callable[[Preparer, Place], Any], preparer: Preparer, place: Place) -> Any:
+    with telling_of_global_randomness():
+        return work(preparer, place)
 
 
 def _places(run: Run) -> Iterator[Place]:

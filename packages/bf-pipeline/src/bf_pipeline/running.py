@@ -16,6 +16,7 @@ from bf_pipeline.context import Scope
 from bf_pipeline.errors import SkippedBatches
 from bf_pipeline.options import RunOptions
 from bf_pipeline.prefetch import LeftOut, ahead
+from bf_pipeline.prefetch_elsewhere import check_travels
 from bf_pipeline.profile import Profile
 from bf_pipeline.progress import progress
 from bf_pipeline.regroup import regrouped
@@ -96,6 +97,7 @@ class Run(Holds):
         self.place: Any = None
         self.wait: Callable[[Future[Any]], Any] = Future.exception
         self.listeners: list[Callable[[Run], None]] = []
+        check_travels(self)
 
     @property
     def seed(self) -> int:

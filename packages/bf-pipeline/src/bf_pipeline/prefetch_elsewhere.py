@@ -1,0 +1,67 @@
+"""What changes when batches are prepared in another process: steps must travel, global randomness is told."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_batch.engines.picklable import fails
+from bf_pipeline.steps import BoundStep, calls
+
+if TYPE_CHECKING:
+    from bf_pipeline.running import Run
+
+ELSEWHERE = ("processes", "ray")
+_ADVICE = "make it inside the step, or use engine 'threads'"
+
+
+class GlobalRandomness(UserWarning):
+    """Steps drew from ``np.random``: other values in every worker and every run."""
+
+
+def check_travels(run: Run) -> None:
+    """Refuse steps that cannot go to a worker, at the call: ``TypeError`` naming step, line and argument."""
+    if run.options.prefetch == 0 or run.options.engine not in ELSEWHERE:
+        return
+    for step in run.runner.bound.ahead:
+        if (reason := fails(step.run)) is not None:
+            raise TypeError(
+                f"{step} can't go to a worker of engine {run.options.engine!r}: {_which(run, step, reason)}"
+            )
+
+
+def _which(run: Run, step: BoundStep, reason: str) -> str:
+    """Say which argument of the call it is, if it is one."""
+    for call in calls(run.pipeline.steps):
+        if (call.where, call.name) == (step.where, step.name):
+            named: dict[str, Any] = {f"argument {place}": value for place, value in enumerate(call.args)}
+            named |= {f"argument {name!r}": value for name, value in call.kwargs.items()}
+            for name, value in named.items():
+                if (why := fails(value)) is not None:
+                    return (
+                        f"{name} can't be pickled ({why}); make it inside the step, or use engine 'threads'"
+                    )
+    return f"it can't be pickled ({reason}); use engine 'threads'"
+
+
+@contextmanager
+def telling_of_global_randomness() -> Iterator[None]:
+    """Warn, once a process, when what runs inside draws from numpy's global generator."""
+    before = _draws()
+    yield
+    if _draws() != before:
+        warnings.warn(
+            "a step used np.random, which differs in every worker and run; batch.rng() does not",
+            GlobalRandomness,
+            stacklevel=3,
+        )
+
+
+def _draws() -> Any:
+    """Tell how far numpy's global generator has come: a number that changes with nearly every draw."""
+    state: Any = np.random.mtrand._rand._bit_generator.state["state"]  # type: ignore[attr-defined]
+    return state["pos"], int(state["key"][0])
