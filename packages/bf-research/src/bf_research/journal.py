@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +119,13 @@ class Journal:
     def mark(self, trial_id: str, state: TrialState, reason: str) -> None:
         """Note a state of a trial that nobody runs any more."""
         self._write({"trial": trial_id, "state": state, "reason": reason, "time": time.time()})
+
+    def recovered(self, trial_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Note the results of a trial that was finished when its driver died."""
+        rows = [dict(row) for row in rows]
+        self._write(
+            {"trial": trial_id, "state": TrialState.DONE, "rows": rows, "time": time.time()}, durable=True
+        )
 
     def update(self, number: int, domain: str) -> None:
         """Note that the domain was replaced."""

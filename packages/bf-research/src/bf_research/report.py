@@ -53,14 +53,12 @@ def describe(record: Record) -> str:
 
 def ranking(results: Results, name: str, mode: Mode = "max", most: int = 20) -> str:
     """Rank configurations by the mean of a result over repetitions; those without a number come last."""
-    table = results.summary(name)
-    if mode == "min":
-        table = table.sort_values("mean", ascending=True, ignore_index=True)
+    summary = results.summary(name, mode)
     rows = []
-    for place, row in enumerate(table.head(most).to_dict("records"), 1):
-        options = [_value(row[option]) for option in results.options]
+    for place, row in enumerate(summary[:most], 1):
+        options = [_value(row.get(option, "-")) for option in results.options]
         rows.append([str(place), *options, _value(row["mean"]), _value(row["std"]), str(row["count"])])
-    more = f"\n... and {len(table) - most} more" if len(table) > most else ""
+    more = f"\n... and {len(summary) - most} more" if len(summary) > most else ""
     return text_table(["", *results.options, name, "std", "n"], rows) + more
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bf_research.launcher.jobs import Policy
+from bf_research.report import failure_table
 from bf_research.research_place import Here, TrialWork, Workers, libraries, slots
 from bf_research.results import Results
 from bf_research.sweeper import Placer, Resume, Rules, Sweep
 
 if TYPE_CHECKING:
     from bf_research.research import Research, RunOptions
+
+log = logging.getLogger(__name__)
 
 TRACKER = "bf_research.tracking.MLflowTracker"
 
@@ -54,7 +58,10 @@ def run(
         preload = tuple(options.get("preload", libraries()))
         placer = Workers(work, places, policy, preload, bar, len(domain))
     with _tracked(tracking, folder, returns):
-        return sweep.run(placer), folder
+        results = sweep.run(placer)
+    if results.failures:
+        log.error("%s", failure_table(results))
+    return results, folder
 
 
 @contextmanager

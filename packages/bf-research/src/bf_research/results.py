@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from bf_index.errors import StateError, unknown
 from bf_research.journal import SCHEMA, History, Record, to_json
-from bf_research.option import plain, same_json
+from bf_research.option import canonical, plain, same_json
 from bf_research.trial import FAILURES, TrialState
 
 if TYPE_CHECKING:
@@ -115,29 +116,34 @@ class Results:
             raise ValueError(f"best({name!r}): none of {len(done)} finished trials has a number")
         return (max if mode == "max" else min)(numbers, key=lambda pair: pair[0])[1]
 
-    def summary(self, name: str) -> pd.DataFrame:
+    def summary(self, name: str, mode: Mode = "max") -> list[dict[str, Any]]:
         """Return mean, std and count of the last value over repetitions, a row a configuration, best first.
 
-        Trials without a number count in ``missing``.
+        Trials without a number count in ``missing``; configurations without any come last. ``ValueError`` for
+        an unknown result.
         """
-        import pandas as pd
-
         if name not in self.returns:
             raise ValueError(unknown("result", name, self.returns))
         groups: dict[str, list[Record]] = {}
         for record in self.records:
-            groups.setdefault(json.dumps(record.config, sort_keys=True), []).append(record)
-        rows = []
-        for records in groups.values():
-            values = np.array([self.last(name, r) for r in records if r.state is TrialState.DONE])
-            numbers = values[np.isfinite(values)]
-            mean = float(numbers.mean()) if len(numbers) else math.nan
-            std = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
-            config = self.values.get(records[0].id, records[0].config)
-            counts = {"count": len(numbers), "missing": len(records) - len(numbers)}
-            rows.append({**config, "mean": mean, "std": std, **counts})
-        columns = [*self.options, "mean", "std", "count", "missing"]
-        return pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False, ignore_index=True)
+            groups.setdefault(canonical(record.config), []).append(record)
+        rows = [self._summed(name, records) for records in groups.values()]
+        sign = -1 if mode == "max" else 1
+        return sorted(rows, key=lambda row: (math.isnan(row["mean"]), sign * row["mean"]))
+
+    def _summed(self, name: str, records: Sequence[Record]) -> dict[str, Any]:
+        values = [self.last(name, record) for record in records if record.state is TrialState.DONE]
+        numbers = [value for value in values if math.isfinite(value)]
+        mean = statistics.fmean(numbers) if numbers else math.nan
+        std = statistics.stdev(numbers) if len(numbers) > 1 else math.nan
+        config = dict(self.values.get(records[0].id, records[0].config))
+        return {
+            **config,
+            "mean": mean,
+            "std": std,
+            "count": len(numbers),
+            "missing": len(records) - len(numbers),
+        }
 
     def save(self, path: str | Path) -> None:
         """Write to ``.json`` or ``.parquet``; classes and functions are written by their aliases."""

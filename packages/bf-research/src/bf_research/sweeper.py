@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,14 @@ from bf_index.errors import unknown
 from bf_research import journal as journals
 from bf_research.domain import Domain
 from bf_research.journal import Journal
-from bf_research.report import failure_table
 from bf_research.results import Results
 from bf_research.trial import FAILURES, Config, Ended, Trial, TrialState
 
-log = logging.getLogger(__name__)
-
 Resume = Literal["never", "missing", "failed"]
 OnFailure = Literal["continue", "stop"]
+Rows = Sequence[Mapping[str, Any]]
+# Gives the results of a trial that was finished although nobody noted it; None when it was not.
+Recover = Callable[[str], Rows | None]
 
 
 class SweepFailed(RuntimeError):
@@ -84,6 +83,7 @@ class Sweep:
         rules: Rules | None = None,
         observers: Sequence[Observer] = (),
         returns: Sequence[str] = (),
+        recover: Recover = lambda trial_id: None,
     ) -> None:
         self.rules = rules or Rules()
         if self.rules.resume == "never" and journals.exists(folder):
@@ -91,7 +91,9 @@ class Sweep:
                 f"{folder} holds a sweep already; give this one another name, or go on with that one: "
                 "resume='missing' (or 'failed' to try again what failed)"
             )
-        self.domain, self.folder, self.observers, self.returns = domain, folder, observers, tuple(returns)
+        self.domain, self.folder, self.observers, self._recover = domain, folder, observers, recover
+        #: What the journal begins with.
+        self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
         self._values: dict[str, Config] = {}
         self._seen: Counter[str] = Counter()
         self._number = self._finished = self._updates = 0
@@ -99,13 +101,12 @@ class Sweep:
         self._source: Iterator[Config] = iter(())
 
     def run(self, placer: Placer) -> Results:
-        """Run what is left and return all results; failures are in them and in the log, not raised.
+        """Run what is left and return all results; failures are in them, not raised.
 
         ``SweepLocked`` when another process runs this sweep. Ctrl-C and SIGTERM stop the workers, mark the
         running trials KILLED and go on as KeyboardInterrupt or SystemExit.
         """
-        head = {"domain": repr(self.domain), "seed": self.domain.seed, "returns": self.returns}
-        with Journal(self.folder, head) as journal:
+        with Journal(self.folder, {**self.head, "seed": self.domain.seed}) as journal:
             self._prepare(journal)
             self._each_observer("began", self._total(), self._count_finished(journal))
             try:
@@ -117,8 +118,6 @@ class Sweep:
                         journal.mark(record.id, TrialState.KILLED, "the sweep was stopped")
                 results = self._results(journal)
                 self._each_observer("closed", results)
-        if results.failures:
-            log.error("%s", failure_table(results))
         return results
 
     def _prepare(self, journal: Journal) -> None:
@@ -128,7 +127,11 @@ class Sweep:
             self.domain = self.domain.with_seed(int(seed))
         for record in journal.history.records.values():
             if record.state is TrialState.RUNNING:
-                journal.mark(record.id, TrialState.KILLED, "its driver died")
+                rows = self._recover(record.id)
+                if rows is None:
+                    journal.mark(record.id, TrialState.KILLED, "its driver died")
+                else:
+                    journal.recovered(record.id, rows)
         self._source = iter(self.domain)
 
     def _run(self, journal: Journal, placer: Placer) -> None:

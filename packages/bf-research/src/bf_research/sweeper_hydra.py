@@ -1,0 +1,193 @@
+"""What ``hydra/sweeper=domain`` does: overrides and a domain become trials, any launcher runs them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from bf_index.errors import StateError
+from bf_research import journal
+from bf_research.domain import Domain
+from bf_research.domain_plan import Plan
+from bf_research.domain_yaml import domain_from_data
+from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
+from bf_research.launcher.launch import check_folder
+from bf_research.report import failure_table, ranking
+from bf_research.research_place import reason, text
+from bf_research.results import Results
+from bf_research.sweeper import Rules, Sweep, SweepFailed
+from bf_research.sweeper_overrides import Keys, domain_of, trial_overrides
+from bf_research.trial import Ended, Trial, TrialState, as_rows
+
+log = logging.getLogger(__name__)
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class RecordedTask:
+    """The task of a job; leaves its result in the job's folder, so that every launcher can resume."""
+
+    task: TaskFunction
+
+    def __call__(self, config: DictConfig) -> Any:
+        """Run the task; its value must be data: a number, a mapping, rows of mappings."""
+        value = self.task(config)
+        path = Path(HydraConfig.get().runtime.output_dir) / RESULT
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(as_rows(value), default=journal.to_json))
+        partial.replace(path)
+        return value
+
+
+class DomainSweep:
+    """A sweep over a domain, as Hydra's sweepers are set up and asked."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = options
+        self.rules = Rules(options["resume"], options["on_failure"])
+
+    def setup(self, context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
+        """Remember what Hydra composed, and make the launcher."""
+        self.context, self.config = context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=RecordedTask(task), config=config
+        )
+
+    def run(self, arguments: Sequence[str]) -> Results:
+        """Run what is left of the sweep; ``SweepFailed`` at the end when trials failed."""
+        keys = Keys()
+        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        params = [f"{key}={value}" for key, value in (self.options["params"] or {}).items()]
+        swept, fixed = domain_of(parser.parse_overrides([*params, *arguments]), keys)
+        domain = self._domain(keys) * swept
+        domain.set_iterator(**self._plan())
+        self._set_update(domain, keys)
+        if domain.endless:
+            raise ValueError(f"{domain!r} never ends; hydra.sweeper.n_iters=20 says how many to run")
+        folder = Path(str(self.config.hydra.sweep.dir)).absolute()
+        check_folder(str(self.config.hydra.sweep.dir))
+        self._refuse_other_settings(folder, fixed)
+        placer = Launched(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
+        for config in domain.examples():
+            self._check(placer.overrides(Trial(config)))
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recovered(folder / trial_id))
+        sweep.head["fixed"] = fixed
+        log.info("%s trials of %r in %s", len(domain), domain, folder)
+        return self._told(sweep.run(placer))
+
+    def _domain(self, keys: Keys) -> Domain:
+        data = self.options["domain"]
+        plain = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
+        return domain_from_data(plain, keys.clean)
+
+    def _plan(self) -> dict[str, Any]:
+        return {name: self.options[name] for name in Plan.__dataclass_fields__}
+
+    def _set_update(self, domain: Domain, keys: Keys) -> None:
+        """Let the function that the options name give the next domain, as a Domain or as data."""
+        path = self.options["update"]
+        if path is None:
+            return
+        from bf_research import targets
+
+        function = targets.resolve(path, list(self.config.get("targets") or ()))
+
+        def update(results: Results) -> Domain | None:
+            found = function(results)
+            return (
+                found if found is None or isinstance(found, Domain) else domain_from_data(found, keys.clean)
+            )
+
+        domain.set_update(update, self.options["update_when"], self.options["n_updates"])
+
+    def _check(self, overrides: list[str]) -> None:
+        """Compose one job of each part of the domain: a wrong name is an error before any job runs."""
+        self.context.config_loader.load_sweep_config(self.config, overrides)
+
+    def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
+        """A sweep goes on with the settings it began with, or its results could not be compared."""
+        before = journal.read(folder).head.get("fixed") if journal.exists(folder) else None
+        if before is not None and sorted(before) != sorted(fixed):
+            raise StateError(
+                f"{folder} holds a sweep that began with {' '.join(before) or 'no settings of its own'}, got "
+                f"{' '.join(fixed) or 'none'}; give the same settings, or another hydra.sweep.dir"
+            )
+
+    def _told(self, results: Results) -> Results:
+        """Tell who came first, and raise when trials failed, after the callbacks were asked to close."""
+        metric = self.options["metric"]
+        names = results.returns
+        if metric is None and names:
+            metric = "test/accuracy" if "test/accuracy" in names else names[-1]
+        if metric in names:
+            log.info("\n%s", ranking(results, metric, "min" if self.options["minimize"] else "max"))
+        if results.failures:
+            # Hydra 1.3 forgets to tell callbacks of a sweep that raises.
+            self.context.callbacks.on_multirun_end(config=self.config, config_name=None)
+            raise SweepFailed(failure_table(results))
+        return results
+
+
+@dataclass(frozen=True)
+class Launched:
+    """Places trials through Hydra's launcher: one by one where it can stream, as a list where it can't."""
+
+    sweep: DomainSweep
+    fixed: list[str]
+    keys: Keys
+    repetitions: bool
+
+    def overrides(self, trial: Trial) -> list[str]:
+        """Write a trial's overrides."""
+        return trial_overrides(trial, self.fixed, self.keys, self.repetitions)
+
+    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
+        """Run the trials; a launcher without streams gets all of them at once."""
+        taken: list[Trial] = []
+
+        def overrides() -> Iterator[list[str]]:
+            for trial in trials:
+                taken.append(trial)
+                yield self.overrides(trial)
+
+        launcher = self.sweep.launcher
+        stream = getattr(launcher, "launch_stream", None)
+        ends: Iterable[tuple[int, JobReturn]]
+        if stream is not None:
+            ends = stream(overrides(), initial_job_idx=0)
+        else:
+            everything = list(overrides())
+            ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
+        for number, job in ends:
+            yield ended(taken[number], job)
+
+
+def ended(trial: Trial, job: JobReturn) -> Ended:
+    """Translate how a job of Hydra ended."""
+    value = job._return_value
+    if job.status is JobStatus.COMPLETED:
+        return Ended(trial, TrialState.DONE, as_rows(value))
+    kinds = {WorkerDied: TrialState.CRASHED, JobTimeout: TrialState.TIMEOUT, JobStopped: TrialState.KILLED}
+    state = kinds.get(type(value), TrialState.FAILED)
+    return Ended(trial, state, (), reason(value), text(value))
+
+
+def recovered(folder: Path) -> tuple[dict[str, Any], ...] | None:
+    """Read the result that a job left although its driver died before it could note it."""
+    try:
+        return as_rows(json.loads((folder / RESULT).read_text()))
+    except (OSError, ValueError):
+        return None

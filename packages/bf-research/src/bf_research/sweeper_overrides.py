@@ -1,0 +1,125 @@
+"""Between Hydra's override grammar and domains: sweeps on the command line, and a trial's overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
+
+from bf_index.errors import unknown
+from bf_research.distributions import Interval
+from bf_research.domain import Domain, Option
+from bf_research.trial import Trial
+
+_TAGS = ("zip1", "zip2", "...", "log", "int")
+_PREFIX = re.compile(r"(\+\+|\+|~)?(.+)", re.DOTALL)
+# Words that need no quotes: they are neither numbers nor constants of the grammar.
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_CONSTANTS = frozenset({"null", "true", "false", "nan", "inf"})
+
+
+@dataclass
+class Keys:
+    """Names of options without the grammar's prefixes, which are kept for the way back.
+
+    ``+model.lr`` adds a key that the config does not have; the trial's id has ``model.lr`` either way.
+    """
+
+    prefixes: dict[str, str] = field(default_factory=dict)
+
+    def clean(self, name: str) -> str:
+        """Return the name of an option without its prefix."""
+        found = _PREFIX.fullmatch(name)
+        if found is None or found[1] == "~":
+            raise ValueError(f"option {name!r}: a key can be changed or added in a sweep, not deleted")
+        if found[1]:
+            self.prefixes[found[2]] = found[1]
+        return found[2]
+
+    def override(self, name: str, value: Any) -> str:
+        """Write the override that sets an option."""
+        return f"{self.prefixes.get(name, '')}{name}={written(value)}"
+
+
+def written(value: Any) -> str:
+    """Write a value so that the grammar reads the same value; ``TypeError`` for what it can't hold."""
+    return str(Override._get_value_element_as_str(_quoted(value)))
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, str):
+        plain = _WORD.fullmatch(value) and value.lower() not in _CONSTANTS
+        return value if plain else QuotedString(value, Quote.single)
+    if isinstance(value, Mapping):
+        return {_quoted(str(key)): _quoted(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_quoted(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    raise TypeError(
+        f"an override can't hold {value!r}; use numbers, text, lists and dicts, or Research in Python"
+    )
+
+
+def domain_of(overrides: Sequence[Override], keys: Keys) -> tuple[Domain, list[str]]:
+    """Part overrides into the domain of those that sweep, in their order, and the others as text.
+
+    ``model=a,b`` is an option; options tagged alike, ``tag(zip1,choice(1,2))``, are walked side by side;
+    ``interval(a,b)`` is a distribution: ``tag(log,...)`` even in the logarithm, ``tag(int,...)`` of whole
+    numbers.
+    """
+    fixed: list[str] = []
+    groups: dict[str, list[Domain]] = {}
+    for override in overrides:
+        if not override.is_sweep_override():
+            fixed.append(
+                override.input_line or f"{override.get_key_element()}={override.get_value_element_as_str()}"
+            )
+            continue
+        key = override.get_key_element()
+        group, option = _option(override, keys.clean(key))
+        groups.setdefault(group or key, []).append(option)
+    zipped = [reduce(lambda left, right: left @ right, options) for options in groups.values()]
+    return reduce(lambda left, right: left * right, zipped, Domain()), fixed
+
+
+def _option(override: Override, name: str) -> tuple[str | None, Option]:
+    sweep = override.value()
+    tags = set(getattr(sweep, "tags", ()))
+    zips = sorted(tag for tag in tags if re.fullmatch(r"zip\d*", tag))
+    wrong = sorted(tags - set(zips) - ({"log", "int"} if isinstance(sweep, IntervalSweep) else set()))
+    if wrong or len(zips) > 1:
+        raise ValueError(f"{override.input_line}: {unknown('tag', (wrong or zips)[0], _TAGS)}")
+    if getattr(sweep, "shuffle", False):
+        raise ValueError(
+            f"{override.input_line}: shuffle would give another order at each start; "
+            "say hydra.sweeper.brute_force=false hydra.sweeper.n_iters=... for random draws"
+        )
+    if isinstance(sweep, IntervalSweep):
+        if zips:
+            raise ValueError(f"{override.input_line}: an interval has no length, so it can't be zipped")
+        assert sweep.start is not None
+        assert sweep.end is not None
+        return None, Option(name, Interval(sweep.start, sweep.end, "log" in tags, "int" in tags))
+    values = [Override._convert_value(value) for value in override.sweep_iterator()]
+    if not values and not isinstance(sweep, ChoiceSweep | RangeSweep):
+        raise ValueError(f"{override.input_line}: nothing matches")
+    return (zips[0] if zips else None), Option(name, values)
+
+
+def trial_overrides(trial: Trial, fixed: Sequence[str], keys: Keys, repetitions: bool) -> list[str]:
+    """Write the overrides of a trial: what is fixed, its configuration, its folder."""
+    chosen = [keys.override(name, value) for name, value in trial.config.items()]
+    again = [f"++repetition={trial.config.repetition}"] if repetitions else []
+    return [*fixed, *chosen, *again, f"hydra.sweep.subdir={trial.id}"]

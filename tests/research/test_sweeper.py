@@ -1,0 +1,316 @@
+"""One sweep in three spellings, and ``hydra/sweeper=domain`` through Hydra itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bf_research import Domain, Option, Results, integers, loguniform, uniform
+from bf_research import journal as journals
+from bf_research.domain_text import domain_from_text
+from bf_research.domain_yaml import domain_from_data
+from bf_research.sweeper_overrides import Keys, domain_of, written
+from bf_research.trial import Trial
+
+
+def ids(domain: Domain) -> list[str]:
+    """Trial ids in order."""
+    return [Trial(config).id for config in domain]
+
+
+def from_command_line(*overrides: str) -> Domain:
+    """The domain of a command line."""
+    return domain_of(OverridesParser.create().parse_overrides(list(overrides)), Keys())[0]
+
+
+ARCHITECTURES = Option("model", ["vgg7", "resnet18"])
+
+
+@pytest.mark.parametrize(
+    ("python", "data", "overrides"),
+    [
+        (
+            ARCHITECTURES * Option("lr", [0.1, 0.01]),
+            {"model": ["vgg7", "resnet18"], "lr": [0.1, 0.01]},
+            ["model=vgg7,resnet18", "lr=.1,1e-2"],
+        ),
+        (
+            ARCHITECTURES * (Option("lr", [0.1, 0.01]) @ Option("batch", [32, 64])),
+            {"model": ["vgg7", "resnet18"], "zip": {"lr": [0.1, 0.01], "batch": [32, 64]}},
+            ["model=choice(vgg7,resnet18)", "lr=tag(zip1,choice(.1,.01))", "batch=tag(zip1,choice(32,64))"],
+        ),
+        (
+            Option("+model.depth", [1, 2, 3]),
+            {"+model.depth": [1, 2, 3]},
+            ["+model.depth=range(1,4)"],
+        ),
+        (
+            Option("lr", loguniform(1e-4, 1e-1)) * Option("n", [1, 2]) * Option("k", integers(1, 100)),
+            {"lr": {"loguniform": [1e-4, 1e-1]}, "n": [1, 2], "k": {"integers": {"low": 1, "high": 100}}},
+            ["lr=tag(log,interval(1e-4,1e-1))", "n=1,2", "k=tag(int,interval(1,100))"],
+        ),
+        (
+            Option("flag", [True, None]) * Option("text", ["a b", "it's", "1e3", "null", "x=1,y"]),
+            {"flag": [True, None], "text": ["a b", "it's", "1e3", "null", "x=1,y"]},
+            ["flag=true,null", "text='a b','it\\'s','1e3','null','x=1,y'"],
+        ),
+    ],
+)
+def test_equal_domains_give_equal_trial_ids_in_all_spellings(
+    python: Domain, data: dict[str, Any], overrides: list[str]
+) -> None:
+    text = repr(python)
+    keys = Keys()
+    domains = [
+        domain_from_text(text, keys.clean),
+        domain_from_data(data, keys.clean),
+        from_command_line(*overrides),
+        domain_from_data(json.loads(json.dumps(data)), keys.clean),
+    ]
+    clean = domain_from_text(text.replace("'+", "'"))
+    for domain in (clean, *domains):
+        domain.set_iterator(seed=3)
+    assert all(domain == clean for domain in domains)
+    assert all(ids(domain) == ids(clean) for domain in domains)
+    assert len(set(ids(clean))) == len(clean)
+
+
+def test_sums_weights_and_conditions_are_spelt_in_yaml_and_text() -> None:
+    data = [
+        {"model": ["vgg16"], "zip": {"model.lr": [0.1, 0.01], "seed": [1, 2]}},
+        {"weight": 0.3, "model": ["resnet18"], "model.lr": {"loguniform": [1e-4, 1e-1]}, "n": [1, 2]},
+        {"n": [1, 2, 3], "where": "n > 1"},
+    ]
+    python = (
+        Option("model", ["vgg16"]) * (Option("model.lr", [0.1, 0.01]) @ Option("seed", [1, 2]))
+        + 0.3
+        * Option("model", ["resnet18"])
+        * Option("model.lr", loguniform(1e-4, 1e-1))
+        * Option("n", [1, 2])
+        + Option("n", [1, 2, 3]).where("n > 1")
+    )
+    assert domain_from_data(data) == domain_from_text(repr(python)) == python
+    assert domain_from_data({"zip": [{"a": [1, 2], "b": [1, 2]}, {"c": [1, 2, 3, 4]}]}) == (
+        Option("a", [1, 2]) * Option("b", [1, 2])
+    ) @ Option("c", [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("__import__('os').system('true')", "can't stand in a domain"),
+        ("Optoin('a', [1])", "did you mean 'Option'"),
+        ("Option('a', open('x'))", "unknown name 'open'"),
+        ("Option('a', [1]) - Option('b', [1])", "can't stand"),
+        ("Option('a', [1]) + 3", "can't be"),
+        ("Option('a')", r"write Option\('name', \[values\]\)"),
+        ("Option('a', uniform(1))", "does not fit"),
+        ("3 * 4", "has no option"),
+        ("[1, 2]", "not a domain"),
+        ("Option('a', [x for x in y])", "can't stand"),
+        ("Option('a', [1]", "not an expression"),
+        ("Option('a', [1]).where('b > 1')", "unknown option 'b'"),
+    ],
+)
+def test_text_that_is_no_domain_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        domain_from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"a": "xyz"}, "option 'a'"),
+        ({"a": {"loguniforn": [1, 2]}}, "did you mean 'loguniform'"),
+        ({"a": {"uniform": [1]}}, "does not fit"),
+        ({"a": {"uniform": [1, 2], "normal": []}}, "one distribution"),
+        ({"zip": 3}, "zip is a mapping"),
+        ({"a": []}, "no values"),
+        ([], "mapping of options"),
+        (7, "mapping of options"),
+        ({"weight": -1, "a": [1]}, "weight"),
+        ({"~a": [1]}, "not deleted"),
+    ],
+)
+def test_data_that_is_no_domain_is_refused(data: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        domain_from_data(data, Keys().clean)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("a=tag(zop1,choice(1,2))", "did you mean 'zip1'"),
+        ("a=tag(log,choice(1,2))", "unknown tag 'log'"),
+        ("a=tag(zip1,interval(1,2))", "no length"),
+        ("a=shuffle(1,2,3)", "brute_force=false"),
+        ("a=tag(log,interval(0,2))", "above 0"),
+    ],
+)
+def test_sweep_that_the_grammar_allows_but_means_nothing_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_command_line(override)
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(10**9), 10**9)
+        | st.floats(allow_nan=False)
+        | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3),
+        max_leaves=5,
+    )
+)
+def test_any_value_survives_the_way_through_an_override(value: Any) -> None:
+    if isinstance(value, str) and ("\n" in value or "\r" in value):
+        return  # the grammar has no way to write them
+    (override,) = OverridesParser.create().parse_overrides([f"a={written(value)}"])
+    assert override.value() == value
+    assert type(override.value()) is type(value)
+
+
+APPLICATION = """
+import os
+import sys
+import time
+
+import hydra
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(config):
+    with open(os.environ["RAN"], "a") as file:
+        file.write(f"{config.model} {config.lr} {config.repetition}\\n")
+    if config.model == "bad":
+        raise ValueError("a bad model")
+    return {"score": 2 * config.lr + config.repetition}
+
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ARGUMENTS
+    main()
+"""
+CONFIG = """
+defaults:
+  - override hydra/sweeper: domain
+  - _self_
+model: vgg7
+lr: 0.1
+repetition: 0
+hydra:
+  output_subdir: null
+"""
+GPU = ["hydra/launcher=gpu", "hydra.launcher.devices=[cpu:0,cpu:1]", "hydra.launcher.preload=[]"]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, run_script: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a Hydra application with overrides; gives how it ended, its history and what ran."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "train.yaml").write_text(CONFIG)
+    ran = tmp_path / "ran.txt"
+
+    def run(*arguments: str) -> tuple[Any, Results, list[str]]:
+        ran.write_text("")
+        code = APPLICATION.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments]))
+        done = run_script(code, RAN=str(ran))
+        return done, Results.of(journals.read(tmp_path / "out")), ran.read_text().splitlines()
+
+    return run
+
+
+@pytest.mark.parametrize("launcher", [[], GPU], ids=["basic", "gpu"])
+def test_command_line_runs_records_and_resumes(sweep: Callable[..., Any], launcher: list[str]) -> None:
+    done, results, ran = sweep(*launcher, "model=vgg7,resnet18", "lr=.1,.01")
+    assert done.code == 0, done.err
+    assert len(ran) == 4
+    assert [record.id for record in results.records] == ids(ARCHITECTURES * Option("lr", [0.1, 0.01]))
+    assert sorted(results.last("score", record) for record in results.records) == [0.02, 0.02, 0.2, 0.2]
+    done, results, ran = sweep(*launcher, "model=vgg7,resnet18", "lr=.1,.01,.5")
+    assert done.code == 0
+    assert sorted(ran) == ["resnet18 0.5 0", "vgg7 0.5 0"]
+    assert len(results) == 6
+
+
+@pytest.mark.faults("CL05")
+def test_failed_trial_gives_code_1_and_a_table_and_is_tried_again_when_asked(
+    sweep: Callable[..., Any],
+) -> None:
+    done, results, ran = sweep("model=bad,vgg7")
+    assert done.code == 1
+    assert "FAILED  model=bad" in done.err + done.out
+    assert "ValueError: a bad model" in done.err
+    assert len(ran) == 2
+    assert len(results.failures) == 1
+    assert sweep("model=bad,vgg7")[2] == []
+    done, _, ran = sweep("model=bad,vgg7", "hydra.sweeper.resume=failed")
+    assert done.code == 1
+    assert ran == ["bad 0.1 0"]
+
+
+def test_stop_starts_no_trial_after_the_first_failure(sweep: Callable[..., Any]) -> None:
+    stop = ["hydra.sweeper.on_failure=stop", *GPU[:1], "hydra.launcher.devices=[cpu:0]", *GPU[2:]]
+    done, _, ran = sweep("model=bad,vgg7,resnet18", *stop)
+    assert done.code == 1
+    assert ran == ["bad 0.1 0"]
+
+
+def test_yaml_text_and_command_line_are_multiplied_and_repeated(sweep: Callable[..., Any]) -> None:
+    domain = "hydra.sweeper.domain=\"Option('model', ['a', 'b'])\""
+    done, results, ran = sweep(domain, "lr=1,2", "hydra.sweeper.n_reps=2")
+    assert done.code == 0, done.err
+    assert ran[:5] == ["a 1 0", "a 2 0", "b 1 0", "b 2 0", "a 1 1"]
+    assert len(results.records) == 8
+    assert results.summary("score")[0]["count"] == 2
+
+
+def test_random_draws_go_on_with_the_seed_of_the_journal(sweep: Callable[..., Any]) -> None:
+    draws = ["lr=interval(0,1)", "hydra.sweeper.n_iters=3"]
+    _, first, ran = sweep(*draws)
+    assert len(ran) == 3
+    _, again, ran = sweep(*draws[:1], "hydra.sweeper.n_iters=4")
+    assert len(ran) == 1
+    assert [record.id for record in again.records][:3] == [record.id for record in first.records]
+
+
+def test_other_settings_in_the_same_folder_are_refused(sweep: Callable[..., Any]) -> None:
+    assert sweep("model=a,b", "lr=3")[0].code == 0
+    done, _, ran = sweep("model=a,b", "lr=4")
+    assert done.code == 1
+    assert "began with lr=3" in done.err
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["modle=a,b"], "modle"),
+        (["hydra.sweeper.domain={modle: [a, b]}"], "modle"),
+        (["lr=interval(0,1)"], "never ends"),
+        (["hydra.sweeper.resume=yes", "lr=1,2"], "unknown resume"),
+        (["hydra.sweeper.n_rep=2", "lr=1,2"], "n_rep"),
+        (["hydra.sweep.dir=../up", "lr=1,2"], "leads upwards"),
+    ],
+)
+def test_wrong_sweep_is_an_error_before_any_trial(
+    sweep: Callable[..., Any], arguments: list[str], message: str
+) -> None:
+    done, _, ran = sweep(*arguments)
+    assert done.code == 1
+    assert message in done.err
+    assert ran == []
+
+
+def test_values_of_a_distribution_are_python_numbers() -> None:
+    config = next(iter(Option("a", uniform(0, 1)) * Option("b", integers(1, 3))))
+    assert type(config["a"]) is float
+    assert type(config["b"]) is int
