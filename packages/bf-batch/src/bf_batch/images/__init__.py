@@ -1,5 +1,6 @@
 """Images: batches of pictures, resampled once by compiled loops. Heavy libraries come in when used."""
 
 from bf_batch.images.batch import ImagesBatch
+from bf_batch.images.cache import PictureCache
 
-__all__ = ["ImagesBatch"]
+__all__ = ["ImagesBatch", "PictureCache"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bf_batch.images.colour import ColourActions
 from bf_batch.images.distort import DistortActions
+from bf_batch.images.loading import FileActions
 from bf_batch.images.noise import NoiseActions
 from bf_batch.images.pixels import PixelActions
 
 
-class ImagesBatch(DistortActions, PixelActions, ColourActions, NoiseActions):
+class ImagesBatch(DistortActions, PixelActions, ColourActions, NoiseActions, FileActions):
     """Pictures with labels and masks, and the actions of augmentation.
 
     ``images`` and ``masks`` are arrays (n, height, width) or (n, height, width, channels), or lists of

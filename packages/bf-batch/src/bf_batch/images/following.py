@@ -67,6 +67,12 @@ def value_of(batch: Batch, name: str, what: str) -> Any:
     return value
 
 
+def id_of(batch: Batch, position: int) -> Any:
+    """Return the id of an item as Python has it, for messages."""
+    found = batch.indices[position]
+    return found.item() if isinstance(found, np.generic) else found
+
+
 def role_of(batch: Batch, name: str) -> Role:
     """Say what a component holds."""
     roles: dict[str, Role] = getattr(batch, "roles", {})
@@ -148,15 +154,13 @@ def _common_sizes(batch: Batch, pictures: dict[str, Warp], what: str) -> Sizes:
     """Return the sizes of the frames; an ItemError names the first item whose pictures differ in size."""
     (first, warp), *others = pictures.items()
     for name, other in others:
-        if other.sizes is warp.sizes or (isinstance(warp.sizes, tuple) and other.sizes == warp.sizes):
-            continue
         n = len(batch)
         one, two = np.broadcast_to(warp.sizes, (n, 2)), np.broadcast_to(other.sizes, (n, 2))
         differ = np.flatnonzero((one != two).any(axis=1))
         if len(differ):
             i = int(differ[0])
             raise ItemError(
-                batch.indices[i],
+                id_of(batch, i),
                 what,
                 i,
                 f"{first} is {one[i, 0]} x {one[i, 1]} pixels and {name} {two[i, 0]} x {two[i, 1]} "

@@ -52,42 +52,54 @@ def _stack(warp: Warp, source: NDArray[Any]) -> NDArray[Any]:
 
 
 def _each(warp: Warp) -> Any:
-    """Pictures of many sizes, or still encoded: one compiled call each."""
-    n = len(warp)
-    sizes = warp.sizes
+    """Pictures of many sizes, or still in files: one compiled call each."""
+    n, sizes, source = len(warp), warp.sizes, warp.source
+    kind = uniform_kind(source)
     results: list[Any] = [None] * n
-    stack: list[NDArray[Any]] = []
-    if isinstance(sizes, tuple) and (known := uniform_kind(warp.source)) is not None:
-        stack.append(outputs.take((n, *sizes, known[0] or 1), warp.dtype or known[1]))
+    stack = None
+    if isinstance(sizes, tuple) and kind is not None:
+        stack = outputs.take((n, *sizes, kind[0] or 1), warp.dtype or kind[1])
 
     def work(rows: slice) -> None:
         for i in range(rows.start, rows.stop):
-            picture, placed = source_picture(warp, i)
+            if warp.matrices is None and warp.dtype is None:
+                results[i] = _picture(source, i, None if stack is None else stack[i])
+                continue
+            picture, matrix = _reached(warp, i)
             flat = picture.ndim == 2
             four = picture[None, ..., None] if flat else picture[None]
             height, width = sizes if isinstance(sizes, tuple) else sizes[i]
-            out = (
-                stack[0][i : i + 1]
-                if stack
-                else np.empty((1, int(height), int(width), four.shape[3]), warp.dtype or picture.dtype)
-            )
-            _run(placed, four, slice(i, i + 1), out)
-            if not stack:
-                results[i] = _layout(warp, out, flat)[0]
+            shape = 1, int(height), int(width), four.shape[3]
+            out = np.empty(shape, warp.dtype or picture.dtype) if stack is None else stack[i : i + 1]
+            _run(warp, four, slice(i, i + 1), out, matrix)
+            results[i] = None if stack is not None else _layout(warp, out, flat)[0]
 
-    spread(n, work, each=not isinstance(warp.source, list))
-    if stack:
-        return _layout(warp, stack[0], known is not None and known[0] == 0)
+    spread(n, work, each=not isinstance(source, list))
+    if stack is not None and kind is not None:
+        return _layout(warp, stack, kind[0] == 0)
     return results
 
 
-def source_picture(warp: Warp, i: int) -> tuple[NDArray[Any], Warp]:
-    """Return one decoded picture, and the warp whose matrix fits what was decoded of it."""
-    source = warp.source
+def _picture(source: Any, i: int, into: Any = None) -> NDArray[Any]:
+    """Return one picture as it is, in a buffer (height, width, channels) if there is one."""
+    if not isinstance(source, (list, np.ndarray)):
+        found: NDArray[Any] = source.whole(i, into)
+        return found
+    if into is not None:
+        into[...] = source[i].reshape(into.shape)
+    return np.asarray(source[i])
+
+
+def _reached(warp: Warp, i: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Return one picture, of files only what the map of a result reaches, with the map to it."""
+    source, matrices = warp.source, warp.matrices
     if isinstance(source, (list, np.ndarray)):
-        return source[i], warp
-    picture, placed = source.picture(warp, i)
-    return picture, placed
+        return source[i], None
+    if matrices is None or warp.projective or warp.field is not None or warp.fill == "reflect":
+        return source.whole(i), None
+    height, width = warp.sizes if isinstance(warp.sizes, tuple) else warp.sizes[i]
+    picture, matrix = source.part(i, matrices[i], (int(height), int(width)))
+    return picture, matrix[None]
 
 
 def uniform_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
@@ -112,16 +124,24 @@ def _layout(warp: Warp, out: NDArray[Any], flat: bool) -> NDArray[Any]:
     return out[..., 0] if flat else out
 
 
-def _run(warp: Warp, pictures: NDArray[Any], rows: slice, out: NDArray[Any]) -> None:
+def _run(
+    warp: Warp,
+    pictures: NDArray[Any],
+    rows: slice,
+    out: NDArray[Any],
+    matrices: NDArray[np.float64] | None = None,
+) -> None:
     """Compute rows of the results from their pictures (k, h, w, c), converting dtypes the compiled loops
     do not know.
     """
     c = pictures.shape[3]
     gain, bias = _per_channel(warp.gain, c, 1.0), _per_channel(warp.bias, c, 0.0)
     moved = warp.matrices is not None
+    if warp.matrices is not None and matrices is None:
+        matrices = warp.matrices[rows]
     if moved and warp.order == 0:
         target = out if warp.dtype is None else np.empty(out.shape, pictures.dtype)
-        _nearest(warp, pictures, rows, target)
+        _nearest(warp, pictures, rows, matrices, target)
         pictures, moved = target, False
         if warp.dtype is None:
             return
@@ -129,38 +149,36 @@ def _run(warp: Warp, pictures: NDArray[Any], rows: slice, out: NDArray[Any]) -> 
         pictures = pictures.astype(np.float32)
     target = out if out.dtype in _NATIVE else np.empty(out.shape, np.float32)
     pictures = _readable(pictures)
-    limited = target.dtype == np.uint8
     if not moved:
         loops = need("bf_batch.images.kernels_straight")
-        loops.convert(pictures.reshape(-1, c), gain, bias, limited, target.reshape(-1, c))
+        loops.convert(pictures.reshape(-1, c), gain, bias, target.dtype == np.uint8, target.reshape(-1, c))
     else:
-        _smooth(warp, pictures, rows, gain, bias, limited, target)
+        _smooth(warp, pictures, rows, matrices, (gain, bias), target)
     if target is not out:
         cast_into(target, out)
 
 
 def _smooth(
-    warp: Warp, pictures: Any, rows: slice, gain: Any, bias: Any, limited: bool, out: NDArray[Any]
+    warp: Warp, pictures: Any, rows: slice, matrices: Any, scaling: tuple[Any, Any], out: NDArray[Any]
 ) -> None:
     """Linear or cubic interpolation; maps along the axes of larger pictures have loops of their own."""
-    matrices = warp.matrices[rows]  # type: ignore[index]
     mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
     fill = 0.0 if isinstance(warp.fill, str) else float(warp.fill)
     kind = 2 if warp.field is not None else int(warp.projective)
-    how = np.array([kind, mode, warp.order, limited])
+    how = np.array([kind, mode, warp.order, out.dtype == np.uint8])
     if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _along_axes(matrices):
-        need("bf_batch.images.kernels_straight").straight(pictures, matrices, how, fill, gain, bias, out)
+        need("bf_batch.images.kernels_straight").straight(pictures, matrices, how, fill, *scaling, out)
         return
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
-    need("bf_batch.images.kernels").warp(pictures, matrices, pre, field, how, fill, gain, bias, out)
+    need("bf_batch.images.kernels").warp(pictures, matrices, pre, field, how, fill, *scaling, out)
 
 
 def _along_axes(matrices: NDArray[np.float64]) -> bool:
     return not (matrices[:, 0, 1].any() or matrices[:, 1, 0].any())
 
 
-def _nearest(warp: Warp, pictures: NDArray[Any], rows: slice, out: NDArray[Any]) -> None:
+def _nearest(warp: Warp, pictures: NDArray[Any], rows: slice, matrices: Any, out: NDArray[Any]) -> None:
     """Nearest pixels of any dtype: they are copied as unsigned integers of the same width."""
     fill = np.zeros((), out.dtype) if isinstance(warp.fill, str) else np.asarray(warp.fill).astype(out.dtype)
     unsigned = _UNSIGNED.get(out.dtype.itemsize)
@@ -173,7 +191,6 @@ def _nearest(warp: Warp, pictures: NDArray[Any], rows: slice, out: NDArray[Any])
     pictures = _readable(
         pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
     )
-    matrices = warp.matrices[rows]  # type: ignore[index]
     loops = need("bf_batch.images.kernels")
     loops.nearest(pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned))
 

@@ -1,0 +1,196 @@
+"""Pictures in files: read, checked and decoded when pixels are needed, as much of them as is needed."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.errors import item_error
+from bf_batch.images import jpeg
+from bf_batch.images.frames import Floats
+from bf_batch.images.need import need
+
+MAX_PIXELS = 178_956_970
+"""Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""
+
+_local = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How files become pictures."""
+
+    mode: jpeg.Mode | None = "rgb"
+    exif: bool = True
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The bytes of one JPEG file, its header, and the colours it is decoded to."""
+
+    data: bytes
+    head: jpeg.Head
+    mode: jpeg.Mode
+    path: str
+
+    def decode(self, rows: int | None = None, shrink: int = 1, buffer: Any = None) -> NDArray[np.uint8]:
+        """Decode the picture as it is stored, see ``jpeg.decode``; a ValueError names the file."""
+        try:
+            return jpeg.decode(self.data, self.head, self.mode, rows, shrink, buffer)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
+
+
+Picture = Encoded | NDArray[Any]
+
+
+def open_picture(data: bytes, options: Options, path: str) -> tuple[Picture, int]:
+    """Check the bytes of a file; return the picture (JPEG files still encoded) and its EXIF orientation.
+
+    A ValueError tells what is wrong with the file.
+    """
+    if not data:
+        raise ValueError("the file is empty (0 bytes)")
+    if jpeg.is_jpeg(data):
+        head = jpeg.read_head(data)
+        _check_size(head.height, head.width, options)
+        if head.components in (1, 3):
+            mode = options.mode or ("gray" if head.components == 1 else "rgb")
+            return Encoded(data, head, mode, path), head.orientation if options.exif else 1
+    return _by_pillow(data, options)
+
+
+def _check_size(height: int, width: int, options: Options) -> None:
+    if height * width > options.max_pixels:
+        raise ValueError(
+            f"a picture of {height} x {width} pixels is more than max_pixels={options.max_pixels}; "
+            "if it is meant, raise max_pixels"
+        )
+
+
+def _by_pillow(data: bytes, options: Options) -> tuple[NDArray[Any], int]:
+    """Decode any other format that Pillow knows."""
+    image_module = need("PIL.Image")
+    try:
+        with image_module.open(BytesIO(data)) as image:
+            _check_size(image.height, image.width, options)
+            orientation = image.getexif().get(0x0112, 1) if options.exif else 1
+            return _pixels(image, options.mode), orientation
+    except image_module.UnidentifiedImageError:
+        raise ValueError(f"not a picture of a known format (it begins with {data[:8]!r})") from None
+    except image_module.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise ValueError(f"damaged picture: {error}") from error
+
+
+def _pixels(image: Any, mode: jpeg.Mode | None) -> NDArray[Any]:
+    if mode is None:
+        return np.array(image.convert("RGB") if image.mode == "P" else image)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        levels = (np.asarray(image) / 257.0 + 0.5).clip(0, 255).astype(np.uint8)
+        if mode == "gray":
+            return levels
+        solid = [np.full_like(levels, 255)] if mode == "rgba" else []
+        return np.stack([levels, levels, levels, *solid], axis=-1)
+    return np.array(image.convert({"rgb": "RGB", "gray": "L", "rgba": "RGBA"}[mode]))
+
+
+class Files:
+    """Pictures of a batch of which some are still JPEG bytes: the source of pending geometry."""
+
+    def __init__(self, pictures: Sequence[Picture], ids: Sequence[Any], mode: jpeg.Mode | None) -> None:
+        self.pictures = list(pictures)
+        self.ids = list(ids)
+        self.mode = mode
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, rows: Any) -> Files:
+        positions = range(len(self))[rows] if isinstance(rows, slice) else rows
+        return Files(
+            [self.pictures[position] for position in positions],
+            [self.ids[position] for position in positions],
+            self.mode,
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the pictures: bytes unless a file holds wider numbers."""
+        found = next((p.dtype for p in self.pictures if isinstance(p, np.ndarray)), np.dtype(np.uint8))
+        return np.dtype(np.uint8) if self.mode is not None else found
+
+    @property
+    def kind(self) -> tuple[int, np.dtype[Any]] | None:
+        """(channels, 0 for none; dtype) when all pictures agree in them."""
+        kinds = {self._kind(picture) for picture in self.pictures}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @staticmethod
+    def _kind(picture: Picture) -> tuple[int, np.dtype[Any]]:
+        if isinstance(picture, np.ndarray):
+            return (picture.shape[2] if picture.ndim == 3 else 0), picture.dtype
+        return (0 if picture.mode == "gray" else jpeg.CHANNELS[picture.mode]), np.dtype(np.uint8)
+
+    def whole(self, i: int, into: Any = None) -> NDArray[Any]:
+        """Return one picture, decoded in full; an encoded one into a contiguous buffer if there is one."""
+        picture = self.pictures[i]
+        if isinstance(picture, np.ndarray):
+            if into is None:
+                return picture
+            into[...] = picture.reshape(into.shape)
+            return np.asarray(into)
+        return self._decode(i, picture, buffer=into)
+
+    def part(self, i: int, matrix: Floats, size: tuple[int, int]) -> tuple[NDArray[Any], Floats]:
+        """Decode what a map from results of a size (height, width) can reach; return it and the map to it.
+
+        The pixels are in a buffer of this thread, that its next picture overwrites.
+        """
+        picture = self.pictures[i]
+        if isinstance(picture, np.ndarray):
+            return picture, matrix
+        shrink = _shrink(matrix)
+        rows = None
+        corners = np.array([[y, x, 1.0] for y in (0, size[0] - 1) for x in (0, size[1] - 1)])
+        lowest = float((corners @ matrix[0]).max())
+        if lowest < picture.head.height:
+            rows = max(int(np.ceil(lowest)) + 4, 1)
+        found = self._decode(i, picture, rows, shrink, _scratch(picture.head, picture.mode, shrink))
+        if shrink > 1:
+            matrix = matrix / shrink
+            matrix[:2, 2] += 0.5 / shrink - 0.5
+            matrix[2] = 0, 0, 1
+        return found, matrix
+
+    def _decode(self, i: int, picture: Encoded, *args: Any, **kwargs: Any) -> NDArray[np.uint8]:
+        try:
+            return picture.decode(*args, **kwargs)
+        except ValueError as error:
+            raise item_error(error, self.ids[i], "load_images", i) from error
+
+
+def _shrink(matrix: Floats) -> int:
+    """How many times smaller a picture may be decoded when results are so many source pixels apart."""
+    apart = min(np.hypot(matrix[0, 0], matrix[1, 0]), np.hypot(matrix[0, 1], matrix[1, 1]))
+    return next((factor for factor in (8, 4, 2) if apart >= factor), 1)
+
+
+def _scratch(head: jpeg.Head, mode: jpeg.Mode, shrink: int) -> NDArray[np.uint8]:
+    """Return this thread's buffer, large enough for a decoded picture: fresh memory for each would be
+    dear.
+    """
+    need_bytes = -(-head.height // shrink) * -(-head.width // shrink) * jpeg.CHANNELS[mode]
+    held: NDArray[np.uint8] | None = getattr(_local, "buffer", None)
+    if held is None or held.size < need_bytes:
+        held = _local.buffer = np.empty(need_bytes, np.uint8)
+    return held

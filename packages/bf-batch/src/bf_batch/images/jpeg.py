@@ -1,0 +1,113 @@
+"""JPEG files: what their header says, and decoding no more rows and no finer than needed, by
+libjpeg-turbo.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.images.need import need
+
+Mode = Literal["rgb", "gray", "rgba"]
+SPACES = {"rgb": "RGB", "gray": "GRAY", "rgba": "RGBA"}
+CHANNELS = {"rgb": 3, "gray": 1, "rgba": 4}
+_ROW_BLOCK = 16  # rows of the largest block that shares its colour: a cut below it changes no pixel above
+_START, _END, _SCAN, _APP1 = b"\xff\xd8\xff", b"\xff\xd9", 0xDA, 0xE1
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+_BASELINE = frozenset({0xC0, 0xC1})
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The header of a JPEG file: size as stored, number of components, EXIF orientation (1 to 8)."""
+
+    height: int
+    width: int
+    components: int
+    orientation: int
+    baseline: bool
+    height_at: int
+    """Where in the file the two bytes of the height are."""
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Say whether a file starts as JPEG files do."""
+    return data[:3] == _START
+
+
+def read_head(data: bytes) -> Head:
+    """Read the header of a JPEG file; a ValueError when it is damaged or the file ends too early."""
+    orientation, at = 1, 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise ValueError(f"damaged JPEG: no marker at byte {at}")
+        marker = data[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        length = data[at + 2] << 8 | data[at + 3]
+        if marker == _APP1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            orientation = _orientation(data[at + 10 : at + 2 + length])
+        if marker in _FRAMES and at + 10 <= len(data):
+            height, width, components = struct.unpack_from(">HHB", data, at + 5)
+            if not height or not width:
+                raise ValueError(f"damaged JPEG: a picture of {height} x {width} pixels")
+            # cameras and editors may leave a few bytes behind the end
+            if data.rfind(_END, max(at, len(data) - 4096)) < 0:
+                raise ValueError("truncated JPEG: the file ends before the picture does")
+            return Head(height, width, components, orientation, marker in _BASELINE, at + 5)
+        if marker == _SCAN:
+            break
+        at += 2 + length
+    raise ValueError("damaged or truncated JPEG: no size in its header")
+
+
+def _orientation(exif: bytes) -> int:
+    """Read the orientation out of EXIF data; 1 (upright) when it can't be read."""
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None or len(exif) < 10:
+        return 1
+    start = struct.unpack_from(order + "I", exif, 4)[0]
+    if start + 2 > len(exif):
+        return 1
+    for entry in range(struct.unpack_from(order + "H", exif, start)[0]):
+        at = start + 2 + 12 * entry
+        if at + 12 > len(exif):
+            break
+        tag, _, _, value = struct.unpack_from(order + "HHIH", exif, at)
+        if tag == 0x0112:
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def decode(
+    data: bytes, head: Head, mode: Mode, rows: int | None = None, shrink: int = 1, buffer: Any = None
+) -> NDArray[np.uint8]:
+    """Decode a JPEG file to (height, width) or (height, width, channels).
+
+    With ``rows`` only so many upper rows (or some more) are decoded, the others are not looked at;
+    ``shrink`` (1, 2, 4 or 8) decodes to a picture so many times smaller, each pixel the mean of a block.
+    A ValueError tells what is damaged.
+    """
+    height = head.height
+    if rows is not None and head.baseline:
+        kept = -(-rows // _ROW_BLOCK) * _ROW_BLOCK + _ROW_BLOCK
+        if kept < height:
+            height, at = kept, head.height_at
+            data = b"".join((data[:at], height.to_bytes(2, "big"), data[at + 2 :]))
+    cut = height != head.height
+    picture: NDArray[np.uint8] = need("simplejpeg").decode_jpeg(
+        data,
+        SPACES[mode],
+        min_height=-(-height // shrink) if shrink > 1 else 0,
+        min_width=-(-head.width // shrink) if shrink > 1 else 0,
+        min_factor=shrink,
+        buffer=buffer,
+        strict=not cut,  # the rows that are left undecoded would count as damage
+    )
+    return picture[..., 0] if mode == "gray" and picture.ndim == 3 else picture

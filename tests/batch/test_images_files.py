@@ -1,0 +1,190 @@
+"""Pictures in files: formats, colours, EXIF, and decoding no more than needed."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import skimage.data
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from bf_batch import Dataset, ImagesBatch
+from bf_batch.images import PictureCache, jpeg
+from bf_index import FilesIndex
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return np.asarray(Image.fromarray(skimage.data.astronaut()).resize((500, 375)))
+
+
+@pytest.fixture
+def folder(tmp_path, photo):
+    for number in range(4):
+        Image.fromarray(photo[number * 10 :, number * 20 :]).save(tmp_path / f"{number}.jpg", quality=95)
+    return tmp_path
+
+
+def jpeg_of(picture, **options):
+    stream = BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=92, **options)
+    return stream.getvalue()
+
+
+def loaded(folder, pattern="*", **options):
+    return ImagesBatch(FilesIndex(str(folder / pattern))).load_images(**options)
+
+
+def decoded(path, mode="RGB"):
+    return np.asarray(Image.open(path).convert(mode))
+
+
+def test_jpeg_files_are_decoded_when_pixels_are_read(folder):
+    batch = loaded(folder)
+    assert batch.kinds()["images"] == "pending"
+    for ours, path in zip(batch.images, sorted(folder.iterdir())):
+        assert_allclose(ours.astype(int), decoded(path), atol=1)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.gif", "a.tiff", "a.webp", "a.jpg"])
+@pytest.mark.parametrize(
+    ("mode", "pillow", "shape"),
+    [("rgb", "RGB", (40, 50, 3)), ("gray", "L", (40, 50)), ("rgba", "RGBA", (40, 50, 4))],
+)
+def test_formats_come_in_the_colours_asked_for(tmp_path, photo, name, mode, pillow, shape):
+    Image.fromarray(photo[:40, :50]).save(tmp_path / name)
+    images = loaded(tmp_path, mode=mode).images
+    assert images.shape == (1, *shape)
+    assert np.abs(images[0].astype(int) - decoded(tmp_path / name, pillow)).max() <= (
+        2 if name == "a.jpg" else 0
+    )
+
+
+def test_16_bit_png_files_keep_their_bits_or_are_scaled(tmp_path):
+    values = np.linspace(0, 65535, 12 * 10).reshape(12, 10).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    assert_array_equal(loaded(tmp_path, mode="stored").images[0], values)
+    assert_allclose(loaded(tmp_path, mode="gray").images[0], values / 257, atol=0.51)
+
+
+def test_palette_grey_and_cmyk_files_are_read(tmp_path, photo):
+    Image.fromarray(photo[:40, :50]).convert("P").save(tmp_path / "palette.png")
+    Image.fromarray(photo[:40, :50]).convert("L").save(tmp_path / "grey.jpg")
+    Image.fromarray(photo[:40, :50]).convert("CMYK").save(tmp_path / "print.jpg")
+    images = loaded(tmp_path).images
+    assert images.shape == (3, 40, 50, 3)
+    assert (images[0] == images[0][..., :1]).all()
+    assert_allclose(images[2].astype(int), decoded(tmp_path / "print.jpg"), atol=2)
+
+
+@pytest.mark.faults("IM08")
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_exif_orientation_turns_the_picture_upright_or_not_as_asked(tmp_path, photo, orientation, name):
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photo[:41, :60]).save(tmp_path / name, exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / name)))
+    assert_allclose(loaded(tmp_path).images[0].astype(int), upright, atol=1)
+    assert_allclose(loaded(tmp_path, exif=False).images[0].astype(int), decoded(tmp_path / name), atol=1)
+    turned = loaded(tmp_path).crop((20, 30), "top_left").images[0]
+    assert_allclose(turned.astype(int), upright[:20, :30], atol=1)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_upper_rows_alone_decode_to_the_same_pixels(photo, subsampling, progressive):
+    data = jpeg_of(photo, subsampling=subsampling, progressive=progressive)
+    head = jpeg.read_head(data)
+    whole = jpeg.decode(data, head, "rgb")
+    for rows in (1, 15, 16, 17, 100, 350, 375):
+        part = jpeg.decode(data, head, "rgb", rows)
+        assert len(part) >= rows
+        assert_array_equal(part[:rows], whole[:rows])
+    assert progressive or len(jpeg.decode(data, head, "rgb", 100)) < 150
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "gray"}])
+def test_random_resized_crop_of_files_equals_that_of_decoded_pictures(folder, options):
+    def made(batch):
+        return batch.random_resized_crop((300, 280)).flip("lr", p=0.5).to_array().images
+
+    lazy = loaded(folder, **options)
+    whole = loaded(folder, **options)
+    whole.images = list(whole.images)
+    assert_allclose(made(lazy), made(whole), atol=1e-3)
+
+
+def test_a_small_result_is_decoded_small_and_lies_in_the_same_place(tmp_path, photo):
+    large = np.asarray(Image.fromarray(photo).resize((2000, 1500), Image.Resampling.BICUBIC))
+    Image.fromarray(large).save(tmp_path / "large.jpg", quality=95)
+    batch = loaded(tmp_path).resize((150, 200))
+    warp = batch.peek("images")
+    part, matrix = warp.source.part(0, warp.matrices[0], (150, 200))
+    assert part.shape == (188, 250, 3)
+    assert matrix[0, 0] == pytest.approx(1.25)
+    smooth = np.asarray(Image.fromarray(large).resize((200, 150), Image.Resampling.BOX)).astype(int)
+    assert np.abs(batch.images[0].astype(int) - smooth).mean() < 3
+
+
+def test_masks_load_from_the_folder_of_each_item(tmp_path, photo):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(photo[:60, :80]).save(tmp_path / name / "image.jpg")
+        Image.fromarray((photo[:60, :80, 0] > 100).astype(np.uint8)).save(tmp_path / name / "mask.png")
+    batch = ImagesBatch(FilesIndex(str(tmp_path / "*"), dirs=True))
+    batch.load_images("image.jpg").load_images("mask.png", dst="masks")
+    both = ["images", "masks"]
+    batch.rotate(20, src=both).crop((40, 40), "random", src=both)
+    assert batch.images.shape == (2, 40, 40, 3)
+    assert batch.masks.shape == (2, 40, 40)
+    assert set(np.unique(batch.masks)) <= {0, 1}
+
+
+def test_load_by_format_reads_images_and_passes_other_formats_on(folder):
+    assert len(ImagesBatch(FilesIndex(str(folder / "*"))).load(fmt="image").images) == 4
+
+
+def test_dump_writes_files_that_load_again(folder, tmp_path, photo):
+    batch = loaded(folder).resize((40, 50)).dump(tmp_path / "out", "image", src="images")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert np.abs(loaded(tmp_path / "out").images.astype(int) - batch.images).mean() < 3
+
+
+def test_an_index_without_files_says_what_to_do():
+    with pytest.raises(ValueError, match=r"ImagesBatch: the index has no files; use a FilesIndex"):
+        ImagesBatch(3).load_images()
+
+
+def test_cache_of_decoded_pictures_serves_later_epochs_and_stays_in_its_bound(folder, photo):
+    size = photo.nbytes
+    cache = PictureCache(2 * size + 1000)
+    first = loaded(folder, cache=cache)
+    expected = [p.copy() for p in first.images]
+    assert len(cache) == 2
+    assert cache.nbytes <= cache.max_bytes
+    again = loaded(folder, cache=cache)
+    assert isinstance(again.peek("images").source.pictures[0], np.ndarray)
+    for one, two in zip(again.images, expected):
+        assert_array_equal(one, two)
+    with pytest.raises(ValueError, match="read-only"):
+        cache.get(next(iter(cache._held)))[0][0, 0] = 1
+
+
+def test_cache_sees_that_a_file_has_changed(tmp_path, photo):
+    cache = PictureCache()
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    assert_array_equal(loaded(tmp_path, cache=cache).images[0], photo)
+    Image.fromarray(photo[:100]).save(tmp_path / "a.png")
+    assert loaded(tmp_path, cache=cache).images.shape == (1, 100, 500, 3)
+
+
+def test_a_data_set_of_files_gives_batches(folder):
+    dataset = Dataset(FilesIndex(str(folder / "*")), ImagesBatch)
+    shapes = [b.load_images().random_resized_crop((32, 32)).images.shape for b in dataset.gen_batch(2)]
+    assert shapes == [(2, 32, 32, 3), (2, 32, 32, 3)]
