@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-from numpy.random import Generator
-
-from bf_batch import current
-from bf_batch.actions import ActionSpec, action
-from bf_batch.components import Component, check_names, kind_of, take_rows
-from bf_batch.declare import declare, extended, refuse_attribute
-from bf_batch.errors import ItemError, SkipBatch
-from bf_batch.items import Item, item_class
-from bf_batch.sources import batch_values
-from bf_index import DatasetIndex, Place, rng_at
-from bf_index.errors import Suggests
+from bf_batch import loading, merging
+from bf_batch.actions import action
+from bf_batch.apply import apply, settings_of, store
+from bf_batch.components import Component, check_names
+from bf_batch.core import BatchCore
+from bf_batch.declare import declare, extended
+from bf_batch.engines.base import EngineName
+from bf_batch.formats import FORMATS, Format
+from bf_batch.parallel import OnError, Settings
 
 if TYPE_CHECKING:
     from bf_batch.dataset import Dataset
 
-_STAGE = 0
-"""First number of a batch's random address; expressions of a pipeline have another."""
 
-
-class Batch(Suggests):
+class Batch(BatchCore):
     """Items of a data set and their data.
 
     A subclass declares ``components``; each is an array or a list (ragged) with one entry an item, checked at
@@ -42,130 +36,8 @@ class Batch(Suggests):
     [5.0, 7.0, 9.0]
     """
 
-    components: ClassVar[tuple[str, ...]] = ()
-    actions: ClassVar[Mapping[str, ActionSpec]] = MappingProxyType({})
-    _settable: ClassVar[frozenset[str]] = frozenset({"step", "seed", "place", "dataset"})
-    _plain_class: ClassVar[type[Batch] | None] = None
-
-    dataset: Dataset | None
-    place: Place | None
-    seed: int
-    step: int = 0
-    skipped: Sequence[ItemError] = ()
-    """Errors of the items that ``on_error='skip'`` has left out."""
-    _calls: int = 0
-    _call_step: int = 0
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        declare(cls)
-
-    def __init__(
-        self,
-        index: DatasetIndex | Sequence[Any] | np.ndarray | int | None,
-        dataset: Dataset | None = None,
-        preloaded: Any = None,
-        *,
-        seed: int = 0,
-        place: Place | None = None,
-    ) -> None:
-        state = self.__dict__  # past __setattr__, which asks whether a name is declared
-        state["_data"] = {}
-        state["dataset"] = dataset
-        state["seed"] = seed
-        state["place"] = place
-        if index is None:
-            if place is None or dataset is None:
-                raise TypeError(f"{self._owner()}: give an index, or a dataset and a place in it")
-            positions = place.positions
-            state["_index"] = None
-        else:
-            state["_index"] = index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
-            positions = None
-            if dataset is not None and dataset.has_data:
-                positions = dataset.index.positions(index.indices)
-        state["_positions"] = positions
-        if positions is None:
-            state["_size"] = len(index)  # type: ignore[arg-type]
-        elif type(positions) is slice:
-            state["_size"] = positions.stop - positions.start
-        else:
-            state["_size"] = len(positions)
-        if preloaded is not None:
-            state["_data"] = batch_values(self, preloaded)
-
-    # Which items
-
-    @property
-    def index(self) -> DatasetIndex:
-        """The items' ids as an index."""
-        if self._index is None:
-            assert self.dataset is not None
-            self._index = self.dataset.index.subset(self._positions)
-        return self._index
-
-    @property
-    def indices(self) -> Any:
-        """The items' ids as an array."""
-        return self.index.indices
-
-    @property
-    def size(self) -> int:
-        """How many items there are."""
-        return self._size  # type: ignore[no-any-return]
-
-    def __len__(self) -> int:
-        return self._size  # type: ignore[no-any-return]
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[Item]:
-        kind = item_class(type(self))
-        return (kind(self, position) for position in range(len(self)))
-
-    def __getitem__(self, id: Any) -> Item:
-        """Return the item of an id; a KeyError when the batch does not hold it."""
-        return item_class(type(self))(self, int(self.index.positions([id])[0]))
-
-    @property
-    def items(self) -> list[Item]:
-        """All items, in order; ``batch.items[0]`` is the first one whatever its id."""
-        return list(self)
-
-    # Their data
-
-    @property
-    def data(self) -> Any:
-        """The rows of a batch without components, else the values of the components as a tuple."""
-        if self.components:
-            return tuple(getattr(self, name) for name in self.components)
-        return self._fetch("data") if "data" not in self._data else self._data["data"]
-
-    def _fetch(self, name: str) -> Any:
-        """Read a component that was not touched yet from the preloaded data."""
-        value = None
-        if self._positions is not None and self.dataset is not None:
-            value = self.dataset.rows(name, self._positions)
-        elif current.is_shell(self):
-            raise current.NeedsBatch
-        self._data[name] = value
-        return value
-
-    def peek(self, name: str) -> Any:
-        """Return a component as it is stored, a pending one unresolved."""
-        self._check_component(name)
-        return self._data[name] if name in self._data else self._fetch(name)
-
-    def kinds(self) -> dict[str, str]:
-        """Say what each component is: 'empty', 'array', 'list' or 'pending' (computed on first read)."""
-        return {name: kind_of(self.peek(name)) for name in self.components}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the components by name, pending ones computed; the values are those of the batch, not
-        copies.
-        """
-        return {name: getattr(self, name) for name in self.components}
+    formats: ClassVar[Mapping[str, Format]] = FORMATS
+    apply_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     @action
     def add_components(self, names: str | Sequence[str], init: Any = None) -> Self:
@@ -189,126 +61,97 @@ class Batch(Suggests):
         self.__dict__.update(values)
         return self
 
-    # Randomness
+    # Work on components
 
-    def rng(self, *path: int) -> Generator:
-        """Return a generator that depends on the seed, the epoch, the batch, the step and the call alone.
+    @action
+    def load(
+        self,
+        src: Any = None,
+        fmt: str | None = None,
+        dst: str | Sequence[str] | None = None,
+        *,
+        target: EngineName = "threads",
+        on_error: OnError = "raise",
+        **options: Any,
+    ) -> Self:
+        """Fill components from memory (arrays, tables, mappings by id), files or a table.
 
-        The same for every engine. Two calls differ; inside an item method each item has its own.
+        Without ``src`` each item is read from its own file of a FilesIndex; where items are folders, ``src``
+        is a file name inside each, or a tuple of names, one for each component of ``dst``; else it is the
+        folder of files named by id. ``fmt`` is one of ``Batch.formats``, by default told by the ending; a csv
+        or parquet file at ``src`` is a table with the ids in its first column. ``options`` go to the reader.
+        A failed item is an ItemError, or left out with ``on_error='skip'``.
         """
-        item = current.item()
-        if item is not None and item.batch is self:
-            item.calls += 1
-            return rng_at(self.seed, *item.path, item.calls, *path)
-        return rng_at(self.seed, *self.address(), *path)
+        return loading.load(self, src, fmt, dst, Settings(target, on_error), options)  # type: ignore[return-value]
 
-    def address(self) -> tuple[int, int, int, int, int]:
-        """Return a fresh random address: stage, epoch, batch, step and the number of the call in the step."""
-        if self._call_step != self.step:
-            self._call_step, self._calls = self.step, 0
-        call = self._calls
-        self._calls = call + 1
-        place = self.place
-        if place is None:
-            return _STAGE, 0, 0, self.step, call
-        return _STAGE, place.epoch, place.batch, self.step, call
+    @action
+    def dump(
+        self,
+        dst: Any = None,
+        fmt: str | None = None,
+        src: str | Sequence[str] | None = None,
+        *,
+        target: EngineName = "threads",
+        **options: Any,
+    ) -> Self:
+        """Write components to memory, to one file an item, or to a table; the counterpart of ``load``.
 
-    # Parts and copies
+        Files appear under their names when they are whole. ``options`` go to the writer.
+        """
+        return loading.dump(self, dst, fmt, src, Settings(target), options)  # type: ignore[return-value]
 
-    def subset(self, positions: Any) -> Self:
-        """Return a new batch of the items at some positions (a slice, numbers or a mask), with their data."""
-        new = self._like(self)
-        new._keep(positions)
-        return new
+    @action(itemwise=True)
+    def apply(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        src: Any = None,
+        dst: Any = None,
+        p: Any = None,
+        target: EngineName | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Store ``function(entry, *args, **kwargs)`` for each item: the entry of ``src`` gives that of
+        ``dst``.
 
-    def copy(self) -> Self:
-        """Return a batch whose components can be changed in place without changing this one's."""
-        new = self._like(self)
-        for name in self.components:
-            value = getattr(self, name)
-            if isinstance(value, list):
-                value = [entry.copy() if isinstance(entry, np.ndarray) else entry for entry in value]
-            elif value is not None:
-                value = value.copy()
-            new._data[name] = value
-        return new
-
-    def _like(self, other: Self) -> Self:
-        new = object.__new__(type(other))
-        new.__dict__.update(other.__dict__)
-        new.__dict__["_data"] = dict(other._data)
-        return new
-
-    def _keep(self, positions: Any) -> None:
-        """Keep the items at some positions only, in place."""
-        if not isinstance(positions, slice):
-            positions = np.asarray(positions)
-            if positions.dtype == bool:
-                positions = np.flatnonzero(positions)
-        names = self.components or ("data",)
-        held = {
-            name: take_rows(self.peek(name) if self.components else self.data, positions) for name in names
+        A tuple of components as ``src`` gives joint entries, a tuple as ``dst`` takes several results; lists
+        are one call for each. Items not chosen by ``p`` stay what they are. A parameter ``rng`` of the
+        function is the item's generator. ``on_error``, ``timeout`` and ``n_workers`` are those of
+        ``inbatch_parallel``.
+        """
+        own = {
+            name: kwargs.pop(name)
+            for name in ("on_error", "timeout", "n_workers", "init", "post")
+            if name in kwargs
         }
-        index = self.index.subset(positions)
-        self.__dict__.update(_data=held, _index=index, _positions=None, _size=len(index))
+        given = {**self.apply_defaults, **own, **({"target": target} if target else {})}
+        place = {**given, "src": src or given.get("src"), "dst": dst or given.get("dst") or src}
+        done: Self = apply(self, function, args, kwargs, place, settings_of(given), p)
+        return done
 
-    def leave_out(self, errors: Sequence[ItemError]) -> Self:
-        """Leave failed items out, in place, and note their errors in ``skipped``; SkipBatch when none is
-        left.
-        """
-        failed = {error.position for error in errors}
-        self.skipped = [*self.skipped, *errors]
-        if len(failed) == len(self):
-            raise SkipBatch(
-                f"{self._owner()}: all {len(self)} items failed; the first: {errors[0]}"
-            ) from errors[0]
-        self._keep([position for position in range(len(self)) if position not in failed])
+    apply_parallel = apply
+
+    def _store(self, results: Sequence[Any], *, dst: Any) -> Self:
+        store(self, results, dst)
         return self
 
-    # Attributes
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name[0] == "_" or name in self._settable or name in self.__dict__:
-            object.__setattr__(self, name, value)
-            return
-        refuse_attribute(self, name)
-
-    def _check_component(self, name: str) -> None:
-        if name not in self.components and not (name == "data" and not self.components):
-            from bf_index.errors import unknown
-
-            raise AttributeError(unknown("component", name, self.components, self._owner()))
-
     @classmethod
-    def _owner(cls) -> str:
-        return cls.__name__
+    def merge(
+        cls, batches: Sequence[Batch], batch_size: int | None = None, components: Sequence[str] | None = None
+    ) -> tuple[Self, Self | None]:
+        """Join batches; return the first ``batch_size`` items (all for None) as a batch, and the rest or
+        None.
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A pickled batch holds its data, not its data set."""
-        for name in self.components or ("data",):
-            getattr(self, name)
-        return {**self.__dict__, "_index": self.index, "_positions": None, "dataset": None}
+        The new ids are numbers from 0 on. A component that only some of the batches have is a ValueError.
+        """
+        return merging.merge(cls, batches, batch_size, components)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        cls = self._plain_class or type(self)
-        added = self.components if self._plain_class else None
-        return _rebuild, (cls, added), self.__getstate__()
+    def as_dataset(self) -> Dataset:
+        """Return a data set of the items of this batch, with its data as it is now."""
+        from bf_batch.dataset import Dataset
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-    def __repr__(self) -> str:
-        parts = []
-        for name, value in self._data.items():
-            kind = kind_of(value)
-            shape = f" {value.shape} {value.dtype}" if isinstance(value, np.ndarray) else ""
-            parts.append(f"{name}: {kind}{shape}")
-        return f"<{self._owner()} of {len(self)} items{': ' if parts else ''}{', '.join(parts)}>"
-
-
-def _rebuild(cls: type[Batch], components: tuple[str, ...] | None) -> Batch:
-    """Make the empty batch that a pickled one fills."""
-    return object.__new__(cls if components is None else extended(cls, components))
+        kind = self._plain_class or type(self)
+        return Dataset(self.index, kind, self.to_dict() if self.components else self.data)
 
 
 declare(Batch)

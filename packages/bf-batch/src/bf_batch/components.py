@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 if TYPE_CHECKING:
-    from bf_batch.batch import Batch
+    from bf_batch.core import BatchCore
 
 
 @runtime_checkable
@@ -33,7 +33,7 @@ class Component:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, batch: Batch | None, owner: type | None = None) -> Any:
+    def __get__(self, batch: BatchCore | None, owner: type | None = None) -> Any:
         if batch is None:
             return self
         try:
@@ -47,10 +47,10 @@ class Component:
         batch._data[self.name] = value
         return value
 
-    def __set__(self, batch: Batch, value: Any) -> None:
+    def __set__(self, batch: BatchCore, value: Any) -> None:
         batch._data[self.name] = self.check(batch, value)
 
-    def check(self, batch: Batch, value: Any) -> Any:
+    def check(self, batch: BatchCore, value: Any) -> Any:
         """Return the value to store; ValueError or TypeError when it has not one entry for each item."""
         if value is None:
             return None

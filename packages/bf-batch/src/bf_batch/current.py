@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bf_batch.batch import Batch
+    from bf_batch.core import BatchCore
 
 
 class NeedsBatch(BaseException):
@@ -22,7 +22,7 @@ class Current:
 
     __slots__ = ("batch", "calls", "path")
 
-    def __init__(self, batch: Batch, path: tuple[int, ...]) -> None:
+    def __init__(self, batch: BatchCore, path: tuple[int, ...]) -> None:
         self.batch = batch
         self.path = path
         self.calls = -1

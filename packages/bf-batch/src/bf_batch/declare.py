@@ -12,10 +12,10 @@ from bf_batch.components import Component, check_names
 from bf_index.errors import unknown
 
 if TYPE_CHECKING:
-    from bf_batch.batch import Batch
+    from bf_batch.core import BatchCore
 
 
-def refuse_attribute(batch: Batch, name: str) -> None:
+def refuse_attribute(batch: BatchCore, name: str) -> None:
     """Raise the AttributeError for an attribute that the class of a batch does not declare."""
     known = [*batch.components, *(n for n in sorted(batch._settable) if not n.startswith("_"))]
     raise AttributeError(
@@ -24,7 +24,7 @@ def refuse_attribute(batch: Batch, name: str) -> None:
     )
 
 
-def declare(cls: type[Batch]) -> None:
+def declare(cls: type[BatchCore]) -> None:
     """Check what a new class of batches declares, and make descriptors for its components."""
     if "components" in cls.__dict__:
         known = {name for name in dir(cls) if isinstance(getattr(cls, name, None), Component)}
@@ -51,7 +51,7 @@ def declare(cls: type[Batch]) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def extended(cls: type[Batch], components: tuple[str, ...]) -> type[Batch]:
+def extended(cls: type[BatchCore], components: tuple[str, ...]) -> type[BatchCore]:
     """Return a class like ``cls`` with more components, for batches that were given some."""
     body = {
         "components": components,

@@ -12,9 +12,9 @@ from bf_index.errors import Suggests
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from bf_batch.batch import Batch
+    from bf_batch.core import BatchCore
 
-_CLASSES: weakref.WeakKeyDictionary[type[Batch], type[Item]] = weakref.WeakKeyDictionary()
+_CLASSES: weakref.WeakKeyDictionary[type[BatchCore], type[Item]] = weakref.WeakKeyDictionary()
 
 
 class Item(Suggests):
@@ -22,7 +22,7 @@ class Item(Suggests):
 
     __slots__ = ("batch", "position")
 
-    def __init__(self, batch: Batch, position: int) -> None:
+    def __init__(self, batch: BatchCore, position: int) -> None:
         self.batch = batch
         self.position = position
 
@@ -79,7 +79,7 @@ class _Entry:
         values[item.position] = value
 
 
-def item_class(cls: type[Batch]) -> type[Item]:
+def item_class(cls: type[BatchCore]) -> type[Item]:
     """Return the class of items of a class of batches, made once."""
     try:
         return _CLASSES[cls]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Method = TypeVar("Method", bound=Callable[..., Any])
 OnError: TypeAlias = Literal["raise", "skip", "collect"]
 ON_ERROR = ("raise", "skip", "collect")
-_OWN = ("p", "target", "on_error", "timeout", "n_workers")
+OWN = ("p", "target", "on_error", "timeout", "n_workers")
 """Keywords that every item-wise action takes itself."""
 
 
@@ -71,6 +71,8 @@ class Parallel:
     settings: Settings
     options: dict[str, Any] = field(default_factory=dict)
     with_rng: bool = False
+    with_batch: bool = True
+    first_only: bool = False
 
     def check(self, cls: type[Batch], name: str) -> None:
         """Check the names of init and post against a class of batches, when it is defined."""
@@ -99,10 +101,11 @@ class Parallel:
             kwargs=kwargs,
             positions=range(len(items)),
             address=batch.address(),
-            with_batch=True,
+            with_batch=self.with_batch,
             with_rng=self.with_rng,
             per_item=per_item,
         )
+        work.first_only = self.first_only
         results = run_chosen(work, choose(batch, p, len(items), action), settings, action)
         batch, results, args, kwargs = _settle(batch, results, args, kwargs, settings.on_error, action)
         if self.post is None:
@@ -120,6 +123,8 @@ class Parallel:
         names = (init,) if isinstance(init, str) else init
         if isinstance(names, (tuple, list)) and all(name in batch.components for name in names):
             return ColumnItems([component(batch, name, action) for name in names])
+        if init == "data":
+            return ColumnItems([batch.data])
         if isinstance(init, str):
             found = getattr(batch, init)
             given = call_hook(found, args, {**self.options, **kwargs}, own=0) if callable(found) else found
@@ -169,9 +174,9 @@ def inbatch_parallel(
         if not callable(method):
             raise TypeError(f"@inbatch_parallel stands above a def, got {type(method).__name__}")
         parameters = inspect.signature(method).parameters
-        if taken := [name for name in _OWN if name in parameters]:
+        if taken := [name for name in OWN if name in parameters]:
             raise TypeError(
-                f"{method.__name__}: inbatch_parallel takes {', '.join(_OWN)} itself; rename {taken[0]!r}"
+                f"{method.__name__}: inbatch_parallel takes {', '.join(OWN)} itself; rename {taken[0]!r}"
             )
         plan = Parallel(method, init, post, settings, options, "rng" in parameters)
 
@@ -234,12 +239,18 @@ def run_chosen(work: Work, mask: Any, settings: Settings, action: str) -> list[A
     if mask is None or mask.all():
         return run_work(work, settings.target, settings.workers, settings.timeout, action)
     chosen = np.flatnonzero(mask).tolist()
-    results = [work.items.unchanged(number) for number in range(len(work))]
+    results = [work.unchanged(number) for number in range(len(work))]
     if chosen:
         done = run_work(work.part(chosen), settings.target, settings.workers, settings.timeout, action)
         for number, result in zip(chosen, done):
             results[number] = result
     return results
+
+
+def run_settled(work: Work, settings: Settings, action: str) -> list[Any]:
+    """Run work for all items of a batch; failed ones are raised or left out of the batch."""
+    results = run_work(work, settings.target, settings.workers, settings.timeout, action)
+    return _settle(work.batch, results, (), {}, settings.on_error, action)[1]
 
 
 def _settle(

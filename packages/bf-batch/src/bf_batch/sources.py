@@ -15,7 +15,7 @@ from bf_index import DatasetIndex
 from bf_index.errors import unknown
 
 if TYPE_CHECKING:
-    from bf_batch.batch import Batch
+    from bf_batch.core import BatchCore
 
 Rows: TypeAlias = Any
 """A slice or an integer array."""
@@ -166,12 +166,17 @@ def _refuse_doubt(name: str, index: DatasetIndex) -> None:
         )
 
 
-def batch_values(batch: Batch, preloaded: Any) -> dict[str, Any]:
+def batch_values(batch: BatchCore, preloaded: Any) -> dict[str, Any]:
     """Return the values of a batch's components from what was given to it, checked."""
     components = batch.components
     given = preloaded if type(preloaded) is dict and preloaded.keys() <= _known(components) else None
     if given is None:
         given = by_component(preloaded, components, type(batch).__name__)
+    return own_values(batch, given)
+
+
+def own_values(batch: BatchCore, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a batch's items from containers by component, checked."""
     values: dict[str, Any] = {}
     for name, container in given.items():
         if type(container) is np.ndarray and container.shape[:1] == (batch._size,):
@@ -190,7 +195,7 @@ def _known(components: tuple[str, ...]) -> frozenset[str]:
     return frozenset(components)
 
 
-def _own_rows(name: str, container: Any, batch: Batch) -> Any:
+def _own_rows(name: str, container: Any, batch: BatchCore) -> Any:
     if isinstance(container, (list, tuple)) and len(container) == len(batch):
         return container
     if isinstance(container, (str, PathLike)) or hasattr(container, "__len__"):

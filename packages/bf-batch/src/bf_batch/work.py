@@ -103,6 +103,8 @@ class Work:
     with_batch: bool
     with_rng: bool
     per_item: bool
+    first_only: bool = False
+    """Whether an item that nothing is done to is its first entry alone, since there is one target."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -129,6 +131,11 @@ class Work:
             return Failed(error)
         finally:
             set_item(None)
+
+    def unchanged(self, number: int) -> Any:
+        """Return the result of an item that nothing is done to."""
+        value = self.items.unchanged(number)
+        return value[0] if self.first_only and isinstance(value, tuple) else value
 
     def part(self, rows: slice | list[int]) -> Work:
         """Return the work of some of the items."""

@@ -1,0 +1,206 @@
+"""File formats of one item: how a file becomes a value and back. None of them can run code of the file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import wave
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import IO, Any
+
+import numpy as np
+
+from bf_index.errors import unknown
+
+_PICKLING = ("blosc", "dill", "pickle", "pkl", "joblib", "pt", "pth")
+"""Formats of the older BatchFlow and its neighbours that unpickle: reading such a file runs its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A file format: the endings of its files, ``read(file, **options)`` and ``write(file, value,
+    **options)``.
+
+    ``read`` returns a value, or a dict of values by name for a format that holds several; those named in
+    ``parts`` go to components in this order. A class of batches
+    takes another one by ``formats = {**Batch.formats, "name": Format(...)}``.
+    """
+
+    endings: tuple[str, ...]
+    read: Callable[..., Any]
+    write: Callable[..., None]
+    parts: tuple[str, ...] = ()
+
+
+def _read_npy(file: IO[bytes]) -> Any:
+    return np.load(file, allow_pickle=False)
+
+
+def _write_npy(file: IO[bytes], value: Any) -> None:
+    np.save(file, _plain(value), allow_pickle=False)
+
+
+def _read_npz(file: IO[bytes]) -> dict[str, Any]:
+    with np.load(file, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _write_npz(file: IO[bytes], value: Any, compressed: bool = True) -> None:
+    values = value if isinstance(value, Mapping) else {"data": value}
+    arrays = {name: _plain(entry) for name, entry in values.items()}
+    (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
+
+
+def _plain(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        raise TypeError(f"an array of objects can't be stored without pickle; got {array!r:.80}")
+    return array
+
+
+def _read_image(file: IO[bytes], mode: str | None = None) -> Any:
+    image = _pillow().open(file)
+    if mode is None and image.mode == "P":
+        mode = "RGBA" if "transparency" in image.info else "RGB"
+    return np.asarray(image if mode is None else image.convert(mode))
+
+
+def _write_image(file: IO[bytes], value: Any, **options: Any) -> None:
+    array = np.asarray(value)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    _pillow().fromarray(array).save(file, **{"format": _ending(file).lstrip(".") or "png", **options})
+
+
+def _ending(file: IO[bytes]) -> str:
+    ending = os.path.splitext(str(file.name))[1].lower()
+    return {".jpg": ".jpeg", ".tif": ".tiff"}.get(ending, ending)
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            "reading and writing images needs Pillow: pip install 'bf-batch[images]'"
+        ) from error
+    return Image
+
+
+_WAV_TYPES = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+
+
+def _read_wav(file: IO[bytes]) -> dict[str, Any]:
+    with wave.open(file, "rb") as sound:
+        width, channels = sound.getsampwidth(), sound.getnchannels()
+        data = sound.readframes(sound.getnframes())
+        rate = sound.getframerate()
+    if width == 3:  # 24 bits: the three bytes become the upper ones of 32
+        parts = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        samples = np.pad(parts, ((0, 0), (1, 0))).view("<i4")[:, 0]
+    else:
+        samples = np.frombuffer(data, _WAV_TYPES[width])
+    return {"samples": samples.reshape(-1, channels) if channels > 1 else samples, "rate": rate}
+
+
+def _write_wav(file: IO[bytes], value: Any, rate: int) -> None:
+    samples = np.asarray(value)
+    if samples.dtype.kind == "f":
+        samples = (np.clip(samples, -1, 1) * 32767).round().astype("<i2")
+    if samples.dtype not in _WAV_TYPES.values():
+        raise TypeError(f"wav holds uint8, int16, int32 or floats of -1 to 1, got {samples.dtype}")
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
+        sound.setsampwidth(samples.dtype.itemsize)
+        sound.setframerate(rate)
+        sound.writeframes(np.ascontiguousarray(samples).tobytes())
+
+
+def _read_csv(file: IO[bytes], **options: Any) -> Any:
+    return pandas().read_csv(file, **options)
+
+
+def _write_csv(file: IO[bytes], value: Any, **options: Any) -> None:
+    pandas().DataFrame(value).to_csv(file, **{"index": False, **options})
+
+
+def _read_parquet(file: IO[bytes], **options: Any) -> Any:
+    return pandas().read_parquet(file, **options)
+
+
+def _write_parquet(file: IO[bytes], value: Any, **options: Any) -> None:
+    pandas().DataFrame(value).to_parquet(file, **options)
+
+
+def pandas() -> Any:
+    """Return the module pandas, or say how to install it."""
+    try:
+        import pandas as module
+    except ImportError as error:
+        raise ImportError(
+            "reading and writing tables needs pandas: pip install 'bf-batch[tables]'"
+        ) from error
+    return module
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "npy": Format((".npy",), _read_npy, _write_npy),
+        "npz": Format((".npz",), _read_npz, _write_npz),
+        "csv": Format((".csv",), _read_csv, _write_csv),
+        "parquet": Format((".parquet",), _read_parquet, _write_parquet),
+        "image": Format(
+            (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"),
+            _read_image,
+            _write_image,
+        ),
+        "wav": Format((".wav",), _read_wav, _write_wav, ("samples", "rate")),
+    }
+)
+TABLES = ("csv", "parquet")
+"""Formats in which one file holds a row for each item."""
+
+
+def find_format(formats: Mapping[str, Format], fmt: str | None, path: str) -> tuple[str, Format]:
+    """Return a format by name or by the ending of a path; ValueError with the known ones."""
+    if fmt is None:
+        ending = os.path.splitext(path)[1].lower()
+        for name, known in formats.items():
+            if ending in known.endings:
+                return name, known
+        raise ValueError(f"no format for files such as {path!r}: give fmt=, one of {', '.join(formats)}")
+    if fmt in formats:
+        return fmt, formats[fmt]
+    if fmt in _PICKLING:
+        raise ValueError(
+            f"fmt={fmt!r}: there is no such format, since reading one runs the code that it holds; "
+            f"use one of {', '.join(formats)}"
+        )
+    raise ValueError(unknown("fmt", fmt, formats))
+
+
+def write_whole(path: str, write: Callable[..., None], value: Any, options: Mapping[str, Any]) -> None:
+    """Write a file under another name in the same folder and give it its name when it is whole."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder or ".", exist_ok=True)
+    ending = os.path.splitext(name)[1]  # kept, for writers that choose by it
+    handle, temporary = tempfile.mkstemp(prefix=f".{name}.part", suffix=ending, dir=folder or ".")
+    os.close(handle)
+    try:
+        with open(temporary, "w+b") as file:
+            write(file, value, **options)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
