@@ -16,7 +16,7 @@ before:
 steps:
   - init_variable: {name: history, default: []}
   - init_model:
-      {mode: dynamic, model: Net, name: net, config: {shape: "=B('x').attr('shape')", depth: "${config.step}"}}
+      {mode: dynamic, model: Net, name: net, config: {shape: "=B('x').attr('shape')", depth: 3}}
   - add: {value: "${C:step}", p: 1.0}
   - add: "=B('y') / 2 + 1"
   - shift: {by: "${P:${R:uniform,0,1}}", p: 0.8}

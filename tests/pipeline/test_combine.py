@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bf_batch import Batch, Dataset, action
-from bf_pipeline import B, BindError, Pipeline, R, V, zip_batches
+from bf_pipeline import B, BindError, I, Pipeline, R, SkippedBatches, V, zip_batches
 
 
 class Pair(Batch):
@@ -112,6 +112,16 @@ def test_rebatch_draws_anew_for_each_of_its_batches(dataset):
 def test_rebatch_after_rebatch_and_skips(dataset):
     pipeline = Pipeline(dataset).skip_if(0).rebatch(4).rebatch(3).skip_if(6)
     assert [batch.x.tolist() for batch in pipeline.gen_batch(2)] == [[2, 3, 4], [5, 6, 7], [8, 9]]
+
+
+def test_batches_of_a_rebatched_run_that_fail_can_be_left_out(dataset):
+    seen = []
+    pipeline = Pipeline(dataset).rebatch(4).call(lambda *a: seen.append(a), I(), I("m")).fail_if(4)
+    with pytest.raises(ValueError, match="x is 4"):
+        pipeline.run(3)
+    with pytest.warns(SkippedBatches):
+        assert [len(batch) for batch in pipeline.gen_batch(3, n_iters=2, on_error="skip")] == [4, 4]
+    assert seen[2:] == [(1, 2), (2, 2), (3, 2)]
 
 
 def test_rebatch_inside_a_repetition_is_refused(dataset):

@@ -199,6 +199,11 @@ def test_an_action_may_have_parameters_of_any_name(dataset, batch_class):
     assert batch.x.tolist() == [5, 5, 5]
 
 
+def test_actions_are_offered_for_completion(dataset):
+    assert {"add", "shift", "run"} <= set(dir(Pipeline(dataset)))
+    assert "shift" not in dir(Pipeline())
+
+
 def test_private_names_are_never_actions(dataset):
     for name in ("_private", "__array__", "_ipython_display_"):
         assert not hasattr(Pipeline(), name)

@@ -223,6 +223,9 @@ class Binder:
         """Bind a call of a plain function: no batch in front, its result goes to ``save_to``."""
         target, mode = kwargs.pop("save_to", None), kwargs.pop("mode", "w")
         in_parent = kwargs.pop("in_parent", False)
+        if not callable(function):
+            self.mistake(call.where, f"{call.name}: a function is needed, got {function!r}")
+            return None
         if not isinstance(function, Expr) and (text := mismatch(call.name, function, 0, args, kwargs)):
             self.mistake(call.where, text)
             return None

@@ -33,7 +33,7 @@ class Recorder:
         return f"<action {self.name!r} of a pipeline, not called yet>"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
 class Pipeline(Recording, Starting):
     """Actions recorded now and run later, batch after batch.
 
@@ -90,6 +90,10 @@ class Pipeline(Recording, Starting):
         if self.dataset is not None and not self._knows(name):
             raise AttributeError(Binder(self, self.dataset.batch_class, self.config).stranger(name))
         return Recorder(self, name)
+
+    def __dir__(self) -> list[str]:
+        known = list(object.__dir__(self))
+        return known if self.dataset is None else [*known, *self.dataset.batch_class.actions]
 
     def _knows(self, name: str) -> bool:
         spaces = (getattr(space, name, None) for space in self.namespaces)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,11 @@ if TYPE_CHECKING:
     from bf_pipeline.running import Run
 
 
-def progress(source: Iterator[Any], run: Run) -> Iterator[Any]:
+def progress(source: Generator[Any, None, None], run: Run) -> Generator[Any, None, None]:
     """Pass batches on and move a bar; it is a widget in notebooks and a line in terminals."""
     from tqdm.auto import tqdm
 
-    with tqdm(total=run.total, unit="batch") as bar:
+    with closing(source), tqdm(total=run.total, unit="batch") as bar:
         for batch in source:
             if run.options.bar_variables:
                 latest = {name: shown(run.variables[name]) for name in run.options.bar_variables}

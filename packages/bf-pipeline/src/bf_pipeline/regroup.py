@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from bf_batch import SkipBatch
+from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_pipeline.errors import Where
+from bf_pipeline.prefetch import LeftOut
 from bf_pipeline.steps import BoundStep, Call, Step
 
 if TYPE_CHECKING:
     from bf_pipeline.binding import Binder
+    from bf_pipeline.runner import Apply
     from bf_pipeline.running import Run
 
 
@@ -81,27 +85,48 @@ class Pool:
         return rest
 
 
-def regrouped(source: Iterator[Any], group: Regroup, run: Run) -> Iterator[Any]:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The plan of regrouped batches: they are numbered through, without epochs."""
+
+    batch_size: int
+    total: int | None
+
+    def first(self, epoch: int) -> int:
+        """Return the number of the first batch of an epoch; there is only one."""
+        return 0
+
+
+def regrouped(source: Generator[Any, None, None], group: Regroup, run: Run) -> Generator[Any, None, None]:
     """Turn batches of one size into batches of another and put them through the steps that follow."""
     from bf_pipeline.runner import applied
 
-    pool, apply = Pool(group), applied(group.steps, run.runner.scope)
-    number = 0
-    for batch in source:
-        for merged in pool.feed(batch):
-            yield from _one(merged, number, apply, run)
-            number += 1
-    last = pool.flush()
-    if last is not None and not run.options.drop_last:
-        yield from _one(last, number, apply, run)
+    scope = replace(run.runner.scope, plan=Counted(group.batch_size, run.options.n_iters))
+    pool, apply = Pool(group), applied(group.steps, scope)
+    places = (Place(0, number, slice(0, 0)) for number in count())
+    with closing(source):
+        for batch in source:
+            for merged in pool.feed(batch):
+                yield from _one(merged, next(places), apply, run)
+        last = pool.flush()
+        if last is not None and not run.options.drop_last:
+            yield from _one(last, next(places), apply, run)
 
 
-def _one(batch: Any, number: int, apply: Any, run: Run) -> Iterator[Any]:
+def _one(batch: Any, place: Place, apply: Apply, run: Run) -> Iterator[Any]:
     """Put one batch through the steps; it stands at a random address of its own."""
-    place = Place(0, number, slice(0, len(batch)))
-    batch.place, batch.seed = place, run.seed
+    batch.place, batch.seed = place._replace(positions=slice(0, len(batch))), run.seed
     try:
-        done = apply(batch, place)
+        done = apply(batch, batch.place)
+    except StopPipeline:
+        raise
     except SkipBatch:
+        run.left_out.append(LeftOut(place.epoch, place.batch, tuple(batch.indices), "SkipBatch"))
+        return
+    except Exception as error:
+        if run.options.on_error == "raise":
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        run.left_out.append(LeftOut(place.epoch, place.batch, tuple(batch.indices), reason))
         return
     yield done

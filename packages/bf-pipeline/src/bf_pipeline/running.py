@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from bf_batch import SkipBatch, StopPipeline
@@ -135,7 +137,7 @@ class Run(Holds):
             self._report()
             self.runner.once(bound.after)
 
-    def _one_by_one(self) -> Iterator[Any]:
+    def _one_by_one(self) -> Generator[Any, None, None]:
         """Make each batch when it is asked for: the shortest way through."""
         next_place, prepare = self.places.next_place, self.runner.preparer.prepare
         finish = self.runner.finish if self.runner.bound.rest else None
@@ -197,9 +199,9 @@ class Run(Holds):
             warnings.warn(f"{text}; run.left_out lists all", SkippedBatches, stacklevel=3)
 
 
-def _first(source: Iterator[Any], count: int) -> Iterator[Any]:
-    for _, batch in zip(range(count), source):
-        yield batch
+def _first(source: Generator[Any, None, None], count: int) -> Generator[Any, None, None]:
+    with closing(source):
+        yield from islice(source, count)
 
 
 def _places(index: Any, options: RunOptions, bound: Bound, endless: bool) -> Any:
@@ -243,3 +245,8 @@ class Batches(Iterator[Any]):
     def m(self, name: str) -> Any:
         """Give a model of the run."""
         return self.run.m(name)
+
+    @property
+    def models(self) -> Models:
+        """The models of the run."""
+        return self.run.models
