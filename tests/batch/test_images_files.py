@@ -153,7 +153,7 @@ def test_dump_writes_files_that_load_again(folder, tmp_path, photo):
     batch = loaded(folder).resize((40, 50)).dump(tmp_path / "out", "image", src="images")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
-    assert np.abs(loaded(tmp_path / "out").images.astype(int) - batch.images).mean() < 3
+    assert np.abs(loaded(tmp_path / "out").images.astype(int) - batch.images).mean() < 12
 
 
 def test_an_index_without_files_says_what_to_do():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ Names = str | Sequence[str]
 Order = Literal[0, 1, 3]
 Role = Literal["image", "mask", "boxes", "keypoints"]
 NONE = np.zeros(1, bool)
+_NO_ROLES: Mapping[str, Role] = {}
+_PICTURES = ("image", "mask")
 
 
 class How(NamedTuple):
@@ -34,15 +36,22 @@ class How(NamedTuple):
 
 def choose(batch: Batch, p: Any, what: str) -> NDArray[np.bool_]:
     """Draw which items an action with probability ``p`` is for: (1,) when all or none of them, else (n,)."""
-    if isinstance(p, (int, float)):
+    kind = type(p)
+    if kind is float or kind is int:
         if p == 1:
             return ALL
         if p == 0:
             return NONE
+        if 0 < p < 1:
+            return np.asarray(batch.rng().random(len(batch)) < p)
     chance = numbers(p, len(batch), f"{what}: p")
     if not ((chance >= 0) & (chance <= 1)).all():
-        raise ValueError(f"{what}: p is a probability from 0 to 1, got {p!r}")
+        raise ValueError(f"{_owner(batch, what)}: p is a probability from 0 to 1, got {p!r}")
     return np.asarray(batch.rng().random(len(batch)) < chance)
+
+
+def _owner(batch: Batch, what: str) -> str:
+    return f"{type(batch).__name__}.{what}"
 
 
 def names_of(src: Names, dst: Names | None, what: str) -> tuple[list[str], list[str]]:
@@ -75,7 +84,7 @@ def id_of(batch: Batch, position: int) -> Any:
 
 def role_of(batch: Batch, name: str) -> Role:
     """Say what a component holds."""
-    roles: dict[str, Role] = getattr(batch, "roles", {})
+    roles: Mapping[str, Role] = getattr(batch, "roles", _NO_ROLES)
     return roles.get(name, "image")
 
 
@@ -83,17 +92,19 @@ def pending(batch: Batch, name: str, how: How, what: str) -> Warp:
     """Return pictures of a component ready for one more step, with earlier steps pending where they can
     be.
     """
-    value = batch.peek(name)
-    mask = role_of(batch, name) == "mask"
-    order = 0 if mask else how.order
-    if type(value) is Warp and how.fuse and _fits(value, order, how.fill):
+    value = batch._data.get(name)
+    if type(value) is not Warp:
+        value = batch.peek(name)
+    order, fill = how.order, how.fill
+    if role_of(batch, name) == "mask":
+        order = 0
+    if type(value) is Warp and how.fuse and _fits(value, order, fill):
         warp = value
     else:
-        warp = Warp.of(value_of(batch, name, what), f"{type(batch).__name__}.{name}")
-        order = 1 if order is None else order
-    return warp.with_sampling(
-        warp.order if order is None else order, warp.fill if how.fill is None else how.fill
-    )
+        warp = Warp.of(value_of(batch, name, _owner(batch, what)), _owner(batch, name))
+    if order is None and fill is None:
+        return warp
+    return warp.with_sampling(warp.order if order is None else order, warp.fill if fill is None else fill)
 
 
 def _fits(warp: Warp, order: int | None, fill: Fill | None) -> bool:
@@ -107,30 +118,35 @@ def _fits(warp: Warp, order: int | None, fill: Fill | None) -> bool:
     return (order is None or order == warp.order) and (fill is None or fill == warp.fill)
 
 
-def apply_step(batch: Batch, make: Callable[[Sizes], Step], p: Any, how: How, what: str) -> None:
-    """Make one affine step for the frames of the pictures, and let every component of ``src`` take it."""
+def apply_step(batch: Batch, make: Callable[[Sizes], Step | None], p: Any, how: How, what: str) -> None:
+    """Make one affine step for the frames of the pictures, and let every component of ``src`` take it.
 
-    def move(value: Warp | Points, chosen: NDArray[np.bool_], step: Any) -> Warp | Points:
-        return value.affine(step, chosen)
+    A step of None changes nothing.
+    """
+    apply_map(batch, make, _take_step, p, how, what)
 
-    apply_map(batch, make, move, p, how, what)
+
+def _take_step(value: Warp | Points, chosen: NDArray[np.bool_], step: Step | None) -> Warp | Points:
+    return value if step is None else value.affine(step, chosen)
 
 
 def apply_map(
     batch: Batch, make: Callable[[Sizes], Any], move: Callable[..., Any], p: Any, how: How, what: str
 ) -> None:
-    """Let components take a step: ``make`` gives it from the sizes of the frames, ``move`` applies it to a
-    component.
-    """
-    what = f"{type(batch).__name__}.{what}"
-    sources, targets = names_of(how.src, how.dst, what)
+    """Let components take a step: ``make`` gives it from the sizes, ``move`` applies it to a component."""
     chosen = choose(batch, p, what)
-    pictures = {
-        name: pending(batch, name, how, what) for name in sources if role_of(batch, name) in ("image", "mask")
-    }
+    src = how.src
+    if type(src) is str and how.dst is None and role_of(batch, src) in _PICTURES:
+        warp = pending(batch, src, how, what)
+        moved = move(warp, chosen, make(warp.sizes))
+        batch._data[src] = moved if how.fuse else moved.resolve()
+        return
+    what = _owner(batch, what)
+    sources, targets = names_of(src, how.dst, what)
+    pictures = {n: pending(batch, n, how, what) for n in sources if role_of(batch, n) in _PICTURES}
     if not pictures:
         raise ValueError(
-            f"{what}: src={how.src!r} holds no pictures; name the pictures they belong to as well: "
+            f"{what}: src={src!r} holds no pictures; name the pictures they belong to as well: "
             f"src=['images', ...]"
         )
     sizes = _common_sizes(batch, pictures, what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -65,7 +66,9 @@ def rows_of(sizes: Sizes) -> Floats:
 
 def select(chosen: NDArray[np.bool_], after: Sizes, before: Sizes, n: int) -> Sizes:
     """Return the sizes after a step that only the chosen items take."""
-    if after is before or chosen.size == 1:
+    if after is before:
+        return after
+    if chosen.size == 1:
         return after if chosen.size != 1 or chosen[0] else before
     if isinstance(after, tuple) and after == before:
         return after
@@ -76,10 +79,15 @@ def select(chosen: NDArray[np.bool_], after: Sizes, before: Sizes, n: int) -> Si
 def centred(after: Sizes, before: Sizes) -> Floats:
     """Return the centres of the new and the old frame as the fixed point of a step."""
     if isinstance(after, tuple) and isinstance(before, tuple):
-        return np.array([[(after[0] - 1) / 2, (after[1] - 1) / 2, (before[0] - 1) / 2, (before[1] - 1) / 2]])
+        return _centres(after, before)
     new, old = (rows_of(after) - 1) / 2, (rows_of(before) - 1) / 2
     n = max(len(new), len(old))
     return np.hstack([np.broadcast_to(new, (n, 2)), np.broadcast_to(old, (n, 2))])
+
+
+@functools.lru_cache(maxsize=256)
+def _centres(after: tuple[int, int], before: tuple[int, int]) -> Floats:
+    return np.array([[(side - 1) / 2 for side in (*after, *before)]])
 
 
 def numbers(value: Any, n: int, what: str) -> Floats:
@@ -87,7 +95,10 @@ def numbers(value: Any, n: int, what: str) -> Floats:
     for a wrong length.
     """
     if type(value) is PerItem:
-        values = np.asarray(value.values, dtype=np.float64).reshape(len(value), -1)
+        values = np.asarray(value.values, dtype=np.float64)
+        if values.shape == (n,):
+            return values
+        values = values.reshape(len(value), -1)
         if len(values) != n or values.shape[1] != 1:
             raise ValueError(
                 f"{what}: got per-item values of shape {values.shape} for {n} items; give one number an item"

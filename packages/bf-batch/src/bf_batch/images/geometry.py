@@ -106,8 +106,9 @@ class GeometryActions(Batch):
         """
         after = size_pair(shape, "crop: shape")
 
-        def make(sizes: Sizes) -> Step:
-            return Step(after, shift=-offsets(origin, after, sizes, self))
+        def make(sizes: Sizes) -> Step | None:
+            corners = offsets(origin, after, sizes, self)
+            return None if after == sizes and not corners.any() else Step(after, shift=-corners)
 
         apply_step(self, make, p, How(None, fill, fuse, src, dst), "crop")
         return self

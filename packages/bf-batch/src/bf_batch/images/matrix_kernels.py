@@ -10,19 +10,18 @@ from bf_batch.images.kernels import kernel
 
 
 @kernel
-def advance(m: Any, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any, chosen: Any) -> Any:
-    """Matrices (n, 3, 3) after one more affine step: result point to source point.
+def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any, chosen: Any) -> Any:
+    """Matrices (n, 3, 3) after one more affine step of ``m`` (n or 1, 3, 3): result point to source point.
 
     Each parameter has one row for all items or one an item: ``angle`` in degrees (1), ``scale`` (y, x),
     ``shear`` as tangents (y, x), ``shift`` (y, x) in pixels, ``centre`` (y, x of the result, y, x of the
     frame before).  A point is scaled, sheared, rotated counter-clockwise and shifted; items not chosen
     keep their matrix.
     """
-    n = m.shape[0]
-    out = np.empty_like(m)
+    out = np.empty((n, 3, 3))
     for i in range(n):
         if not chosen[i % chosen.size]:
-            out[i] = m[i]
+            out[i] = m[i % m.shape[0]]
             continue
         turn = np.deg2rad(angle[i % angle.size])
         sine, cosine = np.sin(turn), np.cos(turn)
@@ -38,7 +37,8 @@ def advance(m: Any, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any,
         x = middle[1] + shift[i % shift.shape[0], 1]
         ty, tx = middle[2] - a * y - b * x, middle[3] - c * y - d * x
         for row in range(3):
-            p, q, t = m[i, row, 0], m[i, row, 1], m[i, row, 2]
+            at = i % m.shape[0]
+            p, q, t = m[at, row, 0], m[at, row, 1], m[at, row, 2]
             out[i, row, 0] = p * a + q * c
             out[i, row, 1] = p * b + q * d
             out[i, row, 2] = p * ty + q * tx + t

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,6 +27,8 @@ _PARTS = {
 
 def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: Batch) -> Floats:
     """Return the top left corners of cuts of a shape, (1, 2) or (n, 2), in whole pixels."""
+    if isinstance(origin, str) and origin in _PARTS and isinstance(sizes, tuple):
+        return _named(origin, shape, sizes)
     room = rows_of(sizes) - shape
     if isinstance(origin, str):
         if origin == "random":
@@ -45,6 +48,11 @@ def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: Batch) 
     if not ((given >= 0) & (given <= 1)).all():
         raise ValueError(f"crop: origin in floats is parts of the room, from 0 to 1, got {origin!r}")
     return np.asarray(np.minimum(np.floor(given * (room + 1)), room))
+
+
+@functools.lru_cache(maxsize=256)
+def _named(origin: str, shape: tuple[int, int], size: tuple[int, int]) -> Floats:
+    return np.array([[np.floor((s - c) * part) for s, c, part in zip(size, shape, _PARTS[origin])]])
 
 
 def _whole(values: Any) -> bool:

@@ -61,7 +61,7 @@ class Points:
 
     def affine(self, step: Step, chosen: NDArray[np.bool_]) -> Points:
         """Return the points after one more affine step of the chosen items."""
-        moved = need("bf_batch.images.matrix_kernels").advance(self.matrices, *step[1:], chosen)
+        moved = need("bf_batch.images.matrix_kernels").advance(self.matrices, len(self), *step[1:], chosen)
         return self._with(moved, select(chosen, step.sizes, self.sizes, len(self)))
 
     def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Points:

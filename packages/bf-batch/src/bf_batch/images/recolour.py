@@ -35,7 +35,7 @@ def recolour(
     """
     owner = f"{type(batch).__name__}.{what}"
     n = len(batch)
-    chosen = choose(batch, p, owner)
+    chosen = choose(batch, p, what)
     values = {
         name: np.broadcast_to(numbers(value, n, f"{what}: {name}"), (n,))
         for name, value in parameters.items()

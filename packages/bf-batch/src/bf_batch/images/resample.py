@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,7 +136,8 @@ def _run(
     do not know.
     """
     c = pictures.shape[3]
-    gain, bias = _per_channel(warp.gain, c, 1.0), _per_channel(warp.bias, c, 0.0)
+    gain = _constant(c, 1.0) if warp.gain is None else _per_channel(warp.gain, c)
+    bias = _constant(c, 0.0) if warp.bias is None else _per_channel(warp.bias, c)
     moved = warp.matrices is not None
     if warp.matrices is not None and matrices is None:
         matrices = warp.matrices[rows]
@@ -165,7 +167,7 @@ def _smooth(
     mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
     fill = 0.0 if isinstance(warp.fill, str) else float(warp.fill)
     kind = 2 if warp.field is not None else int(warp.projective)
-    how = np.array([kind, mode, warp.order, out.dtype == np.uint8])
+    how = _how(kind, mode, warp.order, out.dtype == np.uint8)
     if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _along_axes(matrices):
         need("bf_batch.images.kernels_straight").straight(pictures, matrices, how, fill, *scaling, out)
         return
@@ -201,14 +203,22 @@ def _same(pictures: NDArray[Any], unsigned: Any) -> NDArray[Any]:
 
 def _readable(pictures: NDArray[Any]) -> NDArray[Any]:
     """Return a contiguous read-only view: one type for the compiled loops, whoever owns the pixels."""
-    view = np.ascontiguousarray(pictures).view()
+    view = (pictures if pictures.flags.c_contiguous else np.ascontiguousarray(pictures)).view()
     view.flags.writeable = False
     return view
 
 
-def _per_channel(values: NDArray[np.float32] | None, c: int, default: float) -> NDArray[np.float32]:
-    if values is None:
-        return np.full(c, default, np.float32)
+@functools.lru_cache(maxsize=64)
+def _constant(c: int, value: float) -> NDArray[np.float32]:
+    return np.full(c, value, np.float32)
+
+
+@functools.lru_cache(maxsize=64)
+def _how(kind: int, mode: int, order: int, limited: bool) -> NDArray[np.int64]:
+    return np.array([kind, mode, order, limited])
+
+
+def _per_channel(values: NDArray[np.float32], c: int) -> NDArray[np.float32]:
     if len(values) == c:
         return values
     if len(values) != 1:

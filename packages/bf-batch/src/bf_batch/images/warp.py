@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from bf_batch.images.frames import Fill, Floats, Sizes, Step, select, simplify, sizes_of
 from bf_batch.images.need import need
 
+IDENTITY = np.eye(3)[None].copy()
+_STEPS = "bf_batch.images.matrix_kernels"
+
 
 class Warp:
     """A pending component: pictures, and for each a matrix from the points of the result to those of the
@@ -99,8 +102,10 @@ class Warp:
 
     def affine(self, step: Step, chosen: NDArray[np.bool_]) -> Warp:
         """Return the pictures after one more affine step of the chosen items."""
-        moved = need("bf_batch.images.matrix_kernels").advance(self._last(), *step[1:], chosen)
-        return self._moved(moved, select(chosen, step.sizes, self.sizes, len(self)))
+        last = self.matrices if self.field is None else self.pre
+        n = len(self.source)
+        moved = need(_STEPS).advance(IDENTITY if last is None else last, n, *step[1:], chosen)
+        return self._moved(moved, select(chosen, step.sizes, self.sizes, n))
 
     def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Warp:
         """Return the pictures after a projective step: (n, 3, 3) from new to old points (row, column, 1)."""
@@ -162,9 +167,10 @@ class Warp:
     ) -> Warp:
         """Return the same with pixels times ``gain`` plus ``bias`` (numbers or one a channel) at the end."""
         new = self._copy()
-        old_gain, old_bias = (1.0, 0.0) if self.gain is None or self.bias is None else (self.gain, self.bias)
-        new.gain = np.atleast_1d(np.asarray(np.multiply(old_gain, gain), np.float32))
-        new.bias = np.atleast_1d(np.asarray(np.multiply(old_bias, gain) + bias, np.float32))
+        if self.gain is not None and self.bias is not None:
+            gain, bias = np.multiply(self.gain, gain), np.multiply(self.bias, gain) + bias
+        new.gain = np.array(gain, np.float32, ndmin=1)
+        new.bias = np.array(bias, np.float32, ndmin=1)
         new.dtype = dtype
         new.channels = channels if channels is not None else self.channels
         return new
