@@ -32,15 +32,15 @@ def layer(*below: str, libraries: str = "numpy") -> Layer:
 
 LAYERS: Mapping[str, Layer] = {
     "bf_index": layer(),
-    "bf_batch": layer("bf_index"),
+    "bf_batch": layer("bf_index", libraries="numpy cloudpickle"),
     "bf_pipeline": layer("bf_index", "bf_batch", libraries="numpy omegaconf tqdm"),
     "bf_models": layer(),
-    "bf_research": layer("bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra"),
+    "bf_research": layer("bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle"),
     "hydra_plugins": layer("bf_research", libraries="hydra omegaconf"),
 }
 OURS = frozenset(LAYERS)
 # Modules made of one library, which they may import at module level since only functions import them.
-HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.*kernels": "numba"}
+HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.*kernels*": "numba"}
 ADVICE = "import it inside the function that needs it"
 
 
