@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bf_batch import Batch, Dataset, SkipBatch, StopPipeline, action
+from bf_batch.engines import make_engine
 from bf_pipeline import B, Pipeline, V
 
 WAYS = [("inline", 0), ("inline", 2), ("threads", 1), ("threads", 4)]
@@ -212,3 +213,25 @@ def test_a_wrong_way_of_running_is_refused_at_the_call(options, error, text):
         pipeline.gen_batch(2, **options)
     with pytest.raises(error, match=text):
         pipeline.run(2, **options)
+
+
+@pytest.mark.parametrize("name", ["inline", "threads", "processes"])
+def test_an_engine_that_is_lent_serves_run_after_run_and_stays(name):
+    pipeline = failing("ahead", [], "ValueError")
+    wanted = [batch.x.tolist() for batch in start(pipeline, ("inline", 0))]
+    with make_engine(name, workers=2) as engine:
+        for _ in range(3):
+            lent = pipeline.gen_batch(2, seed=5, prefetch=3, engine=engine)
+            assert [batch.x.tolist() for batch in lent] == wanted
+        left = pipeline.gen_batch(2, seed=5, prefetch=3, engine=engine)
+        next(left)
+        left.close()
+        first = pipeline.gen_batch(2, seed=5, prefetch=3, engine=engine)
+        second = failing("in order", [], "ValueError").gen_batch(2, seed=5, prefetch=3, engine=engine)
+        pairs = [(a.x.tolist(), b.x.tolist()) for a, b in zip(first, second, strict=True)]
+        assert pairs == [(values, values) for values in wanted]
+
+
+def test_workers_of_a_lent_engine_can_not_be_chosen_again():
+    with make_engine("threads", workers=2) as engine, pytest.raises(ValueError, match="has 2"):
+        failing("ahead", [], "ValueError").gen_batch(2, prefetch=1, engine=engine, workers=3)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
+from bf_batch.engines import Engine
 from bf_index.errors import unknown
 from bf_pipeline.checkpoint_run import Checkpointing, Resumable
-from bf_pipeline.prefetch import check_ahead
+from bf_pipeline.prefetch import EngineName, check_ahead
 
 
 class Options(TypedDict, total=False):
@@ -22,7 +23,7 @@ class Options(TypedDict, total=False):
     order: Any
     cross_epochs: bool
     prefetch: int
-    engine: Literal["inline", "threads", "processes", "ray"]
+    engine: EngineName | Engine
     workers: int | None
     bar: bool
     bar_variables: Sequence[str]
@@ -42,7 +43,8 @@ class RunOptions:
         As in ``DatasetIndex.gen_batch``; without n_epochs and n_iters it is one epoch. The seed is also that
         of all random values; None draws one, ``run.seed`` tells it.
     prefetch, engine, workers
-        So many batches are worked on ahead, by ``'threads'``, ``'processes'`` or ``'ray'``.
+        So many batches are worked on ahead, by ``'threads'``, ``'processes'`` or ``'ray'``; or by an engine
+        made with ``bf_batch.engines.make_engine`` that is lent to the run and stays warm for the next one.
     bar, bar_variables
         A progress bar with the latest values of some variables beside it.
     on_error
@@ -66,7 +68,7 @@ class RunOptions:
     order: Any = None
     cross_epochs: bool = False
     prefetch: int = 0
-    engine: Literal["inline", "threads", "processes", "ray"] = "threads"
+    engine: EngineName | Engine = "threads"
     workers: int | None = None
     bar: bool = False
     bar_variables: Sequence[str] = ()

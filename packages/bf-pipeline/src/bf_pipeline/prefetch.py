@@ -15,7 +15,7 @@ from bf_batch.engines import Engine, WorkerDied, make_engine
 from bf_batch.engines.base import check_workers
 from bf_index import Place
 from bf_index.errors import unknown
-from bf_pipeline.prefetch_elsewhere import ELSEWHERE, telling_of_global_randomness
+from bf_pipeline.prefetch_elsewhere import elsewhere, telling_of_global_randomness
 from bf_pipeline.profile import Timings, collecting
 
 if TYPE_CHECKING:
@@ -35,13 +35,18 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-def check_ahead(prefetch: int, engine: str, workers: int | None, on_error: str) -> None:
+def check_ahead(prefetch: int, engine: EngineName | Engine, workers: int | None, on_error: str) -> None:
     """Refuse a wrong way of running at the call: ``TypeError`` or ``ValueError`` naming what is wrong."""
     if isinstance(prefetch, bool) or not isinstance(prefetch, int):
         raise TypeError(f"prefetch must be a number of batches (0 for none), got {prefetch!r}")
     if prefetch < 0:
         raise ValueError(f"prefetch must not be negative (0 for none), got {prefetch}")
-    if engine not in get_args(EngineName):
+    if isinstance(engine, Engine):
+        if workers is not None:
+            raise ValueError(
+                f"workers: the engine that is lent has {engine.workers}; leave workers={workers} out"
+            )
+    elif engine not in get_args(EngineName):
         raise ValueError(unknown("engine", engine, get_args(EngineName)))
     check_workers(workers)
     if on_error not in get_args(OnError):
@@ -51,6 +56,10 @@ def check_ahead(prefetch: int, engine: str, workers: int | None, on_error: str) 
 def start_engine(run: Run) -> Engine:
     """Start the engine that a run asks for, with all that its workers need."""
     name, workers, payload = run.options.engine, run.options.workers, run.runner.preparer
+    if not isinstance(name, str):
+        from bf_pipeline.prefetch_warm import Lent
+
+        return Lent(name, payload)
     if name == "ray":
         from bf_pipeline.prefetch_ray import RayEngine
 
@@ -104,7 +113,7 @@ def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Fu
     waiting: deque[tuple[Place, Future[Any]]] = deque()
     places, wait = _places(run), run.wait
     work = _prepare if run.profile is None else _prepare_timed
-    if run.options.engine in ELSEWHERE:
+    if elsewhere(run.options):
         work = partial(_told, work)
     try:
         for place in islice(places, depth):

@@ -13,10 +13,20 @@ from bf_batch.engines.picklable import fails
 from bf_pipeline.steps import BoundStep, calls
 
 if TYPE_CHECKING:
+    from bf_pipeline.options import RunOptions
     from bf_pipeline.running import Run
 
 ELSEWHERE = ("processes", "ray")
 _ADVICE = "make it inside the step, or use engine 'threads'"
+
+
+def elsewhere(options: RunOptions) -> bool:
+    """Tell whether batches are prepared in other processes."""
+    if isinstance(options.engine, str):
+        return options.engine in ELSEWHERE
+    from bf_batch.engines.processes import ProcessesEngine
+
+    return isinstance(options.engine, ProcessesEngine)
 
 
 class GlobalRandomness(UserWarning):
@@ -25,13 +35,11 @@ class GlobalRandomness(UserWarning):
 
 def check_travels(run: Run) -> None:
     """Refuse steps that cannot go to a worker, at the call: ``TypeError`` naming step, line and argument."""
-    if run.options.prefetch == 0 or run.options.engine not in ELSEWHERE:
+    if run.options.prefetch == 0 or not elsewhere(run.options):
         return
     for step in run.runner.bound.ahead:
         if (reason := fails(step.run)) is not None:
-            raise TypeError(
-                f"{step} can't go to a worker of engine {run.options.engine!r}: {_which(run, step, reason)}"
-            )
+            raise TypeError(f"{step} can't go to a worker process: {_which(run, step, reason)}")
 
 
 def _which(run: Run, step: BoundStep, reason: str) -> str:
