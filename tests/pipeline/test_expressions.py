@@ -182,6 +182,9 @@ def test_sampler_of_two_coordinates_gives_rows(context):
         (list, "not iterable"),
         (len, "no length"),
         (lambda e: 3 in e, "can not look into"),
+        (lambda e: f"net-{e}.pt", "F\\("),
+        (np.mean, "numpy can not take"),
+        (lambda e: np.array([e, 1]), "numpy can not take"),
     ],
 )
 def test_what_needs_a_value_now_is_refused_with_advice(use, advice):

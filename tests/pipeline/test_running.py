@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from bf_batch import Dataset
+from bf_batch import Dataset, SkipBatch
 from bf_index import Shuffled
 from bf_pipeline import B, C, I, Pipeline, R, SkippedBatches, V
 
@@ -173,6 +173,8 @@ def test_one_batch_goes_through_without_a_dataset(dataset, batch_class):
     template = Pipeline().init_variable("n", 1).add(V("n"))
     assert template.execute(batch).x.tolist() == [1, 1, 1]
     assert template.v("n") == 1
+    with pytest.raises(SkipBatch):
+        Pipeline().skip_if(0).execute(batch_class(2, preloaded=(np.zeros(2), None)))
 
 
 def test_one_pipeline_feeds_another(dataset):

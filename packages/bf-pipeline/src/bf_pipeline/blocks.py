@@ -77,7 +77,7 @@ def coin(context: Context, number: int) -> float:
 def _probability(p: Any, name: str) -> str:
     if isinstance(p, Expr):
         return ""
-    if isinstance(p, bool) or not isinstance(p, int | float):
+    if isinstance(p, bool) or not isinstance(p, int | float | np.number):
         return f"{name}: p must be a number from 0 to 1 or an expression, got {p!r}"
     return "" if 0 <= p <= 1 else f"{name}: p must be from 0 to 1, got {p!r}"
 

@@ -90,6 +90,12 @@ class Expr(ABC):
     def __contains__(self, item: Any) -> NoReturn:
         raise TypeError(f"'in' can not look into {self!r}; use F(operator.contains)({self!r}, {item!r})")
 
+    def __format__(self, how: str) -> NoReturn:
+        raise TypeError(f"{self!r} has no value to write into a text yet; use F('... {{}}'.format)({self!r})")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"numpy can not take {self!r} now; use F(function)({self!r})")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(written(part) for part in self.parts())})"
 
@@ -303,7 +309,13 @@ def arguments(args: Any, kwargs: Any) -> str:
     """Write positional and named arguments as in a call."""
     args = args.value if isinstance(args, Container) else args
     kwargs = kwargs.value if isinstance(kwargs, Container) else kwargs
-    return ", ".join([*map(written, args), *(f"{name}={written(value)}" for name, value in kwargs.items())])
+    return ", ".join([*map(_bare, args), *(f"{name}={_bare(value)}" for name, value in kwargs.items())])
+
+
+def _bare(value: Any) -> str:
+    """Write an argument, without the brackets that an operation needs elsewhere."""
+    text = written(value)
+    return text[1:-1] if isinstance(value, Operation | Signed) else text
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(operator, name) for name in (*BINARY, *UNARY)}

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from bf_batch import SkipBatch
 from bf_pipeline.checkpoint_run import Checkpointing
 from bf_pipeline.feeding import fed
 from bf_pipeline.interop import Outputs, to_tf_dataset
@@ -110,7 +111,9 @@ class Starting:
 
     def execute(self, batch: Any, **options: Unpack[Options]) -> Any:
         """Put one batch through all steps, as a run of its own, and give it back; no dataset is needed."""
-        return next(self.feed([batch], **options))
+        for done in self.feed([batch], **options):
+            return done
+        raise SkipBatch("execute: a step left the batch out")
 
     def feed(self, batches: Iterable[Any], **options: Unpack[Options]) -> Iterator[Any]:
         """Put batches from anywhere, such as another pipeline's ``gen_batch``, through the steps."""
