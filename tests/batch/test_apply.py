@@ -72,7 +72,7 @@ def test_a_decorated_method_is_an_item_wise_action(batch, target):
     first = batch.noise(target=target).level
     assert len(set(first.tolist())) == 4
     again = Pairs(4, preloaded=(np.arange(4.0), None), seed=3)
-    again._calls = 3
+    again._bf_calls = 3
     assert (again.noise().level == first).all()
 
 

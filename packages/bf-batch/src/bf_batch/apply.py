@@ -59,9 +59,9 @@ def apply(
     plan = Parallel(
         function,
         init,
-        place.get("post") or "_store",
+        place.get("post"),
         settings,
-        {"dst": target} if not place.get("post") else {},
+        finish=None if place.get("post") else functools.partial(store, dst=target),
         with_rng=takes_rng(function),
         with_batch=bool(place.get("with_batch")),
         first_only=isinstance(target, str),
@@ -87,7 +87,7 @@ def store(batch: Batch, results: Sequence[Any], dst: str | Sequence[str]) -> Non
         if name in batch.components:
             setattr(batch, name, value)
         elif name == "data" and not batch.components:
-            batch._data["data"] = value
+            batch._bf_data["data"] = value
         else:
             batch.add_components(check_names(type(batch).__name__, (name,))[0], value)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bf_batch import loading, merging
 from bf_batch.actions import action
-from bf_batch.apply import apply, settings_of, store
+from bf_batch.apply import apply, settings_of
 from bf_batch.components import Component, check_names
 from bf_batch.core import BatchCore
 from bf_batch.declare import declare, extended
@@ -46,18 +46,20 @@ class Batch(BatchCore):
         A name that the batch already has is a ValueError.
         """
         single = isinstance(names, str)
-        new = check_names(self._owner(), (names,) if single else names, dir(self))
+        new = check_names(self._bf_owner(), (names,) if single else names, dir(self))
         values = [init] if single else list(init) if init is not None else [None] * len(new)
         if len(values) != len(new):
-            raise ValueError(f"{self._owner()}: got {len(values)} values for {len(new)} new components {new}")
+            raise ValueError(
+                f"{self._bf_owner()}: got {len(values)} values for {len(new)} new components {new}"
+            )
         checked = [Component(name).check(self, value) for name, value in zip(new, values)]
-        self.__class__ = extended(self._plain_class or type(self), self.components + new)
-        self._data.update(zip(new, checked))
+        self.__class__ = extended(self._bf_plain_class or type(self), self.components + new)
+        self._bf_data.update(zip(new, checked))
         return self
 
     def add_attributes(self, **values: Any) -> Self:
         """Give this batch attributes of any value that its class does not declare."""
-        check_names(self._owner(), tuple(values), set(dir(self)) - set(self.__dict__))
+        check_names(self._bf_owner(), tuple(values), set(dir(self)) - set(self.__dict__))
         self.__dict__.update(values)
         return self
 
@@ -131,10 +133,6 @@ class Batch(BatchCore):
 
     apply_parallel = apply
 
-    def _store(self, results: Sequence[Any], *, dst: Any) -> Self:
-        store(self, results, dst)
-        return self
-
     @classmethod
     def merge(
         cls, batches: Sequence[Batch], batch_size: int | None = None, components: Sequence[str] | None = None
@@ -150,7 +148,7 @@ class Batch(BatchCore):
         """Return a data set of the items of this batch, with its data as it is now."""
         from bf_batch.dataset import Dataset
 
-        kind = self._plain_class or type(self)
+        kind = self._bf_plain_class or type(self)
         return Dataset(self.index, kind, self.to_dict() if self.components else self.data)
 
 

@@ -37,18 +37,18 @@ class Component:
         if batch is None:
             return self
         try:
-            value = batch._data[self.name]
+            value = batch._bf_data[self.name]
         except KeyError:
-            return batch._fetch(self.name)
+            return batch._bf_fetch(self.name)
         kind = type(value)
         if kind is np.ndarray or kind is list or not hasattr(value, "resolve"):
             return value
         value = self.check(batch, value.resolve())
-        batch._data[self.name] = value
+        batch._bf_data[self.name] = value
         return value
 
     def __set__(self, batch: BatchCore, value: Any) -> None:
-        batch._data[self.name] = self.check(batch, value)
+        batch._bf_data[self.name] = self.check(batch, value)
 
     def check(self, batch: BatchCore, value: Any) -> Any:
         """Return the value to store; ValueError or TypeError when it has not one entry for each item."""
@@ -63,12 +63,12 @@ class Component:
             length = None
         if length is None:
             raise TypeError(
-                f"{batch._owner()}.{self.name}: got {kind.__name__} for a batch of {len(batch)} items; "
+                f"{batch._bf_owner()}.{self.name}: got {kind.__name__} for a batch of {len(batch)} items; "
                 "give an array or a list with one value for each item"
             )
         if length != len(batch):
             raise ValueError(
-                f"{batch._owner()}.{self.name}: got {length} values for a batch of {len(batch)} items; "
+                f"{batch._bf_owner()}.{self.name}: got {length} values for a batch of {len(batch)} items; "
                 "give one value for each item"
             )
         return value

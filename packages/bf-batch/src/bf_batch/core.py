@@ -31,8 +31,8 @@ class BatchCore(Suggests):
 
     components: ClassVar[tuple[str, ...]] = ()
     actions: ClassVar[Mapping[str, ActionSpec]] = MappingProxyType({})
-    _settable: ClassVar[frozenset[str]] = frozenset({"step", "seed", "place", "dataset"})
-    _plain_class: ClassVar[type[BatchCore] | None] = None
+    _bf_settable: ClassVar[frozenset[str]] = frozenset({"step", "seed", "place", "dataset"})
+    _bf_plain_class: ClassVar[type[BatchCore] | None] = None
 
     dataset: Dataset | None
     place: Place | None
@@ -40,8 +40,8 @@ class BatchCore(Suggests):
     step: int = 0
     skipped: Sequence[ItemError] = ()
     """Errors of the items that ``on_error='skip'`` has left out."""
-    _calls: int = 0
-    _call_step: int = 0
+    _bf_calls: int = 0
+    _bf_call_step: int = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,39 +57,39 @@ class BatchCore(Suggests):
         place: Place | None = None,
     ) -> None:
         state = self.__dict__  # past __setattr__, which asks whether a name is declared
-        state["_data"] = {}
+        state["_bf_data"] = {}
         state["dataset"] = dataset
         state["seed"] = seed
         state["place"] = place
         if index is None:
             if place is None or dataset is None:
-                raise TypeError(f"{self._owner()}: give an index, or a dataset and a place in it")
+                raise TypeError(f"{self._bf_owner()}: give an index, or a dataset and a place in it")
             positions = place.positions
-            state["_index"] = None
+            state["_bf_index"] = None
         else:
-            state["_index"] = index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
+            state["_bf_index"] = index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
             positions = None
             if dataset is not None and dataset.has_data:
                 positions = dataset.index.positions(index.indices)
-        state["_positions"] = positions
+        state["_bf_positions"] = positions
         if positions is None:
-            state["_size"] = len(index)  # type: ignore[arg-type]
+            state["_bf_size"] = len(index)  # type: ignore[arg-type]
         elif type(positions) is slice:
-            state["_size"] = positions.stop - positions.start
+            state["_bf_size"] = positions.stop - positions.start
         else:
-            state["_size"] = len(positions)
+            state["_bf_size"] = len(positions)
         if preloaded is not None:
-            state["_data"] = batch_values(self, preloaded)
+            state["_bf_data"] = batch_values(self, preloaded)
 
     # Which items
 
     @property
     def index(self) -> DatasetIndex:
         """The items' ids as an index."""
-        if self._index is None:
+        if self._bf_index is None:
             assert self.dataset is not None
-            self._index = self.dataset.index.subset(self._positions)
-        return self._index
+            self._bf_index = self.dataset.index.subset(self._bf_positions)
+        return self._bf_index
 
     @property
     def indices(self) -> Any:
@@ -99,10 +99,10 @@ class BatchCore(Suggests):
     @property
     def size(self) -> int:
         """How many items there are."""
-        return self._size  # type: ignore[no-any-return]
+        return self._bf_size  # type: ignore[no-any-return]
 
     def __len__(self) -> int:
-        return self._size  # type: ignore[no-any-return]
+        return self._bf_size  # type: ignore[no-any-return]
 
     def __bool__(self) -> bool:
         return True
@@ -127,22 +127,22 @@ class BatchCore(Suggests):
         """The rows of a batch without components, else the values of the components as a tuple."""
         if self.components:
             return tuple(getattr(self, name) for name in self.components)
-        return self._fetch("data") if "data" not in self._data else self._data["data"]
+        return self._bf_fetch("data") if "data" not in self._bf_data else self._bf_data["data"]
 
-    def _fetch(self, name: str) -> Any:
+    def _bf_fetch(self, name: str) -> Any:
         """Read a component that was not touched yet from the preloaded data."""
         value = None
-        if self._positions is not None and self.dataset is not None:
-            value = self.dataset.rows(name, self._positions)
+        if self._bf_positions is not None and self.dataset is not None:
+            value = self.dataset.rows(name, self._bf_positions)
         elif current.is_shell(self):
             raise current.NeedsBatch
-        self._data[name] = value
+        self._bf_data[name] = value
         return value
 
     def peek(self, name: str) -> Any:
         """Return a component as it is stored, a pending one unresolved."""
-        self._check_component(name)
-        return self._data[name] if name in self._data else self._fetch(name)
+        self._bf_check_component(name)
+        return self._bf_data[name] if name in self._bf_data else self._bf_fetch(name)
 
     def kinds(self) -> dict[str, str]:
         """Say what each component is: 'empty', 'array', 'list' or 'pending' (computed on first read)."""
@@ -153,6 +153,13 @@ class BatchCore(Suggests):
         copies.
         """
         return {name: getattr(self, name) for name in self.components}
+
+    def settle(self) -> Self:
+        """Compute the components that are still pending now: in the worker, not at the first read."""
+        for name, value in list(self._bf_data.items()):
+            if type(value) is not np.ndarray and hasattr(value, "resolve"):
+                getattr(self, name)
+        return self
 
     # Randomness
 
@@ -169,10 +176,10 @@ class BatchCore(Suggests):
 
     def address(self) -> tuple[int, int, int, int, int]:
         """Return a fresh random address: stage, epoch, batch, step and the number of the call in the step."""
-        if self._call_step != self.step:
-            self._call_step, self._calls = self.step, 0
-        call = self._calls
-        self._calls = call + 1
+        if self._bf_call_step != self.step:
+            self._bf_call_step, self._bf_calls = self.step, 0
+        call = self._bf_calls
+        self._bf_calls = call + 1
         place = self.place
         if place is None:
             return _STAGE, 0, 0, self.step, call
@@ -182,29 +189,29 @@ class BatchCore(Suggests):
 
     def subset(self, positions: Any) -> Self:
         """Return a new batch of the items at some positions (a slice, numbers or a mask), with their data."""
-        new = self._like(self)
-        new._keep(positions)
+        new = self._bf_like(self)
+        new._bf_keep(positions)
         return new
 
     def copy(self) -> Self:
         """Return a batch whose components can be changed in place without changing this one's."""
-        new = self._like(self)
+        new = self._bf_like(self)
         for name in self.components:
             value = getattr(self, name)
             if isinstance(value, list):
                 value = [entry.copy() if isinstance(entry, np.ndarray) else entry for entry in value]
             elif value is not None:
                 value = value.copy()
-            new._data[name] = value
+            new._bf_data[name] = value
         return new
 
-    def _like(self, other: Self) -> Self:
+    def _bf_like(self, other: Self) -> Self:
         new = object.__new__(type(other))
         new.__dict__.update(other.__dict__)
-        new.__dict__["_data"] = dict(other._data)
+        new.__dict__["_bf_data"] = dict(other._bf_data)
         return new
 
-    def _keep(self, positions: Any) -> None:
+    def _bf_keep(self, positions: Any) -> None:
         """Keep the items at some positions only, in place."""
         if not isinstance(positions, slice):
             positions = np.asarray(positions)
@@ -215,7 +222,7 @@ class BatchCore(Suggests):
             name: take_rows(self.peek(name) if self.components else self.data, positions) for name in names
         }
         index = self.index.subset(positions)
-        self.__dict__.update(_data=held, _index=index, _positions=None, _size=len(index))
+        self.__dict__.update(_bf_data=held, _bf_index=index, _bf_positions=None, _bf_size=len(index))
 
     def leave_out(self, errors: Sequence[ItemError]) -> Self:
         """Leave failed items out, in place, and note their errors in ``skipped``; SkipBatch when none is
@@ -225,38 +232,38 @@ class BatchCore(Suggests):
         self.skipped = [*self.skipped, *errors]
         if len(failed) == len(self):
             raise SkipBatch(
-                f"{self._owner()}: all {len(self)} items failed; the first: {errors[0]}"
+                f"{self._bf_owner()}: all {len(self)} items failed; the first: {errors[0]}"
             ) from errors[0]
-        self._keep([position for position in range(len(self)) if position not in failed])
+        self._bf_keep([position for position in range(len(self)) if position not in failed])
         return self
 
     # Attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name[0] == "_" or name in self._settable or name in self.__dict__:
+        if name[0] == "_" or name in self._bf_settable or name in self.__dict__:
             object.__setattr__(self, name, value)
             return
         refuse_attribute(self, name)
 
-    def _check_component(self, name: str) -> None:
+    def _bf_check_component(self, name: str) -> None:
         if name not in self.components and not (name == "data" and not self.components):
             from bf_index.errors import unknown
 
-            raise AttributeError(unknown("component", name, self.components, self._owner()))
+            raise AttributeError(unknown("component", name, self.components, self._bf_owner()))
 
     @classmethod
-    def _owner(cls) -> str:
+    def _bf_owner(cls) -> str:
         return cls.__name__
 
     def __getstate__(self) -> dict[str, Any]:
         """A pickled batch holds its data, not its data set."""
         for name in self.components or ("data",):
             getattr(self, name)
-        return {**self.__dict__, "_index": self.index, "_positions": None, "dataset": None}
+        return {**self.__dict__, "_bf_index": self.index, "_bf_positions": None, "dataset": None}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        cls = self._plain_class or type(self)
-        added = self.components if self._plain_class else None
+        cls = self._bf_plain_class or type(self)
+        added = self.components if self._bf_plain_class else None
         return _rebuild, (cls, added), self.__getstate__()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -264,11 +271,11 @@ class BatchCore(Suggests):
 
     def __repr__(self) -> str:
         parts = []
-        for name, value in self._data.items():
+        for name, value in self._bf_data.items():
             kind = kind_of(value)
             shape = f" {value.shape} {value.dtype}" if isinstance(value, np.ndarray) else ""
             parts.append(f"{name}: {kind}{shape}")
-        return f"<{self._owner()} of {len(self)} items{': ' if parts else ''}{', '.join(parts)}>"
+        return f"<{self._bf_owner()} of {len(self)} items{': ' if parts else ''}{', '.join(parts)}>"
 
 
 def _rebuild(cls: type[BatchCore], components: tuple[str, ...] | None) -> BatchCore:

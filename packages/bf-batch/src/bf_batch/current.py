@@ -35,4 +35,4 @@ set_item = _ITEM.set
 
 def is_shell(batch: Any) -> bool:
     """Say whether a batch came to a worker process without its data."""
-    return "_shell" in batch.__dict__
+    return "_bf_shell" in batch.__dict__

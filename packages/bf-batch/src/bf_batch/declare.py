@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def refuse_attribute(batch: BatchCore, name: str) -> None:
     """Raise the AttributeError for an attribute that the class of a batch does not declare."""
-    known = [*batch.components, *(n for n in sorted(batch._settable) if not n.startswith("_"))]
+    known = [*batch.components, *(n for n in sorted(batch._bf_settable) if not n.startswith("_"))]
     raise AttributeError(
-        f"{unknown('attribute', name, known, batch._owner())}. A new one is declared in the class "
+        f"{unknown('attribute', name, known, batch._bf_owner())}. A new one is declared in the class "
         f"(`{name}: type`, or in `components`), added by add_components or add_attributes, or named `_{name}`"
     )
 
@@ -44,7 +44,7 @@ def declare(cls: type[BatchCore]) -> None:
             elif name in actions and callable(value):  # an override of an action is an action
                 actions[name] = ActionSpec(name, hasattr(value, "__bf_parallel__"))
     cls.actions = MappingProxyType(actions)
-    cls._settable = frozenset(declared)
+    cls._bf_settable = frozenset(declared)
     for name, value in cls.__dict__.items():
         if (plan := getattr(value, "__bf_parallel__", None)) is not None:
             plan.check(cls, name)
@@ -55,7 +55,7 @@ def extended(cls: type[BatchCore], components: tuple[str, ...]) -> type[BatchCor
     """Return a class like ``cls`` with more components, for batches that were given some."""
     body = {
         "components": components,
-        "_plain_class": cls,
+        "_bf_plain_class": cls,
         "__module__": cls.__module__,
         "__doc__": cls.__doc__,
     }

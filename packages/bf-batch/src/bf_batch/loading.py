@@ -53,7 +53,7 @@ def _set(batch: Batch, values: Mapping[str, Any]) -> None:
     """Assign components, adding those that the batch does not have."""
     for name, value in values.items():
         if name in batch.components or (name == "data" and not batch.components):
-            batch._data[name] = Component(name).check(batch, value)
+            batch._bf_data[name] = Component(name).check(batch, value)
         else:
             batch.add_components(name, value)
 

@@ -68,7 +68,7 @@ def _make(cls: type[BatchT], model: Batch, values: dict[str, Any], rows: slice) 
         if name in batch.components:
             setattr(batch, name, part)
         elif name == "data" and not batch.components:
-            batch._data["data"] = part
+            batch._bf_data["data"] = part
         else:
             batch.add_components(name, part)
     return batch

@@ -73,6 +73,7 @@ class Parallel:
     with_rng: bool = False
     with_batch: bool = True
     first_only: bool = False
+    finish: Callable[[Batch, list[Any]], None] | None = None
 
     def check(self, cls: type[Batch], name: str) -> None:
         """Check the names of init and post against a class of batches, when it is defined."""
@@ -108,6 +109,8 @@ class Parallel:
         work.first_only = self.first_only
         results = run_chosen(work, choose(batch, p, len(items), action), settings, action)
         batch, results, args, kwargs = _settle(batch, results, args, kwargs, settings.on_error, action)
+        if self.finish is not None:
+            self.finish(batch, results)
         if self.post is None:
             return batch
         post = getattr(type(batch), self.post).__get__(batch) if isinstance(self.post, str) else self.post

@@ -50,8 +50,8 @@ class Shell:
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind, arguments, *_ = self.batch.__reduce__()
-        state = {**self.batch.__dict__, "_index": self.batch.index, "_data": {}, "_positions": None}
-        return _empty, (kind, arguments, {**state, "dataset": None, "_shell": True})
+        state = {**self.batch.__dict__, "_bf_index": self.batch.index, "_bf_data": {}, "_bf_positions": None}
+        return _empty, (kind, arguments, {**state, "dataset": None, "_bf_shell": True})
 
 
 def _empty(kind: Any, arguments: Any, state: dict[str, Any]) -> Batch:

@@ -179,7 +179,7 @@ def own_values(batch: BatchCore, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a batch's items from containers by component, checked."""
     values: dict[str, Any] = {}
     for name, container in given.items():
-        if type(container) is np.ndarray and container.shape[:1] == (batch._size,):
+        if type(container) is np.ndarray and container.shape[:1] == (batch._bf_size,):
             values[name] = container
         elif container is None:
             values[name] = None

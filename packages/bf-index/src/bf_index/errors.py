@@ -50,6 +50,8 @@ class Suggests:
     Private names get the plain error: libraries probe for them.
     """
 
+    __slots__ = ()
+
     def __getattr__(self, name: str) -> NoReturn:
         owner = type(self).__name__
         if name.startswith("_"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import FunctionType
 from typing import Any, NoReturn
 
 from bf_batch.engines.pickling import dumps
@@ -36,9 +37,13 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{key!r}]", inner) for key, inner in value.items())
     elif isinstance(value, (list, tuple)):
         yield from ((f"[{number}]", inner) for number, inner in enumerate(value))
-    elif (closure := getattr(value, "__closure__", None)) is not None:
-        names = value.__code__.co_freevars
-        yield from ((f"'s variable {name}", cell.cell_contents) for name, cell in zip(names, closure))
+    elif isinstance(value, FunctionType):
+        code = value.__code__
+        for name, cell in zip(code.co_freevars, value.__closure__ or ()):
+            yield f"'s variable {name}", cell.cell_contents
+        for name in code.co_names:
+            if name in value.__globals__:
+                yield f"'s variable {name}", value.__globals__[name]
     else:
         yield from ((f".{name}", inner) for name, inner in getattr(value, "__dict__", {}).items())
 

@@ -92,7 +92,7 @@ def pending(batch: Batch, name: str, how: How, what: str) -> Warp:
     """Return pictures of a component ready for one more step, with earlier steps pending where they can
     be.
     """
-    value = batch._data.get(name)
+    value = batch._bf_data.get(name)
     if type(value) is not Warp:
         value = batch.peek(name)
     order, fill = how.order, how.fill
@@ -139,7 +139,7 @@ def apply_map(
     if type(src) is str and how.dst is None and role_of(batch, src) in _PICTURES:
         warp = pending(batch, src, how, what)
         moved = move(warp, chosen, make(warp.sizes))
-        batch._data[src] = moved if how.fuse else moved.resolve()
+        batch._bf_data[src] = moved if how.fuse else moved.resolve()
         return
     what = _owner(batch, what)
     sources, targets = names_of(src, how.dst, what)
