@@ -35,7 +35,9 @@ LAYERS: Mapping[str, Layer] = {
     "bf_batch": layer("bf_index", libraries="numpy cloudpickle"),
     "bf_pipeline": layer("bf_index", "bf_batch", libraries="numpy omegaconf tqdm"),
     "bf_models": layer(),
-    "bf_research": layer("bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle"),
+    "bf_research": layer(
+        "bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle"
+    ),
     "hydra_plugins": layer("bf_research", libraries="hydra omegaconf"),
 }
 OURS = frozenset(LAYERS)

@@ -76,13 +76,14 @@ class Journal:
             found = read(folder)
             self._records = dict(found.records)
             self._file = _open_whole(folder / NAME)
+            first = {"journal": SCHEMA, "time": time.time(), **head}
             if not found.head:
-                self._write({"journal": SCHEMA, "time": time.time(), **head}, durable=True)
+                self._write(first, durable=True)
         except BaseException:
             self._lock.release()
             raise
         #: What the journal holds now; grows with what is written.
-        self.history = History(found.head or dict(head), MappingProxyType(self._records))
+        self.history = History(found.head or first, MappingProxyType(self._records))
 
     def running(self, trial: Trial, attempt: int = 1) -> None:
         """Note that a trial begins."""

@@ -155,7 +155,7 @@ class Results:
             path.write_text(json.dumps(data, ensure_ascii=False, default=to_json))
             return
         table = replace(self, values={}).df
-        for column in table.select_dtypes(object):
+        for column in table.columns[[dtype.kind == "O" for dtype in table.dtypes]]:
             kinds = {type(value) for value in table[column] if _there(value)}
             if len(kinds) > 1:  # parquet has one type a column
                 table[column] = [json.dumps(value, default=to_json) for value in table[column]]

@@ -1,0 +1,86 @@
+"""The journal of a sweep: appended, locked, read while it is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bf_index import StateError
+from bf_research.journal import NAME, Journal, SweepLocked, exists, read, to_json
+from bf_research.trial import Config, Ended, Trial, TrialState, as_rows
+
+TRIAL = Trial(Config({"a": 1, "model": int}, repetition=2), number=5, update=1)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    with Journal(tmp_path / "new" / "sweep", {"seed": 3}) as journal:
+        journal.running(TRIAL)
+        assert read(journal.folder).records[TRIAL.id].state is TrialState.RUNNING
+        rows = ({"iteration": 0, "loss": np.float32(0.5)}, {"iteration": 1, "loss": math.nan})
+        journal.ended(Ended(TRIAL, TrialState.DONE, rows, seconds=1.23456, attempts=2, device="cpu:1"))
+        folder = journal.folder
+        in_memory = journal.history
+    history = read(folder)
+    record = history.records[TRIAL.id]
+    assert history.head["seed"] == 3
+    assert record.config == {"a": 1, "model": "int"}
+    assert (record.number, record.repetition, record.update) == (5, 2, 1)
+    assert (record.state, record.attempts, record.seconds, record.device) == ("DONE", 2, 1.235, "cpu:1")
+    assert record.rows[0] == {"iteration": 0, "loss": 0.5}
+    assert math.isnan(record.rows[1]["loss"])
+    assert in_memory.head == history.head
+    assert repr(dict(in_memory.records)) == repr(history.records)
+    assert history.count(TrialState.DONE) == 1
+
+
+def test_journal_that_goes_on_keeps_its_head_and_its_lines(tmp_path: Path) -> None:
+    with Journal(tmp_path, {"seed": 1}) as journal:
+        journal.running(TRIAL)
+    with Journal(tmp_path, {"seed": 2}) as journal:
+        assert journal.history.head["seed"] == 1
+        journal.mark(TRIAL.id, TrialState.KILLED, "stopped")
+        journal.update(1, "Option('a', [1])")
+        assert journal.history.records[TRIAL.id].reason == "stopped"
+    lines = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
+    assert [sorted({"journal", "trial", "update"} & set(line)) for line in lines] == [
+        ["journal"],
+        ["trial", "update"],
+        ["trial"],
+        ["update"],
+    ]
+
+
+def test_lock_is_given_free_at_the_end_and_after_a_refusal(tmp_path: Path) -> None:
+    assert not exists(tmp_path)
+    with Journal(tmp_path, {}), pytest.raises(SweepLocked):
+        Journal(tmp_path, {})
+    (tmp_path / NAME).write_text("broken\n{}\n")
+    for _ in range(2):
+        with pytest.raises(StateError, match="line 1"):
+            Journal(tmp_path, {})
+
+
+def test_only_data_is_written(tmp_path: Path) -> None:
+    assert json.loads(json.dumps({"a": np.arange(2), "b": {3, 1}, "c": np.int8(4)}, default=to_json)) == {
+        "a": [0, 1],
+        "b": [1, 3],
+        "c": 4,
+    }
+    with pytest.raises(TypeError, match="results hold numbers"):
+        to_json(object())
+
+
+def test_values_of_tasks_become_rows() -> None:
+    class Outcome:
+        metrics = {"accuracy": 0.9}
+        iterations = 7
+
+    assert as_rows(None) == ()
+    assert as_rows(0.5) == ({"value": 0.5},)
+    assert as_rows({"a": 1}) == ({"a": 1},)
+    assert as_rows([{"a": 1}, {"a": 2}]) == ({"a": 1}, {"a": 2})
+    assert as_rows(Outcome()) == ({"iteration": 7, "accuracy": 0.9},)

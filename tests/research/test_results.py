@@ -1,0 +1,116 @@
+"""Results: the table, filters, ranks, files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from bf_index import StateError
+from bf_research import Results, TrialState
+from bf_research.journal import Record
+from bf_research.report import describe, failure_table, ranking
+
+
+def record(
+    number: int, lr: float, repetition: int, *losses: float, state: TrialState = TrialState.DONE
+) -> Record:
+    rows = [{"iteration": step, "loss": loss} for step, loss in enumerate(losses)]
+    config = {"model": "Net", "lr": lr}
+    return Record(f"t{number}", number, config, repetition, state=state, rows=rows, reason="bad luck")
+
+
+RESULTS = Results(
+    (
+        record(0, 0.1, 0, 3.0, 1.0),
+        record(1, 0.1, 1, 3.0, 2.0),
+        record(2, 0.01, 0, 4.0, 0.5),
+        record(3, 0.01, 1, 9.0, math.nan),
+        record(4, 1.0, 0, state=TrialState.FAILED),
+    ),
+    values={f"t{number}": {"model": int, "lr": lr} for number, lr in enumerate([0.1, 0.1, 0.01, 0.01, 1.0])},
+)
+
+
+def test_table_has_real_values_and_a_row_for_a_failure() -> None:
+    table = RESULTS.df
+    assert list(table.columns) == ["id", "model", "lr", "repetition", "iteration", "loss", "state"]
+    assert len(table) == 9
+    assert set(table["model"]) == {int}
+    assert table.iloc[-1]["state"] == "FAILED"
+    assert math.isnan(table.iloc[-1]["loss"])
+    assert Results().df.empty
+
+
+def test_filter_takes_real_values_aliases_and_states() -> None:
+    assert len(RESULTS.filter(lr=0.1)) == 2
+    assert len(RESULTS.filter({"lr": 0.01}, repetition=1)) == 1
+    assert len(RESULTS.filter(model="Net")) == 5
+    assert len(RESULTS.filter(state="FAILED")) == 1
+    with pytest.raises(ValueError, match="did you mean 'lr'"):
+        RESULTS.filter(lrr=0.1)
+
+
+def test_best_and_summary_take_the_last_values() -> None:
+    assert RESULTS.best("loss", "min").id == "t2"
+    assert RESULTS.best("loss").id == "t1"
+    summary = RESULTS.summary("loss", "min")
+    assert [(row["lr"], row["mean"], row["count"], row["missing"]) for row in summary[:2]] == [
+        (0.01, 0.5, 1, 1),
+        (0.1, 1.5, 2, 0),
+    ]
+    assert summary[1]["std"] == pytest.approx(0.5**0.5)
+    assert math.isnan(summary[2]["mean"])
+    for wrong in (lambda: RESULTS.best("los"), lambda: RESULTS.summary("los")):
+        with pytest.raises(ValueError, match="did you mean 'loss'"):
+            wrong()
+    with pytest.raises(ValueError, match="mode"):
+        RESULTS.best("loss", "maximum")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", ["json", "parquet"])
+def test_saved_results_are_loaded_with_aliases(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results.{suffix}"
+    RESULTS.save(path)
+    loaded = Results.load(path)
+    plain = Results(RESULTS.records).df
+    assert set(loaded.df["model"]) == {"Net"}
+    assert loaded.df.astype(str).equals(plain.astype(str))
+    assert loaded.failures[0].reason == "bad luck"
+    assert [r.id for r in loaded.records] == [r.id for r in RESULTS.records]
+
+
+def test_mixed_values_go_to_parquet_too(tmp_path: Path) -> None:
+    mixed = Results(
+        (
+            Record("x", 0, {"a": 1}, state=TrialState.DONE, rows=[{"r": [1, 2]}]),
+            Record("y", 1, {"a": "two"}, state=TrialState.DONE, rows=[{"r": [3]}]),
+        )
+    )
+    mixed.save(tmp_path / "r.parquet")
+    loaded = Results.load(tmp_path / "r.parquet")
+    assert [r.config["a"] for r in loaded.records] == [1, "two"]
+    assert [r.rows[0]["r"] for r in loaded.records] == [[1, 2], [3]]
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\.json or \.parquet"):
+        RESULTS.save(tmp_path / "results.csv")
+    (tmp_path / "r.json").write_text('{"results": 99, "trials": []}')
+    with pytest.raises(StateError, match="99"):
+        Results.load(tmp_path / "r.json")
+    (tmp_path / "r.json").write_text("[]")
+    with pytest.raises(StateError):
+        Results.load(tmp_path / "r.json")
+
+
+def test_tables_for_a_person() -> None:
+    lines = failure_table(RESULTS).splitlines()
+    assert lines[0].startswith("1 of 5 trials failed")
+    assert lines[2].split() == ["4", "FAILED", "model=Net,", "lr=1.0", "0", "bad", "luck"]
+    ranked = ranking(RESULTS, "loss", "min").splitlines()
+    assert ranked[1].split() == ["1", "int", "0.01", "0.5", "-", "1"]
+    assert ranked[3].split() == ["3", "int", "1", "-", "-", "0"]
+    assert "... and 2 more" in ranking(RESULTS, "loss", most=1)
+    assert describe(RESULTS.records[1]) == "model=Net, lr=0.1, repetition=1"
