@@ -178,6 +178,40 @@ def test_checkpoints_of_another_run_are_not_written_over(tmp_path):
         template().checkpoint(tmp_path).gen_batch(seed=3, **OPTIONS)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("inner", "outer"), [(3, 5), (5, 3), (4, 4)])
+def test_a_rebatched_run_goes_on_after_any_batch(inner, outer, way):
+    pipeline = (
+        Pipeline(Dataset(50, Noisy))
+        .init_variable("n", 0)
+        .draw(P(R("uniform", 1, 2)))
+        .update(V("n"), V("n") + 1)
+        .rebatch(outer)
+        .update(B("x"), B("x") + R("normal") + V("n"))
+        .rebatch(2)
+    )
+    options = {"batch_size": inner, "shuffle": True, "n_epochs": 2}
+    batches = pipeline.gen_batch(seed=4, engine=way[0], prefetch=way[1], **options)
+    wanted, states = [], [batches.state()]
+    for batch in batches:
+        wanted.append(batch.x.tolist())
+        states.append(json.loads(json.dumps(batches.state())))
+    assert len(wanted) > 40
+    for taken in (0, 1, 2, 7, 20, len(wanted)):
+        rest = pipeline.gen_batch(resume=states[taken], **options)
+        assert [batch.x.tolist() for batch in rest] == wanted[taken:]
+
+
+def test_n_iters_of_a_rebatched_run_count_from_the_beginning():
+    pipeline = Pipeline(Dataset(50, Noisy)).draw(1).rebatch(5)
+    options = {"batch_size": 3, "n_iters": 8}
+    whole = [batch.x.tolist() for batch in pipeline.gen_batch(seed=4, **options)]
+    first = pipeline.gen_batch(seed=4, **options)
+    for _ in range(3):
+        next(first)
+    assert [batch.x.tolist() for batch in pipeline.gen_batch(resume=first.state(), **options)] == whole[3:]
+
+
 @pytest.mark.faults("CK14")
 def test_other_data_is_refused_unless_allowed():
     state = template(50).gen_batch(seed=1, **OPTIONS).state()

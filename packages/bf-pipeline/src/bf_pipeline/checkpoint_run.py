@@ -58,6 +58,7 @@ def capture(run: Run, arrays: dict[str, np.ndarray] | None = None) -> dict[str, 
             }
             for key, source in scope.sources.items()
         },
+        "regroups": [pool.state(encoder) for pool in run.pools],
         "models": sorted(_built(run)),
     }
 
@@ -140,6 +141,9 @@ class Resumed:
         _fill(run.variables, self.state["variables"], decoder)
         for key, source in scope.sources.items():
             _fill(source.scope.variables, self.state["sources"][str(key)], decoder)
+        _same("rebatch steps", range(len(self.state["regroups"])), range(len(run.pools)))
+        for pool, state in zip(run.pools, self.state["regroups"]):
+            pool.restore(state, decoder, scope.dataset.batch_class)
         self._load_models(run)
 
     def _load_models(self, run: Run) -> None:
@@ -202,22 +206,24 @@ def _holds_checkpoints(path: Path) -> bool:
 
 def checkpointed(source: Iterator[Any], run: Run, settings: Checkpointing) -> Generator[Any, None, None]:
     """Pass batches on and write checkpoints between them: what the caller has done with a batch counts."""
-    saved = -1
+    saved = False
 
     def save() -> None:
         nonlocal saved
-        if saved != run.delivered:
+        if not saved:
             arrays: dict[str, np.ndarray] = {}
             write_checkpoint(settings.path, capture(run, arrays), arrays, _built(run), settings.keep)
-            saved = run.delivered
+            saved = True
 
     with Termination() as termination:
         run.wait = termination.waiting(run.wait)
         try:
-            for batch in source:
+            for number, batch in enumerate(source, 1):
+                saved = False
                 yield batch
+                del batch
                 termination.answer(save)
-                if settings.every is not None and run.delivered % settings.every == 0:
+                if settings.every is not None and number % settings.every == 0:
                     save()
         except Terminated:
             termination.answer(save)

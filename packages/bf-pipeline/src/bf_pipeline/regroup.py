@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
+from bf_pipeline.checkpoint_values import Decoder, Encoder
 from bf_pipeline.errors import Where
 from bf_pipeline.prefetch import LeftOut
 from bf_pipeline.steps import BoundStep, Call, Step
@@ -57,27 +57,56 @@ class Pool:
     """Collects batches and hands out whole ones of the size asked for; what remains waits."""
 
     def __init__(self, group: Regroup) -> None:
-        self._group = group
+        self.group = group
+        self.made = 0
         self._rest: Any = None
 
     def feed(self, batch: Any) -> Iterator[Any]:
         """Take a batch in; give every full batch that there now is."""
-        size = self._group.batch_size
-        waiting = [batch] if self._rest is None else [self._rest, batch]
-        self._rest = None
-        if len(waiting) == 1 and len(batch) == size:
+        if self._rest is None and len(batch) == self.group.batch_size:
             yield batch
             return
+        yield from self._cut([batch] if self._rest is None else [self._rest, batch])
+
+    def drain(self) -> Iterator[Any]:
+        """Give every full batch that there is: a state may have been taken in the middle of ``feed``."""
+        if self._rest is not None:
+            yield from self._cut([self._rest])
+
+    def _cut(self, waiting: list[Any]) -> Iterator[Any]:
+        size = self.group.batch_size
         while waiting:
-            merged, self._rest = type(batch).merge(
-                waiting, batch_size=size, components=self._group.components
+            merged, self._rest = type(waiting[-1]).merge(
+                waiting, batch_size=size, components=self.group.components
             )
             if len(merged) < size:
                 self._rest = merged
                 return
+            # At this point a state may be taken: what remains is in the rest.
             yield merged
             waiting = [] if self._rest is None else [self._rest]
-            self._rest = None
+
+    def next_place(self) -> Place:
+        """Number the next batch."""
+        self.made += 1
+        return Place(0, self.made - 1, slice(0, 0))
+
+    def state(self, encoder: Encoder) -> dict[str, Any]:
+        """Take what waits here and how many batches were made."""
+        rest = self._rest
+        values = {} if rest is None else {name: getattr(rest, name) for name in rest.components}
+        encoded = {name: encoder.encode(value, f"component {name!r}") for name, value in values.items()}
+        return {"made": self.made, "items": 0 if rest is None else len(rest), "components": encoded}
+
+    def restore(self, state: Mapping[str, Any], decoder: Decoder, batch_class: Any) -> None:
+        """Bring back what waited."""
+        self.made = state["made"]
+        if state["items"]:
+            self._rest = rest = batch_class(state["items"])
+            for name, tree in state["components"].items():
+                if name not in rest.components:
+                    rest.add_components(name)
+                setattr(rest, name, decoder.decode(tree))
 
     def flush(self) -> Any:
         """Give the last, short batch, or None."""
@@ -97,20 +126,23 @@ class Counted:
         return 0
 
 
-def regrouped(source: Generator[Any, None, None], group: Regroup, run: Run) -> Generator[Any, None, None]:
+def regrouped(source: Generator[Any, None, None], pool: Pool, run: Run) -> Generator[Any, None, None]:
     """Turn batches of one size into batches of another and put them through the steps that follow."""
     from bf_pipeline.runner import applied
 
-    scope = replace(run.runner.scope, plan=Counted(group.batch_size, run.options.n_iters))
-    pool, apply = Pool(group), applied(group.steps, scope)
-    places = (Place(0, number, slice(0, 0)) for number in count())
+    scope = replace(run.runner.scope, plan=Counted(pool.group.batch_size, run.options.n_iters))
+    apply = applied(pool.group.steps, scope)
+    if run.profile is not None:
+        apply = run.profile.around(apply)
     with closing(source):
+        for merged in pool.drain():
+            yield from _one(merged, pool.next_place(), apply, run)
         for batch in source:
             for merged in pool.feed(batch):
-                yield from _one(merged, next(places), apply, run)
+                yield from _one(merged, pool.next_place(), apply, run)
         last = pool.flush()
         if last is not None and not run.options.drop_last:
-            yield from _one(last, next(places), apply, run)
+            yield from _one(last, pool.next_place(), apply, run)
 
 
 def _one(batch: Any, place: Place, apply: Apply, run: Run) -> Iterator[Any]:

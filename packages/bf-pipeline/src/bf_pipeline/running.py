@@ -21,7 +21,7 @@ from bf_pipeline.prefetch import LeftOut, ahead
 from bf_pipeline.prefetch_elsewhere import check_travels
 from bf_pipeline.profile import Profile
 from bf_pipeline.progress import progress
-from bf_pipeline.regroup import regrouped
+from bf_pipeline.regroup import Pool, regrouped
 from bf_pipeline.runner import Runner
 from bf_pipeline.variables import initialise
 
@@ -99,6 +99,7 @@ class Run(Holds):
         self.place: Any = None
         self.wait: Callable[[Future[Any]], Any] = Future.exception
         self.listeners: list[Callable[[Run], None]] = []
+        self.pools = [Pool(group) for group in bound.regroups]
         check_travels(self)
 
     @property
@@ -120,10 +121,10 @@ class Run(Holds):
             if self._resumed is not None:
                 self._resumed.fill(self)
             source = self._one_by_one() if options.prefetch == 0 else ahead(self)
-            for group in bound.regroups:
-                source = regrouped(source, group, self)
-            if bound.regroups and options.n_iters is not None:
-                source = _first(source, options.n_iters)
+            for pool in self.pools:
+                source = regrouped(source, pool, self)
+            if self.pools and options.n_iters is not None:
+                source = _first(source, options.n_iters - self.pools[-1].made)
             if options.bar:
                 source = progress(source, self)
             if self.profile is not None:
