@@ -56,7 +56,6 @@ def stream(
         max_jobs_per_worker=int(options["max_jobs_per_worker"]),
         stop_grace=float(options["stop_grace"]),
     )
-    check_folder(str(config.hydra.sweep.dir))
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     job = HydraJob(context, config, task)
     with pool(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from bf_research.launcher.devices import Slot
 from bf_research.launcher.errors import LauncherError
 from bf_research.launcher.leases import Leases
 from bf_research.launcher.server import LARGEST_MESSAGE
+
+log = logging.getLogger(__name__)
 
 #: Ends that ask nobody must be quick; after this the system's own means are used.
 STOP_SECONDS = 2.0
@@ -133,6 +136,8 @@ class Pool:
         message = json.loads(data)
         if message["event"] == "ready":
             self.import_failures = message["failed"]
+            for name, reason in self.import_failures.items():
+                log.warning("workers start without the module %s: %s", name, reason)
             return
         for worker in self.workers.values():
             if worker.serial == message["serial"]:
@@ -174,17 +179,25 @@ class _Kept:
     """The pool that stays warm in this process, and whether a sweep uses it now."""
 
     pool: Pool | None = None
-    lock = threading.Lock()
+    busy = False
     pid = 0
+    lock = threading.Lock()  # held for a moment only, never while a sweep runs
 
 
 def start_early(preload: Iterable[str]) -> None:
     """Start the server before it is known what it will run; a server that imports the same stays."""
     wanted = tuple(preload)
     with _Kept.lock:
-        if _Kept.pool is None or _Kept.pid != os.getpid() or _Kept.pool.preload != wanted:
+        if not _Kept.busy and not _usable(wanted):
             _discard()
             _Kept.pool, _Kept.pid = Pool(wanted), os.getpid()
+
+
+def close_kept() -> None:
+    """End the warm workers of this process, unless a sweep runs on them; a later sweep starts new ones."""
+    with _Kept.lock:
+        if not _Kept.busy:
+            _discard()
 
 
 @contextmanager
@@ -193,26 +206,13 @@ def pool(
 ) -> Iterator[Pool]:
     """Give a pool with a worker for every slot: the warm one of this process, if it imported the same.
 
-    It is kept for the next sweep in this process, or closed after this one if ``keep`` is False.
+    It is kept for the next sweep in this process, or closed after this one if ``keep`` is False. A sweep that
+    runs beside another one gets a pool of its own.
     """
     if not slots:
         raise LauncherError("there is no slot for any worker")
-    alone = not _Kept.lock.acquire(blocking=False)
-    made: Pool | None = None
+    made, kept = _take(tuple(preload))
     try:
-        if (
-            not alone
-            and _Kept.pool is not None
-            and _Kept.pid == os.getpid()
-            and _Kept.pool.preload == tuple(preload)
-        ):
-            made = _Kept.pool
-        else:
-            if not alone:
-                _discard()
-            made = Pool(tuple(preload))
-        if not alone:
-            _Kept.pool, _Kept.pid = made, os.getpid()
         made.fit(slots, lease)
         yield made
     except ServerDied as error:
@@ -222,22 +222,41 @@ def pool(
         keep = False
         raise
     finally:
-        if made is not None and (alone or not keep):
+        _give_back(made, kept, keep)
+
+
+def _take(preload: tuple[str, ...]) -> tuple[Pool, bool]:
+    """Return a pool and whether it is the kept one."""
+    with _Kept.lock:
+        if _Kept.busy and _Kept.pid == os.getpid():
+            return Pool(preload), False
+        if not _usable(preload):
+            _discard()
+            _Kept.pool, _Kept.pid = Pool(preload), os.getpid()
+        assert _Kept.pool is not None
+        _Kept.busy = True
+        return _Kept.pool, True
+
+
+def _give_back(made: Pool, kept: bool, keep: bool) -> None:
+    with _Kept.lock:
+        if not kept:
             made.close()
-            if not alone:
-                _Kept.pool = None
-        if not alone:
-            _Kept.lock.release()
+            return
+        _Kept.busy = False
+        if not keep:
+            _discard()
+
+
+def _usable(preload: tuple[str, ...]) -> bool:
+    """Whether the kept pool is this process's own, not that of the one it was forked from, and fits."""
+    return _Kept.pool is not None and _Kept.pid == os.getpid() and _Kept.pool.preload == preload
 
 
 def _discard() -> None:
     if _Kept.pool is not None and _Kept.pid == os.getpid():
         _Kept.pool.close()
-    _Kept.pool = None
+    _Kept.pool, _Kept.busy = None, False
 
 
-@atexit.register
-def close_kept() -> None:
-    """End the warm workers of this process; a later sweep starts new ones."""
-    with _Kept.lock:
-        _discard()
+atexit.register(_discard)

@@ -23,6 +23,8 @@ from bf_research.launcher.pool import Pool, ServerDied, Worker
 TICK_SECONDS = 0.1
 #: The system tells that a process ended, and how, right after its connection closed.
 EXIT_SECONDS = 5.0
+#: A time limit counts from the job's begin; a worker may load the function of all jobs so long before.
+LOADING_SECONDS = 120.0
 #: Workers that end before they had any job: something is wrong with all of them.
 MOST_STILLBORN = 3
 _END = Job(-1, None)
@@ -34,6 +36,7 @@ class _Running:
 
     job: Job
     began: float
+    deadline: float
     timed_out: bool = False
     stopped: bool = False
 
@@ -110,7 +113,8 @@ class Scheduler:
         ]
 
     def _give(self, worker: Worker, job: Job, payload: bytes) -> None:
-        self._running[worker.slot.name] = _Running(job, time.monotonic())
+        now = time.monotonic()
+        self._running[worker.slot.name] = _Running(job, now, now + self._allowed() + LOADING_SECONDS)
         try:
             if worker.function is not payload:
                 worker.connection.send(("function", payload))
@@ -147,7 +151,11 @@ class Scheduler:
         try:
             while worker.connection.poll():
                 message = worker.connection.recv()
-                if message[0] == "progress":
+                if message[0] == "began":
+                    running = self._running[worker.slot.name]
+                    running.began = time.monotonic()
+                    running.deadline = running.began + self._allowed()
+                elif message[0] == "progress":
                     self.monitor.progress(worker.slot.name, *message[1:])
                 else:
                     yield from self._take_result(worker, message[1], message[2])
@@ -229,10 +237,12 @@ class Scheduler:
         """Kill what runs longer than it may."""
         now = time.monotonic()
         for name, running in self._running.items():
-            late = self.policy.timeout is not None and now - running.began > self.policy.timeout
-            if late and not running.timed_out:
+            if now > running.deadline and not running.timed_out:
                 running.timed_out = True
                 self.pool.kill(self.pool.workers[name])
+
+    def _allowed(self) -> float:
+        return float("inf") if self.policy.timeout is None else self.policy.timeout
 
     def _stop_if_asked(self, count: int) -> None:
         """First signal: ask running jobs to stop; second, or no end within the grace: kill them."""

@@ -27,7 +27,10 @@ def main(control_fd: int, preload: list[str]) -> None:
     control = socket.socket(fileno=control_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     began = time.monotonic()
+    # an import can't be interrupted by the end of the driver's connection, only by a signal
+    _die_with_parent(signal.SIGKILL)
     failed = _preload([*_OWN, *preload])
+    _die_with_parent(0)
     _send(control, {"event": "ready", "seconds": time.monotonic() - began, "failed": failed})
     Server(control).serve()
 
@@ -111,8 +114,7 @@ class Server:
         os.close(self._waker)
         with contextlib.suppress(PermissionError):
             os.setpgid(0, 0)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             return
         from bf_research.launcher.worker import work
@@ -127,6 +129,12 @@ class Server:
                 _kill_group(pid)  # what the worker itself had started
                 code = os.waitstatus_to_exitcode(status)
                 _send(self._control, {"event": "exit", "serial": serial, "pid": pid, "code": code})
+
+
+def _die_with_parent(number: int) -> None:
+    """Have the system send a signal when the parent ends; 0 for none."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _kill_group(pid: int) -> None:

@@ -36,6 +36,7 @@ def work(connection: Connection, request: dict[str, Any]) -> None:
             function = _receive(message[1], request["environment"])
         elif message[0] == "job" and function is not None:
             channel.begin()
+            connection.send(("began",))
             connection.send(("done", *_run(function, message[1])))
             _tidy()
 

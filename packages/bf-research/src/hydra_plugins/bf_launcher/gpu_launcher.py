@@ -60,7 +60,10 @@ class GpuLauncher(Launcher):
         self._setup: tuple[HydraContext, DictConfig, TaskFunction] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives once."""
+        """Take what Hydra gives; ``LauncherError`` for a sweep folder that can't be made or written."""
+        from bf_research.launcher.launch import check_folder
+
+        check_folder(str(config.hydra.sweep.dir))
         self._setup = (hydra_context, config, task_function)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
