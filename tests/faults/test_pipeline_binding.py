@@ -24,6 +24,9 @@ class Satellite(Batch):
         self.images = self.images + value
         return self
 
+    def plain(self):
+        return self
+
 
 class Other(Batch):
     components = ("images",)
@@ -193,6 +196,14 @@ def test_one_template_bound_to_two_datasets_serves_both_in_turns(dataset):
     first, second = (template << dataset).gen_batch(2), (template << other).gen_batch(2)
     found = [next(one).images.tolist() for one in (first, second, first, second)]
     assert found == [[1, 2], [51, 51], [3, 4], [51, 51]]
+
+
+@pytest.mark.faults("BA22")
+def test_method_that_is_no_action_is_named_with_the_mark_it_lacks(dataset):
+    with pytest.raises(AttributeError, match=r"'plain' of Satellite is a method but not an action.*@action"):
+        Pipeline(dataset).plain()
+    with pytest.raises(BindError, match="mark it with @action"):
+        Pipeline().plain() << dataset
 
 
 @pytest.mark.faults("PI22")

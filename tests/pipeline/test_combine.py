@@ -56,6 +56,8 @@ def test_mistakes_of_a_joined_pipeline_are_told_with_the_others(pairs, dataset):
     for wrong, text in [(5, "datasets and pipelines"), (Pipeline().add(1), "has no dataset")]:
         with pytest.raises(BindError, match=text):
             Pipeline(pairs).join(wrong).take(1).run(5)
+    with pytest.raises(BindError, match="an action must follow"):
+        Pipeline(pairs).join(dataset).call(len, B()).run(5)
     with pytest.raises(BindError, match="give at least one"):
         Pipeline(pairs).join().take(1).run(5)
 
@@ -65,6 +67,15 @@ def test_a_joined_pipeline_with_a_model_runs_in_order(pairs, dataset, net_class)
     pipeline = Pipeline(pairs).join(other).take()
     assert pipeline.bind().ahead == ()
     assert len(list(pipeline.gen_batch(2, prefetch=3))) == 5
+
+
+@pytest.mark.slow
+def test_joined_and_merged_pipelines_travel_to_processes(pairs, dataset):
+    other = Pipeline(dataset).init_variable("k", 2).add(V("k"))
+    pipeline = Pipeline(pairs).init_variable("h", list).join(other).take().merge(Pipeline(pairs).add(100))
+    pipeline = pipeline.update(V("h"), B("x")[0], "a")
+    here = pipeline.run(2, shuffle=True, seed=1).v("h")
+    assert pipeline.run(2, shuffle=True, seed=1, prefetch=2, engine="processes").v("h") == here
 
 
 def test_merge_puts_items_of_other_pipelines_behind(dataset):

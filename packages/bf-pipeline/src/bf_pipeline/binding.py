@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bf_index.errors import unknown
 from bf_pipeline import targets
 from bf_pipeline.blocks import bind_coin, bind_repeat, bind_sometimes
 from bf_pipeline.calling import constant_call, evaluated_call, mismatch, positional, signature
 from bf_pipeline.errors import BindError, Mistake, Where
 from bf_pipeline.expressions import Expr, lift, walk
+from bf_pipeline.lookups import fault, stranger
 from bf_pipeline.models import ModelSlot
-from bf_pipeline.named import MODES, B, C, D, I, L, M, Mode, V
+from bf_pipeline.named import MODES, B, M, Mode, V
 from bf_pipeline.registry import BUILTINS
 from bf_pipeline.regroup import Regroup, bind_regroup, split
 from bf_pipeline.steps import BoundStep, Call, Repeat, Sometimes, Step, calls
@@ -96,10 +96,11 @@ class Binder:
             self.check(variable.default, variable.where, f"variable {variable.name!r}", with_batch=False)
         before = self._once(pipeline.before_steps, "before")
         first, *later = split(pipeline.steps)
-        self._regrouped = bool(later)
         steps = self.sequence(first)
         regroups = tuple(bind_regroup(self, group[0], group[1:]) for group in later)
         after = self._once(pipeline.after_steps, "after")
+        if self.joined:
+            self.mistake(pipeline.steps[-1].where, "join: an action must follow that takes the batches")
         if self.mistakes:
             raise BindError(self.owner, list(dict.fromkeys(self.mistakes)))
         cut = next((place for place, step in enumerate(steps) if step.parent), len(steps))
@@ -147,7 +148,10 @@ class Binder:
             self.components.update(name for name in names if isinstance(name, str))
             return
         known = BUILTINS[call.name]
-        target = call.args[0] if call.name == "update" and call.args else call.kwargs.get("save_to")
+        updates = call.name == "update"
+        target = (
+            call.args[0] if updates and call.args else call.kwargs.get("target" if updates else "save_to")
+        )
         for root in targets.roots(target):
             if isinstance(root, V):
                 self.updated.add(root.name)
@@ -204,18 +208,8 @@ class Binder:
             function = getattr(namespace, call.name, None)
             if callable(function):
                 return self.function(call, number, function, call.args, dict(call.kwargs))
-        self.mistake(call.where, f"step {number}: {self.stranger(call.name)}")
+        self.mistake(call.where, f"step {number}: {stranger(self, call.name)}")
         return None
-
-    def stranger(self, name: str) -> str:
-        """Say that a name is no action, and what is close."""
-        if callable(getattr(self.batch_class, name, None)) and not name.startswith("_"):
-            return f"{name!r} of {self.owner} is a method but not an action; mark it with @action"
-        functions = [
-            key for space in self.pipeline.namespaces for key in vars(space) if not key.startswith("_")
-        ]
-        actions = self.batch_class.actions  # type: ignore[union-attr]
-        return unknown("action", name, [*actions, *functions], self.owner)
 
     def function(
         self, call: Call, number: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -231,7 +225,7 @@ class Binder:
             return None
         self.check((function, args, kwargs), call.where, call.name)
         write = self.writer(target, mode, call)
-        parent = in_parent or self.parental((function, args, kwargs), mutable=True) or self.parental(target)
+        parent = in_parent or self.parental((function, args, kwargs)) or self.parental(target)
         values = (lift(function), *map(lift, args))
         named = {key: lift(value) for key, value in kwargs.items()}
         run = evaluated_call(_call, number, values, named, lead=False)
@@ -257,7 +251,7 @@ class Binder:
             return targets.writer(target, mode)
         return None
 
-    def parental(self, value: Any, mutable: bool = False) -> bool:
+    def parental(self, value: Any) -> bool:
         """Whether a value depends on what changes during the run: models, variables that steps may change."""
         for expr in walk(value):
             if isinstance(expr, M):
@@ -271,39 +265,8 @@ class Binder:
     def check(self, value: Any, where: Where, owner: str, with_batch: bool = True) -> None:
         """Look up every name that the expressions in a value hold."""
         for expr in walk(value):
-            text = self._fault(expr, with_batch)
-            if text:
+            if text := fault(expr, self, with_batch):
                 self.mistake(where, f"{owner}: {text}")
-
-    def _fault(self, expr: Expr, with_batch: bool) -> str:
-        needs_batch = isinstance(expr, B | I | L) or type(expr).__name__ == "P"
-        if needs_batch and not with_batch:
-            return f"{expr!r} needs a batch, and there is none here"
-        if isinstance(expr, V) and expr.name not in self.variables:
-            return f"{unknown('variable', expr.name, self.variables)}; declare it with init_variable"
-        if isinstance(expr, M) and expr.name not in self.models:
-            return f"{unknown('model', expr.name, self.models)}; declare it with init_model"
-        if isinstance(expr, C) and expr.absent(self.config):
-            return expr.missing(self.config)
-        if isinstance(expr, D) and expr.name is not None and not hasattr(self.pipeline.dataset, expr.name):
-            known = [name for name in dir(self.pipeline.dataset) if not name.startswith("_")]
-            return unknown("attribute", expr.name, known, "the dataset")
-        name = expr.name if isinstance(expr, B) else expr.source if isinstance(expr, L) else None
-        if isinstance(name, str) and self.batch_class is not None:
-            return self._component_fault(name)
-        return ""
-
-    def _component_fault(self, name: str) -> str:
-        batch_class = self.batch_class
-        declared = getattr(batch_class, "components", ())
-        annotated = {
-            key
-            for base in getattr(batch_class, "__mro__", ())
-            for key in getattr(base, "__annotations__", {})
-        }
-        if name.startswith("_") or name in self.components or hasattr(batch_class, name) or name in annotated:
-            return ""
-        return unknown("component", name, [*declared, *sorted(self.components)], self.owner)
 
     def _once(self, steps: tuple[Step, ...], section: str) -> tuple[BoundStep, ...]:
         """Bind a section that runs without a batch: built-in steps and functions only."""

@@ -13,6 +13,8 @@ from bf_pipeline.models import Models
 
 # The stage of the random address: actions draw at 0, expressions and coins at 1.
 EXPRESSIONS = 1
+# Values that no step can change in place.
+PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 NOWHERE = Place(0, 0, slice(0, 0))
 
 
@@ -41,8 +43,9 @@ class Scope:
         return place.batch if self.plan is None else self.plan.first(place.epoch) + place.batch
 
     def ahead(self) -> Scope:
-        """Give what steps that run ahead may see: everything but the models, which stay with the caller."""
-        return replace(self, models=Models())
+        """Give what steps that run ahead may see: no models and no variables that may change."""
+        plain = {name: value for name, value in self.variables.items() if isinstance(value, PLAIN)}
+        return replace(self, models=Models(), variables=plain)
 
 
 class Context:

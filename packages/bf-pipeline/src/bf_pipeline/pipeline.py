@@ -8,11 +8,11 @@ from typing import Any, Self, cast
 
 from bf_batch import Dataset
 from bf_pipeline.binding import Binder, Bound
-from bf_pipeline.errors import BindError, Mistake, Where
+from bf_pipeline.errors import BindError
 from bf_pipeline.expressions import Expr
+from bf_pipeline.lookups import stranger
 from bf_pipeline.picture import mermaid
 from bf_pipeline.recording import Recording
-from bf_pipeline.registry import BUILTINS
 from bf_pipeline.starting import Memory, Starting
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step, caller, calls
 from bf_pipeline.writing import written_pipeline
@@ -88,7 +88,8 @@ class Pipeline(Recording, Starting):
         if name.startswith("_"):
             raise AttributeError(f"Pipeline has no attribute {name!r}")
         if self.dataset is not None and not self._knows(name):
-            raise AttributeError(Binder(self, self.dataset.batch_class, self.config).stranger(name))
+            binder = Binder(self, self.dataset.batch_class, self.config)
+            raise AttributeError(stranger(binder, name))
         return Recorder(self, name)
 
     def __dir__(self) -> list[str]:
@@ -178,7 +179,7 @@ class Pipeline(Recording, Starting):
         binder = Binder(self, self.dataset.batch_class, self.config)
         for call in calls(self.steps):
             if not call.builtin and not self._knows(call.name):
-                binder.mistake(call.where, binder.stranger(call.name))
+                binder.mistake(call.where, stranger(binder, call.name))
         if binder.mistakes:
             raise BindError(binder.owner, binder.mistakes)
 
@@ -213,6 +214,3 @@ def merged(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
         old = both.get(key)
         both[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return both
-
-
-__all__ = ["BUILTINS", "Mistake", "Pipeline", "Recorder", "Where"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bf_pipeline.context import Context, Scope
+from bf_pipeline.context import PLAIN, Context, Scope
 from bf_pipeline.errors import Where
 from bf_pipeline.expressions import Expr, walk
 from bf_pipeline.named import V
@@ -17,8 +17,6 @@ from bf_pipeline.unset import UNSET
 
 if TYPE_CHECKING:
     from bf_pipeline.binding import Binder
-
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +30,7 @@ class Variable:
     @property
     def plain(self) -> bool:
         """Whether the initial value is a number or a text, which no step can change in place."""
-        return isinstance(self.default, _PLAIN)
+        return isinstance(self.default, PLAIN)
 
     def needs(self) -> list[str]:
         """Name the variables that the default is made from."""
