@@ -148,10 +148,8 @@ class Binder:
             self.components.update(name for name in names if isinstance(name, str))
             return
         known = BUILTINS[call.name]
-        updates = call.name == "update"
-        target = (
-            call.args[0] if updates and call.args else call.kwargs.get("target" if updates else "save_to")
-        )
+        place = "target" if call.name == "update" else "save_to"
+        target = call.args[0] if call.name == "update" and call.args else call.kwargs.get(place)
         for root in targets.roots(target):
             if isinstance(root, V):
                 self.updated.add(root.name)
