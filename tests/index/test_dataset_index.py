@@ -210,3 +210,13 @@ def test_subclasses_find_their_ids_and_keep_attributes_in_parts():
     assert list(part) == ["well3"]
     assert pickle.loads(pickle.dumps(DatasetIndex(3).subset([1]))) == DatasetIndex([1])
     assert len(next(wells.gen_batch(4))) == 4
+
+
+def test_threads_may_look_at_one_index_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    for _ in range(20):
+        part = DatasetIndex([f"n{number}" for number in range(2000)]).subset(slice(0, 1000))
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda number: (len(part), part.positions(f"n{number}")), range(64)))
+        assert found == [(1000, number) for number in range(64)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any, Literal, Self
 
-from bf_index.ids import strings
+from bf_index.ids import Ids, objects
 from bf_index.index import DatasetIndex
-from bf_index.listing import Found, Walker, join, split_pattern
+from bf_index.listing import Group, Walker, split_pattern
+from bf_index.paths import Paths, collision
 from bf_index.plan import check_bool
 from bf_index.stamps import Stamp, check_stamp, stamp
 
@@ -28,7 +29,7 @@ class FilesIndex(DatasetIndex):
     dirs : index folders in place of files
     no_ext : leave the last extension out of ids
     recursive : ``**`` stands for any depth; with False for one level, as ``*`` does
-    sort : order by id, the same on every file system; with False the order in which the system lists them
+    sort : order by id, the same on every file system; with False in the order of the walk
     relative : ids are paths relative to the common folder of the patterns, for names that repeat
     verify : remember size and time of each file; ``fullpath`` then refuses one that has changed since
     on_error : 'raise' or 'warn' when a folder can't be read or a link leads nowhere
@@ -62,54 +63,69 @@ class FilesIndex(DatasetIndex):
         flags = {"dirs": dirs, "no_ext": no_ext, "recursive": recursive, "sort": sort, "relative": relative}
         for name, value in flags.items():
             check_bool(name, value)
-        roots, found, problems = _find(patterns, dirs, recursive, storage_options or {})
-        _report(problems, on_error)
+        walker = Walker(dirs, recursive)
+        options = dict(storage_options or {})
+        starts = [_start(pattern, walker, dirs, options) for pattern in patterns]
+        paths = Paths(_common_root([root for root, _ in starts]) if relative else None, no_ext)
+        found = [_collect(groups, paths) for _, groups in starts]
+        _report(walker.problems, on_error)
         if not any(found):
             raise FileNotFoundError(_nothing(patterns, dirs))
-        for pattern, part in zip(patterns, found):
-            if not part:
+        for pattern, some in zip(patterns, found):
+            if not some:
                 warnings.warn(f"FilesIndex: {pattern!r} matches nothing", stacklevel=2)
-        groups = [group for part in found for group in part]
-        paths = _name(groups, _common_root(roots) if relative else None, no_ext)
-        options = dict(storage_options or {})
+        count = paths.settle(sort)
         stamps = (
-            {path: stamp(path, options) for path in paths.values()} if check_bool("verify", verify) else None
+            {path: stamp(path, options) for path in paths.table().values()}
+            if check_bool("verify", verify)
+            else None
         )
-        self._set(sorted(paths) if sort else list(paths), paths, stamps, options)
+        self._ids = None
+        self._forget(None, range(count))
+        self._paths, self._stamps, self._options = paths, stamps, options
 
     @classmethod
     def from_paths(cls, paths: Mapping[str, Pattern] | Sequence[Pattern]) -> Self:
         """Return an index of known paths: a mapping of ids to paths, or paths whose names are the ids."""
         if not isinstance(paths, Mapping):
-            cut = [os.path.split(path) for path in paths]
-            paths = _name([(folder, [name]) for folder, name in cut], None)
+            listed = Paths()
+            for folder, name in map(os.path.split, paths):
+                listed.add(str(folder), [str(name)])
+            paths = listed.table()
         if not paths:
             raise ValueError("FilesIndex.from_paths: got no paths")
         named = {str(name): os.fspath(path) for name, path in paths.items()}
         new = object.__new__(cls)
-        new._set(list(named), named, None, {})
+        new._set(list(named), Paths.of(named), None, {})
         return new
 
     def _set(
         self,
         ids: list[str],
-        paths: dict[str, str],
+        paths: Paths,
         stamps: dict[str, Stamp] | None,
         options: dict[str, Any],
     ) -> None:
-        self._ids = strings(ids)
+        self._ids = objects(ids)
         self._ids.setflags(write=False)
         self._forget(None, None)
         self._paths = paths
         self._stamps = stamps
         self._options = options
 
+    def _store(self) -> Ids:
+        if self._ids is None and self._parent is None:
+            # The very strings of the listing: an array of fixed width would hold all of them once more.
+            self._ids = objects(self._paths.ids())
+            self._ids.setflags(write=False)
+        return super()._store()
+
     def fullpath(self, id: str) -> str:
         """Return the absolute path, or the URL, of an id; KeyError with close matches for an unknown one.
 
         With ``verify`` FileChangedError names a file whose size or time is not what it was.
         """
-        path = self._paths.get(id)
+        path = self._paths.table().get(id)
         if path is None:
             self._position(id)
             raise KeyError(f"no path is known for id {id!r}")
@@ -120,7 +136,8 @@ class FilesIndex(DatasetIndex):
     @property
     def paths(self) -> dict[str, str]:
         """A new dict of ids and their paths, in the order of the ids."""
-        return {name: self._paths[name] for name in self}
+        table = self._paths.table()
+        return {name: table[name] for name in self}
 
     def open(self, id: str, mode: Literal["rb", "r"] = "rb") -> IO[Any]:
         """Open the file of an id for reading, local or remote."""
@@ -147,19 +164,29 @@ class FilesIndex(DatasetIndex):
         for part in indices:
             for name, path in part.paths.items():
                 if paths.setdefault(name, path) != path:
-                    raise ValueError(_collision(name, paths[name], path))
+                    raise ValueError(collision(name, paths[name], path))
         if len(paths) < len(ids):
             raise ValueError(f"FilesIndex: got {len(ids)} files, but only {len(paths)} of them are different")
         stamps = {path: known for part in indices for path, known in (part._stamps or {}).items()}
         options = {name: value for part in indices for name, value in part._options.items()}
         new = object.__new__(cls)
-        new._set(ids, paths, stamps if all(part._stamps is not None for part in indices) else None, options)
+        new._set(
+            ids,
+            Paths.of(paths),
+            stamps if all(part._stamps is not None for part in indices) else None,
+            options,
+        )
         return new
 
     def __getstate__(self) -> dict[str, Any]:
         paths = self.paths
         stamps = None if self._stamps is None else {path: self._stamps[path] for path in paths.values()}
-        return {**super().__getstate__(), "_paths": paths, "_stamps": stamps, "_options": self._options}
+        return {
+            **super().__getstate__(),
+            "_paths": Paths.of(paths),
+            "_stamps": stamps,
+            "_options": self._options,
+        }
 
 
 def _check_patterns(path: Any) -> list[str]:
@@ -177,25 +204,25 @@ def _check_patterns(path: Any) -> list[str]:
     return [str(os.fspath(pattern)) for pattern in path]
 
 
-def _find(
-    patterns: list[str], dirs: bool, recursive: bool, options: Mapping[str, Any]
-) -> tuple[list[str], list[Found], list[OSError]]:
-    """Return where each pattern starts, what it found, and what could not be read."""
-    walker = Walker(dirs, recursive)
-    roots: list[str] = []
-    found: list[Found] = []
-    for pattern in patterns:
-        if "://" in pattern:
-            from bf_index.remote import find_remote
+def _start(
+    pattern: str, walker: Walker, dirs: bool, options: Mapping[str, Any]
+) -> tuple[str, Iterable[Group]]:
+    """Return the folder where a pattern starts, and what it will find."""
+    if "://" in pattern:
+        from bf_index.remote import find_remote
 
-            root, groups = find_remote(pattern, dirs, options)
-        else:
-            root, parts = split_pattern(pattern)
-            groups = walker.find(root, parts)
-            root = root if parts else os.path.dirname(root)
-        roots.append(root)
-        found.append(groups)
-    return roots, found, walker.problems
+        return find_remote(pattern, dirs, options)
+    root, parts = split_pattern(pattern)
+    return root if parts else os.path.dirname(root), walker.find(root, parts)
+
+
+def _collect(groups: Iterable[Group], paths: Paths) -> bool:
+    """Add what one pattern finds; False for nothing."""
+    empty = True
+    for folder, names in groups:
+        paths.add(folder, names)
+        empty = False
+    return not empty
 
 
 def _report(problems: list[OSError], on_error: str) -> None:
@@ -226,42 +253,6 @@ def _nothing(patterns: list[str], dirs: bool) -> str:
         elif dirs and os.path.isfile(pattern):
             hint = f"; {pattern!r} is a file: leave dirs out"
     return f"FilesIndex: no {kind} matches {shown} (working folder {os.getcwd()!r}){hint}"
-
-
-def _name(groups: Found, base: str | None, no_ext: bool = False) -> dict[str, str]:
-    """Return ids and paths; ValueError that names both files when two have one id."""
-    paths: dict[str, str] = {}
-    count = 0
-    for folder, names in groups:
-        start = join(folder, "") if folder else ""
-        ids = _ids(folder, names, base, no_ext)
-        paths.update(zip(ids, [start + name for name in names]))
-        count += len(names)
-    if len(paths) == count:
-        return paths
-    first: dict[str, str] = {}
-    for folder, names in groups:
-        start = join(folder, "") if folder else ""
-        for name, path in zip(_ids(folder, names, base, no_ext), [start + name for name in names]):
-            if first.setdefault(name, path) != path:
-                raise ValueError(_collision(name, first[name], path))
-    return first
-
-
-def _ids(folder: str, names: list[str], base: str | None, no_ext: bool) -> list[str]:
-    if no_ext:
-        names = [os.path.splitext(name)[0] for name in names]
-    if base is None or folder == base:
-        return names
-    start = folder[len(base) :].lstrip("/") + "/"
-    return [start + name for name in names]
-
-
-def _collision(name: str, first: str, second: str) -> str:
-    return (
-        f"FilesIndex: two files have the id {name!r}: {first!r} and {second!r};"
-        " pass relative=True for ids that are relative paths"
-    )
 
 
 def _common_root(roots: list[str]) -> str:

@@ -75,14 +75,14 @@ def _from_list(items: Sequence[Any]) -> NDArray[Any]:
     if not kinds:
         return np.empty(0, np.int64)
     if kinds <= {str, np.str_}:
-        return strings(items)
+        return _strings(items)
     if any(issubclass(kind, (list, np.ndarray)) for kind in kinds):
         raise ValueError(f"index must be 1-d, got a sequence of {kinds.pop().__name__}; give one id per item")
     if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
         try:
             return np.fromiter(items, np.int64, len(items))
         except OverflowError:
-            return _objects(items)
+            return objects(items)
     if len(kinds) > 1:
         first = type(items[0])
         place = next(number for number, item in enumerate(items) if type(item) is not first)
@@ -96,19 +96,19 @@ def _from_list(items: Sequence[Any]) -> NDArray[Any]:
         raise TypeError(f"index: ids of type {kind.__name__} are not supported; give integers or strings")
     if issubclass(kind, (float, np.generic)):
         return _from_array(np.asarray(items))
-    return _objects(items)
+    return objects(items)
 
 
-def strings(items: Sequence[str]) -> NDArray[Any]:
-    """Return strings as an array: of fixed width, or of objects when a few are much longer than the rest."""
+def _strings(items: Sequence[str]) -> NDArray[Any]:
     longest = max(map(len, items))
     if longest > 64 and longest > _WIDEST * sum(map(len, items)) / len(items):
-        return _objects(items)
+        return objects(items)
     # Much quicker than np.array, which looks at each string twice.
     return np.fromiter(items, f"<U{max(longest, 1)}", len(items))
 
 
-def _objects(items: Sequence[Any]) -> NDArray[Any]:
+def objects(items: Sequence[Any]) -> NDArray[Any]:
+    """Return an array of references to the very items."""
     return np.fromiter(items, object, len(items))
 
 

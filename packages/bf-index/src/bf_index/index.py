@@ -68,14 +68,16 @@ class DatasetIndex:
         self._iterator: tuple[Any, BatchIterator[Any]] | None = None
 
     def _store(self) -> Ids:
-        """Return the ids; a subset looks them up in its parent the first time that it needs them."""
+        """Return the ids; a subset looks them up in its parent the first time that it needs them.
+
+        Threads may do so at once: nothing that another of them reads is taken away.
+        """
         ids = self._ids
         if ids is None:
             ids = gather(self._parent._store(), self._where)  # type: ignore[union-attr]
             if isinstance(ids, np.ndarray):
                 ids.setflags(write=False)
             self._ids = ids
-            self._parent = self._where = None
         return ids
 
     # What is inside

@@ -6,18 +6,19 @@ import errno
 import fnmatch
 import os
 import re
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 _MAGIC = re.compile(r"[*?\[]")
 
-Found = list[tuple[str, list[str]]]
-"""Folders and the names of what was found in each."""
+Group = tuple[str, list[str]]
+"""A folder and the names of what was found in it."""
 
 
 @dataclass(slots=True)
 class Listing:
-    """What one folder holds; names of folders that are symbolic links are in both ``dirs`` and ``links``."""
+    """What one folder holds, sorted; folders that are symbolic links are in both ``dirs`` and ``links``."""
 
     files: list[str] = field(default_factory=list)
     dirs: list[str] = field(default_factory=list)
@@ -34,30 +35,30 @@ class Walker:
         self._recursive = recursive
         self._listings: dict[str, Listing] = {}
 
-    def find(self, root: str, parts: list[str]) -> Found:
-        """Return what matches the parts of a pattern below a folder; with no parts ``root`` itself."""
-        if not parts:
-            return self._literal(root)
+    def find(self, root: str, parts: list[str]) -> Iterator[Group]:
+        """Yield what matches the parts of a pattern below a folder; with no parts ``root`` itself.
+
+        Each group comes right after its folder is read, while its names are in the cache of the processor.
+        """
         if not self._exists(root):
-            return []
-        folders = [root]
+            if os.path.islink(root):
+                self.problems.append(_dangling(root))
+            return
+        if not parts:
+            if os.path.isdir(root) == self._dirs:
+                folder, name = os.path.split(root)
+                yield folder, [name]
+            return
+        folders: Iterable[str] = [root]
         for part in parts[:-1]:
             folders = self._enter(folders, part)
         last = parts[-1]
         if last == "**":
             folders = self._enter(folders, last)
             last = "*"
-        return [(folder, names) for folder in folders if (names := self._names(folder, last))]
-
-    def _literal(self, path: str) -> Found:
-        if not self._exists(path):
-            if os.path.islink(path):
-                self.problems.append(_dangling(path))
-            return []
-        if os.path.isdir(path) != self._dirs:
-            return []
-        folder, name = os.path.split(path)
-        return [(folder, [name])]
+        for folder in folders:
+            if names := self._names(folder, last):
+                yield folder, names
 
     def _exists(self, path: str) -> bool:
         try:
@@ -69,17 +70,13 @@ class Walker:
             return False
         return True
 
-    def _enter(self, folders: list[str], part: str) -> list[str]:
+    def _enter(self, folders: Iterable[str], part: str) -> Iterator[str]:
         if part == "**" and self._recursive:
             return self._below(folders)
         if not _MAGIC.search(part):
-            return [path for folder in folders if os.path.isdir(path := join(folder, part))]
+            return (path for folder in folders if os.path.isdir(path := join(folder, part)))
         match = matcher(part)
-        return [
-            join(folder, name)
-            for folder in folders
-            for name in sorted(filter(match, self._list(folder).dirs))
-        ]
+        return (join(folder, name) for folder in folders for name in filter(match, self._list(folder).dirs))
 
     def _names(self, folder: str, part: str) -> list[str]:
         listing = self._list(folder)
@@ -88,12 +85,11 @@ class Walker:
                 self.problems.append(_dangling(join(folder, name)))
         names = listing.dirs if self._dirs else listing.files
         if part == "*" or (part.startswith("*.") and not _MAGIC.search(part, 1)):
-            suffix = part[1:]
-            return [name for name in names if name.endswith(suffix) and name[0] != "."]
+            return _with_suffix(names, part[1:])
         return list(filter(matcher(part), names))
 
-    def _below(self, roots: list[str]) -> list[str]:
-        """Return folders and all below them, each real folder once.
+    def _below(self, roots: Iterable[str]) -> Iterator[str]:
+        """Yield folders and all below them, each real folder once.
 
         Links are followed after all real folders, in the order of their names, so that which of several
         paths to a folder is taken does not depend on the file system; a folder seen before is not entered
@@ -101,54 +97,74 @@ class Walker:
         """
         found: list[str] = []
         links: list[str] = []
-        pending = list(reversed(roots))
-        while pending:
-            folder = pending.pop()
-            found.append(folder)
-            listing = self._list(folder)
-            for name in listing.dirs:
-                if name[0] != ".":
-                    (links if name in listing.links else pending).append(join(folder, name))
-        if links:
-            self._follow(found, links)
-        return found
-
-    def _follow(self, found: list[str], links: list[str]) -> None:
-        seen = set(map(_identity, found))
-        pending = sorted(links, reverse=True)
-        while pending:
-            folder = pending.pop()
+        for root in roots:
+            pending = [root]
+            while pending:
+                folder = pending.pop()
+                found.append(folder)
+                yield folder
+                listing = self._list(folder)
+                for name in listing.dirs:
+                    if name[0] != ".":
+                        (links if name in listing.links else pending).append(join(folder, name))
+        seen = set(map(_identity, found)) if links else set()
+        links.sort(reverse=True)
+        while links:
+            folder = links.pop()
             identity = _identity(folder)
-            if identity in seen:
-                continue
-            seen.add(identity)
-            found.append(folder)
-            pending += sorted(
-                (join(folder, name) for name in self._list(folder).dirs if name[0] != "."), reverse=True
-            )
+            if identity not in seen:
+                seen.add(identity)
+                yield folder
+                names = (name for name in self._list(folder).dirs if name[0] != ".")
+                links += sorted((join(folder, name) for name in names), reverse=True)
 
     def _list(self, folder: str) -> Listing:
         if (known := self._listings.get(folder)) is not None:
             return known
         listing = self._listings[folder] = Listing()
-        files, dirs = listing.files, listing.dirs
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    try:
-                        if entry.is_file():
-                            files.append(entry.name)
-                        elif entry.is_dir():
-                            dirs.append(entry.name)
-                            if entry.is_symlink():
-                                listing.links.append(entry.name)
-                        elif entry.is_symlink():
-                            listing.broken.append(entry.name)
-                    except OSError:  # a link to itself, or into a folder that may not be entered
-                        listing.broken.append(entry.name)
+            with os.scandir(folder) as opened:
+                entries = list(opened)
         except OSError as error:
             self.problems.append(error)
+            return listing
+        try:
+            # Most folders hold mere files, which a comprehension takes in half of the time.
+            listing.files = [entry.name for entry in entries if entry.is_file()]
+        except OSError:  # a link to itself, or into a folder that may not be entered
+            listing.files = []
+        if len(listing.files) < len(entries):
+            _sort_out(entries, listing)
+        listing.files.sort()
+        listing.dirs.sort()
         return listing
+
+
+def _sort_out(entries: list[os.DirEntry[str]], listing: Listing) -> None:
+    """Tell files, folders and broken links apart."""
+    listing.files = []
+    for entry in entries:
+        try:
+            if entry.is_file():
+                listing.files.append(entry.name)
+            elif entry.is_dir():
+                listing.dirs.append(entry.name)
+                if entry.is_symlink():
+                    listing.links.append(entry.name)
+            elif entry.is_symlink():
+                listing.broken.append(entry.name)
+        except OSError:
+            listing.broken.append(entry.name)
+
+
+def _with_suffix(names: list[str], suffix: str) -> list[str]:
+    """Return the sorted names that end so and are not hidden; the hidden ones stand together."""
+    first, last = bisect_left(names, "."), bisect_left(names, "/")
+    shown = names[:first] + names[last:] if first < last else names
+    # Often all end so, and one search tells it; no name of a file holds a NUL.
+    if not suffix or "\0".join([*shown, ""]).count(suffix + "\0") == len(shown):
+        return shown
+    return [name for name in shown if name.endswith(suffix)]
 
 
 def join(folder: str, name: str) -> str:

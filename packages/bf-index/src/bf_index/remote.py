@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
-from bf_index.listing import Found
+from bf_index.listing import Group
 
 
 def _filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
@@ -17,7 +17,7 @@ def _filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     return filesystem, str(path)
 
 
-def find_remote(pattern: str, dirs: bool, options: Mapping[str, Any]) -> tuple[str, Found]:
+def find_remote(pattern: str, dirs: bool, options: Mapping[str, Any]) -> tuple[str, list[Group]]:
     """Return the folder where a URL pattern starts, and what it matches, as URLs."""
     filesystem, path = _filesystem(pattern, options)
     wanted = "directory" if dirs else "file"
@@ -32,7 +32,7 @@ def find_remote(pattern: str, dirs: bool, options: Mapping[str, Any]) -> tuple[s
         if info["type"] == wanted:
             folder, _, last = str(name).rstrip("/").rpartition("/")
             groups.setdefault(filesystem.unstrip_protocol(folder), []).append(last)
-    return filesystem.unstrip_protocol(root), list(groups.items())
+    return filesystem.unstrip_protocol(root), [(folder, sorted(names)) for folder, names in groups.items()]
 
 
 def open_remote(url: str, mode: str, options: Mapping[str, Any]) -> IO[Any]:
