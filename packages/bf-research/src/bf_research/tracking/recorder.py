@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 POINTS_A_CALL, PARAMS_A_CALL = 1000, 100
 #: A point is written this long after it was logged, at the latest, also in a busy loop.
 LONGEST_PAUSE = 5.0
+#: A call that is under way when the patience ends gets so much longer.
+LAST_CALL_SECONDS = 25.0
 _FORBIDDEN = re.compile(r"[^\w\-./ :]")
 #: Answers of a store that no repetition would change.
 _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"})
@@ -94,9 +96,16 @@ class Recorder:
             self._ended, self._status = True, status
             self._deadline = time.monotonic() + self.settings.patience
             self._wake.set()
-            self._thread.join()
-            self._keep_rest()
-            self._backlog.close()
+            self._thread.join(self.settings.patience + LAST_CALL_SECONDS)
+            if self._thread.is_alive():
+                log.warning(
+                    "the MLflow store %s does not answer; run %s ends without it",
+                    self.settings.uri,
+                    self.name,
+                )
+            else:
+                self._keep_rest()
+                self._backlog.close()
         return self.location
 
     # the thread ---------------------------------------------------------------------------------------------

@@ -69,8 +69,10 @@ def open_store(uri: str) -> Any:
 
 
 def quiet() -> None:
-    """Keep MLflow from talking: no telemetry, no lines about its database."""
+    """Keep MLflow from talking and from trying a server for minutes on end: we try again ourselves."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.utils.uri"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -1,0 +1,215 @@
+"""Tracking: what a run in MLflow holds, what a sweep adds, and what it costs the loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker, flatten
+from bf_research.tracking.backlog import Backlog, Point
+from bf_research.tracking.recorded import process_mark, recorded
+from bf_research.tracking.summary import Row, aggregates, console, markdown, rank, varying
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One sqlite store for the module: creating one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def no_sweep(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BF_SWEEP", raising=False)
+
+
+def client_of(store: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=store)
+
+
+@pytest.fixture(params=["none", "mlflow"])
+def tracker(request: pytest.FixtureRequest, store: str, tmp_path: Path) -> Tracker:
+    """Every tracker there is: they share one contract."""
+    return NoTracker() if request.param == "none" else MLflowTracker(store, folder=str(tmp_path))
+
+
+class TestTrackerContract:
+    def test_takes_everything_between_start_and_end(self, tracker: Tracker, tmp_path: Path):
+        assert isinstance(tracker, Tracker)
+        tracker.start("contract")
+        tracker.ready()
+        tracker.log_params({"model.lr": 0.1})
+        tracker.set_tags({"mine": "yes"})
+        tracker.log_metric("loss", 0.5, 1)
+        tracker.log_text("text", "notes/a.txt")
+        (tmp_path / "file.txt").write_text("content")
+        tracker.log_artifact(str(tmp_path / "file.txt"), "files")
+        first = tracker.end()
+        assert tracker.end() == first
+
+    @pytest.mark.parametrize(
+        ("error", "status"), [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+    )
+    def test_a_recorded_work_ends_its_run_whatever_happens(self, tracker: Tracker, error, status):
+        def work() -> None:
+            with recorded(tracker, "work"):
+                if error is not None:
+                    raise error
+
+        if error is None:
+            work()
+        else:
+            with pytest.raises(error):
+                work()
+        location = tracker.end()
+        if location is not None:
+            assert client_of(location.store).get_run(location.run_id).info.status == status
+
+
+class TestMLflowTracker:
+    def test_a_run_holds_params_curves_tags_and_files(self, store: str, tmp_path: Path):
+        tracker = MLflowTracker(store, experiment="one/two", folder=str(tmp_path))
+        tracker.start("run", {"bf.model": "net"})
+        tracker.log_params({f"p{number}": number for number in range(150)})
+        for step in range(2500):
+            tracker.log_metric("train/loss", 1 / (step + 1), step)
+        tracker.log_text("hello", "notes/hello.txt")
+        location = tracker.end()
+        assert location is not None
+        client = client_of(store)
+        run = client.get_run(location.run_id)
+        assert run.info.status == "FINISHED"
+        assert len(run.data.params) == 150
+        assert run.data.tags["bf.model"] == "net"
+        history = client.get_metric_history(location.run_id, "train/loss")
+        assert [(metric.step, metric.value) for metric in history] == [(s, 1 / (s + 1)) for s in range(2500)]
+        folder = Path(run.info.artifact_uri.removeprefix("file://"))
+        assert (folder / "notes/hello.txt").read_text() == "hello"
+        assert location.command.endswith(f"-m mlflow ui --backend-store-uri {store}")
+        assert location.run_id in location.page
+
+    def test_a_tracker_is_good_for_one_run(self, store: str):
+        tracker = MLflowTracker(store)
+        with pytest.raises(RuntimeError, match="call start"):
+            tracker.log_params({})
+        tracker.start("once")
+        with pytest.raises(RuntimeError, match="for every run"):
+            tracker.start("twice")
+        tracker.end()
+
+    def test_names_that_mlflow_refuses_are_made_fit(self, store: str, tmp_path: Path):
+        tracker = MLflowTracker(store, folder=str(tmp_path))
+        tracker.start("names")
+        tracker.log_metric("loss (mean) %", 1.0)
+        location = tracker.end()
+        assert list(client_of(store).get_run(location.run_id).data.metrics) == ["loss _mean_ _"]
+
+    def test_a_trial_stands_below_its_sweep(self, store: str, tmp_path: Path):
+        parent = MLflowTracker(store, experiment="sweeps", folder=str(tmp_path))
+        parent.start("parent")
+        location = parent.end()
+        SweepContext(store, "sweeps", location.run_id, {"bf.sweep": "s"}).publish()
+        child = MLflowTracker("sqlite:///elsewhere.db", experiment="other", folder=str(tmp_path))
+        child.start("child")
+        tags = client_of(store).get_run(child.end().run_id).data.tags
+        assert tags["mlflow.parentRunId"] == location.run_id
+        assert (tags["bf.kind"], tags["bf.sweep"]) == ("trial", "s")
+
+
+class TestBacklog:
+    def test_keeps_order_in_bounded_memory(self):
+        backlog = Backlog(limit=10)
+        points = [Point("loss", float(number), number, 0) for number in range(95)]
+        backlog.extend(points[:60])
+        assert backlog.in_memory <= 10
+        assert len(backlog) == 60
+        out = []
+        for turn in range(40):
+            if turn == 2:
+                backlog.extend(points[60:])
+            batch = backlog.peek(7)
+            out += batch
+            backlog.drop(len(batch))
+            assert backlog.in_memory <= 10
+        assert out == points
+        assert not len(backlog)
+        backlog.close()
+
+    def test_a_limit_below_one_is_refused(self):
+        with pytest.raises(ValueError, match="limit=0"):
+            Backlog(0)
+
+
+class TestFlatten:
+    def test_secrets_are_left_out_and_long_values_cut(self):
+        flat = flatten({"db": {"password": "x", "user": "me"}, "text": "y" * 9000, "api-key": 1, "apikey": 2})
+        assert flat["db.password"] == flat["apikey"] == "***"
+        assert flat["db.user"] == "me"
+        assert len(flat["text"]) == 6000
+
+    def test_lists_of_mappings_get_numbers(self):
+        flat = flatten({"augment": [{"rotate": {"angle": 5}}, "flip"], "empty": {}, "none": None})
+        assert flat == {"augment.0.rotate.angle": "5", "augment.1": "flip", "empty": "{}", "none": "None"}
+
+
+def rows(*values: tuple[dict[str, str], float | None]) -> list[Row]:
+    return [
+        Row(str(number), f"run {number}", "FINISHED", params, {} if value is None else {"acc": value}, 1.0)
+        for number, (params, value) in enumerate(values)
+    ]
+
+
+class TestSummary:
+    SWEEP = rows(
+        ({"model": "a", "repetition": "0", "same": "1"}, 0.5),
+        ({"model": "b", "repetition": "0", "same": "1"}, 0.9),
+        ({"model": "a", "repetition": "1", "same": "1"}, 0.7),
+        ({"model": "b", "repetition": "1", "same": "1"}, 0.7),
+        ({"model": "c", "repetition": "0", "same": "1"}, None),
+        ({"model": "d", "repetition": "0", "same": "1"}, math.nan),
+    )
+
+    def test_what_differs_makes_the_columns_repetitions_last(self):
+        assert varying(self.SWEEP) == ["model", "repetition"]
+
+    def test_nan_and_missing_values_are_never_best(self):
+        best = [row.metrics.get("acc") for row in rank(self.SWEEP, "acc", minimize=False)]
+        assert best[:4] == [0.9, 0.7, 0.7, 0.5]
+        assert rank(self.SWEEP, "acc", minimize=True)[0].metrics["acc"] == 0.5
+
+    def test_best_last_mean_and_deviation(self):
+        numbers = aggregates(self.SWEEP, ["model", "repetition"], "acc", minimize=False)
+        assert numbers["best/acc"] == 0.9
+        assert numbers["last/acc"] == 0.7
+        assert numbers["mean/acc"] == pytest.approx(0.8)
+        assert numbers["std/acc"] == pytest.approx(math.sqrt(0.02))
+        assert numbers["trials"] == 6
+
+    def test_a_sweep_without_values_has_no_best(self):
+        assert aggregates(rows(({}, None)), [], "acc", minimize=False) == {"trials": 1}
+
+    def test_tables_show_all_columns(self):
+        written = markdown(self.SWEEP[:1], ["model"], "acc").splitlines()
+        assert written[2] == "| 1 | 0.5000 | a | FINISHED | 1 s |"
+        shown = console(self.SWEEP[:1], ["model"], "acc").splitlines()
+        assert shown[1].split() == ["1", "0.5000", "a", "FINISHED", "1", "s"]
+
+
+def test_a_process_is_known_by_number_and_start():
+    assert process_mark(os.getpid()).startswith(f"{os.getpid()}:")
+    assert process_mark(2**22 + 1) == ""
+
+
+def test_a_context_survives_the_environment(monkeypatch: pytest.MonkeyPatch):
+    context = SweepContext("sqlite:////x.db", "e", "id", {"a": "b"})
+    context.publish()
+    assert SweepContext.current() == context
+    assert json.loads(os.environ["BF_SWEEP"])["run_id"] == "id"
+    SweepContext.withdraw()
+    assert SweepContext.current() is None
