@@ -397,6 +397,46 @@ def test_update_in_the_middle_replaces_what_is_left(tmp_path: Path) -> None:
     assert table["a"].tolist() == [0, 1, 2, -1]
 
 
+class Heavy:
+    """A value that counts how often it is pickled."""
+
+    pickled = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        Heavy.pickled += 1
+        return {"weight": 1}
+
+
+def test_values_of_options_are_sent_once_and_not_with_each_trial(tmp_path: Path) -> None:
+    Heavy.pickled = 0
+    domain = Option("heavy", [KV(Heavy(), "heavy")]) * Option("n", list(range(6)))
+    research = Research(domain).add_callable(lambda heavy: heavy.weight, C("heavy"), returns="weight")
+    assert research.run(name=tmp_path / "sweep", workers=1).results["weight"].tolist() == [1] * 6
+    assert Heavy.pickled == 1
+
+
+@pytest.mark.slow
+def test_trials_are_recorded_in_mlflow_below_the_run_of_the_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    research = seed_research(Option("model", [Line, Half]) * Option("rate", [0.5, 1.0]))
+    research.run(name=tmp_path / "sweep", workers=2, tracking={"uri": store, "experiment": "lines"})
+    client = mlflow.MlflowClient(store)
+    experiment = client.get_experiment_by_name("lines")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert sorted(run.data.metrics["error"] for run in children) == [0.0, 0.0, 0.25, 0.25]
+    assert {run.data.params["model"] for run in children} == {"Line", "Half"}
+    assert len(client.get_metric_history(children[0].info.run_id, "loss")) == 4
+    assert "compare" in capsys.readouterr().out
+
+
 def test_fewer_devices_are_shared_and_more_go_several_to_each() -> None:
     from bf_research.research_place import slots
 

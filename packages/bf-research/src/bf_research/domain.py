@@ -156,6 +156,10 @@ class Domain(Suggests):
         """Whether the walk has no end."""
         return self._walk.endless
 
+    def values_by_id(self) -> dict[int, KV]:
+        """Return the values of all finite options, each object once."""
+        return {id(kv): kv for cube in self._cubes for kv in cube.listed()}
+
     def examples(self) -> list[Config]:
         """Return one configuration of each part of the sum, for checks before a sweep."""
         return [Config(cube.at(0, np.random.default_rng(0))) for cube in self._cubes]

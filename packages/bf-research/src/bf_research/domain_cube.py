@@ -28,6 +28,9 @@ class Factor(Protocol):
     def size(self) -> int | None:
         """Number of positions; None when values are drawn and never end."""
 
+    def listed(self) -> Iterator[KV]:
+        """Yield the values that are listed, not drawn."""
+
     def at(self, position: int, rng: np.random.Generator) -> Values:
         """Return the values at a position; a sampler draws from ``rng`` instead."""
 
@@ -51,6 +54,10 @@ class Axis:
     def size(self) -> int | None:
         """Number of values; None for a sampler."""
         return len(self.values) if isinstance(self.values, tuple) else None
+
+    def listed(self) -> Iterator[KV]:
+        """Yield its values, unless a sampler draws them."""
+        yield from self.values if isinstance(self.values, tuple) else ()
 
     def at(self, position: int, rng: np.random.Generator) -> Values:
         """Return the value at a position, or one drawn value."""
@@ -82,6 +89,10 @@ class Zip:
     def size(self) -> int:
         """The length that all parts share."""
         return total(self.parts[0]) or 0
+
+    def listed(self) -> Iterator[KV]:
+        """Yield the listed values of all parts."""
+        return (kv for part in self.parts for cube in part for kv in cube.listed())
 
     def at(self, position: int, rng: np.random.Generator) -> Values:
         """Return what all parts have at a position."""
@@ -117,6 +128,10 @@ class Cube:
         """Number of positions, conditions not looked at; None when every factor is a sampler."""
         finite = [factor.size for factor in self.factors if factor.size is not None]
         return math.prod(finite) if finite or not self.factors else None
+
+    def listed(self) -> Iterator[KV]:
+        """Yield the listed values of all factors."""
+        return (kv for factor in self.factors for kv in factor.listed())
 
     def at(self, position: int, rng: np.random.Generator) -> Values:
         """Return the values at a position, the rightmost factor running fastest."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bf_research.domain import Domain
 from bf_research.launcher import bars
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.devices import Slot, machine, plan
 from bf_research.launcher.jobs import Done, Job, Policy
+from bf_research.option import KV
 from bf_research.tracking.base import NoTracker, Tracker
-from bf_research.trial import Ended, Trial, TrialState
+from bf_research.trial import Config, Ended, Trial, TrialState
 from bf_research.units import Experiment
 
 _STATES: Mapping[str, TrialState] = {
@@ -77,6 +79,55 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+@dataclass(frozen=True)
+class Packed:
+    """A trial on its way to a worker: values that are on the shelf are sent as their place there."""
+
+    trial: Trial
+    places: Mapping[str, int]
+
+
+class Shelf:
+    """Values of a domain's options, sent to each worker once: they may be data sets or classes."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._values = list(domain.values_by_id().values())
+        self._places = {id(kv): place for place, kv in enumerate(self._values)}
+
+    def packed(self, trial: Trial) -> Packed:
+        """Take what is on the shelf out of a trial."""
+        values = trial.config.values_by_name()
+        places = {name: self._places[id(kv)] for name, kv in values.items() if id(kv) in self._places}
+        left = {name: None if name in places else kv for name, kv in values.items()}
+        return Packed(replace(trial, config=Config(left, trial.config.repetition)), places)
+
+    def unpacked(self, packed: Packed) -> Trial:
+        """Put back what was taken out."""
+        trial = packed.trial
+        values = trial.config.values_by_name() | {
+            name: self._values[place] for name, place in packed.places.items()
+        }
+        return replace(trial, config=Config(values, trial.config.repetition))
+
+    def __getstate__(self) -> list[KV]:
+        return self._values
+
+    def __setstate__(self, values: list[KV]) -> None:
+        self._values, self._places = values, {}
+
+
+@dataclass(frozen=True)
+class ShelvedWork:
+    """The work of a worker that has the shelf."""
+
+    work: TrialWork
+    shelf: Shelf
+
+    def __call__(self, packed: Packed) -> list[dict[str, Any]]:
+        """Run a trial."""
+        return self.work(self.shelf.unpacked(packed))
+
+
 def slots(workers: int, devices: Sequence[str] | None) -> list[Slot]:
     """Spread workers over devices: fewer devices than workers are shared evenly, more go several to each.
 
@@ -101,13 +152,13 @@ class Workers:
     """Runs trials on warm workers, one a slot; crashed ones are tried again as the policy says."""
 
     work: TrialWork
+    shelf: Shelf
     slots: Sequence[Slot]
     policy: Policy
     preload: tuple[str, ...] = ()
     bar: bool = False
-    total: int | None = None
 
-    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
+    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; closing the iterator ends the workers' jobs."""
         from bf_research.launcher.pool import pool
         from bf_research.launcher.scheduler import Scheduler
@@ -117,12 +168,14 @@ class Workers:
         def jobs() -> Iterator[Job]:
             for trial in trials:
                 placed[trial.number] = trial
-                yield Job(trial.number, trial, trial.id)
+                yield Job(trial.number, self.shelf.packed(trial), trial.id)
 
-        monitor = bars.monitor(self.total, [slot.name for slot in self.slots], self.bar)
+        monitor = bars.monitor(left, [slot.name for slot in self.slots], self.bar)
         try:
             with pool(self.preload, self.slots) as workers:
-                for done in Scheduler(workers, self.policy, monitor).run(self.work, jobs()):
+                for done in Scheduler(workers, self.policy, monitor).run(
+                    ShelvedWork(self.work, self.shelf), jobs()
+                ):
                     yield ended(placed.pop(done.job.number), done)
         finally:
             monitor.close()
@@ -158,7 +211,7 @@ class Here:
 
     work: TrialWork
 
-    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
+    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; an exception is the end of its trial only."""
         for trial in trials:
             began = time.monotonic()

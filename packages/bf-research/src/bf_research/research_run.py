@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bf_research.launcher.jobs import Policy
 from bf_research.report import failure_table
-from bf_research.research_place import Here, TrialWork, Workers, libraries, slots
+from bf_research.research_place import Here, Shelf, TrialWork, Workers, libraries, slots
 from bf_research.results import Results
 from bf_research.sweeper import Placer, Resume, Rules, Sweep
 
@@ -55,8 +55,8 @@ def run(
     work = TrialWork(research.experiment, folder.absolute(), n_iters, tracking, parallel)
     placer: Placer = Here(work)
     if parallel:
-        preload = tuple(options.get("preload", libraries()))
-        placer = Workers(work, places, policy, preload, bar, len(domain))
+        preload = (*options.get("preload", libraries()), *(() if tracking is None else ("mlflow",)))
+        placer = Workers(work, Shelf(domain), places, policy, preload, bar)
     with _tracked(tracking, folder, returns):
         results = sweep.run(placer)
     if results.failures:

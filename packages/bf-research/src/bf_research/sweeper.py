@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,21 +36,8 @@ class Placer(Protocol):
     A trial is asked for only when it can start. Closing the iterator stops what runs and leaves no process.
     """
 
-    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
-        """Run the trials."""
-
-
-class Observer(Protocol):
-    """Follows a sweep: a progress bar, a tracker."""
-
-    def began(self, total: int | None, done: int) -> None:
-        """Be told the number of trials (None: unknown) and how many are finished already."""
-
-    def ended(self, ended: Ended, results: Results) -> None:
-        """Be told how a trial ended."""
-
-    def closed(self, results: Results) -> None:
-        """Be told that the sweep is over, whichever way."""
+    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
+        """Run the trials, of which so many are left (None: not known)."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,6 @@ class Sweep:
         domain: Domain,
         folder: Path,
         rules: Rules | None = None,
-        observers: Sequence[Observer] = (),
         returns: Sequence[str] = (),
         recover: Recover = lambda trial_id: None,
     ) -> None:
@@ -91,7 +77,7 @@ class Sweep:
                 f"{folder} holds a sweep already; give this one another name, or go on with that one: "
                 "resume='missing' (or 'failed' to try again what failed)"
             )
-        self.domain, self.folder, self.observers, self._recover = domain, folder, observers, recover
+        self.domain, self.folder, self._recover = domain, folder, recover
         #: What the journal begins with.
         self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
         self._values: dict[str, Config] = {}
@@ -108,7 +94,6 @@ class Sweep:
         """
         with Journal(self.folder, {**self.head, "seed": self.domain.seed}) as journal:
             self._prepare(journal)
-            self._each_observer("began", self._total(), self._count_finished(journal))
             try:
                 with _terminate_as_exit():
                     self._run(journal, placer)
@@ -116,9 +101,7 @@ class Sweep:
                 for record in journal.history.records.values():
                     if record.state is TrialState.RUNNING:
                         journal.mark(record.id, TrialState.KILLED, "the sweep was stopped")
-                results = self._results(journal)
-                self._each_observer("closed", results)
-        return results
+            return self._results(journal)
 
     def _prepare(self, journal: Journal) -> None:
         """Take over the seed of a sweep that goes on, and the trials that its driver left."""
@@ -136,13 +119,13 @@ class Sweep:
 
     def _run(self, journal: Journal, placer: Placer) -> None:
         while True:
-            with closing(placer.place(self._trials(journal))) as endings:  # type: ignore[type-var]
+            endings = placer.place(self._trials(journal), self._left(journal))
+            with closing(endings):
                 for ended in endings:
                     journal.ended(ended)
                     if ended.state in FAILURES and self.rules.on_failure == "stop":
                         self._stopped = True
                     self._one_more(journal)
-                    self._each_observer("ended", ended, self._results(journal))
             if self._stopped or not self._updated(journal, last=True):
                 return
 
@@ -189,15 +172,12 @@ class Sweep:
     def _results(self, journal: Journal) -> Results:
         return Results.of(journal.history, self._values)
 
-    def _total(self) -> int | None:
-        return None if self.domain.endless else len(self.domain)
-
-    def _count_finished(self, journal: Journal) -> int:
-        return sum(self._left_alone(record.state) for record in journal.history.records.values())
-
-    def _each_observer(self, event: Literal["began", "ended", "closed"], *details: Any) -> None:
-        for observer in self.observers:
-            getattr(observer, event)(*details)
+    def _left(self, journal: Journal) -> int | None:
+        """How many trials are left; None when it is not known."""
+        if self._updates or self.domain.endless:
+            return None
+        finished = sum(self._left_alone(record.state) for record in journal.history.records.values())
+        return max(len(self.domain) - finished, 0)
 
 
 @contextmanager

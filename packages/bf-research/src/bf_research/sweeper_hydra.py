@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,7 @@ class Launched:
         """Write a trial's overrides."""
         return trial_overrides(trial, self.fixed, self.keys, self.repetitions)
 
-    def place(self, trials: Iterator[Trial]) -> Iterator[Ended]:
+    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; a launcher without streams gets all of them at once."""
         taken: list[Trial] = []
 
@@ -167,7 +167,7 @@ class Launched:
         stream = getattr(launcher, "launch_stream", None)
         ends: Iterable[tuple[int, JobReturn]]
         if stream is not None:
-            ends = stream(overrides(), initial_job_idx=0)
+            ends = stream(overrides(), initial_job_idx=0, total=left)
         else:
             everything = list(overrides())
             ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()

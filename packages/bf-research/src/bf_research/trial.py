@@ -70,6 +70,10 @@ class Config(Mapping[str, Any]):
         """Names of the values, for tables."""
         return {name: kv.name for name, kv in self._values.items()}
 
+    def values_by_name(self) -> dict[str, KV]:
+        """Return the values with their aliases."""
+        return dict(self._values)
+
     def nested(self) -> dict[str, Any]:
         """Return the values as nested dicts; ``ValueError`` when a name is both a value and a section."""
         return nest(self)
