@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from bf_batch import Batch, Dataset, action
+from bf_batch import Batch, Dataset, action, inbatch_parallel
 from bf_pipeline import B, BindError, F, Pipeline, R, V
 
 
@@ -24,6 +24,15 @@ class Points(Batch):
     @action
     def noise(self):
         self.x = self.x + self.rng().normal(size=len(self))
+        return self
+
+    @action
+    @inbatch_parallel(init="x", post="take", target="inline")
+    def jitter(self, item, rng):
+        return item + rng.normal()
+
+    def take(self, results, *args, **kwargs):
+        self.x = np.array(results)
         return self
 
     @action
@@ -152,6 +161,27 @@ def test_the_same_seed_gives_the_same_values_again(dataset):
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.faults("RN15b")
+def test_batches_worked_on_ahead_by_threads_are_the_same(dataset):
+    pipeline = Pipeline(dataset).noise().add(R("normal"), p=0.5)
+    here, ahead = (
+        np.concatenate(
+            [batch.x for batch in pipeline.gen_batch(3, shuffle=True, n_epochs=2, seed=1, **options)]
+        )
+        for options in ({}, {"prefetch": 3, "engine": "threads", "workers": 2})
+    )
+    assert np.array_equal(here, ahead)
+
+
+@pytest.mark.faults("RN15d")
+def test_random_values_inside_items_are_the_same_in_threads(dataset):
+    here, threads = (
+        (Pipeline(dataset).jitter(target=target)).next_batch(20, seed=1).x for target in ("inline", "threads")
+    )
+    assert np.array_equal(here, threads)
+    assert len(set((here - np.arange(20)).round(9))) == 20
 
 
 @pytest.mark.faults("RN22")

@@ -155,6 +155,9 @@ def test_wrong_things_are_refused_by_the_pipeline_itself(dataset):
         Pipeline().add_namespace("math")
     assert mistakes(Pipeline(dataset).add(1, p=1.5)) == ["add: p must be from 0 to 1, got 1.5"]
     assert "p must be a number" in mistakes(Pipeline(dataset).add(1, p="half"))[0]
+    assert (
+        "the coin is thrown for the whole batch" in mistakes(Pipeline(dataset).add(1, p=P(R("uniform"))))[0]
+    )
     assert "a function is needed, got 'name'" in mistakes(Pipeline(dataset).call("name"))[0]
     assert "a class of models is needed" in mistakes(Pipeline(dataset).init_model("static", 3, "net"))[0]
     assert (

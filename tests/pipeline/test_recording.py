@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 
-from bf_pipeline import B, C, P, Pipeline, R, V
+from bf_pipeline import B, C, F, P, Pipeline, R, V
 
 
 def x_of(pipeline, **options):
@@ -110,6 +110,15 @@ def test_probability_may_be_an_expression(dataset):
     pipeline = Pipeline(dataset).init_variable("p", 0.0).add(100, p=V("p")).update(V("p"), 1.0)
     assert [x[0] for x in x_of(pipeline)] == [0, 105]
     assert x_of(Pipeline(dataset, {"p": 1.0}).add(1) @ C("p"))[0][0] == 1
+
+
+def test_a_probability_that_is_drawn_is_apart_from_what_the_action_draws(dataset):
+    seen = []
+    pipeline = (
+        Pipeline(dataset).multiply(0).add(R("uniform"), p=F(lambda p: seen.append(p) or 1.0)(R("uniform")))
+    )
+    drawn = pipeline.next_batch(5, seed=1).x[0]
+    assert seen[0] != drawn
 
 
 def test_repetitions_and_nested_ones_draw_anew(dataset):

@@ -12,7 +12,8 @@ from bf_batch import SkipBatch, StopPipeline
 from bf_batch.actions import ActionSpec, check_result
 from bf_index.seeding import key_at
 from bf_pipeline.context import EXPRESSIONS, Context
-from bf_pipeline.expressions import Expr, lift
+from bf_pipeline.drawn import P
+from bf_pipeline.expressions import Expr, lift, walk
 from bf_pipeline.steps import BoundStep, Repeat, Sometimes
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ Plan = tuple[tuple[int, Callable[..., Any], bool], ...]
 # Each level of repetition moves the step's address by so many bits: no two repetitions draw the same.
 _REPETITION_BITS = 20
 _COIN = -1
+# What an expression for p draws is apart from what the arguments of the same step draw.
+_DRAWS_OF_COIN = 1 << 32
 
 
 def plan(steps: Sequence[BoundStep]) -> Plan:
@@ -75,6 +78,8 @@ def coin(context: Context, number: int) -> float:
 
 
 def _probability(p: Any, name: str) -> str:
+    if any(isinstance(expr, P) for expr in walk(p)):
+        return f"{name}: p={p!r} is per item; the coin is thrown for the whole batch"
     if isinstance(p, Expr):
         return ""
     if isinstance(p, bool) or not isinstance(p, int | float | np.number):
@@ -90,7 +95,7 @@ def bind_coin(binder: Binder, step: BoundStep, p: Any) -> BoundStep | None:
     number, function, contextual = step.number, step.run, step.contextual
 
     def run(batch: Any, context: Context) -> Any:
-        context.step, context.draws = number, 0
+        context.step, context.draws = number, _DRAWS_OF_COIN
         wanted = p.evaluate(context) if isinstance(p, Expr) else p
         if coin(context, number) >= wanted:
             return batch
