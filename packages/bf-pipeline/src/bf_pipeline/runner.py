@@ -72,8 +72,14 @@ class Preparer:
         self._apply = applied(self.steps, scope)
 
     def prepare(self, place: Place) -> Any:
-        """Make the batch of a place and do the steps that need nothing of the caller."""
-        return self._apply(self._create(place, self._seed), place)
+        """Make the batch of a place and do the steps that need nothing of the caller, all of their work."""
+        batch = self._apply(self._create(place, self._seed), place)
+        try:
+            return batch.settle()  # what steps left pending, such as the pixels of geometry
+        except Exception as error:
+            if self.steps:
+                annotate(error, self.steps[-1], place, batch.indices)
+            raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Preparer, (self.steps, self.scope.ahead())
