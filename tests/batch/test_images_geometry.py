@@ -276,7 +276,7 @@ def test_to_array_and_normalize_join_the_resample(digits):
     images = batch.images
     assert images.shape == (8, 28, 28, 1)
     assert images.dtype == np.float32
-    assert_allclose(images[..., 0], batch_of(*digits.astype(np.float32)).rotate(10).images / 255, atol=1e-6)
+    assert_allclose(images[..., 0], batch_of(*digits.astype(np.float32)).rotate(10).images / 255, atol=1e-5)
     first = batch_of(*digits).to_array(channels="first").images
     assert_array_equal(first, digits[:, None].astype(np.float32))
     assert batch_of(*digits).to_array(channels=None).images.shape == (8, 28, 28)

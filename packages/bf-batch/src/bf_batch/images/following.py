@@ -92,7 +92,7 @@ def pending(batch: Batch, name: str, how: How, what: str) -> Warp:
     """Return pictures of a component ready for one more step, with earlier steps pending where they can
     be.
     """
-    value = batch._bf_data.get(name)
+    value: Any = batch._bf_data.get(name)
     if type(value) is not Warp:
         value = batch.peek(name)
     order, fill = how.order, how.fill

@@ -21,6 +21,8 @@ _NO_PRE = np.eye(3)[None].copy()
 _MODES = {"edge": 1, "reflect": 2}
 _MUCH = 1 << 20  # numbers of a result from which it is worth waking other threads
 _SMALL = 4096  # numbers in a picture below which the loop over points is faster than the one over rows
+_BYTES = range(256)
+_WORDS = 1 << 20  # pixels of the largest picture that is packed into words
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
@@ -164,16 +166,33 @@ def _smooth(
     warp: Warp, pictures: Any, rows: slice, matrices: Any, scaling: tuple[Any, Any], out: NDArray[Any]
 ) -> None:
     """Linear or cubic interpolation; maps along the axes of larger pictures have loops of their own."""
-    mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
-    fill = 0.0 if isinstance(warp.fill, str) else float(warp.fill)
+    fill = warp.fill
+    mode = _MODES[fill] if isinstance(fill, str) else 0
+    level = 0.0 if isinstance(fill, str) else float(fill)
     kind = 2 if warp.field is not None else int(warp.projective)
-    how = _how(kind, mode, warp.order, out.dtype == np.uint8)
-    if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _along_axes(matrices):
-        need("bf_batch.images.kernels_straight").straight(pictures, matrices, how, fill, *scaling, out)
-        return
+    limited = out.dtype == np.uint8
+    if kind == 0 and warp.order == 1:
+        if pictures.shape[3] == 1 and _for_words(pictures, level):
+            words = need("bf_batch.images.kernels_bytes").warp_bytes
+            gain, bias = scaling
+            words(pictures[..., 0], matrices, mode, int(level), gain[0], bias[0], limited, out[..., 0])
+            return
+        if pictures[0].size > _SMALL and _along_axes(matrices):
+            straight = need("bf_batch.images.kernels_straight").straight
+            straight(pictures, matrices, _how(kind, mode, 1, limited), level, *scaling, out)
+            return
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
-    need("bf_batch.images.kernels").warp(pictures, matrices, pre, field, how, fill, *scaling, out)
+    loops, how = need("bf_batch.images.kernels"), _how(kind, mode, warp.order, limited)
+    loops.warp(pictures, matrices, pre, field, how, level, *scaling, out)
+
+
+def _for_words(pictures: NDArray[Any], level: float) -> bool:
+    """Say whether grey pictures fit the loop on packed bytes: bytes around them too, and words in little
+    memory.
+    """
+    _, h, w, _ = pictures.shape
+    return pictures.dtype == np.uint8 and level in _BYTES and h * w <= _WORDS
 
 
 def _along_axes(matrices: NDArray[np.float64]) -> bool:
