@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from bf_batch import Batch, Dataset, action
-from bf_pipeline import Pipeline
+from bf_batch import Batch, Dataset, SkipBatch, action
+from bf_pipeline import B, Pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +102,20 @@ def test_items_of_different_shapes_are_told_by_component():
     with pytest.raises((ValueError, TypeError)) as caught:
         PIPELINE.uneven().to_tf_dataset(8, ("points", "sides"))
     assert "'points'" in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+def test_the_number_of_batches_is_told_unless_some_are_left_out():
+    import tensorflow as tf
+
+    def skip(batch):
+        if batch.place.batch == 2:
+            raise SkipBatch
+
+    assert int(PIPELINE.to_tf_dataset(8, "points").cardinality()) == 7
+    skipping = PIPELINE.call(skip, B())
+    assert len(list(skipping.to_tf_dataset(8, "points", counted=False))) == 6
+    with pytest.raises(tf.errors.InvalidArgumentError, match="counted=False"):
+        list(skipping.to_tf_dataset(8, "points"))
 
 
 def test_outputs_are_names():

@@ -27,6 +27,7 @@ def to_tf_dataset(
     *,
     signature: Any = None,
     ahead: int = 2,
+    counted: bool = True,
     seed: int | None = None,
     **options: Any,
 ) -> Any:
@@ -35,7 +36,8 @@ def to_tf_dataset(
     ``outputs`` names components: ``('images', 'labels')`` gives pairs as ``keras.Model.fit`` takes them, a
     dictionary gives named inputs, and both may be nested. Shapes and types are those of the first batch, with
     the number of items open, unless ``signature`` (a structure of ``tf.TensorSpec``) says otherwise.
-    TensorFlow asks for ``ahead`` elements in advance. Every pass is one epoch in an order of its own,
+    TensorFlow asks for ``ahead`` elements in advance, and knows how many there are; ``counted=False`` where
+    actions leave batches out. Every pass is one epoch in an order of its own,
     repeatable by ``seed``. The other options are those of ``pipeline.gen_batch``: shuffle, prefetch...
     """
     tf = _tensorflow()
@@ -48,10 +50,17 @@ def to_tf_dataset(
         with closing(pipeline.gen_batch(batch_size, seed=pass_seed, **options)) as batches:
             for batch in batches:
                 yield _pick(batch, outputs)
+            if counted and batches.run.total is not None and batches.run.delivered < batches.run.total:
+                left = f"{batches.run.delivered} of {batches.run.total} batches came"
+                raise ValueError(f"to_tf_dataset: {left}, others were left out; give counted=False")
 
     if signature is None:
         signature = _signature(tf, _first(pipeline, batch_size, outputs, first_seed, options))
     made = tf.data.Dataset.from_generator(elements, output_signature=signature)
+    total = pipeline.gen_batch(batch_size, seed=first_seed, **options).run.total
+    if counted and total is not None:
+        # Keras takes the end of a data set without a count for an interruption, and warns.
+        made = made.apply(tf.data.experimental.assert_cardinality(total))
     return made.prefetch(ahead) if ahead else made
 
 
