@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bf_batch.engines import ENGINES, Engine, WorkerDied, make_engine, shared
+from bf_batch.engines.factory import stop_shared
 
 
 class EngineContract:
@@ -239,6 +240,46 @@ class TestProcesses(EngineContract):
         with make_engine("processes", 1, table) as engine:
             assert [engine.submit(change).result(30) for _ in range(3)] == [1, 2, 3]
         assert table[0] == 0
+
+    def test_workers_do_not_repeat_each_other_s_global_random_numbers(self, engine):
+        import random
+
+        def draw():
+            time.sleep(0.05)
+            return os.getpid(), float(np.random.random()), random.random()
+
+        drawn = [future.result(30) for future in [engine.submit(draw) for _ in range(8)]]
+        assert len({pid for pid, _, _ in drawn}) == 2
+        assert len({number for _, number, _ in drawn}) == 8
+        assert len({number for _, _, number in drawn}) == 8
+
+    def test_workers_live_in_the_world_of_the_moment(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("BF_TEST", "now")
+        with make_engine("processes", 1) as engine:
+            assert engine.submit(os.getcwd).result(30) == str(tmp_path)
+            assert engine.submit(os.getenv, "BF_TEST").result(30) == "now"
+
+    def test_the_nursery_is_replaced_when_it_is_gone(self):
+        with make_engine("processes", 1) as engine:
+            nursery = engine.submit(os.getppid).result(30)
+            os.kill(nursery, signal.SIGKILL)
+            assert engine.submit(abs, -3).result(30) == 3
+            with pytest.raises(WorkerDied):
+                engine.submit(os._exit, 3).result(30)
+            assert engine.submit(abs, -3).result(30) == 3
+            assert engine.submit(os.getppid).result(30) != nursery
+        with make_engine("processes", 1) as engine:
+            assert engine.submit(abs, -3).result(30) == 3
+
+    def test_the_nursery_ends_soon_after_the_last_engine(self):
+        stop_shared()
+        with make_engine("processes", 1) as engine:
+            nursery = engine.submit(os.getppid).result(30)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{nursery}/cmdline").is_file() and Path(f"/proc/{nursery}/cmdline").read_bytes():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def test_memory_is_used_again(self, engine):
         def make(number):

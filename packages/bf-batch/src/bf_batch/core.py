@@ -81,6 +81,23 @@ class BatchCore(Suggests):
         if preloaded is not None:
             state["_bf_data"] = batch_values(self, preloaded)
 
+    @classmethod
+    def at(cls, dataset: Dataset, place: Place, seed: int) -> Self:
+        """Return the batch at a place of a data set, as the class does; in a third of the time for most classes."""
+        if cls.__init__ is not BatchCore.__init__:
+            return cls(None, dataset, None, seed=seed, place=place)
+        batch = object.__new__(cls)
+        state = batch.__dict__
+        state["_bf_data"] = {}
+        state["dataset"] = dataset
+        state["seed"] = seed
+        state["place"] = place
+        state["_bf_index"] = None
+        state["_bf_positions"] = positions = place.positions
+        size = positions.stop - positions.start if type(positions) is slice else len(positions)
+        state["_bf_size"] = size
+        return batch
+
     # Which items
 
     @property
@@ -156,6 +173,8 @@ class BatchCore(Suggests):
 
     def settle(self) -> Self:
         """Compute the components that are still pending now: in the worker, not at the first read."""
+        if not self._bf_data:
+            return self
         for name, value in list(self._bf_data.items()):
             if type(value) is not np.ndarray and hasattr(value, "resolve"):
                 getattr(self, name)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -18,6 +15,7 @@ from typing import Any
 
 from bf_batch.engines.base import Stops, WorkerDied, check_workers, describe_exit
 from bf_batch.engines.channel import SMALL, Channel, Message, pack
+from bf_batch.engines.nursery import Child, Nursery
 from bf_batch.engines.payload import Payload
 from bf_batch.engines.picklable import refuse
 from bf_batch.engines.pickling import dumps
@@ -45,14 +43,14 @@ class _Task:
 class _Worker:
     """A worker process and the tasks it was given; it works on the first of them."""
 
-    process: subprocess.Popen[bytes]
+    process: Child
     channel: Channel
     ready: bool = False
     tasks: deque[_Task] = field(default_factory=deque)
 
 
 class ProcessesEngine(Stops):
-    """Worker processes, each a fresh interpreter: no fork, so threads of the parent do no harm.
+    """Worker processes, forked from a small clean process and never from this one, whose threads do no harm.
 
     Functions and arguments are pickled by value where a worker could not import them; large arrays go through
     shared memory. A worker that dies costs the task it was working on (``WorkerDied``) and is replaced.
@@ -61,6 +59,7 @@ class ProcessesEngine(Stops):
     def __init__(self, workers: int | None = None, payload: Any = None) -> None:
         self.workers = check_workers(workers)
         self._payload = Payload.of(payload)
+        self._nursery = Nursery()
         self._lock = threading.RLock()
         self._team: list[_Worker] = []
         self._backlog: deque[_Task] = deque()
@@ -81,15 +80,12 @@ class ProcessesEngine(Stops):
 
     def _start_worker(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [
-                sys.executable,
-                *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
-                "-c",
-                f"import sys; sys.path[:] = {sys.path!r}; "
-                f"from bf_batch.engines.worker import main; main({theirs.fileno()}, {os.getpid()})",
-            ]
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        try:
+            with theirs:
+                process = self._nursery.birth(theirs)
+        except BaseException:
+            ours.close()
+            raise
         worker = _Worker(process, Channel(ours))
         self._team.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
@@ -141,9 +137,7 @@ class ProcessesEngine(Stops):
             worker.channel.hang_up()
         deadline = time.monotonic() + _PATIENCE
         for worker in team:
-            try:
-                worker.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if worker.process.wait(max(0.0, deadline - time.monotonic())) is None:
                 worker.process.kill()
                 worker.process.wait()
         self._wake.send(b"x")
@@ -155,6 +149,7 @@ class ProcessesEngine(Stops):
         self._woken.close()
         self._selector.close()
         self._payload.close()
+        self._nursery.close()
         for task in tasks:
             if not task.future.cancel() and not task.future.done():
                 task.future.set_exception(RuntimeError("the engine was stopped in the middle of this work"))
@@ -228,7 +223,10 @@ class ProcessesEngine(Stops):
     def _bury(self, worker: _Worker) -> None:
         """Take a dead worker out: its first task fails, the others wait for another worker."""
         self._selector.unregister(worker.channel)
-        code = worker.process.wait()
+        with self._lock:
+            if self._stopped:
+                return
+        code = worker.process.wait() or 0
         with self._lock:
             if self._stopped:
                 return

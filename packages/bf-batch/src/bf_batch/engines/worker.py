@@ -22,9 +22,6 @@ from bf_batch.engines.payload import receive_payload
 _PATIENCE = 0.5
 """Seconds between the end of the parent and the end of a worker that is in the middle of a task."""
 
-_GLANCE_MS = 2000
-"""Milliseconds between looks at whether the parent is still the parent."""
-
 
 class Remote:
     """An exception on its way to the parent: pickled with its cause, and as text for when that fails."""
@@ -97,7 +94,8 @@ def _watch(file: int, parent: int) -> None:
     """End the process soon after the parent: the main thread may be busy, or wait for something else."""
     poll = select.poll()
     poll.register(file, select.POLLRDHUP | select.POLLHUP)
-    while not poll.poll(_GLANCE_MS) and os.getppid() == parent:
-        pass
+    with contextlib.suppress(ProcessLookupError):
+        poll.register(os.pidfd_open(parent), select.POLLIN)
+        poll.poll()
     time.sleep(_PATIENCE)
     os._exit(1)
