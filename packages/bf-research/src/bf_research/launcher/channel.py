@@ -73,7 +73,7 @@ def connect(channel: Channel) -> None:
     _Current.channel = channel
 
 
-def report(done: int, total: int | None = None, **metrics: float) -> None:
+def report(done: int, total: int | None = None, /, **metrics: float) -> None:
     """Tell the launcher how far this job is: ``report(10, 100, loss=0.5)``; heard only of a worker."""
     _Current.channel.report(done, total, metrics)
 
