@@ -263,6 +263,11 @@ def test_several_returns_are_named_by_place_or_by_key(tmp_path: Path) -> None:
     assert (row["a"], row["b"], row["c"], row["d"], row["array"]) == (1, 2, 3, 4, [0, 1, 2])
 
 
+def test_results_may_have_any_name_but_the_columns_own(tmp_path: Path) -> None:
+    research = Research().add_callable(lambda: [1, 2, 3], returns=["total", "done", "self"])
+    assert research.run(name=tmp_path / "sweep", workers=1).results["total"].tolist() == [1]
+
+
 def test_wrong_number_of_returns_fails_the_trial_with_the_unit(tmp_path: Path) -> None:
     research = Research().add_callable(lambda: (1, 2, 3), returns=["a", "b"], name="three")
     research.run(name=tmp_path / "sweep", parallel=False)

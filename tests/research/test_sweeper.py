@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,9 @@ import hydra
 def main(config):
     with open(os.environ["RAN"], "a") as file:
         file.write(f"{config.model} {config.lr} {config.repetition}\\n")
+    if config.model == "slow" and not os.path.exists("slow.txt"):
+        open("slow.txt", "w").close()
+        time.sleep(60)
     if config.model == "bad":
         raise ValueError("a bad model")
     return {"score": 2 * config.lr + config.repetition}
@@ -213,17 +218,27 @@ GPU = ["hydra/launcher=gpu", "hydra.launcher.devices=[cpu:0,cpu:1]", "hydra.laun
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, run_script: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a Hydra application with overrides; gives how it ended, its history and what ran."""
+def start_sweep(tmp_path: Path, start_script: Callable[..., Any]) -> Callable[..., Any]:
+    """Start a Hydra application with overrides; what runs is noted in ran.txt."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "train.yaml").write_text(CONFIG)
-    ran = tmp_path / "ran.txt"
+
+    def start(*arguments: str) -> Any:
+        (tmp_path / "ran.txt").write_text("")
+        code = APPLICATION.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments]))
+        return start_script(code, RAN=str(tmp_path / "ran.txt"))
+
+    return start
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, start_sweep: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a Hydra application with overrides; gives how it ended, its results and what ran."""
 
     def run(*arguments: str) -> tuple[Any, Results, list[str]]:
-        ran.write_text("")
-        code = APPLICATION.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments]))
-        done = run_script(code, RAN=str(ran))
-        return done, Results.of(journals.read(tmp_path / "out")), ran.read_text().splitlines()
+        done = start_sweep(*arguments).finish()
+        ran = (tmp_path / "ran.txt").read_text().splitlines()
+        return done, Results.of(journals.read(tmp_path / "out")), ran
 
     return run
 
@@ -255,6 +270,26 @@ def test_failed_trial_gives_code_1_and_a_table_and_is_tried_again_when_asked(
     done, _, ran = sweep("model=bad,vgg7", "hydra.sweeper.resume=failed")
     assert done.code == 1
     assert ran == ["bad 0.1 0"]
+
+
+@pytest.mark.faults("RS04c")
+@pytest.mark.parametrize("launcher", [[], GPU], ids=["basic", "gpu"])
+def test_killed_driver_of_a_command_line_sweep_goes_on(
+    start_sweep: Callable[..., Any], sweep: Callable[..., Any], tmp_path: Path, launcher: list[str]
+) -> None:
+    arguments = [*launcher, "model=vgg7,resnet18,slow,late"]
+    driver = start_sweep(*arguments)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "slow.txt").exists() or len(list((tmp_path / "out").glob("*/result.json"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    driver.send(signal.SIGKILL)
+    driver.finish()
+    done, results, ran = sweep(*arguments)
+    assert done.code == 0, done.err
+    assert {"slow 0.1 0"} <= set(ran) <= {"slow 0.1 0", "late 0.1 0"}
+    assert [str(record.state) for record in results.records] == ["DONE"] * 4
+    assert {results.last("score", record) for record in results.records} == {0.2}
 
 
 def test_stop_starts_no_trial_after_the_first_failure(sweep: Callable[..., Any]) -> None:

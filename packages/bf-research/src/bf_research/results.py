@@ -80,7 +80,7 @@ class Results:
             config = self.values.get(record.id, record.config)
             shared = {"id": record.id, **config, "repetition": record.repetition, "state": str(record.state)}
             for row in record.rows or ({},):
-                yield {"iteration": None, **row, **shared}
+                yield {"iteration": math.nan, **row, **shared}
 
     def filter(self, config: Mapping[str, Any] | None = None, /, **options: Any) -> Results:
         """Return the results of trials with these values (real or aliases); hints at unknown names."""
