@@ -1,7 +1,28 @@
 """Data sets that everybody knows, ready to train on; MNIST and Digits need no network."""
 
+from bf_batch.opensets.cifar import CIFAR10, CIFAR100
 from bf_batch.opensets.digits import Digits
+from bf_batch.opensets.download import DownloadError, Patience, RemoteFile, cache_folder, fetch
+from bf_batch.opensets.fashion import FashionMNIST
+from bf_batch.opensets.folders import ImageFolder
+from bf_batch.opensets.imagenette import Imagenette
 from bf_batch.opensets.mnist import MNIST
 from bf_batch.opensets.openset import Openset
+from bf_batch.opensets.pets import Pets
 
-__all__ = ["MNIST", "Digits", "Openset"]
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "Digits",
+    "DownloadError",
+    "FashionMNIST",
+    "ImageFolder",
+    "Imagenette",
+    "Openset",
+    "Patience",
+    "Pets",
+    "RemoteFile",
+    "cache_folder",
+    "fetch",
+]

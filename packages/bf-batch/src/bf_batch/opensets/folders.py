@@ -1,0 +1,88 @@
+"""ImageFolder: your own photos, one folder a class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.batch import Batch
+from bf_batch.opensets.openset import Openset
+from bf_index import FilesIndex, split_positions
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+PARTS = {
+    "train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation",
+}  # fmt: skip
+"""Folders that are parts of a data set and not classes, and what the parts are called here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFolders:
+    """Pictures found in folders named after their classes."""
+
+    index: FilesIndex
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    parts: Mapping[str, NDArray[np.int64]]
+
+
+def find_classes(path: str | os.PathLike[str], parts: Mapping[str, str]) -> ClassFolders:
+    """Return the pictures below ``path/class`` or, when every folder there is a part, ``path/part/class``."""
+    root = os.fspath(path)
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f"no folder {root!r} (working folder {os.getcwd()!r})")
+    index = FilesIndex(f"{root}/**/*", relative=True)
+    if not any(name.lower().endswith(ENDINGS) for name in index):
+        raise FileNotFoundError(f"no pictures below {root!r}; known endings: {', '.join(ENDINGS)}")
+    index = index.filter(lambda name: name.lower().endswith(ENDINGS))
+    folders = [name.split("/")[:-1] for name in index]
+    depth = 1 if {folder[0] for folder in folders if folder} <= set(parts) else 0
+    names = []
+    for name, folder in zip(index, folders):
+        if len(folder) <= depth:
+            raise ValueError(f"{root!r}: the picture {name!r} is in no folder of a class")
+        names.append(folder[depth])
+    classes, labels = np.unique(names, return_inverse=True)
+    found: dict[str, NDArray[np.int64]] = {}
+    if depth:
+        tops = np.array([parts[folder[0]] for folder in folders])
+        found = {part: np.flatnonzero(tops == part) for part in dict.fromkeys(tops.tolist())}
+    return ClassFolders(index, labels.astype(np.int64), tuple(classes.tolist()), found)
+
+
+class ImageFolder(Openset):
+    """Photos below ``path/class/`` or ``path/train/class/``, ``path/test/class/`` and so on.
+
+    Parameters
+    ----------
+    path : the folder
+    shares : of train, test and validation when the folders themselves are no parts; None for no parts.
+        Each part gets the classes in the same proportions
+    seed : fixes which photos go to which part
+
+    Batches have labels (int64 numbers of ``classes``, which are sorted) and read their photos with
+    ``batch.load()``; ids are paths relative to the folder.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        shares: Any = None,
+        seed: int = 0,
+        batch_class: type[Batch] | None = None,
+    ) -> None:
+        found = find_classes(path, PARTS)
+        parts: dict[str, Any] = dict(found.parts)
+        if shares is not None:
+            if parts:
+                raise ValueError(f"ImageFolder: {path} has the parts {', '.join(parts)}; leave out shares")
+            split = split_positions(len(found.labels), shares, True, seed, found.labels)
+            named = zip(("train", "test", "validation"), split)
+            parts = {name: positions for name, positions in named if positions is not None}
+        super().__init__(found.index, parts, found.classes, {"labels": found.labels}, batch_class)

@@ -1,0 +1,70 @@
+"""The idx format of MNIST and FashionMNIST: four files with images and labels."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
+
+_UNSIGNED_BYTES = 8
+_MOST_BYTES = 1 << 30
+"""No known set is nearly so large; a file that claims more is a bomb."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdxFiles:
+    """Images and labels to train on and to test."""
+
+    train_images: RemoteFile
+    train_labels: RemoteFile
+    test_images: RemoteFile
+    test_labels: RemoteFile
+
+    def load(
+        self, folder: str | os.PathLike[str] | None, name: str, patience: Patience
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+        """Return all images (n, height, width, 1), their labels, and how many come first to train on."""
+        place = cache_folder(folder) / name
+        images = [read_idx(fetch(file, place, patience), 3) for file in (self.train_images, self.test_images)]
+        labels = [read_idx(fetch(file, place, patience), 1) for file in (self.train_labels, self.test_labels)]
+        for pictures, numbers in zip(images, labels):
+            if len(pictures) != len(numbers):
+                raise ValueError(f"{name}: got {len(pictures)} images and {len(numbers)} labels")
+        together = np.concatenate(images)[..., np.newaxis]
+        return together, np.concatenate(labels).astype(np.int64), len(images[0])
+
+
+def idx_files(sources: Sequence[str], sums: Sequence[str]) -> IdxFiles:
+    """Return the four files under their usual names, with sha256 in the order of the fields of IdxFiles."""
+    names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    files = (
+        RemoteFile(f"{name}-ubyte.gz", total, tuple(f"{source}/{name}-ubyte.gz" for source in sources))
+        for name, total in zip(names, sums, strict=True)
+    )
+    return IdxFiles(*files)
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
+    """Return the bytes in a gzipped idx file of so many dimensions; ValueError for any other file."""
+    with gzip.open(path) as file:
+        data = file.read(_MOST_BYTES + 1)
+    header = 4 * (1 + dimensions)
+    if (
+        len(data) > _MOST_BYTES
+        or len(data) < header
+        or data[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions))
+    ):
+        raise ValueError(f"{path} is no idx file of bytes in {dimensions} dimensions")
+    shape = tuple(np.frombuffer(data, ">i4", dimensions, 4).tolist())
+    if min(shape) < 0 or math.prod(shape) != len(data) - header:
+        raise ValueError(f"{path} says it has the shape {shape} but holds {len(data) - header} bytes")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
