@@ -99,7 +99,7 @@ def test_mnist_takes_ones_own_batch_class():
     class Mine(Batch):
         components = "images", "labels"
 
-    assert type(MNIST(batch_class=Mine).next(train.gen_batch(4))) is Mine
+    assert type(next(MNIST(batch_class=Mine).train.gen_batch(4))) is Mine
 
 
 def test_an_unknown_source_of_mnist_is_refused():
