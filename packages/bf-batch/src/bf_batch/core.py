@@ -83,7 +83,7 @@ class BatchCore(Suggests):
 
     @classmethod
     def at(cls, dataset: Dataset, place: Place, seed: int) -> Self:
-        """Return the batch at a place of a data set, as the class does; in a third of the time for most classes."""
+        """Return the batch at a place of a data set, as calling the class does but in half the time."""
         if cls.__init__ is not BatchCore.__init__:
             return cls(None, dataset, None, seed=seed, place=place)
         batch = object.__new__(cls)

@@ -101,7 +101,7 @@ class Dataset(Suggests):
             items = Place(
                 0, 0, self.index.positions(items.indices if isinstance(items, DatasetIndex) else items)
             )
-        return self.batch_class(None, self, None, seed=seed, place=items)
+        return self.batch_class.at(self, items, seed)
 
     def gen_batch(self, batch_size: int, *args: Any, **kwargs: Any) -> DatasetBatches:
         """Return an iterator of batches; the arguments are those of ``DatasetIndex.gen_batch``.
