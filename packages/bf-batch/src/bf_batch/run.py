@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from operator import length_hint
 from typing import Any
 
 import numpy as np
 
 from bf_batch.engines import base
-from bf_batch.engines.base import check_workers
+from bf_batch.engines.base import Engine, check_workers
 from bf_batch.engines.factory import forget, shared
 from bf_batch.engines.threads import THREAD_NAME, ThreadsEngine
 from bf_batch.errors import ItemTimeoutError
@@ -18,6 +19,14 @@ from bf_batch.work import Work
 
 _TRIAL = 5e-4
 """Seconds that the caller works alone before it asks threads for help."""
+
+_SAMPLE = 4
+"""Items of the caller's own between judgements of whether help pays."""
+
+_GAIN = 0.9
+"""Help pays when an item takes less than this share of its time alone."""
+
+_REMEMBERED = 1000
 
 _POLL = 0.05
 """Seconds between looks at which items have begun."""
@@ -44,39 +53,98 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
 def run_threads(work: Work, workers: int) -> list[Any]:
     """Run the items in the caller and in up to ``workers - 1`` threads besides.
 
-    The caller takes part, so that a call from inside a thread can never wait for itself, and works alone as
-    long as the items are too cheap to share.
+    The caller takes part, so that a call from inside a thread can never wait for itself. It works alone while
+    the items are too cheap to share, and sends the threads away when they do not make the work any faster,
+    which is so where items hold the interpreter lock or let go of it for microseconds only.
     """
     n = len(work)
     results: list[Any] = [None] * n
-    begin = time.perf_counter()
     number = 0
+    alone = workers == 1 or not worth_help(work.function)
+    begin = time.perf_counter()
     while number < n:
         results[number] = work.run(number)
         number += 1
-        spent = time.perf_counter() - begin
-        if spent > _TRIAL and spent / number * (n - number) > _WORTH:
-            break
-    if number == n or workers == 1:
-        for rest in range(number, n):
-            results[rest] = work.run(rest)
-        return results
-    numbers = iter(range(number, n))  # next() of it is atomic under the interpreter lock
-
-    def take() -> None:
-        for mine in numbers:
-            results[mine] = work.run(mine)
-
-    helpers = [shared("threads", workers).submit(take) for _ in range(min(workers, n - number) - 1)]
-    try:
-        take()
-    finally:
-        numbers = iter(())
-        waiting = [helper for helper in helpers if not helper.cancel()]
-        wait(waiting)
-    for helper in waiting:
-        helper.result()
+        if not alone:
+            spent = time.perf_counter() - begin
+            if spent > _TRIAL and spent / number * (n - number) > _WORTH:
+                break
+    if number < n:
+        crew = Crew(work, results, number, (time.perf_counter() - begin) / number)
+        crew.run(min(workers, n - number) - 1, shared("threads", workers))
     return results
+
+
+class Crew:
+    """The caller and the threads that help it, taking items off one list."""
+
+    def __init__(self, work: Work, results: list[Any], first: int, seconds: float) -> None:
+        self.work = work
+        self.results = results
+        self.numbers = iter(range(first, len(results)))  # next() of it is atomic under the interpreter lock
+        self.taken_before = first
+        self.seconds = seconds
+        self.wanted = True
+
+    def help(self) -> None:
+        """Take items as long as help is wanted; runs in a thread."""
+        while self.wanted and (number := next(self.numbers, None)) is not None:
+            self.results[number] = self.work.run(number)
+
+    def run(self, helpers: int, engine: Engine) -> None:
+        """Run all items; an interrupt leaves no thread at work."""
+        futures = [engine.submit(self.help) for _ in range(helpers)]
+        begin = time.perf_counter()
+        own = 0
+        try:
+            for number in self.numbers:
+                self.results[number] = self.work.run(number)
+                own += 1
+                if own == _SAMPLE or (own > _SAMPLE and own % _SAMPLE == 0 and self.wanted):
+                    self._judge(time.perf_counter() - begin, helpers)
+        finally:
+            self.wanted = False
+            waiting = [future for future in futures if not future.cancel()]
+            wait(waiting)
+        for future in waiting:
+            future.result()
+
+    def _judge(self, spent: float, helpers: int) -> None:
+        """Send the helpers away when an item takes as long as it does alone."""
+        if spent < _TRIAL:
+            return
+        taken = len(self.results) - length_hint(self.numbers) - self.taken_before
+        done = max(taken - helpers, 1)
+        self.wanted = spent / done < _GAIN * self.seconds
+        remember_help(self.work.function, self.wanted)
+
+
+_unhelped: dict[Any, tuple[int, int]] = {}
+"""By code: for how many calls no help is asked for, and for how many more next time."""
+
+
+def _code(function: Any) -> Any:
+    return getattr(function, "__code__", function)
+
+
+def worth_help(function: Any) -> bool:
+    """Say whether to ask threads for help: not if they were of none, but for a new try now and then."""
+    left, again = _unhelped.get(_code(function), (0, 0))
+    if left:
+        _unhelped[_code(function)] = left - 1, again
+    return not left
+
+
+def remember_help(function: Any, helped: bool) -> None:
+    """Remember whether threads were of help, for the calls to come."""
+    code = _code(function)
+    if helped:
+        _unhelped.pop(code, None)
+        return
+    if len(_unhelped) > _REMEMBERED:
+        _unhelped.clear()
+    again = min(max(2 * _unhelped.get(code, (0, 0))[1], 16), 1024)
+    _unhelped[code] = again, again
 
 
 def run_watched(work: Work, workers: int, timeout: float, action: str) -> list[Any]:
