@@ -2,5 +2,6 @@
 
 from bf_batch.images.batch import ImagesBatch
 from bf_batch.images.cache import PictureCache
+from bf_batch.images.showing import show
 
-__all__ = ["ImagesBatch", "PictureCache"]
+__all__ = ["ImagesBatch", "PictureCache", "show"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from bf_batch.images.colour import ColourActions
+from typing import Any
+
 from bf_batch.images.distort import DistortActions
 from bf_batch.images.loading import FileActions
 from bf_batch.images.noise import NoiseActions
 from bf_batch.images.pixels import PixelActions
+from bf_batch.images.policies import PolicyActions
+from bf_batch.images.showing import show
 
 
-class ImagesBatch(DistortActions, PixelActions, ColourActions, NoiseActions, FileActions):
+class ImagesBatch(PolicyActions, DistortActions, PixelActions, NoiseActions, FileActions):
     """Pictures with labels and masks, and the actions of augmentation.
 
     ``images`` and ``masks`` are arrays (n, height, width) or (n, height, width, channels), or lists of
@@ -23,3 +26,7 @@ class ImagesBatch(DistortActions, PixelActions, ColourActions, NoiseActions, Fil
     """
 
     components = "images", "labels", "masks"
+
+    def show(self, n: int = 16, **options: Any) -> Any:
+        """Draw the first ``n`` pictures, see ``bf_batch.images.show``."""
+        return show(self, n, **options)

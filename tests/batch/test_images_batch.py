@@ -1,0 +1,219 @@
+"""Image batches as a whole: buffers, memory, policies, volumes, show, missing libraries, data sets."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from numpy.testing import assert_allclose, assert_array_equal
+
+from bf_batch import Dataset, ImagesBatch, PerItem
+from bf_batch.images import show
+from bf_batch.images.buffers import BufferPool
+from bf_batch.images.policies import RAND, STEPS, WIDE, take_steps
+
+
+def digits(n=64, shape=(28, 28), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def augmented(images, seed=0):
+    batch = ImagesBatch(len(images), preloaded={"images": images}, seed=seed)
+    return batch.rotate(PerItem(np.linspace(-10, 10, len(images))), p=0.8).to_array(scale=1 / 255)
+
+
+def test_old_batches_that_someone_holds_are_never_overwritten():
+    images = digits()
+    held = [augmented(images, seed).images for seed in range(20)]
+    copies = [one.copy() for one in held]
+    part = augmented(images, 99).images[3, :, :, 0]
+    part_copy = part.copy()
+    for seed in range(50):
+        _ = augmented(images[::-1], seed).images
+    for one, copy in zip(held, copies):
+        assert_array_equal(one, copy)
+    assert_array_equal(part, part_copy)
+    assert len({one.__array_interface__["data"][0] for one in held}) == 20
+
+
+def test_a_buffer_nobody_holds_is_used_again():
+    pool = BufferPool(min_bytes=0)
+    places = set()
+    for _ in range(10):
+        array = pool.take((64, 100), "float32")
+        places.add(array.__array_interface__["data"][0])
+        del array
+    assert len(places) == 1
+
+
+def test_a_buffer_is_free_only_when_views_of_it_are_gone_too():
+    pool = BufferPool(min_bytes=0)
+    view = memoryview(pool.take((8, 8), "float32"))
+    other = pool.take((8, 8), "float32")
+    assert other.__array_interface__["data"][0] != np.asarray(view).__array_interface__["data"][0]
+    del view
+    assert len(pool) == 2
+
+
+def test_the_pool_keeps_few_arrays_and_few_bytes():
+    pool = BufferPool(each=3, max_bytes=10_000, min_bytes=0)
+    held = [pool.take((10, 100), "uint8") for _ in range(9)]
+    assert len(pool) == 3
+    for size in range(1, 60):
+        pool.take((size, 100), "uint8")
+    assert pool._bytes <= 10_000
+    assert len(held) == 9
+
+
+def test_threads_never_share_a_buffer():
+    pool, failures = BufferPool(min_bytes=0), []
+
+    def work(number):
+        for _ in range(2000):
+            array = pool.take((16, 16), "int64")
+            array[...] = number
+            if (array != number).any():
+                failures.append(number)
+            del array
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_is_flat_over_two_thousand_batches():
+    dataset = Dataset(640, ImagesBatch, preloaded={"images": digits(640)})
+    batches = dataset.gen_batch(64, shuffle=True, n_iters=2200, seed=1)
+    for number, batch in enumerate(batches):
+        batch.rotate(7, p=0.8).scale(1.1, preserve_shape=True, p=0.8).to_array(scale=1 / 255)
+        assert batch.images.dtype == np.float32
+        if number == 200:
+            before = resident()
+    assert resident() - before < 4 << 20
+
+
+def test_random_values_are_those_of_the_address_whatever_the_order():
+    images = digits(8)
+
+    def made(seed):
+        batch = ImagesBatch(8, preloaded={"images": images}, seed=seed)
+        return batch.crop((20, 20), "random").flip(p=0.5).perspective(0.4, p=0.5).elastic(10, p=0.5).images
+
+    assert_array_equal(made(5), made(5))
+    assert (made(5) != made(6)).any()
+
+
+def test_pickled_batch_holds_its_pixels():
+    batch = augmented(digits(4))
+    copy = pickle.loads(pickle.dumps(batch))
+    assert_array_equal(copy.images, batch.images)
+
+
+def test_settled_batch_has_nothing_pending():
+    assert augmented(digits(4)).settle().kinds()["images"] == "array"
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("ranges", [RAND, WIDE])
+def test_each_step_of_a_policy_changes_pictures_as_its_action_does(name, ranges):
+    pictures = scipy.ndimage.gaussian_filter(digits(1, (32, 32, 3)).astype(float), (0, 2, 2, 0))
+    images = np.repeat(
+        ((pictures - pictures.min()) / np.ptp(pictures) * 200 + 20).astype(np.uint8), 2, axis=0
+    )
+    batch = ImagesBatch(2, preloaded={"images": images})
+    take_steps(
+        batch, np.full(2, STEPS.index(name)), np.full(2, 0.8), np.array([1.0, -1.0]), ranges, 0.0, "images"
+    )
+    changed = (batch.images != images).any()
+    assert changed == (name != "identity")
+    reference = ImagesBatch(2, preloaded={"images": images})
+    if name == "rotate":
+        reference.rotate(PerItem([0.8 * ranges.angle, -0.8 * ranges.angle]))
+    elif name == "shear_x":
+        reference.shear(PerItem(np.rad2deg(np.arctan([0.8 * ranges.shear, -0.8 * ranges.shear]))))
+    elif name == "translate_y":
+        far = 0.8 * (ranges.shift * 32 if ranges.shift < 1 else ranges.shift)
+        reference.shift(PerItem([[far, 0], [-far, 0]]))
+    elif name == "posterize":
+        reference.posterize(8 - round(0.8 * ranges.bits))
+    elif name.startswith("adjust"):
+        getattr(reference, name)(PerItem([1 + 0.8 * ranges.blend, 1 - 0.8 * ranges.blend]))
+    else:
+        return
+    assert_array_equal(batch.images, reference.images)
+
+
+def test_policies_give_each_item_its_own_steps_and_masks_their_geometry():
+    images = np.repeat(digits(1, (32, 32)), 60, axis=0)
+    batch = ImagesBatch(60, preloaded={"images": images, "masks": images // 128})
+    batch.rand_augment(2, 15, src=["images", "masks"])
+    assert len({one.tobytes() for one in batch.images}) > 30
+    assert set(np.unique(batch.masks)) <= {0, 1}
+    assert len({one.tobytes() for one in batch.masks}) > 10
+    trivial = ImagesBatch(60, preloaded={"images": images}).trivial_augment()
+    assert len({one.tobytes() for one in trivial.images}) > 30
+    with pytest.raises(ValueError, match="magnitude from 0 to 30, got n=2, magnitude=31"):
+        batch.rand_augment(2, 31)
+
+
+def test_volumes_are_turned_slice_by_slice_when_slices_are_the_last_axis():
+    volumes = scipy.ndimage.gaussian_filter(np.random.default_rng(0).random((2, 40, 50, 17)), 2).astype(
+        np.float32
+    )
+    turned = ImagesBatch(2, preloaded={"images": volumes}).rotate(20).images
+    theirs = scipy.ndimage.rotate(volumes, 20, axes=(2, 1), reshape=False, order=1, mode="grid-constant")
+    assert_allclose(turned, theirs, atol=1e-4)
+
+
+def test_show_draws_pictures_labels_and_masks_into_a_file(tmp_path):
+    images = digits(5, (20, 30, 3))
+    batch = ImagesBatch(
+        5, preloaded={"images": images, "labels": [0, 1, 2, 1, 0], "masks": images[..., 0] // 128}
+    )
+    figure = batch.show(4, classes=["cat", "dog", "fox"], columns=3, path=tmp_path / "grid.png")
+    assert [axes.get_title() for axes in figure.axes] == ["cat", "dog", "fox", "dog"]
+    assert [len(axes.images) for axes in figure.axes] == [2, 2, 2, 2]
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert len(show(batch.normalize(0.5, 0.2), 2).axes) == 2
+
+
+def test_without_numba_the_error_says_what_to_install(run_script):
+    finished = run_script(
+        """
+        import sys
+        sys.modules["numba"] = None
+        import numpy as np
+        from bf_batch import ImagesBatch
+        batch = ImagesBatch(2, preloaded={"images": np.zeros((2, 8, 8), np.uint8)})
+        try:
+            batch.rotate(10).images
+        except ImportError as error:
+            print(error)
+        """
+    )
+    assert "pip install bf-batch[images]" in finished.out
+    assert "'numba'" in finished.out
+
+
+def test_importing_image_batches_loads_no_heavy_library(run_script):
+    finished = run_script(
+        """
+        import sys
+        from bf_batch import ImagesBatch
+        from bf_batch.images import show
+        print([name for name in ("numba", "PIL", "simplejpeg", "matplotlib", "scipy") if name in sys.modules])
+        """
+    )
+    assert finished.out.strip() == "[]"
