@@ -2,10 +2,56 @@
 
 from bf_models.model import KerasModel
 from bf_models.zoo import zoo_names
+from bf_models.zoo.attention import ResNetAttention56, ResNetAttention92
+from bf_models.zoo.convnext import ConvNeXtBase, ConvNeXtSmall, ConvNeXtTiny
+from bf_models.zoo.densenet import DenseNet121, DenseNet161, DenseNet169, DenseNet201
+from bf_models.zoo.efficientnet import (
+    EfficientNetB0,
+    EfficientNetB1,
+    EfficientNetB2,
+    EfficientNetB3,
+    EfficientNetB4,
+    EfficientNetB5,
+    EfficientNetB6,
+    EfficientNetB7,
+)
+from bf_models.zoo.googlenet import GoogLeNet, InceptionV1
+from bf_models.zoo.inception import InceptionV3
+from bf_models.zoo.inception_v4 import InceptionResNetV2, InceptionV4
+from bf_models.zoo.mobilenet import MobileNet, MobileNetV2, MobileNetV3Large, MobileNetV3Small
+from bf_models.zoo.plain import MLP, LeNet
+from bf_models.zoo.preact import (
+    PyramidNet18,
+    PyramidNet34,
+    PyramidNet50,
+    PyramidNet101,
+    PyramidNet110,
+    PyramidNet200,
+    ResNet18V2,
+    ResNet34V2,
+    ResNet50V2,
+    ResNet101V2,
+    ResNet152V2,
+)
 from bf_models.zoo.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from bf_models.zoo.resnext import ResNeXt50, ResNeXt101, ResNeXt101x64, WideResNet50, WideResNet101
+from bf_models.zoo.senet import (
+    SEResNet18,
+    SEResNet34,
+    SEResNet50,
+    SEResNet101,
+    SEResNet152,
+    SEResNeXt26,
+    SEResNeXt50,
+    SEResNeXt101,
+)
+from bf_models.zoo.squeezenet import SqueezeNet1_0, SqueezeNet1_1
 from bf_models.zoo.vgg import VGG7, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
+from bf_models.zoo.vit import ViTB16, ViTB32, ViTS16
+from bf_models.zoo.xception import Xception
 
 __all__ = [
+    "MLP",
     "VGG7",
     "VGG11",
     "VGG11BN",
@@ -15,11 +61,68 @@ __all__ = [
     "VGG16BN",
     "VGG19",
     "VGG19BN",
+    "ConvNeXtBase",
+    "ConvNeXtSmall",
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "DenseNet161",
+    "DenseNet169",
+    "DenseNet201",
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
+    "GoogLeNet",
+    "InceptionResNetV2",
+    "InceptionV1",
+    "InceptionV3",
+    "InceptionV4",
     "KerasModel",
+    "LeNet",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
+    "PyramidNet18",
+    "PyramidNet34",
+    "PyramidNet50",
+    "PyramidNet101",
+    "PyramidNet110",
+    "PyramidNet200",
+    "ResNeXt50",
+    "ResNeXt101",
+    "ResNeXt101x64",
     "ResNet18",
+    "ResNet18V2",
     "ResNet34",
+    "ResNet34V2",
     "ResNet50",
+    "ResNet50V2",
     "ResNet101",
+    "ResNet101V2",
     "ResNet152",
+    "ResNet152V2",
+    "ResNetAttention56",
+    "ResNetAttention92",
+    "SEResNeXt26",
+    "SEResNeXt50",
+    "SEResNeXt101",
+    "SEResNet18",
+    "SEResNet34",
+    "SEResNet50",
+    "SEResNet101",
+    "SEResNet152",
+    "SqueezeNet1_0",
+    "SqueezeNet1_1",
+    "ViTB16",
+    "ViTB32",
+    "ViTS16",
+    "WideResNet50",
+    "WideResNet101",
+    "Xception",
     "zoo_names",
 ]

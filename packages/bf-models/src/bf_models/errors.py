@@ -10,6 +10,12 @@ class NonFiniteLoss(ArithmeticError):
     """The loss of a training step is NaN or infinite; the weights are those before the step."""
 
 
+class StopTraining(NonFiniteLoss):
+    """The same with the policy ``stop``: training ends here, without a fault; a pipeline may end its run."""
+
+    stops_pipeline = True
+
+
 class MissingShape(ValueError):
     """A model must be built but its config holds no shapes and no batch was seen yet."""
 

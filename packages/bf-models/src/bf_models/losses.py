@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
-from bf_models.optim import Named, read_named
+from bf_models.optim import Named, is_pair, read_named
 from bf_models.options import resolve
 
 _KERAS = "keras.losses."
@@ -107,8 +107,7 @@ def read_losses(option: Any, owner: str) -> tuple[LossTerm, ...]:
     """
     if option is None:
         return ()
-    several = isinstance(option, Sequence) and not isinstance(option, str)
-    if several and not (len(option) == 2 and isinstance(option[0], str) and isinstance(option[1], Mapping)):
+    if isinstance(option, Sequence) and not isinstance(option, str) and not is_pair(option):
         return tuple(_read_term(item, owner) for item in option)
     return (_read_term(option, owner),)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,19 +11,25 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bf_models import saving
-from bf_models._backend import keras, tensorflow
+from bf_models._backend import keras
 from bf_models.errors import MissingShape
 from bf_models.feeds import Feeds
 from bf_models.fetches import Fetches, flat_names, pack
-from bf_models.gradients import Gradients
 from bf_models.losses import read_losses
-from bf_models.network import Plan, build_network, on_device
+from bf_models.network import Plan, build_network
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.options import amend, expand, merge
 from bf_models.parts import PART_NAMES, choose_part
 from bf_models.spec import PRECISIONS, read_spec
 from bf_models.step import StepOptions, Steps, refuse_non_finite
+from bf_models.training import (
+    make_deterministic,
+    make_strategy,
+    make_training,
+    read_class_weights,
+    step_options,
+)
 
 
 class KerasModel:
@@ -49,11 +56,14 @@ class KerasModel:
             for part in PART_NAMES
         }
         self._losses = read_losses(self.spec.loss, self.name)
-        self._optimizer = read_optimizer(self.spec.optimizer, self.spec.schedule, self.spec.allow, self.name)
+        self._optimizer = read_optimizer(self.spec, self.name)
+        read_class_weights(self.spec, self.name)
         self._feeds = Feeds(self.spec, self.name)
         # two prefetch threads may train one model: steps go one after another
         self._lock = threading.RLock()
         self._network: Any = None
+        self._strategy: Any = None
+        self._boundaries: dict[str, Any] = {}
         self._steps: Steps | None = None
         self._predicting: Steps | None = None
         self._saved_optimizer: dict[str, np.ndarray] = {}
@@ -84,7 +94,10 @@ class KerasModel:
                 batch = (
                     self._feeds.bind(inputs, None, None, {}, with_targets=False) if inputs is not None else {}
                 )
-                self._network = build_network(self._plan(batch))
+                make_deterministic(self.spec)
+                self._strategy = make_strategy(self.spec)
+                with self._scope():
+                    self._network = build_network(self._plan(batch), self._boundaries)
         return self
 
     def _plan(self, batch: Mapping[str, Any]) -> Plan:
@@ -112,38 +125,21 @@ class KerasModel:
     def _training(self, batch: Mapping[str, Any]) -> Steps:
         if self._steps is None:
             network = self.build({name: batch[name] for name in self.spec.input_names})._network
-            with on_device(self.spec.device):
-                gradients = Gradients(network, [(self._optimizer.make(), network.trainable_variables)])
-                if self._saved_optimizer:
-                    saving.assign(
-                        gradients.state(), self._saved_optimizer, f"{self.name}: the saved optimizer"
-                    )
-                self._steps = self._predicting = Steps(network, self._step_options(), gradients)
+            options = self._step_options()
+            with self._scope():
+                steps = make_training(options, self.spec, network, self._boundaries, self._optimizer)
+            if self._saved_optimizer and steps.gradients is not None:
+                saving.assign(
+                    steps.gradients.state(), self._saved_optimizer, f"{self.name}: the saved optimizer"
+                )
+            self._steps = self._predicting = steps
         return self._steps
 
     def _step_options(self) -> StepOptions:
-        spec = self.spec
-        if not self._losses:
-            raise ValueError(
-                f"{self.name}: a model without a loss cannot be trained; set 'loss' in the config"
-            )
-        return StepOptions(
-            self.name,
-            spec.input_names,
-            spec.target_names,
-            self._losses,
-            allow=spec.allow,
-            jit=spec.jit is True or (spec.jit == "auto" and self._on_gpu()),
-            microbatch=spec.microbatch,
-            device=spec.device,
-            non_finite=spec.non_finite,
-        )
+        return step_options(self.name, self.spec, self._losses, self._strategy, self.is_binary)
 
-    def _on_gpu(self) -> bool:
-        # XLA does not call oneDNN's convolutions: on a CPU a compiled step took four times as long
-        return bool(tensorflow().config.list_logical_devices("GPU")) and not (
-            self.spec.device or ""
-        ).startswith("cpu")
+    def _scope(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext() if self._strategy is None else self._strategy.scope()
 
     def train(
         self,

@@ -56,8 +56,11 @@ def on_device(name: str | None) -> Iterator[None]:
         yield
 
 
-def build_network(plan: Plan) -> Any:
-    """Build the keras.Model: inputs by name, one output of logits in float32."""
+def build_network(plan: Plan, boundaries: dict[str, Tensor] | None = None) -> Any:
+    """Build the keras.Model: inputs by name, one output of logits in float32.
+
+    ``boundaries`` takes the output of each part.
+    """
     k = keras()
     policy = k.config.dtype_policy()
     k.config.set_dtype_policy(plan.precision)
@@ -67,8 +70,10 @@ def build_network(plan: Plan) -> Any:
             x: Tensor = {name: _with_channel(item, name) for name, item in inputs.items()}
             if len(x) == 1:
                 (x,) = x.values()
-            for part in (plan.initial_block, plan.body, plan.head):
-                x = part(x, plan.net)
+            for name in ("initial_block", "body", "head"):
+                x = getattr(plan, name)(x, plan.net)
+                if boundaries is not None:
+                    boundaries[name] = x
             return k.Model(list(inputs.values()), x, name=plan.net.name.lower())
     finally:
         k.config.set_dtype_policy(policy)

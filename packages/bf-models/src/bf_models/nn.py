@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from bf_models._backend import keras
+from bf_models.errors import unknown
 from bf_models.spec import Stem
 
 Tensor: TypeAlias = Any
@@ -62,9 +63,7 @@ class Net:
             "use_bias": options.pop("bias", False),
             "name": name,
         }
-        init = options.pop("init", None) or keras().initializers.VarianceScaling(
-            2.0, "fan_out", "untruncated_normal"
-        )
+        init = initializer(options.pop("init", "he"))
         if options:
             raise TypeError(f"conv {name}: unknown options {sorted(options)}")
         if groups > 1 and groups == x.shape[-1]:
@@ -123,21 +122,74 @@ class Net:
     def pool(
         self, x: Tensor, kind: str, size: int, strides: int, *, name: str, padding: int | str = 0
     ) -> Tensor:
-        """Max or average pooling; padding in pixels as in torch, or "same" to round sizes up."""
+        """Max or average pooling; padding in pixels on each side, "same", or "ceil" as torch's ceil_mode.
+
+        Zeros are counted in a mean, as torch does; for a maximum they are neutral after a ReLU, which is
+        where the zoo pools with padding.
+        """
         layers = keras().layers
+        pads: Any = padding
+        if padding == "ceil":
+            pads = tuple(
+                (0, 0 if side is None else max(-(side - size) % strides, size - side))
+                for side in x.shape[1:3]
+            )
         if padding != "same":
-            self._fits(x, (size - 2 * int(padding),) * 2, name)
-            if padding:
-                # zeros are neutral for a maximum after a ReLU, which is where the zoo pools with padding
-                x = layers.ZeroPadding2D(int(padding), name=f"{name}.pad")(x)
+            if isinstance(pads, int):
+                self._fits(x, (size - 2 * pads,) * 2, name)
+            if pads not in (0, ((0, 0), (0, 0))):
+                x = layers.ZeroPadding2D(pads, name=f"{name}.pad")(x)
         cls = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
         return cls(size, strides, padding="same" if padding == "same" else "valid", name=name)(x)
 
-    def dense(
-        self, x: Tensor, units: int, *, name: str, bias: bool = True, dtype: str | None = None
+    def conv_act(
+        self, x: Tensor, filters: int, kernel: Any, strides: int = 1, *, name: str, **options: Any
     ) -> Tensor:
-        """Fully connected layer."""
-        return keras().layers.Dense(units, use_bias=bias, name=name, dtype=dtype)(x)
+        """Convolution, norm and activation named ``name.0``, ``name.1`` and ``name``.
+
+        ``act`` is a Keras name.
+        """
+        kind = options.pop("act", None)
+        x = self.conv_norm(x, filters, kernel, strides, names=(f"{name}.0", f"{name}.1"), **options)
+        return self.act(x, name, kind)
+
+    def squeeze_excite(
+        self, x: Tensor, units: int, *, name: str, act: str = "relu", gate: str = "sigmoid"
+    ) -> Tensor:
+        """Weigh channels by what the mean of the map says (Hu et al. 2018), through ``units`` hidden ones."""
+        layers = keras().layers
+        y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.avgpool")(x)
+        y = self.act(self.conv(y, units, 1, name=f"{name}.fc1", bias=True), f"{name}.act", act)
+        y = self.act(self.conv(y, x.shape[-1], 1, name=f"{name}.fc2", bias=True), f"{name}.gate", gate)
+        return layers.Multiply(name=name)([x, y])
+
+    def add(self, x: Tensor, y: Tensor, name: str, drop: float = 0.0) -> Tensor:
+        """Sum of a shortcut x and a branch y.
+
+        The branch is dropped for an item with the probability ``drop``.
+        """
+        if drop:
+            from bf_models.layers import StochasticDepth
+
+            y = StochasticDepth(drop, name=f"{name}.drop")(y)
+        return keras().layers.Add(name=name)([x, y])
+
+    def concat(self, tensors: Any, name: str) -> Tensor:
+        """Channels of several maps side by side."""
+        return keras().layers.Concatenate(name=name)(list(tensors))
+
+    def layer_norm(self, x: Tensor, name: str, epsilon: float = 1e-6) -> Tensor:
+        """Layer normalisation over channels."""
+        return keras().layers.LayerNormalization(epsilon=epsilon, name=name)(x)
+
+    def dense(self, x: Tensor, units: int, *, name: str, **options: Any) -> Tensor:
+        """Fully connected layer; ``options`` are bias, dtype, init."""
+        init = initializer(options.pop("init", "glorot"))
+        bias, dtype = options.pop("bias", True), options.pop("dtype", None)
+        if options:
+            raise TypeError(f"dense {name}: unknown options {sorted(options)}")
+        layer = keras().layers.Dense(units, use_bias=bias, kernel_initializer=init, name=name, dtype=dtype)
+        return layer(x)
 
     def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
         """Dropout; no layer at all for a rate of 0."""
@@ -148,15 +200,43 @@ class Net:
         layers = keras().layers
         return (layers.GlobalAveragePooling2D if kind == "avg" else layers.GlobalMaxPooling2D)(name=name)(x)
 
-    def logits(self, x: Tensor, name: str, bias: bool = True) -> Tensor:
-        """Last layer, one value a class, in float32 whatever the precision; ValueError without classes."""
+    @property
+    def known_classes(self) -> int:
+        """Number of classes; ValueError when the config does not say it."""
         if self.classes is None:
             raise ValueError(
                 f"{self.name}: the number of classes is not known; set 'num_classes', or "
-                "inputs/labels/classes, "
-                "in the config"
+                "inputs/labels/classes, in "
+                "the config"
             )
-        return self.dense(x, self.classes, name=name, bias=bias, dtype="float32")
+        return self.classes
+
+    def as_float(self, x: Tensor, name: str = "logits") -> Tensor:
+        """x in float32, whatever the precision of the network is."""
+        return keras().layers.Activation("linear", dtype="float32", name=name)(x)
+
+    def logits(self, x: Tensor, name: str, bias: bool = True) -> Tensor:
+        """Last layer, one value a class, in float32 whatever the precision; ValueError without classes."""
+        return self.dense(x, self.known_classes, name=name, bias=bias, dtype="float32")
+
+
+def divisible(value: float, by: int = 8) -> int:
+    """Nearest number of filters that is a multiple, at most a tenth below the value (MobileNet's rule)."""
+    rounded = max(by, int(value + by / 2) // by * by)
+    return rounded + by if rounded < 0.9 * value else rounded
+
+
+def initializer(kind: str) -> Any:
+    """Initial weights by name: ``he`` (fan out, for ReLU), ``truncated`` (deviation 0.02), ``glorot``."""
+    k = keras().initializers
+    kinds = {
+        "he": lambda: k.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        "truncated": lambda: k.TruncatedNormal(stddev=0.02),
+        "glorot": k.GlorotUniform,
+    }
+    if kind not in kinds:
+        raise ValueError(unknown("initializer", kind, kinds))
+    return kinds[kind]()
 
 
 class Part(Protocol):

@@ -76,6 +76,14 @@ class ModelSpec:
             _one_of("strategy", self.strategy, ("mirrored", "multiworker"))
         if self.jit not in (True, False, "auto"):
             raise ValueError(f"config key 'jit' is true, false or 'auto', got {self.jit!r}")
+        if self.jit is True and (self.microbatch or self.strategy):
+            raise ValueError(
+                "config key 'jit': true does not go with 'microbatch' or 'strategy'; leave it at 'auto'"
+            )
+        if self.strategy and (self.device or self.microbatch):
+            raise ValueError(
+                "config key 'strategy' does not go with 'device' or 'microbatch'; leave these out"
+            )
         for name in ("microbatch", "num_classes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):

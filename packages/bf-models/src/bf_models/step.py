@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
-from bf_models.errors import NonFiniteLoss
+from bf_models.errors import NonFiniteLoss, StopTraining
 from bf_models.feeds import WEIGHTS
 from bf_models.fetches import taps
 from bf_models.gradients import Gradients
@@ -27,10 +27,10 @@ class StepOptions:
     losses: tuple[LossTerm, ...]
     allow: tuple[str, ...] = ()
     jit: bool = False
-    microbatch: int | None = None
     device: str | None = None
-    non_finite: str = "raise"
+    strategy: Any = None
     class_weights: tuple[float, ...] | None = None
+    binary: bool = False
 
 
 class Steps:
@@ -40,43 +40,38 @@ class Steps:
         self.network, self.options, self.gradients = network, options, gradients
         self.losses = [(term, term.make(options.allow)) for term in options.losses]
         self._functions: dict[Any, Callable[..., Any]] = {}
+        self._convert = tensorflow().convert_to_tensor
         self.traces = 0
 
     def run(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> dict[str, Any]:
         """One step: fetched tensors by name, and in training ``finite``."""
-        static = self.options.jit or (training and self.options.microbatch is not None)
-        key = (
-            training,
-            names,
-            tuple([(name, a.dtype, a.shape if static else a.shape[1:]) for name, a in arrays.items()]),
-        )
+        kinds = [(name, a.dtype, a.shape if self.options.jit else a.shape[1:]) for name, a in arrays.items()]
+        key = (training, names, tuple(kinds))
         function = self._functions.get(key)
-        tf = tensorflow()
         try:
             if function is None:
-                function = self._functions[key] = self._trace(arrays, names, training, static)
+                function = self._functions[key] = self._trace(arrays, names, training)
+            if self.options.device is None:
+                return function(*map(self._convert, arrays.values()))  # type: ignore[no-any-return]
             with on_device(self.options.device):
-                values = function(*[tf.convert_to_tensor(array) for array in arrays.values()])
-        except tf.errors.ResourceExhaustedError as error:
+                return function(*map(self._convert, arrays.values()))  # type: ignore[no-any-return]
+        except tensorflow().errors.ResourceExhaustedError as error:
             length = len(next(iter(arrays.values())))
             raise MemoryError(
                 f"{self.options.owner}: out of memory for a batch of {length} items; use a smaller "
                 "batch_size, or "
                 f"'microbatch: {max(1, length // 2)}' in the config"
             ) from error
-        return values  # type: ignore[no-any-return]
 
-    def _trace(
-        self, arrays: Arrays, names: tuple[str, ...], training: bool, static: bool
-    ) -> Callable[..., Any]:
+    def _trace(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> Callable[..., Any]:
         tf = tensorflow()
         self._check_shapes(arrays)
-        signature = [
-            tf.TensorSpec(a.shape if static else (None, *a.shape[1:]), a.dtype, name=name)
-            for name, a in arrays.items()
-        ]
         keys = tuple(arrays)
-        tapped = taps(names, self.network, self.options.owner)
+        tapped = taps(
+            (*names, *(term.output for term in self.options.losses if term.output)),
+            self.network,
+            self.options.owner,
+        )
         network = self.network
         if tapped:
             network = keras().Model(network.inputs, [network.outputs[0], *tapped.values()])
@@ -86,11 +81,43 @@ class Steps:
             return body(network, dict(zip(keys, tensors)), names, tuple(tapped))
 
         self.traces += 1
+        if training and self.options.strategy is not None:
+            return self._over_replicas(tf.function(step, autograph=False, reduce_retracing=True))
+        signature = [
+            tf.TensorSpec(a.shape if self.options.jit else (None, *a.shape[1:]), a.dtype, name=name)
+            for name, a in arrays.items()
+        ]
         function = tf.function(
             step, input_signature=signature, autograph=False, jit_compile=self.options.jit or None
         )
         with on_device(self.options.device):
             return function.get_concrete_function()  # type: ignore[no-any-return]
+
+    def _over_replicas(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Deal a batch to the replicas of this process, as evenly as can be."""
+        strategy = self.options.strategy
+
+        def run(*tensors: Any) -> Any:
+            count = len(strategy.extended.worker_devices)
+            length = len(tensors[0])
+            if length < count:
+                raise ValueError(
+                    f"{self.options.owner}: a batch of {length} items cannot be dealt to {count} replicas; "
+                    "use a "
+                    "larger batch_size, or drop_last"
+                )
+            edges = [length * number // count for number in range(count + 1)]
+
+            def dealt(tensor: Any) -> Any:
+                def of_replica(context: Any) -> Any:
+                    number = context.replica_id_in_sync_group % count
+                    return tensor[edges[number] : edges[number + 1]]
+
+                return strategy.experimental_distribute_values_from_function(of_replica)
+
+            return function(*map(dealt, tensors))
+
+        return run
 
     def _check_shapes(self, arrays: Arrays) -> None:
         for tensor, name in zip(self.network.inputs, self.options.inputs):
@@ -104,21 +131,30 @@ class Steps:
 
     def _forward(self, network: Any, feeds: Arrays, tapped: Sequence[str], training: bool) -> dict[str, Any]:
         tf = tensorflow()
-        inputs = [
+        inputs: Any = [
             _with_rank(tf.cast(feeds[name], tf.float32), len(tensor.shape))
             for name, tensor in zip(self.options.inputs, network.inputs)
         ]
-        outputs = network(inputs if len(inputs) > 1 else inputs[0], training=training)
+        inputs = inputs if len(inputs) > 1 else inputs[0]
+        averages = {} if training or self.gradients is None else self.gradients.averages
+        if averages:
+            weights = [averages.get(id(item), item).value for item in network.trainable_variables]
+            fixed = [item.value for item in network.non_trainable_variables]
+            outputs, _ = network.stateless_call(weights, fixed, inputs, training=False)
+        else:
+            outputs = network(inputs, training=training)
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         return dict(zip(("predictions", *tapped), outputs))
 
     def loss(self, values: Mapping[str, Any], feeds: Arrays) -> Any:
-        """Sum of the terms of the loss and of the layers' own losses, a float32 scalar."""
+        """Sum of the terms of the loss, a float32 scalar."""
         tf = tensorflow()
         total = tf.constant(0.0)
         for term, function in self.losses:
             targets = feeds[term.target or self.options.targets[0]]
             outputs = tf.cast(values[term.output or "predictions"], tf.float32)
+            if outputs.shape.rank == targets.shape.rank + 1 and outputs.shape[-1] == 1:
+                targets = targets[..., None]
             weights = self._weights(feeds, targets)
             total += term.weight * tf.cast(function(targets, outputs, sample_weight=weights), tf.float32)
         return total
@@ -134,11 +170,10 @@ class Steps:
     def _named(self, values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
         tf = tensorflow()
         logits = values["predictions"]
-        binary = (bool(self.losses) and self.losses[0][0].binary) or logits.shape[-1] == 1
         if "proba" in names:
-            values["proba"] = tf.nn.sigmoid(logits) if binary else tf.nn.softmax(logits)
+            values["proba"] = tf.nn.sigmoid(logits) if self.options.binary else tf.nn.softmax(logits)
         if "labels" in names:
-            values["labels"] = tf.cast(logits > 0, tf.int64) if binary else tf.argmax(logits, -1)
+            values["labels"] = tf.cast(logits > 0, tf.int64) if self.options.binary else tf.argmax(logits, -1)
         return {name: values[name] for name in names}
 
     def _predict(
@@ -152,17 +187,30 @@ class Steps:
     def _train(
         self, network: Any, feeds: Arrays, names: Sequence[str], tapped: Sequence[str]
     ) -> dict[str, Any]:
+        tf = tensorflow()
+
         def forward(part: Arrays) -> tuple[Any, dict[str, Any]]:
             values = self._forward(network, part, tapped, training=True)
             values["loss"] = self.loss(values, part)
             if self.network.losses:
-                values["loss"] += tensorflow().add_n(
-                    [tensorflow().cast(x, "float32") for x in self.network.losses]
-                )
+                values["loss"] += tf.add_n([tf.cast(item, tf.float32) for item in self.network.losses])
             return values["loss"], self._named(values, (*names, "loss"))
 
+        outputs = dict(zip(("predictions", *tapped), network.outputs))
+        kinds = {
+            name: outputs[name].dtype if name in outputs else "float32" for name in names if name != "loss"
+        }
+        if "labels" in kinds:
+            kinds["labels"] = "int64"
         assert self.gradients is not None, "a training step has an optimizer"
-        values, finite = self.gradients.step(forward, feeds, self.options.microbatch)
+        values, finite = self.gradients.step(forward, feeds, kinds)
+        if self.options.strategy is not None:
+            local = {
+                name: self.options.strategy.experimental_local_results(item) for name, item in values.items()
+            }
+            values = {
+                name: parts[0] if name == "loss" else tf.concat(parts, 0) for name, parts in local.items()
+            }
         return {**{name: values[name] for name in names}, "loss": values["loss"], "finite": finite}
 
 
@@ -183,13 +231,14 @@ def _with_rank(x: Any, rank: int) -> Any:
 
 
 def refuse_non_finite(values: Mapping[str, Any], owner: str, iteration: int, policy: str) -> bool:
-    """Whether a step was left out because its loss is not finite; NonFiniteLoss with the policy ``raise``."""
+    """Whether a step was left out, its loss not finite; NonFiniteLoss unless the policy is ``skip``."""
     if bool(values["finite"]):
         return False
-    if policy == "raise":
-        raise NonFiniteLoss(
-            f"{owner}: the loss is {float(values['loss'])} at iteration {iteration}; the weights are those "
-            "before it; "
-            "lower the learning rate, clip gradients, look at the batch, or set 'non_finite: skip'"
-        )
-    return True
+    if policy == "skip":
+        return True
+    raise (StopTraining if policy == "stop" else NonFiniteLoss)(
+        f"{owner}: the loss is {float(values['loss'])} at iteration {iteration}, or its gradients are not "
+        "finite; the "
+        "weights are those before it; lower the learning rate, clip gradients, look at the batch, or set "
+        "'non_finite: skip'"
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bf_models.errors import unknown
 from bf_models.options import build_target, resolve
+from bf_models.spec import ModelSpec
 
 _KERAS = "keras.optimizers."
 OPTIMIZERS: Mapping[str, str] = {
@@ -95,6 +96,17 @@ _BASE_ARGUMENTS = frozenset(
 )
 
 
+def is_pair(option: Any) -> bool:
+    """Whether an option is a name and its arguments, as the older BatchFlow writes it: ``('Adam', {})``."""
+    if not isinstance(option, Sequence) or isinstance(option, str) or len(option) != 2:
+        return False
+    return (
+        isinstance(option[0], str)
+        and isinstance(option[1], Mapping)
+        and not {"name", "_target_"} & set(option[1])
+    )
+
+
 def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> Named:
     """Read a name, ``{name: ..., arguments}``, ``{_target_: ..., arguments}``, a pair (name, arguments) or
     an object.
@@ -103,7 +115,7 @@ def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> 
     """
     if isinstance(option, str):
         option = {"name": option}
-    if isinstance(option, Sequence) and len(option) == 2 and isinstance(option[1], Mapping):
+    if is_pair(option):
         option = {"name": option[0], **option[1]}
     if not isinstance(option, Mapping):
         if isinstance(option, int | float | Sequence):
@@ -131,6 +143,8 @@ class OptimizerSpec:
 
     def make(self, factor: float = 1.0) -> Any:
         """Make a Keras optimizer; ``factor`` multiplies its learning rate, with or without a schedule."""
+        if self.optimizer.made is not None and factor != 1.0:
+            raise ValueError("learning_rates need an optimizer by name or _target_, got an object")
         arguments = self.optimizer.arguments
         rate = arguments.get("learning_rate")
         if self.optimizer.made is not None or (self.schedule is None and factor == 1.0):
@@ -155,10 +169,17 @@ class OptimizerSpec:
         return Named("optimizer", self.optimizer.target, arguments).make(self.allow)
 
 
-def read_optimizer(optimizer: Any, schedule: Any, allow: tuple[str, ...], owner: str) -> OptimizerSpec:
-    """Check the config keys ``optimizer`` and ``schedule``; nothing of TensorFlow is loaded."""
+def read_optimizer(spec: ModelSpec, owner: str) -> OptimizerSpec:
+    """Check the config keys ``optimizer``, ``schedule`` and ``ema``; nothing of TensorFlow is loaded."""
+    schedule, allow = spec.schedule, spec.allow
+    named = read_named("optimizer", spec.optimizer, OPTIMIZERS, owner)
+    if spec.ema is not None:
+        if named.made is not None:
+            raise ValueError(f"{owner}: ema needs an optimizer by name or _target_, got an object")
+        averaged = {"use_ema": True, "ema_momentum": spec.ema, **named.arguments}
+        named = replace(named, arguments=averaged)
     return OptimizerSpec(
-        read_named("optimizer", optimizer, OPTIMIZERS, owner),
+        named,
         None if schedule is None else read_named("schedule", schedule, SCHEDULES, owner),
         allow,
     )

@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
+import types
+
 from bf_models.model import KerasModel
-from bf_models.zoo import resnet, vgg
+from bf_models.zoo import (
+    attention,
+    convnext,
+    densenet,
+    efficientnet,
+    googlenet,
+    inception,
+    inception_v4,
+    mobilenet,
+    plain,
+    preact,
+    resnet,
+    resnext,
+    senet,
+    squeezenet,
+    vgg,
+    vit,
+    xception,
+)
 
-_FAMILIES = (resnet, vgg)
+_FAMILIES = (
+    *(vgg, resnet, preact, resnext, senet, attention, densenet, squeezenet, mobilenet, efficientnet),
+    *(googlenet, inception, inception_v4, xception, convnext, vit, plain),
+)
+#: Bases of families, which are no networks of their own.
+_BASES = frozenset(
+    [
+        "VGG",
+        "ResNet",
+        "ResNetV2",
+        "PyramidNet",
+        "SENet",
+        "DenseNet",
+        "SqueezeNet",
+        "EfficientNet",
+        "ConvNeXt",
+        "ViT",
+    ]
+)
 
 
-def zoo_names() -> dict[str, type[KerasModel]]:
-    """Models there are, by their names in lower case."""
-    return {name.lower(): model for family in _FAMILIES for name, model in _models(family).items()}
-
-
-def _models(family: object) -> dict[str, type[KerasModel]]:
-    own = getattr(family, "__name__")  # noqa: B009
+def _models(family: types.ModuleType) -> dict[str, type[KerasModel]]:
     return {
         name: item
         for name, item in vars(family).items()
         if isinstance(item, type)
         and issubclass(item, KerasModel)
-        and item.__module__ == own
-        and item.__bases__[0] is not KerasModel
+        and item.__module__ == family.__name__
+        and name not in _BASES
     }
+
+
+#: Models by their class names.
+MODELS: dict[str, type[KerasModel]] = {
+    name: item for family in _FAMILIES for name, item in _models(family).items()
+}
+
+
+def zoo_names() -> dict[str, type[KerasModel]]:
+    """Models there are, by their names in lower case."""
+    return {name.lower(): model for name, model in MODELS.items()}

@@ -18,20 +18,27 @@ class ResNetStem:
     kernel: int = 7
     strides: int = 2
     pool: bool = True
+    pool_padding: int | str = 1
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """(N, H, W, C) -> (N, H/4, W/4, filters)."""
         kernel, strides = (3, 1) if net.small else (self.kernel, self.strides)
         x = net.conv_norm(x, self.filters, kernel, strides, names=("conv1", "bn1"))
         x = net.act(x, "relu")
-        return net.pool(x, "max", 3, 2, name="maxpool", padding=1) if self.pool and not net.small else x
+        return (
+            net.pool(x, "max", 3, 2, name="maxpool", padding=self.pool_padding)
+            if self.pool and not net.small
+            else x
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ResNetBody:
     """Stages of residual blocks; each stage but the first halves the size and doubles the filters.
 
-    ``groups`` and ``group_width`` (filters of a group where the stage has 64) make ResNeXt and wide ResNets.
+    ``groups`` and ``group_width`` (filters of a group where the stage has 64) make ResNeXt and wide ResNets;
+    ``squeeze`` is by how much squeeze-excite narrows channels, 0 is without; ``stride_first`` puts the
+    stride of a bottleneck into its first convolution, as Caffe has it.
     """
 
     depths: tuple[int, ...] = (2, 2, 2, 2)
@@ -39,6 +46,8 @@ class ResNetBody:
     filters: int = 64
     groups: int = 1
     group_width: int = 64
+    squeeze: int = 0
+    stride_first: bool = False
 
     def __post_init__(self) -> None:
         if self.block not in ("basic", "bottleneck"):
@@ -61,9 +70,10 @@ class ResNetBody:
 
     def _bottleneck(self, x: Tensor, net: Net, filters: int, strides: int, name: str) -> Tensor:
         width = int(filters * self.group_width / 64) * self.groups
-        y = net.conv_norm(x, width, 1, names=(f"{name}.conv1", f"{name}.bn1"))
+        first, second = (strides, 1) if self.stride_first else (1, strides)
+        y = net.conv_norm(x, width, 1, first, names=(f"{name}.conv1", f"{name}.bn1"))
         y = net.act(y, f"{name}.relu1")
-        y = net.conv_norm(y, width, 3, strides, names=(f"{name}.conv2", f"{name}.bn2"), groups=self.groups)
+        y = net.conv_norm(y, width, 3, second, names=(f"{name}.conv2", f"{name}.bn2"), groups=self.groups)
         y = net.act(y, f"{name}.relu2")
         y = net.conv_norm(y, filters * 4, 1, names=(f"{name}.conv3", f"{name}.bn3"))
         return self._joined(x, y, net, strides, name)
@@ -72,6 +82,8 @@ class ResNetBody:
         if strides > 1 or x.shape[-1] != y.shape[-1]:
             names = (f"{name}.downsample.0", f"{name}.downsample.1")
             x = net.conv_norm(x, y.shape[-1], 1, strides, names=names)
+        if self.squeeze:
+            y = net.squeeze_excite(y, y.shape[-1] // self.squeeze, name=f"{name}.se_module")
         return net.act(keras().layers.Add(name=f"{name}.add")([x, y]), name)
 
 

@@ -56,6 +56,8 @@ class VGGHead:
             from bf_models.layers import AdaptiveAveragePool
 
             x = AdaptiveAveragePool(self.size, name="avgpool")(x)
+        # torch flattens channels first, and the published weights are in that order
+        x = keras().layers.Permute((3, 1, 2), name="channels_first")(x)
         x = keras().layers.Flatten(name="flatten")(x)
         rate = 0.5 if self.dropout is None else self.dropout
         for number in (0, 3):

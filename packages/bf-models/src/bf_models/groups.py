@@ -1,0 +1,65 @@
+"""Which variables learn, and how fast: freezing and learning rates of parts, layers and patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from bf_models._backend import keras
+from bf_models.errors import unknown
+from bf_models.optim import OptimizerSpec
+from bf_models.parts import PART_NAMES
+
+Boundaries = Mapping[str, Any]
+
+
+def layers_of(pattern: str, network: Any, boundaries: Boundaries, owner: str) -> list[Any]:
+    """Layers that a part's name, a layer's name or a pattern like ``layer1.*`` means; ValueError for none."""
+    names = {layer.name: layer for layer in network.layers}
+    if pattern in PART_NAMES:
+        return _layers_of_part(pattern, network, boundaries)
+    found = [layer for name, layer in names.items() if fnmatchcase(name, pattern)]
+    if not found:
+        raise ValueError(unknown("part or layer", pattern, (*PART_NAMES, *names), owner))
+    return found
+
+
+def _layers_of_part(part: str, network: Any, boundaries: Boundaries) -> list[Any]:
+    model = keras().Model
+    inside = [layer.name for layer in model(network.inputs, boundaries[part]).layers]
+    number = PART_NAMES.index(part)
+    before = set()
+    if number:
+        before = {layer.name for layer in model(network.inputs, boundaries[PART_NAMES[number - 1]]).layers}
+    return [layer for layer in network.layers if layer.name in inside and layer.name not in before]
+
+
+def freeze(patterns: Sequence[str], network: Any, boundaries: Boundaries, owner: str) -> None:
+    """Stop layers from learning; their norms use moving statistics from then on."""
+    for pattern in patterns:
+        for layer in layers_of(pattern, network, boundaries, owner):
+            layer.trainable = False
+
+
+def group(
+    rates: Mapping[str, float], optimizer: OptimizerSpec, network: Any, boundaries: Boundaries, owner: str
+) -> list[tuple[Any, list[Any]]]:
+    """Optimizers with their variables, one for each factor of the learning rate; later patterns win."""
+    factors = {id(item): 1.0 for item in network.trainable_variables}
+    for pattern, factor in rates.items():
+        for layer in layers_of(pattern, network, boundaries, owner):
+            factors.update((id(item), float(factor)) for item in layer.trainable_variables)
+    made = []
+    for factor in dict.fromkeys(factors.values()):
+        variables = [item for item in network.trainable_variables if factors[id(item)] == factor]
+        made.append((_without_decay_of_vectors(optimizer.make(factor), variables), variables))
+    return made
+
+
+def _without_decay_of_vectors(optimizer: Any, variables: Iterable[Any]) -> Any:
+    """Weight decay is for kernels: pulled to 0, a norm's scale would switch its channel off."""
+    vectors = [item for item in variables if len(item.shape) < 2]
+    if optimizer.weight_decay and vectors:
+        optimizer.exclude_from_weight_decay(vectors)
+    return optimizer

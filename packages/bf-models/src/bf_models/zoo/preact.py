@@ -1,0 +1,200 @@
+"""ResNet v2, norms before convolutions (He et al. 2016, arXiv:1603.05027), and PyramidNet.
+
+PyramidNet: arXiv:1610.02915.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from bf_models._backend import keras
+from bf_models.model import KerasModel
+from bf_models.nn import Classifier, Net, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PreactStem:
+    """7x7 convolution and max-pooling without a norm; ``small``: one 3x3 convolution of stride 1."""
+
+    filters: int = 64
+
+    def __call__(self, x: Tensor, net: Net) -> Tensor:
+        """(N, H, W, C) -> (N, H/4, W/4, filters)."""
+        if net.small:
+            return net.conv(x, self.filters, 3, name="conv1")
+        return net.pool(
+            net.conv(x, self.filters, 7, 2, name="conv1"), "max", 3, 2, name="maxpool", padding="same"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PreactBody:
+    """Residual blocks norm - activation - convolution.
+
+    A shortcut that changes size starts after the first norm.
+    """
+
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    block: Literal["basic", "bottleneck"] = "basic"
+    filters: int = 64
+
+    def __call__(self, x: Tensor, net: Net) -> Tensor:
+        """(N, H, W, C) -> (N, H/8, W/8, 8 * filters), four times as many with bottlenecks."""
+        for stage, depth in enumerate(self.depths):
+            for number in range(depth):
+                strides = 2 if stage and not number else 1
+                x = self._block(x, net, self.filters * 2**stage, strides, f"layer{stage + 1}.{number}")
+        return net.act(net.norm(x, "norm"), "body")
+
+    def _block(self, x: Tensor, net: Net, filters: int, strides: int, name: str) -> Tensor:
+        kernels = (3, 3) if self.block == "basic" else (1, 3, 1)
+        widths = (filters,) * 2 if self.block == "basic" else (filters, filters, 4 * filters)
+        y = net.act(net.norm(x, f"{name}.norm1"), f"{name}.relu1")
+        if strides > 1 or x.shape[-1] != widths[-1]:
+            x = net.conv(y, widths[-1], 1, strides, name=f"{name}.downsample")
+        wide = kernels.index(3)
+        for number, (kernel, width) in enumerate(zip(kernels, widths)):
+            if number:
+                y = net.act(net.norm(y, f"{name}.norm{number + 1}"), f"{name}.relu{number + 1}")
+            y = net.conv(y, width, kernel, strides if number == wide else 1, name=f"{name}.conv{number + 1}")
+        return net.add(x, y, name)
+
+
+@dataclass(frozen=True, slots=True)
+class PyramidStem:
+    """Convolution and norm; with max-pooling unless the stem is small."""
+
+    filters: int = 64
+
+    def __call__(self, x: Tensor, net: Net) -> Tensor:
+        """(N, H, W, C) -> (N, H/4, W/4, filters)."""
+        if net.small:
+            return net.conv_norm(x, self.filters, 3, names=("conv1", "bn1"))
+        x = net.act(net.conv_norm(x, self.filters, 7, 2, names=("conv1", "bn1")), "relu")
+        return net.pool(x, "max", 3, 2, name="maxpool", padding=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PyramidBody:
+    """Residual blocks whose filters grow by ``alpha`` in all, a little in each.
+
+    Shortcuts are padded with zeros.
+    """
+
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    block: Literal["basic", "bottleneck"] = "basic"
+    filters: int = 64
+    alpha: int = 300
+
+    def __call__(self, x: Tensor, net: Net) -> Tensor:
+        """(N, H, W, C) -> (N, H / 2 ** (stages - 1), W / ..., about filters + alpha)."""
+        step, width = self.alpha / sum(self.depths), float(self.filters)
+        for stage, depth in enumerate(self.depths):
+            for number in range(depth):
+                width += step
+                strides = 2 if stage and not number else 1
+                x = self._block(x, net, round(width), strides, f"layer{stage + 1}.{number}")
+        return net.act(net.norm(x, "bn_final"), "body")
+
+    def _block(self, x: Tensor, net: Net, filters: int, strides: int, name: str) -> Tensor:
+        basic = self.block == "basic"
+        layers = ((filters, 3), (filters, 3)) if basic else ((filters, 1), (filters, 3), (4 * filters, 1))
+        strided = 0 if basic else 1
+        y = net.norm(x, f"{name}.bn1")
+        for number, (width, kernel) in enumerate(layers, 1):
+            y = net.conv(
+                y, width, kernel, strides if number == strided + 1 else 1, name=f"{name}.conv{number}"
+            )
+            y = net.norm(y, f"{name}.bn{number + 1}")
+            y = y if number == len(layers) else net.act(y, f"{name}.relu{number}")
+        if strides > 1:
+            x = net.pool(x, "avg", 2, 2, name=f"{name}.pool", padding="same")
+        missing = y.shape[-1] - x.shape[-1]
+        if missing:
+            # Keras pads channels where they are taken for a side of the map
+            x = keras().layers.ZeroPadding2D(
+                ((0, 0), (0, missing)), data_format="channels_first", name=f"{name}.pad"
+            )(x)
+        return net.add(x, y, name)
+
+
+class ResNetV2(KerasModel):
+    """Base of the family."""
+
+    initial_block = PreactStem()
+    body = PreactBody()
+    head = Classifier()
+
+
+class ResNet18V2(ResNetV2):
+    """ResNet-18 v2: 11,687,720 parameters for 1000 classes."""
+
+
+class ResNet34V2(ResNetV2):
+    """ResNet-34 v2: 21,795,880 parameters for 1000 classes."""
+
+    body = PreactBody((3, 4, 6, 3))
+
+
+class ResNet50V2(ResNetV2):
+    """ResNet-50 v2: 25,549,352 parameters for 1000 classes."""
+
+    body = PreactBody((3, 4, 6, 3), "bottleneck")
+
+
+class ResNet101V2(ResNetV2):
+    """ResNet-101 v2: 44,541,480 parameters for 1000 classes."""
+
+    body = PreactBody((3, 4, 23, 3), "bottleneck")
+
+
+class ResNet152V2(ResNetV2):
+    """ResNet-152 v2: 60,185,128 parameters for 1000 classes."""
+
+    body = PreactBody((3, 8, 36, 3), "bottleneck")
+
+
+class PyramidNet(KerasModel):
+    """Base of the family."""
+
+    initial_block = PyramidStem()
+    body = PyramidBody()
+    head = Classifier()
+
+
+class PyramidNet110(PyramidNet):
+    """PyramidNet-110 (alpha 48) for images of 32 pixels: 1,774,626 parameters for 3 channels, 10 classes."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {"stem": "small"}
+    initial_block = PyramidStem(16)
+    body = PyramidBody((18, 18, 18), filters=16, alpha=48)
+
+
+class PyramidNet18(PyramidNet):
+    """PyramidNet-18 (alpha 300): 8,618,694 parameters for 1000 classes."""
+
+
+class PyramidNet34(PyramidNet):
+    """PyramidNet-34 (alpha 300): 16,310,682 parameters for 1000 classes."""
+
+    body = PyramidBody((3, 4, 6, 3))
+
+
+class PyramidNet50(PyramidNet):
+    """PyramidNet-50 (alpha 300): 16,854,202 parameters for 1000 classes."""
+
+    body = PyramidBody((3, 4, 6, 3), "bottleneck")
+
+
+class PyramidNet101(PyramidNet):
+    """PyramidNet-101 (alpha 300): 32,337,494 parameters for 1000 classes."""
+
+    body = PyramidBody((3, 4, 23, 3), "bottleneck")
+
+
+class PyramidNet200(PyramidNet):
+    """PyramidNet-200 (alpha 300): 62,368,168 parameters for 1000 classes (the paper: 62.1 million)."""
+
+    body = PyramidBody((3, 24, 36, 3), "bottleneck")
