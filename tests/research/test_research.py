@@ -307,6 +307,15 @@ def test_test_run_gives_one_iteration_and_raises() -> None:
         Research().add_callable(lambda: 1 / 0).test()
 
 
+def test_sweep_is_not_begun_when_its_test_run_fails(tmp_path: Path) -> None:
+    good = Research().add_generator(count, 3, returns="n")
+    assert len(good.run(name=tmp_path / "good", workers=1, test_run=True).results) == 3
+    bad = Research(Option("a", [0, 1])).add_callable(lambda a: 1 / a, C("a"), returns="b")
+    with pytest.raises(RuntimeError, match=r"test run failed.*ZeroDivisionError"):
+        bad.run(name=tmp_path / "bad", workers=1, test_run=True)
+    assert not (tmp_path / "bad").exists()
+
+
 def test_run_without_a_name_takes_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     research = Research().add_callable(os.getpid, returns="pid")
@@ -375,6 +384,8 @@ def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
         with pytest.raises(error, match=message):
             research.run(name=tmp_path / "sweep", **options)
     endless = Domain(Option("a", [1])).set_iterator(brute_force=False)
+    with pytest.raises(ValueError, match="conditions leave all of them out"):
+        Research(Option("a", [1]).where("a > 1")).add_callable(len).run(name=tmp_path / "sweep")
     with pytest.raises(ValueError, match=r"never ends.*n_iters"):
         Research(endless).add_callable(len).run(name=tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()

@@ -308,6 +308,19 @@ def test_yaml_text_and_command_line_are_multiplied_and_repeated(sweep: Callable[
     assert results.summary("score")[0]["count"] == 2
 
 
+def test_function_of_the_results_gives_the_next_domain(sweep: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "finder.py").write_text(
+        "def closer(results):\n    return {'lr': [results.best('score').config['lr'] + 1]}\n"
+    )
+    update = ["hydra.sweeper.update=finder.closer", "hydra.sweeper.n_updates=2", "+targets=[finder]"]
+    done, results, ran = sweep("lr=1,2", *update)
+    assert done.code == 0, done.err
+    assert [record.config["lr"] for record in results.records] == [1, 2, 3, 4]
+    done, _, ran = sweep("lr=1,2", *update[:2])
+    assert "refused" in done.err
+    assert ran == []
+
+
 def test_random_draws_go_on_with_the_seed_of_the_journal(sweep: Callable[..., Any]) -> None:
     draws = ["lr=interval(0,1)", "hydra.sweeper.n_iters=3"]
     _, first, ran = sweep(*draws)

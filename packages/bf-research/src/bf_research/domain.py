@@ -161,8 +161,9 @@ class Domain(Suggests):
         return {id(kv): kv for cube in self._cubes for kv in cube.listed()}
 
     def examples(self) -> list[Config]:
-        """Return one configuration of each part of the sum, for checks before a sweep."""
-        return [Config(cube.at(0, np.random.default_rng(0))) for cube in self._cubes]
+        """Return one configuration of each part of the sum that has any, for checks before a sweep."""
+        firsts = (cubes_.first(cube) for cube in self._cubes)
+        return [Config(values) for values in firsts if values is not None]
 
     def __len__(self) -> int:
         count = self._walk.n_configs

@@ -184,6 +184,14 @@ def locate(cubes: Sequence[Cube], position: int) -> tuple[int, int]:
     raise IndexError(f"position {position} of a domain with {start}")
 
 
+def first(cube: Cube) -> Values | None:
+    """Return the first values that a cube's conditions keep; None when a thousand are left out."""
+    rng = np.random.default_rng(0)
+    count = 1000 if cube.size is None else min(cube.size, 1000)
+    drawn = (cube.at(position, rng) for position in range(count))
+    return next((values for values in drawn if cube.holds(values)), None)
+
+
 def blocks(cubes: Sequence[Cube]) -> Iterator[list[int]]:
     """Numbers of cubes that are emitted together: neighbours with weights, or one cube without."""
     group: list[int] = []

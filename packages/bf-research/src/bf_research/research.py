@@ -33,7 +33,8 @@ class RunOptions(TypedDict, total=False):
     ``parallel``: False runs all trials in this process, for a debugger. ``preload``: modules that workers
     import once (TensorFlow when this program uses it). ``max_jobs_per_worker``: 1 is a fresh process a trial
     (0: no limit). ``tracking``: options of ``MLflowTracker`` such as ``{'experiment': 'digits'}``, None for
-    no MLflow. ``stop_grace``: seconds that running trials have to stop by themselves after Ctrl-C (4).
+    no MLflow. ``test_run``: try one iteration of the first configuration before the sweep, which is not begun
+    if that fails. ``stop_grace``: seconds that running trials have to stop by themselves after Ctrl-C (4).
     """
 
     retries: int
@@ -43,6 +44,7 @@ class RunOptions(TypedDict, total=False):
     preload: Sequence[str]
     max_jobs_per_worker: int
     tracking: Mapping[str, Any] | None
+    test_run: bool
     stop_grace: float
 
 

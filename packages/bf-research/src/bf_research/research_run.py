@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bf_research.domain import Domain
 from bf_research.launcher.jobs import Policy
 from bf_research.report import failure_table
 from bf_research.research_place import Here, Shelf, TrialWork, Workers, libraries, slots
 from bf_research.results import Results
-from bf_research.sweeper import Placer, Resume, Rules, Sweep
+from bf_research.sweeper import Resume, Rules, Sweep, check_countable
+from bf_research.trial import Trial, TrialState
 
 if TYPE_CHECKING:
     from bf_research.research import Research, RunOptions
@@ -45,23 +49,35 @@ def run(
     rules = Rules(resume, options.get("on_failure", "continue"))
     research.check()
     domain = research.domain
-    if domain.endless:
-        raise ValueError(f"{domain!r} never ends; domain.set_iterator(n_iters=...) says how many to run")
+    check_countable(domain, "domain.set_iterator(n_iters=...)")
     returns = [name for unit in research.experiment.units for name in unit.returns]
     sweep = Sweep(domain, folder.absolute(), rules, returns=returns)
     parallel = options.get("parallel", True)
     given = options.get("tracking")
     tracking = None if given is None else {"_target_": TRACKER, **given}
     work = TrialWork(research.experiment, folder.absolute(), n_iters, tracking, parallel)
-    placer: Placer = Here(work)
+    placer: Here | Workers = Here(work)
     if parallel:
         preload = (*options.get("preload", libraries()), *(() if tracking is None else ("mlflow",)))
         placer = Workers(work, Shelf(domain), places, policy, preload, bar)
+    if options.get("test_run", False):
+        _try_out(placer, domain)
     with _tracked(tracking, folder, returns):
         results = sweep.run(placer)
     if results.failures:
         log.error("%s", failure_table(results))
     return results, folder
+
+
+def _try_out(placer: Here | Workers, domain: Domain) -> None:
+    """Run one iteration of the first configuration; ``RuntimeError`` with its traceback when it fails."""
+    with tempfile.TemporaryDirectory(prefix="bf-research-") as folder:
+        once = replace(placer, work=replace(placer.work, folder=Path(folder), n_iters=1, tracking=None))
+        for ended in once.place(iter([Trial(domain[0])]), 1):
+            if ended.state is not TrialState.DONE:
+                raise RuntimeError(
+                    f"the test run failed, so no trial was begun: {ended.reason}\n{ended.error}"
+                )
 
 
 @contextmanager

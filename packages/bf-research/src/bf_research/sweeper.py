@@ -60,6 +60,14 @@ class Rules:
                 raise ValueError(unknown(name, value, known))
 
 
+def check_countable(domain: Domain, advice: str) -> None:
+    """Refuse a domain without end or without any configuration: ``ValueError``."""
+    if domain.endless:
+        raise ValueError(f"{domain!r} never ends; {advice} says how many to run")
+    if len(domain) == 0:
+        raise ValueError(f"{domain!r} has no configuration: its conditions leave all of them out")
+
+
 class Sweep:
     """One run over the trials of a domain, recorded in the journal of a folder."""
 
@@ -158,7 +166,11 @@ class Sweep:
         update = self.domain.update
         if update is None or self._updates >= update.n_updates or (update.when == "last") != last:
             return False
-        domain = update.function(self._results(journal))
+        try:
+            domain = update.function(self._results(journal))
+        except Exception as error:
+            error.add_note("in the function of set_update, which gives the next domain from the results")
+            raise
         if domain is None:
             return False
         if not isinstance(domain, Domain):

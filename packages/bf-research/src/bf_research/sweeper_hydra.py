@@ -26,7 +26,7 @@ from bf_research.launcher.launch import check_folder
 from bf_research.report import failure_table, ranking
 from bf_research.research_place import reason, text
 from bf_research.results import Results
-from bf_research.sweeper import Rules, Sweep, SweepFailed
+from bf_research.sweeper import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweeper_overrides import Keys, domain_of, trial_overrides
 from bf_research.trial import Ended, Trial, TrialState, as_rows
 
@@ -74,8 +74,7 @@ class DomainSweep:
         domain = self._domain(keys) * swept
         domain.set_iterator(**self._plan())
         self._set_update(domain, keys)
-        if domain.endless:
-            raise ValueError(f"{domain!r} never ends; hydra.sweeper.n_iters=20 says how many to run")
+        check_countable(domain, "hydra.sweeper.n_iters=20")
         folder = Path(str(self.config.hydra.sweep.dir)).absolute()
         check_folder(str(self.config.hydra.sweep.dir))
         self._refuse_other_settings(folder, fixed)
