@@ -231,7 +231,7 @@ def test_research(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digits = MNIST()
     train_ppl = (
         Pipeline()
-        .init_model("dynamic", C("model"), "conv_nn", config=CONFIG)
+        .init_model("dynamic", C("model"), "conv_nn", config={**CONFIG, "stem": "small"})
         .train_model("conv_nn", feed_dict=FEED)
         .run_later(16, shuffle=True, n_epochs=1, seed=0)
     ) << digits.train.create_subset(digits.train.indices[:64])
