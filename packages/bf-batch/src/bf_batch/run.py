@@ -82,41 +82,48 @@ class Crew:
         self.work = work
         self.results = results
         self.numbers = iter(range(first, len(results)))  # next() of it is atomic under the interpreter lock
-        self.taken_before = first
         self.seconds = seconds
         self.wanted = True
+        self.joined: tuple[float, int] | None = None
+        self.doubts = 0
+        self.judged = False
 
     def help(self) -> None:
         """Take items as long as help is wanted; runs in a thread."""
+        if self.joined is None:
+            self.joined = time.perf_counter(), length_hint(self.numbers)
         while self.wanted and (number := next(self.numbers, None)) is not None:
             self.results[number] = self.work.run(number)
 
     def run(self, helpers: int, engine: Engine) -> None:
         """Run all items; an interrupt leaves no thread at work."""
         futures = [engine.submit(self.help) for _ in range(helpers)]
-        begin = time.perf_counter()
         own = 0
         try:
             for number in self.numbers:
                 self.results[number] = self.work.run(number)
                 own += 1
-                if own == _SAMPLE or (own > _SAMPLE and own % _SAMPLE == 0 and self.wanted):
-                    self._judge(time.perf_counter() - begin, helpers)
+                if own % _SAMPLE == 0 and self.wanted and self.joined is not None:
+                    self._judge(*self.joined, helpers)
         finally:
+            if self.judged:
+                remember_help(self.work.function, self.wanted)
             self.wanted = False
             waiting = [future for future in futures if not future.cancel()]
             wait(waiting)
         for future in waiting:
             future.result()
 
-    def _judge(self, spent: float, helpers: int) -> None:
-        """Send the helpers away when an item takes as long as it does alone."""
-        if spent < _TRIAL:
+    def _judge(self, joined: float, left: int, helpers: int) -> None:
+        """Send the helpers away when, twice in a row, an item takes as long as it does alone."""
+        spent = time.perf_counter() - joined
+        done = left - length_hint(self.numbers) - helpers
+        if spent < _TRIAL or done < _SAMPLE:
             return
-        taken = len(self.results) - length_hint(self.numbers) - self.taken_before
-        done = max(taken - helpers, 1)
-        self.wanted = spent / done < _GAIN * self.seconds
-        remember_help(self.work.function, self.wanted)
+        helped = spent / done < _GAIN * self.seconds
+        self.doubts = 0 if helped else self.doubts + 1
+        self.wanted = self.doubts < 2
+        self.judged = True
 
 
 _unhelped: dict[Any, tuple[int, int]] = {}
@@ -143,7 +150,7 @@ def remember_help(function: Any, helped: bool) -> None:
         return
     if len(_unhelped) > _REMEMBERED:
         _unhelped.clear()
-    again = min(max(2 * _unhelped.get(code, (0, 0))[1], 16), 1024)
+    again = min(max(2 * _unhelped.get(code, (0, 0))[1], 8), 256)
     _unhelped[code] = again, again
 
 
