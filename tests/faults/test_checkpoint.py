@@ -145,6 +145,28 @@ def test_a_smuggled_kind_of_value_is_refused(tree):
         Decoder().decode([tree])
 
 
+@pytest.mark.faults("CK07")
+def test_a_model_outside_of_the_checkpoint_and_links_are_refused(tmp_path):
+    made = write_checkpoint(tmp_path, {}, {}, {})
+    for place in ("../../secret", "/etc/passwd", "models/../../x"):
+        state = {**json.loads((made / "state.json").read_text()), "models": {"net": place}}
+        _forge(made, "state.json", json.dumps(state).encode())
+        with pytest.raises(CorruptCheckpoint, match="outside"):
+            read_checkpoint(made).model_path("net")
+    (made / "models").symlink_to("/etc")
+    with pytest.raises(CorruptCheckpoint, match="link"):
+        read_checkpoint(made)
+
+
+@pytest.mark.faults("CK07")
+def test_a_file_outside_of_the_checkpoint_is_not_one_of_its_files(tmp_path):
+    made = write_checkpoint(tmp_path, {}, {}, {})
+    (tmp_path / "x").write_bytes(b"x")
+    _forge(made, "../x", b"x")
+    with pytest.raises(CorruptCheckpoint, match=r"\.\./x"):
+        read_checkpoint(made)
+
+
 @pytest.mark.faults("CK09")
 def test_a_newer_schema_is_refused_with_both_versions(tmp_path):
     made = write_checkpoint(tmp_path, {}, {}, {})

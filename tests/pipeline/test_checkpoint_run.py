@@ -263,6 +263,12 @@ def test_a_variable_that_is_no_data_is_named():
         pipeline.gen_batch(2).state()
 
 
+def test_what_can_not_be_saved_is_told_before_the_first_batch(tmp_path):
+    pipeline = Pipeline(Dataset(4, Noisy)).init_variable("f", lambda: print).draw(1)
+    with pytest.raises(TypeError, match="variable 'f'"):
+        next(pipeline.checkpoint(tmp_path).gen_batch(2))
+
+
 @pytest.mark.parametrize(("every", "keep"), [(0, 1), (1.5, 1), (True, 1), (1, 0)])
 def test_a_wrong_schedule_is_refused(every, keep, tmp_path):
     with pytest.raises(ValueError, match="integer >= 1"):

@@ -11,7 +11,6 @@ import pytest
 
 from bf_batch import Batch, Dataset, action
 from bf_pipeline import Pipeline, V
-from bf_pipeline.binding import Bound
 from bf_pipeline.errors import Where
 from bf_pipeline.profile import Profile, collecting, timed
 from bf_pipeline.steps import BoundStep
@@ -22,14 +21,14 @@ def step(number, name, run):
 
 
 def test_times_are_collected_in_the_thread_that_runs_the_step():
-    (first, second) = timed([step(0, "load", lambda batch: batch), step(1, "crop", lambda batch: batch + 1)])
+    first, second = timed(step(0, "load", lambda batch: batch)), timed(step(1, "crop", lambda batch: batch))
     seen = {}
 
     def work(name, steps):
         with collecting() as timings:
             for bound in steps:
                 bound.run(1)
-        seen[name] = [number for number, _ in timings]
+        seen[name] = [number for number, _, _ in timings]
 
     threads = [threading.Thread(target=work, args=(i, [first] * i + [second])) for i in range(4)]
     for thread in threads:
@@ -40,20 +39,19 @@ def test_times_are_collected_in_the_thread_that_runs_the_step():
 
 
 def test_a_timed_step_gives_and_raises_the_same_and_needs_no_collector():
-    good, bad = timed([step(0, "good", lambda batch: batch + 1), step(1, "bad", lambda batch: 1 / 0)])
+    good, bad = timed(step(0, "good", lambda batch: batch + 1)), timed(step(1, "bad", lambda batch: 1 / 0))
     assert good.run(1) == 2
     with collecting() as timings, pytest.raises(ZeroDivisionError):
         bad.run(1)
-    assert [number for number, _ in timings] == [1]
+    assert [number for number, _, _ in timings] == [1]
 
 
 @pytest.fixture
 def profile():
     made = Profile(elapsed=2.0, waited=0.5, batches=4)
-    ahead = (step(0, "load", None), step(1, "never", None))
-    made.over(Bound(ahead, (step(2, "train_model", None),), (), (), (), {}, {}, {}))
-    made.take([(-1, 0.25), (0, 1.0), (2, 0.25)])
-    made.take([(0, 2.0)])
+    made.take([(2, "train_model", 0.25)], "in order")
+    made.take([(0, "load", 1.0), (-1, "create the batch", 0.25)], "ahead")
+    made.take([(0, "load", 2.0)], "ahead")
     return made
 
 
@@ -111,6 +109,13 @@ def test_a_run_gives_its_profile_and_tells_where_the_time_goes(engine, prefetch,
     assert frame.loc["slow", "mean"] >= 0.002
     assert ("wait for prefetch" in frame.index) == (prefetch > 0)
     assert "10 batches in" in capsys.readouterr().out
+
+
+def test_steps_inside_repetitions_and_coins_have_lines_of_their_own():
+    pipeline = Pipeline(Dataset(20, Sleepy)).quick() * 3 + Pipeline().slow() @ 0.5
+    frame = pipeline.run(2, profile=True, seed=1).last_run.profile.frame().set_index("action")
+    assert frame.loc["quick", "calls"] == 30
+    assert 0 < frame.loc["slow", "calls"] < 10
 
 
 def test_without_profile_nothing_is_measured():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bf_pipeline.pipeline import Pipeline
 
 Build = Callable[["Scope"], ModelSlot]
+Clock = Callable[[BoundStep], BoundStep]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +57,14 @@ class Bound:
 class Binder:
     """Collects what a pipeline declares and what is wrong with it, and makes its steps ready."""
 
-    def __init__(self, pipeline: Pipeline, batch_class: type | None, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        batch_class: type | None,
+        config: Mapping[str, Any],
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = clock
         self.pipeline = pipeline
         self.batch_class = batch_class
         self.config = config
@@ -116,6 +124,8 @@ class Binder:
             number = self._number
             self._number += 1
             made = self._one(step, number)
+            if made is not None and self.clock is not None and isinstance(step, Call):
+                made = self.clock(made)
             if made is not None:
                 bound.append(made)
         return tuple(bound)

@@ -24,6 +24,9 @@ _NAME = re.compile(r"checkpoint-(\d{6,})")
 _TEMPORARY = re.compile(r"\.checkpoint-\d+\.(\d+)\.[0-9a-f]{8}\.tmp")
 
 
+_MODEL = re.compile(r"models/\d{3,}")
+
+
 class CorruptCheckpoint(ValueError):
     """Files of a checkpoint are missing, cut short or changed since they were written."""
 
@@ -50,7 +53,12 @@ class Checkpoint:
         """Path that was given to ``model.save``; ``KeyError`` naming the saved models when there is none."""
         if name not in self.state["models"]:
             raise KeyError(f"{self.folder} holds no model {name!r}; it holds {sorted(self.state['models'])}")
-        return self.folder / str(self.state["models"][name])
+        place = str(self.state["models"][name])
+        if not _MODEL.fullmatch(place):
+            raise CorruptCheckpoint(
+                f"{self.folder}: model {name!r} is said to be at {place!r}, outside of it"
+            )
+        return self.folder / place
 
 
 def check_schema(state: Mapping[str, Any]) -> None:

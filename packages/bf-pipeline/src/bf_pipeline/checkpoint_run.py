@@ -215,6 +215,8 @@ def checkpointed(source: Iterator[Any], run: Run, settings: Checkpointing) -> Ge
             write_checkpoint(settings.path, capture(run, arrays), arrays, _built(run), settings.keep)
             saved = True
 
+    # What can't be saved is told now, not after hours.
+    capture(run, {})
     with Termination() as termination:
         run.wait = termination.waiting(run.wait)
         try:

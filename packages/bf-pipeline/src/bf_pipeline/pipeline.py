@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 from bf_batch import Dataset
-from bf_pipeline.binding import Binder, Bound
+from bf_pipeline.binding import Binder, Bound, Clock
 from bf_pipeline.errors import BindError
 from bf_pipeline.expressions import Expr
 from bf_pipeline.lookups import stranger
@@ -185,10 +185,13 @@ class Pipeline(Recording, Starting):
 
     # Looking at it
 
-    def bind(self, batch_class: type | None = None) -> Bound:
-        """Check every name against the dataset and config; ``BindError`` lists all mistakes at once."""
+    def bind(self, batch_class: type | None = None, clock: Clock | None = None) -> Bound:
+        """Check every name against the dataset and config; ``BindError`` lists all mistakes at once.
+
+        A ``clock`` is put around every step, to measure it.
+        """
         known = batch_class if self.dataset is None else self.dataset.batch_class
-        return Binder(self, known, self.config).bind()
+        return Binder(self, known, self.config, clock).bind()
 
     def __repr__(self) -> str:
         return written_pipeline(self)

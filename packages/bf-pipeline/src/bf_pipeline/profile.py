@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from bf_pipeline.steps import BoundStep
 
 if TYPE_CHECKING:
-    from bf_pipeline.binding import Bound
     from bf_pipeline.running import Run
 
 CREATE = "create the batch"
 WAIT = "wait for prefetch"
-# Seconds of steps by number; what is measured in a worker travels back beside the batch.
-Timings = list[tuple[int, float]]
+AHEAD, IN_ORDER = "ahead", "in order"
+# Number, name and seconds of steps; what is measured in a worker travels back beside the batch.
+Timings = list[tuple[int, str, float]]
 _CREATED = -1
 
 
@@ -46,17 +46,18 @@ def collecting(creates: bool = False) -> Iterator[Timings]:
     finally:
         _sink.timings = outer
         if creates:
-            steps = sum(seconds for _, seconds in timings)
-            timings.append((_CREATED, time.perf_counter() - started - steps))
+            steps = sum(seconds for _, _, seconds in timings)
+            timings.append((_CREATED, CREATE, time.perf_counter() - started - steps))
 
 
 class Timed:
     """A bound step's function with a clock; it travels to workers like the function itself."""
 
-    __slots__ = ("number", "run")
+    __slots__ = ("name", "number", "run")
 
-    def __init__(self, number: int, run: Callable[..., Any]) -> None:
+    def __init__(self, number: int, name: str, run: Callable[..., Any]) -> None:
         self.number = number
+        self.name = name
         self.run = run
 
     def __call__(self, *args: Any) -> Any:
@@ -66,12 +67,12 @@ class Timed:
             return self.run(*args)
         finally:
             if _sink.timings is not None:
-                _sink.timings.append((self.number, time.perf_counter() - started))
+                _sink.timings.append((self.number, self.name, time.perf_counter() - started))
 
 
-def timed(steps: Sequence[BoundStep]) -> tuple[BoundStep, ...]:
-    """Put a clock around each step."""
-    return tuple(replace(step, run=Timed(step.number, step.run)) for step in steps)
+def timed(step: BoundStep) -> BoundStep:
+    """Put a clock around a step."""
+    return replace(step, run=Timed(step.number, step.name, step.run))
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -99,15 +100,6 @@ class Profile:
     batches: int = 0
     _lines: dict[int, _Line] = field(default_factory=dict)
 
-    def over(self, bound: Bound) -> Bound:
-        """Give a bound pipeline whose steps are timed; the table has them in its order."""
-        groups = [replace(group, steps=timed(group.steps)) for group in bound.regroups]
-        self._lines = {_CREATED: _Line(None, CREATE, "ahead")}
-        for steps, place in ((bound.ahead, "ahead"), (bound.steps[len(bound.ahead) :], "in order")):
-            for step in steps:
-                self._lines[step.number] = _Line(step.number, step.name, place)
-        return replace(bound, ahead=timed(bound.ahead), rest=timed(bound.rest), regroups=tuple(groups))
-
     def around(self, function: Function, creates: bool = False) -> Function:
         """Give a function that collects the times of the steps it runs in this thread."""
 
@@ -117,14 +109,14 @@ class Profile:
                 with collecting(creates) as timings:
                     return function(*args)
             finally:
-                self.take(timings)
+                self.take(timings, AHEAD if creates else IN_ORDER)
 
         return cast(Function, collects)
 
     def unpacked(self, result: tuple[Any, Timings]) -> Any:
         """Take the times that came beside a batch and give the batch."""
         batch, timings = result
-        self.take(timings)
+        self.take(timings, AHEAD)
         return batch
 
     def watch(self, source: Iterator[Any], run: Run) -> Generator[Any, None, None]:
@@ -152,16 +144,17 @@ class Profile:
         finally:
             self.tell()
 
-    def take(self, timings: Timings) -> None:
+    def take(self, timings: Timings, place: str) -> None:
         """Add the times of one batch."""
-        for number, seconds in timings:
-            line = self._lines[number]
+        for number, name, seconds in timings:
+            if (line := self._lines.get(number)) is None:
+                line = self._lines[number] = _Line(None if number == _CREATED else number, name, place)
             line.calls += 1
             line.total += seconds
 
     def rows(self) -> list[dict[str, Any]]:
         """Give a dictionary a line: step, action, where it ran, calls, total, mean, share of the total."""
-        lines = [line for line in self._lines.values() if line.calls]
+        lines = [line for _, line in sorted(self._lines.items())]
         if self.waited:
             lines.append(_Line(None, WAIT, "caller", self.batches, self.waited))
         whole = sum(line.total for line in lines) or 1.0

@@ -16,7 +16,8 @@ def progress(source: Generator[Any, None, None], run: Run) -> Generator[Any, Non
     """Pass batches on and move a bar; it is a widget in notebooks and a line in terminals."""
     from tqdm.auto import tqdm
 
-    with closing(source), tqdm(total=run.total, unit="batch") as bar:
+    done = 0 if run.pools else run.delivered
+    with closing(source), tqdm(total=run.total, initial=done, unit="batch") as bar:
         for batch in source:
             if run.options.bar_variables:
                 latest = {name: shown(run.variables[name]) for name in run.options.bar_variables}

@@ -19,7 +19,7 @@ from bf_pipeline.errors import SkippedBatches
 from bf_pipeline.options import RunOptions
 from bf_pipeline.prefetch import LeftOut, ahead
 from bf_pipeline.prefetch_elsewhere import check_travels
-from bf_pipeline.profile import Profile
+from bf_pipeline.profile import Profile, timed
 from bf_pipeline.progress import progress
 from bf_pipeline.regroup import Pool, regrouped
 from bf_pipeline.runner import Runner
@@ -38,7 +38,7 @@ def started(pipeline: Pipeline, bound: Bound, seed: int, plan: Any) -> Runner:
         scope.models.add(build(scope), name)
     for key, source in bound.sources.items():
         scope.sources[key] = source.start(scope)
-    return Runner(bound, scope, pipeline.options)
+    return Runner(bound, scope)
 
 
 class Holds:
@@ -79,10 +79,8 @@ class Run(Holds):
         if pipeline.dataset is None:
             raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
         self.pipeline = pipeline
-        bound = pipeline.bind()
-        self.profile = None if not options.profile else Profile()
-        if self.profile is not None:
-            bound = self.profile.over(bound)
+        self.profile = Profile() if options.profile else None
+        bound = pipeline.bind(clock=timed if options.profile else None)
         self._resumed = resumed(options)
         seed = new_seed() if options.seed is None else options.seed
         self.places = _places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
