@@ -443,6 +443,26 @@ def test_torn_last_line_of_the_journal_is_left_out_and_run_again(tmp_path: Path)
         assert all(json.loads(line) for line in path.read_bytes().splitlines())
 
 
+@pytest.mark.faults("RS22")
+def test_full_disk_names_the_journal_and_a_later_start_goes_on(
+    run_script: Callable[..., Any], tmp_path: Path
+) -> None:
+    code = script("""
+        import resource
+        if MOST:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))
+        def work(a):
+            return [a] * 200
+        research(work, [1, 2, 3]).run(name="sweep", parallel=False, resume="missing")
+        """)
+    done = run_script(code.replace("MOST", "3000"))
+    assert done.code == 1
+    assert f"{tmp_path / 'sweep' / journals.NAME} can't be written" in done.err
+    done = run_script(code.replace("MOST", "0"))
+    assert done.code == 0, done.err
+    assert {str(record.state) for record in history(tmp_path).values()} == {"DONE"}
+
+
 @pytest.mark.faults("RS28")
 def test_journal_damaged_in_the_middle_or_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / journals.NAME).write_text('{"journal": 1}\n{"trial": "x", "sta\n{"trial": "y"}\n')

@@ -243,6 +243,17 @@ def test_arguments_speak_of_the_trial(tmp_path: Path) -> None:
     assert len(list((tmp_path / "sweep" / "trials").glob("*/note.txt"))) == 1
 
 
+def test_nested_names_are_read_by_path_or_whole(tmp_path: Path) -> None:
+    def first(lr: float, flat: float, section: dict[str, Any]) -> bool:
+        return lr == flat == section["lr"]
+
+    domain = Option("model.lr", [0.1]) * Option("model.depth", [3])
+    research = Research(domain).add_callable(first, C("model/lr"), C("model.lr"), C("model"), returns="same")
+    table = here(research, tmp_path)
+    assert table["same"].tolist() == [True]
+    assert table["model.lr"].tolist() == [0.1]
+
+
 def test_callable_reads_a_run_of_a_pipeline(tmp_path: Path) -> None:
     research = (
         Research(Option("model", [Line]))

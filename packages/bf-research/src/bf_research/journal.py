@@ -134,17 +134,25 @@ class Journal:
 
     def _write(self, line: Mapping[str, Any], durable: bool = False) -> None:
         text = json.dumps(line, ensure_ascii=False, default=to_json)
+        try:
+            self._file.write(text.encode() + b"\n")
+            self._file.flush()
+            if durable:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            error.add_note(
+                f"the journal {self.folder / NAME} can't be written; make room and resume the sweep"
+            )
+            raise
         if "trial" in line:
             _apply(self._records, json.loads(text))
-        self._file.write(text.encode() + b"\n")
-        self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Give the folder free; a second call does nothing."""
-        self._file.close()
-        self._lock.release()
+        try:
+            self._file.close()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
