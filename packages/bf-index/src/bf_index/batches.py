@@ -110,19 +110,29 @@ class BatchIterator(Generic[IndexT]):
                 raise StopIteration
         self._epoch, self._batch = plan.locate(made)
         start, stop = plan.span(made, most)
-        positions = self._positions(start, stop)
+        positions = self._positions(self._epoch, start, stop)
         if isinstance(positions, slice):
             self._block, self._low, self._end = None, positions.start, positions.stop
             return
         positions.setflags(write=False)
         self._block, self._low, self._end = positions, 0, len(positions)
 
-    def _positions(self, start: int, stop: int) -> Positions:
+    def place(self, number: int) -> Place:
+        """Return the place of any batch of the plan by its number, wherever the iterator stands.
+
+        >>> from bf_index import DatasetIndex
+        >>> DatasetIndex(5).endless(2).place(4)
+        Place(epoch=1, batch=1, positions=slice(2, 4, None))
+        """
+        epoch, batch = self._plan.locate(number)
+        return Place(epoch, batch, self._positions(epoch, *self._plan.span(number, 1)))
+
+    def _positions(self, epoch: int, start: int, stop: int) -> Positions:
         plan = self._plan
-        block = plan.order.block(self._epoch, start, min(stop, plan.length), plan.items, self._seed)
+        block = plan.order.block(epoch, start, min(stop, plan.length), plan.items, self._seed)
         if stop <= plan.length:
             return block
-        after = plan.order.block(self._epoch + 1, 0, stop - plan.length, plan.items, self._seed)
+        after = plan.order.block(epoch + 1, 0, stop - plan.length, plan.items, self._seed)
         return np.concatenate([_as_array(block), _as_array(after)])
 
     def _done(self) -> int:

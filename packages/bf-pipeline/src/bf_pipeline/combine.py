@@ -30,14 +30,32 @@ class Source:
     key: int
     pipeline: Pipeline
     bound: Bound
-    places: Any = None
+    merges: bool = False
 
     def start(self, scope: Scope) -> Any:
         """Make the runner for a run; its variables are its own."""
         from bf_pipeline.running import started
 
         seed = int.from_bytes(key_at(scope.seed, _SOURCES, self.key, size=4), "little")
-        return started(self.pipeline, self.bound, seed, scope.plan)
+        runner = started(self.pipeline, self.bound, seed, scope.plan)
+        if self.merges:
+            runner.places = self._places(seed, scope.plan)
+        return runner
+
+    def _places(self, seed: int, plan: Any) -> Any:
+        """Make the places of the batches to merge: the n-th goes with the n-th batch of the run.
+
+        They are a function of the number alone, so they are the same ahead, in order, and after a resume.
+        """
+        options = self.pipeline.options
+        size = options.get("batch_size", None if plan is None else plan.batch_size)
+        if size is None:
+            raise TypeError(
+                "merge: the other pipeline needs a batch size; give it with run_later(batch_size)"
+            )
+        names = ("shuffle", "order", "drop_last", "cross_epochs")
+        known = {name: options[name] for name in names if name in options}
+        return self.pipeline.dataset.index.endless(size, seed=seed, **known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +95,7 @@ def _source(binder: Binder, where: Where, other: Any, name: str) -> Source | Non
             where, f"{name}: the other pipeline has a rebatch, so its batches do not match; leave it out"
         )
         return None
-    source = Source(len(binder.sources), pipeline, bound)
+    source = Source(len(binder.sources), pipeline, bound, merges=name == "merge")
     binder.sources[source.key] = source
     return source
 
@@ -106,26 +124,12 @@ def bind_merge(
         batches = [batch]
         for key in keys:
             runner = context.scope.sources[key]
-            batches.append(runner.finish(runner.prepare(_same_number(runner, context))))
+            batches.append(runner.finish(runner.prepare(runner.places.place(context.iteration))))
         merged, _ = type(batch).merge(batches, components=components)
         return merged
 
     parent = any(source.bound.rest for source in sources)
     return BoundStep(number, call.name, call.where, run, True, parent, resizes=True)
-
-
-def _same_number(runner: Any, context: Context) -> Place:
-    """Give the place of the other pipeline's batch with the number of the batch at hand.
-
-    It is a function of the number alone, so it is the same ahead, in order, and after a resume.
-    """
-    options = dict(runner.options)
-    size = options.get("batch_size") or context.scope.plan.batch_size
-    known = {key: options[key] for key in ("shuffle", "order", "drop_last", "cross_epochs") if key in options}
-    places = runner.scope.dataset.index.endless(size, seed=runner.scope.seed, **known)
-    state = places.state()
-    places.restore({**state, "batches": context.iteration})
-    return places.next_place()  # type: ignore[no-any-return]
 
 
 def refuse_rebatch(binder: Binder, call: Call, number: int, *args: Any, **kwargs: Any) -> BoundStep | None:

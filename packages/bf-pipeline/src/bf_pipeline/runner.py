@@ -8,7 +8,7 @@ and ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bf_batch import SkipBatch, StopPipeline
@@ -88,11 +88,11 @@ class Preparer:
 class Runner:
     """Runs a bound pipeline batch by batch."""
 
-    __slots__ = ("_finish", "bound", "options", "preparer", "scope")
+    __slots__ = ("_finish", "bound", "places", "preparer", "scope")
 
-    def __init__(self, bound: Bound, scope: Scope, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, bound: Bound, scope: Scope) -> None:
         self.bound = bound
-        self.options = options or {}
+        self.places: Any = None
         self.scope = scope
         self.preparer = Preparer(bound.ahead, scope)
         self._finish = applied(bound.rest, scope) if bound.rest else None
