@@ -455,7 +455,7 @@ def test_full_disk_names_the_journal_and_a_later_start_goes_on(
             return [a] * 200
         research(work, [1, 2, 3]).run(name="sweep", parallel=False, resume="missing")
         """)
-    done = run_script(code.replace("MOST", "3000"))
+    done = run_script(code.replace("MOST", "2000"))
     assert done.code == 1
     assert f"{tmp_path / 'sweep' / journals.NAME} can't be written" in done.err
     done = run_script(code.replace("MOST", "0"))
