@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
+COLUMNS = 100
 FLAGS = """\
 options (Hydra's own):
   -m, --multirun             run every combination of the values given: model=vgg7,resnet18
@@ -23,7 +25,13 @@ def describe(folder: Path, config_name: str, program: str) -> str:
     lines = [f"usage: python {program} [name=value ...]", ""]
     lines += [f"  python {program} model=resnet18", f"  python {program} -m model=vgg7,resnet18", ""]
     lines.append("parts to choose:")
-    lines += [f"  {name:{width}} {', '.join(options)}" for name, options in groups.items()]
+    for name, options in groups.items():
+        lines += textwrap.wrap(
+            ", ".join(options),
+            COLUMNS,
+            initial_indent=f"  {name:{width}} ",
+            subsequent_indent=" " * (width + 3),
+        )
     lines += ["", "settings and their defaults:"]
     lines += [f"  {name:{width}} {value}" for name, value in settings.items()]
     return "\n".join(lines) + "\n\n" + FLAGS

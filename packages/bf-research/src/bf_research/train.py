@@ -145,14 +145,15 @@ def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) 
     """Complete the model's options with what the other parts know: classes, optimizer, length."""
     from omegaconf import OmegaConf
 
-    schedule = _plain(config.schedule)
-    if schedule is not None and OmegaConf.is_missing(config.schedule, "steps"):
-        schedule = {**schedule, "steps": dataset.train.index.gen_batch(**_plan(config)).total}
+    schedule = config.schedule
+    if schedule is not None and OmegaConf.is_missing(schedule, "steps"):
+        total = dataset.train.index.gen_batch(**_plan(config)).total
+        schedule = OmegaConf.merge(schedule, {"steps": total})
     known = {
         "num_classes": getattr(dataset, "num_classes", None),
         "loss": config.loss,
         "optimizer": _plain(config.optimizer),
-        "schedule": schedule,
+        "schedule": _plain(schedule),
         "seed": config.seed,
     }
     return {**known, **options}
@@ -172,10 +173,12 @@ def _classes(steps: Any, allow: list[str]) -> dict[str, Any]:
 
 
 def _plain(config: Any) -> Any:
-    """Return plain dicts and lists of a part of the configuration, resolved."""
+    """Return plain dicts and lists of a part of the configuration, resolved; a missing value is an error."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    if not OmegaConf.is_config(config):
+        return config
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
 def _varied() -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""The command line's help, messages and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from hydra.errors import MissingConfigException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bf_research.cli import explain
+from bf_research.explain import configuration_message
+from bf_research.help import describe
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_lists_parts_settings_and_their_defaults():
+    text = describe(ROOT / "conf", "train", "train.py")
+    for expected in (
+        "resnet18",
+        "dataset",
+        "mnist",
+        "batch_size",
+        "64",
+        "--multirun",
+        "usage: python train.py",
+    ):
+        assert expected in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_an_error_of_a_user_shows_the_deepest_lines():
+    with pytest.raises(ZeroDivisionError) as caught:
+        _ = 1 / 0
+    text = explain(caught.value)
+    assert text.startswith("error: ZeroDivisionError: division by zero\n  at ")
+    assert "_ = 1 / 0" in text
+    assert text.endswith("HYDRA_FULL_ERROR=1 shows the whole traceback")
+
+
+def test_notes_are_part_of_the_message():
+    error = ValueError("bad")
+    error.add_note("in step 3 'rotate'")
+    assert "  in step 3 'rotate'" in explain(error)
+
+
+def test_the_text_of_a_key_error_is_not_quoted_twice():
+    assert explain(KeyError("unknown variable 'x'")).startswith("error: KeyError: unknown variable 'x'")
+
+
+def test_a_missing_option_has_close_matches():
+    error = MissingConfigException("no", "model/resnet19", ["vgg7", "resnet18"])
+    assert configuration_message(error) == (
+        "unknown model 'resnet19'; did you mean 'resnet18'?\navailable: resnet18, vgg7"
+    )
+
+
+def test_an_unknown_key_names_its_owner():
+    config = OmegaConf.create({"model": {"stem": "small"}})
+    OmegaConf.set_struct(config, True)
+    with pytest.raises(OmegaConfBaseException) as caught:
+        config.model.stemm = 1
+    message = configuration_message(caught.value)
+    assert message is not None
+    assert message.startswith("unknown config key 'stemm' of model; did you mean 'stem'?")
+
+
+PROGRAM = """
+    import sys, time
+    from bf_research.cli import command
+    sys.argv[1:] = []
+
+    @command()
+    def main(config):
+        {body}
+
+    main()
+"""
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/train.yaml").write_text("n: 0\nhydra: {output_subdir: null}\n")
+
+
+@pytest.mark.usefixtures("conf")
+@pytest.mark.parametrize(
+    ("body", "code"), [("return 1", 0), ("raise ValueError('no')", 1), ("sys.exit(5)", 5)]
+)
+def test_the_exit_code_tells_how_it_ended(run_script, body, code):
+    done = run_script(PROGRAM.format(body=body))
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.usefixtures("conf")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_program_with_its_code(start_script, number, code):
+    script = start_script(PROGRAM.format(body="print('runs', flush=True); time.sleep(60)"))
+    script.wait_for("runs")
+    time.sleep(0.1)
+    script.send(number)
+    done = script.finish(timeout=20)
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,126 @@
+"""The main command trains on real digits, in this process and as a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from bf_research.schema import register
+from bf_research.tracking.store import open_store
+from bf_research.train import train
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["model=lenet", "n_iters=3", "batch_size=32", "bar=false"]
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DictConfig]]:
+    """``configure("model=vgg7")`` composes the project's own configuration for a short training."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BF_SWEEP", raising=False)
+    register()
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        yield lambda *overrides: compose("train", overrides=[*SMALL, *overrides])
+
+
+def test_a_training_is_recorded_whole(configure, tmp_path: Path):
+    outcome = train(configure())
+    assert outcome.iterations == 3
+    assert set(outcome.metrics) == {"train/loss", "test/accuracy"}
+    assert 0 <= outcome.metrics["test/accuracy"] <= 1
+    location = outcome.location
+    assert location is not None
+    assert location.store == f"sqlite:///{tmp_path}/mlflow.db"
+    assert all(text in str(outcome) for text in ("test/accuracy", "mlflow ui", location.run_id))
+    client = open_store(location.store)
+    run = client.get_run(location.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model._target_"] == "bf_models.LeNet"
+    assert run.data.params["pipeline.augment.0.rotate.angle"] == "${P:${R:uniform,-10,10}}"
+    losses = client.get_metric_history(location.run_id, "train/loss")
+    assert [metric.step for metric in losses] == [1, 2, 3]
+    assert run.data.metrics["test/accuracy"] == outcome.metrics["test/accuracy"]
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert "batch_size: 32" in (folder / "config.yaml").read_text()
+
+
+def test_equal_seeds_give_equal_trainings(configure):
+    first, again = (train(configure("tracking=none", "seed=7")) for _ in range(2))
+    other = train(configure("tracking=none", "seed=8"))
+    assert first.metrics == again.metrics
+    assert other.metrics != first.metrics
+
+
+def test_augmentation_is_replaced_from_the_command_line(configure):
+    config = configure("tracking=none", "pipeline.augment=[{flip: {p: 0.5}}]")
+    assert list(config.pipeline.augment) == [{"flip": {"p": 0.5}}]
+    assert train(config).iterations == 3
+
+
+def test_epochs_count_when_iterations_are_not_given(configure):
+    config = configure("tracking=none", "n_iters=null", "n_epochs=1", "batch_size=2000")
+    assert train(config).iterations == 2
+
+
+def test_a_stop_of_the_sweep_ends_the_training_at_an_iteration(configure, monkeypatch: pytest.MonkeyPatch):
+    calls = iter([False, True])
+    monkeypatch.setattr("bf_research.train.stopping", lambda: next(calls))
+    with pytest.raises(KeyboardInterrupt):
+        train(configure())
+
+
+def test_tracking_of_a_sweep_that_cannot_be_is_refused_before_any_trial(run_script):
+    done = run_script(program("-m", *SMALL, "model=lenet,mlp", "tracking.uri=http://127.0.0.1:1"))
+    assert done.code == 1
+    assert "does not answer" in done.err
+    assert "iterations" not in done.out
+
+
+def program(*arguments: str) -> str:
+    return f"""
+        import runpy, sys
+        sys.argv = ["train.py", *{list(arguments)!r}]
+        runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+    """
+
+
+WARM = ["hydra/launcher=gpu", "hydra.launcher.devices=[cpu:0,cpu:1]"]
+
+
+@pytest.mark.parametrize("launcher", [[], pytest.param(WARM, marks=pytest.mark.slow)], ids=["basic", "gpu"])
+def test_a_sweep_is_one_run_with_a_child_a_trial(run_script, tmp_path: Path, launcher):
+    sweep = ["-m", *SMALL, "model=lenet,mlp", "hydra.sweep.dir=sweep", *launcher]
+    done = run_script(program(*sweep), timeout=170)
+    assert done.code == 0, done.err
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    client = open_store(store)
+    number = client.get_experiment_by_name("batchflow").experiment_id
+    runs: list[Any] = client.search_runs([number])
+    parents = [run for run in runs if run.data.tags["bf.kind"] == "sweep"]
+    children = [run for run in runs if run.data.tags["bf.kind"] == "trial"]
+    (parent,) = parents
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
+    assert {child.data.params["model._target_"] for child in children} == {"bf_models.LeNet", "bf_models.MLP"}
+    assert {child.info.status for child in runs} == {"FINISHED"}
+    best = max(child.data.metrics["test/accuracy"] for child in children)
+    assert parent.data.metrics["best/test/accuracy"] == best
+    assert {"last/test/accuracy", "mean/test/accuracy", "std/test/accuracy"} <= set(parent.data.metrics)
+    folder = Path(parent.info.artifact_uri.removeprefix("file://")) / "sweep"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "table.md",
+        "table.json",
+        "learning_curves.png",
+        "parallel_coordinates.png",
+        "by_option.png",
+    }
+    assert len(json.loads((folder / "table.json").read_text())) == 2
+    assert all(word in done.out for word in ("rank", "compare", "compareRunsMode=CHART", "mlflow ui"))
+    devices = {child.data.tags["bf.device"] for child in children}
+    assert devices == ({"cpu:0", "cpu:1"} if launcher else {""})
