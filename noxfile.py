@@ -66,6 +66,17 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def s3(session: nox.Session) -> None:
+    """FilesIndex against a real S3 server on loopback."""
+    # Apart and without the workspace's pins: moto and the pinned pandas want different versions of dateutil.
+    session.install(
+        "--no-config", "-e", "packages/bf-index[remote]", "moto[server,s3]==5.2.5", "s3fs==2026.9.0"
+    )
+    session.install("--no-config", "pytest", "pytest-timeout", "hypothesis")
+    session.run("pytest", "-q", "tests/index/test_remote.py", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Wheels of all packages, installed into a clean environment, where a network is trained."""
     folder = session.create_tmp()

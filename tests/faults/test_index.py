@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bf_batch import Batch
 from bf_index import DatasetIndex, FilesIndex, StateError
 
 
@@ -246,6 +247,16 @@ def test_a_file_that_changed_is_named_at_load(tmp_path, change):
     assert batch.fullpath("1.png")
     with pytest.raises(OSError, match=r"2\.png"):
         batch.fullpath("2.png")
+
+
+@pytest.mark.faults("IX19")
+def test_a_batch_names_the_file_that_changed_when_it_loads(tmp_path):
+    for name in ("1.npy", "2.npy"):
+        np.save(tmp_path / name, np.zeros(3))
+    batch = next(FilesIndex(f"{tmp_path}/*.npy", verify=True).gen_batch(2))
+    np.save(tmp_path / "2.npy", np.zeros(4))
+    with pytest.raises(Exception, match=r"2\.npy' has changed since it was indexed"):
+        Batch(batch).load(fmt="npy", dst="data")
 
 
 @pytest.mark.faults("IX20")

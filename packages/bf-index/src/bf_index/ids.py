@@ -56,18 +56,20 @@ def _not_empty(ids: range) -> range:
 def _from_array(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim != 1:
         raise ValueError(f"index must be 1-d, got an array of shape {array.shape}; give one id per item")
-    if array.dtype.kind in "OT":
+    if array.dtype.kind in "OTS" or _is_beyond_int64(array):
         return _from_list(array.tolist())
-    if array.dtype.kind not in "iuUSMmf":
+    if array.dtype.kind not in "iuUMmf":
         raise TypeError(
             f"index: ids of dtype {array.dtype} are not supported; a mask goes to index.subset(mask), ids are"
             " integers, strings, dates or any hashable objects"
         )
-    if array.dtype.kind == "u" and (not array.size or int(array.max()) < 1 << 63):
-        return array.astype(np.int64)
-    if array.dtype.kind == "i":
+    if array.dtype.kind in "iu":
         return array.astype(np.int64)
     return array.copy() if array.flags.writeable else array
+
+
+def _is_beyond_int64(array: NDArray[Any]) -> bool:
+    return array.dtype.kind == "u" and array.size > 0 and int(array.max()) >= 1 << 63
 
 
 def _from_list(items: Sequence[Any]) -> NDArray[Any]:
@@ -218,6 +220,15 @@ def gather(ids: Ids, positions: Any) -> Ids:
     if ids.start == 0 and ids.step == 1:
         return np.asarray(positions)
     return np.asarray(positions) * ids.step + ids.start
+
+
+def places_in_range(ids: range, wanted: NDArray[Any], owner: str) -> NDArray[np.int64]:
+    """Return the positions of integers in a range; KeyError for one that is not there."""
+    places, rest = np.divmod(wanted.astype(np.int64) - ids.start, ids.step)
+    wrong = np.flatnonzero((rest != 0) | (places < 0) | (places >= len(ids)))
+    if wrong.size:
+        raise KeyError(f"unknown id {wanted[wrong[0]]} of {owner}")
+    return places
 
 
 class Lookup:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bf_index.batches import BatchIterator
 from bf_index.errors import close_matches
-from bf_index.ids import Ids, Lookup, as_ids, digest, gather, items_of
+from bf_index.ids import Ids, Lookup, as_ids, digest, gather, items_of, places_in_range
 from bf_index.order import Order, Positions
 from bf_index.plan import check_order, make_plan
 from bf_index.positions import as_positions
@@ -140,12 +140,9 @@ class DatasetIndex:
     def _position(self, item: Any) -> int:
         if (found := self._find(item)) is not None:
             return found
-        kind = type(self).__name__
-        if isinstance(self._store(), range):
-            raise KeyError(f"unknown id {item!r} of {self!r}")
         close = close_matches(item, islice(self, _COMPARED)) if isinstance(item, str) else []
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise KeyError(f"unknown id {item!r} of {kind} with {len(self)} ids{hint or f': {self!r}'}")
+        raise KeyError(f"unknown id {item!r} of {self!r}{hint}")
 
     def positions(self, ids: Any) -> Any:
         """Return where ids are: an int for one id, int64 for several, a slice for a slice of ids.
@@ -158,6 +155,9 @@ class DatasetIndex:
         if isinstance(ids, DatasetIndex):
             ids = ids.indices
         if isinstance(ids, np.ndarray) and ids.ndim:
+            store = self._store()
+            if isinstance(store, range) and ids.dtype.kind in "iu":
+                return places_in_range(store, ids, repr(self))
             ids = ids.tolist()
         if isinstance(ids, (list, range)) or (isinstance(ids, Sequence) and not self._is_id(ids)):
             return np.fromiter(map(self._position, ids), np.int64, len(ids))
