@@ -11,13 +11,13 @@ import pytest
 
 from bf_batch import Batch, Dataset, action
 from bf_pipeline import Pipeline, V
-from bf_pipeline.errors import Where
+from bf_pipeline.errors import Location
 from bf_pipeline.profile import Profile, collecting, timed
 from bf_pipeline.steps import BoundStep
 
 
 def step(number, name, run):
-    return BoundStep(number, name, Where("here.py", number), run)
+    return BoundStep(number, name, Location("here.py", number), run)
 
 
 def test_times_are_collected_in_the_thread_that_runs_the_step():

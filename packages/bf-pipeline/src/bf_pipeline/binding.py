@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bf_pipeline import targets
 from bf_pipeline.blocks import bind_coin, bind_repeat, bind_sometimes
 from bf_pipeline.calling import constant_call, evaluated_call, mismatch, positional, signature
-from bf_pipeline.errors import BindError, Mistake, Where
+from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Expr, lift, walk
 from bf_pipeline.lookups import fault, stranger
 from bf_pipeline.models import ModelSlot
@@ -71,7 +71,7 @@ class Binder:
         self.mistakes: list[Mistake] = []
         self.variables: dict[str, Variable] = {}
         self.models: dict[str, Build] = {}
-        self.model_lines: dict[str, Where] = {}
+        self.model_lines: dict[str, Location] = {}
         self.model_classes: dict[str, Any] = {}
         self.sources: dict[int, Source] = {}
         self.later: list[Callable[[], None]] = []
@@ -86,7 +86,7 @@ class Binder:
         """The name of the batch class, for messages."""
         return getattr(self.batch_class, "__name__", "no batch class")
 
-    def mistake(self, where: Where, text: str) -> None:
+    def mistake(self, where: Location, text: str) -> None:
         """Note a mistake; binding goes on to find the others."""
         self.mistakes.append(Mistake(where, text))
 
@@ -270,7 +270,7 @@ class Binder:
                     return True
         return False
 
-    def check(self, value: Any, where: Where, owner: str, with_batch: bool = True) -> None:
+    def check(self, value: Any, where: Location, owner: str, with_batch: bool = True) -> None:
         """Look up every name that the expressions in a value hold."""
         for expr in walk(value):
             if text := fault(expr, self, with_batch):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import unknown
 from bf_pipeline.config import expressions_in, plain_data
-from bf_pipeline.errors import BindError, Mistake, Where
+from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Container, Expr, walk
 from bf_pipeline.named import F
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step
@@ -45,7 +45,7 @@ def build(
     mistakes: list[Mistake] = []
     for key in data:
         if key not in _KEYS:
-            mistakes.append(Mistake(Where(str(key), 0), unknown("key", key, _KEYS, "a pipeline")))
+            mistakes.append(Mistake(Location(str(key), 0), unknown("key", key, _KEYS, "a pipeline")))
     reader = _Reader(names or {}, dataset, mistakes)
     read: dict[str, Any] = {field: reader.steps(data.get(key) or (), key) for key, field in _SECTIONS.items()}
     if mistakes:
@@ -83,7 +83,7 @@ class _Reader:
         return tuple(step for step in read if step is not None)
 
     def _wrong(self, key: str, text: str) -> None:
-        self._mistakes.append(Mistake(Where(key, 0), text))
+        self._mistakes.append(Mistake(Location(key, 0), text))
 
     def _step(self, entry: Any, key: str) -> Step | None:
         if isinstance(entry, str):
@@ -109,7 +109,7 @@ class _Reader:
             return None
         steps = self.steps(given["steps"], f"{key}.steps")
         value = expressions_in(given[option])
-        where = Where(key, 0)
+        where = Location(key, 0)
         if name == "repeat":
             return Repeat(steps, value, where)
         return Sometimes(steps, value, where)
@@ -135,7 +135,7 @@ class _Reader:
             args = tuple(self._named(value) for value in args)
             if name in ("call", "update") and (first := _FIRST[name]) in kwargs:
                 args = (kwargs.pop(first), *args)
-        return Call(name, args, kwargs, Where(key, 0), builtin)
+        return Call(name, args, kwargs, Location(key, 0), builtin)
 
     def _named(self, value: Any) -> Any:
         """A text that names a class or a function stands for it."""

@@ -11,7 +11,7 @@ from bf_batch import Dataset
 from bf_index import Place
 from bf_index.seeding import key_at
 from bf_pipeline.context import Context, Scope
-from bf_pipeline.errors import BindError, Where
+from bf_pipeline.errors import BindError, Location
 from bf_pipeline.expressions import Expr
 from bf_pipeline.steps import BoundStep, Call
 
@@ -72,7 +72,7 @@ class Joined(Expr):
         return runner.finish(runner.prepare(Place(place.epoch, place.batch, positions)))
 
 
-def _source(binder: Binder, where: Where, other: Any, name: str) -> Source | None:
+def _source(binder: Binder, where: Location, other: Any, name: str) -> Source | None:
     """Bind another pipeline or dataset; its mistakes are the outer pipeline's."""
     from bf_pipeline.pipeline import Pipeline
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Where(NamedTuple):
+class Location(NamedTuple):
     """The line at which a step was recorded, or the key of a YAML step."""
 
     file: str
@@ -19,7 +19,7 @@ class Where(NamedTuple):
 class Mistake(NamedTuple):
     """One thing that binding found, and the call it belongs to."""
 
-    where: Where
+    where: Location
     text: str
 
 

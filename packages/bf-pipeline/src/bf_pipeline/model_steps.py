@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bf_index.errors import unknown
 from bf_pipeline.calling import mismatch
 from bf_pipeline.context import Context, Scope
-from bf_pipeline.errors import Where
+from bf_pipeline.errors import Location
 from bf_pipeline.expressions import Expr, lift, value_of
 from bf_pipeline.models import ModelSlot
 from bf_pipeline.steps import BoundStep, Call
@@ -31,7 +31,9 @@ def plain(config: Any) -> Any:
     return config
 
 
-def declare(binder: Binder, where: Where, mode: Any, model_class: Any, name: Any, config: Any = None) -> None:
+def declare(
+    binder: Binder, where: Location, mode: Any, model_class: Any, name: Any, config: Any = None
+) -> None:
     """Take an ``init_model`` into a binder."""
     if mode not in ("dynamic", "static"):
         order = "the order is init_model(mode, model_class, name, config)"
@@ -67,7 +69,7 @@ def declare(binder: Binder, where: Where, mode: Any, model_class: Any, name: Any
     _add(binder, where, name, slot, None if isinstance(model_class, Expr) else model_class)
 
 
-def declare_import(binder: Binder, where: Where, name: Any, source: Any) -> None:
+def declare_import(binder: Binder, where: Location, name: Any, source: Any) -> None:
     """Take an ``import_model`` into a binder; the source is a pipeline, a run or a model."""
     if not isinstance(name, str):
         binder.mistake(where, f"import_model: the name must be a text, got {name!r}")
@@ -94,7 +96,7 @@ def declare_import(binder: Binder, where: Where, name: Any, source: Any) -> None
 
 
 def _add(
-    binder: Binder, where: Where, name: str, slot: Callable[[Scope], ModelSlot], model_class: Any
+    binder: Binder, where: Location, name: str, slot: Callable[[Scope], ModelSlot], model_class: Any
 ) -> None:
     if name in binder.models:
         binder.mistake(where, f"model {name!r} is declared twice, first at {binder.model_lines[name]}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_pipeline.checkpoint_values import Decoder, Encoder
-from bf_pipeline.errors import Where
+from bf_pipeline.errors import Location
 from bf_pipeline.prefetch import LeftOut
 from bf_pipeline.steps import BoundStep, Call, Step
 
@@ -26,7 +26,7 @@ class Regroup:
 
     batch_size: int
     components: tuple[str, ...] | None
-    where: Where
+    where: Location
     steps: tuple[BoundStep, ...]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bf_pipeline.errors import Where
+from bf_pipeline.errors import Location
 from bf_pipeline.expressions import Expr
 
 
@@ -18,7 +18,7 @@ class Call:
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    where: Where
+    where: Location
     builtin: bool = False
 
 
@@ -28,7 +28,7 @@ class Repeat:
 
     steps: tuple[Step, ...]
     times: int | Expr
-    where: Where
+    where: Location
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,7 @@ class Sometimes:
 
     steps: tuple[Step, ...]
     p: float | Expr
-    where: Where
+    where: Location
 
 
 Step = Call | Repeat | Sometimes
@@ -52,12 +52,12 @@ def calls(steps: tuple[Step, ...]) -> Iterator[Call]:
             yield from calls(step.steps)
 
 
-def caller() -> Where:
+def caller() -> Location:
     """Find the line that is recording: the nearest one outside this package."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bf_pipeline."):
         frame = frame.f_back
-    return Where(frame.f_code.co_filename, frame.f_lineno)
+    return Location(frame.f_code.co_filename, frame.f_lineno)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class BoundStep:
 
     number: int
     name: str
-    where: Where
+    where: Location
     run: Callable[..., Any]
     contextual: bool = False
     parent: bool = False

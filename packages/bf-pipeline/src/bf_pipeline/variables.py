@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bf_pipeline.context import PLAIN, Context, Scope
-from bf_pipeline.errors import Where
+from bf_pipeline.errors import Location
 from bf_pipeline.expressions import Expr, walk
 from bf_pipeline.named import V
 from bf_pipeline.unset import UNSET
@@ -25,7 +25,7 @@ class Variable:
 
     name: str
     default: Any
-    where: Where
+    where: Location
 
     @property
     def plain(self) -> bool:
@@ -86,7 +86,7 @@ def cycle(variables: Mapping[str, Variable]) -> list[str]:
 
 
 def declare(
-    binder: Binder, where: Where, name: Any, default: Any = None, init_on_each_run: Any = UNSET
+    binder: Binder, where: Location, name: Any, default: Any = None, init_on_each_run: Any = UNSET
 ) -> None:
     """Take an ``init_variable`` into a binder."""
     if not isinstance(name, str):
