@@ -254,3 +254,24 @@ def test_batch_class_must_be_one():
 def test_unknown_attributes_get_a_hint():
     with pytest.raises(AttributeError, match="did you mean 'gen_batch'"):
         Dataset(3).genbatch
+
+
+def test_one_id_and_a_slice_of_ids_make_a_batch():
+    dataset = Dataset(DatasetIndex(list("abcd")), Pairs, preloaded=(np.arange(4), None))
+    assert dataset.create_batch("c").x.tolist() == [2]
+    assert dataset.create_batch(slice("b", "d")).x.tolist() == [1, 2]
+    assert dataset.create_batch(DatasetIndex(["d", "a"])).x.tolist() == [3, 0]
+
+
+def test_a_series_is_taken_by_position():
+    batch = Pairs(2)
+    batch.x = pd.Series([5, 6], index=[10, 11])
+    assert [item.x for item in batch] == [5, 6]
+
+
+def test_preloaded_arrays_stay_read_only_in_a_pickle():
+    import pickle
+
+    dataset = pickle.loads(pickle.dumps(Dataset(10, Pairs, preloaded=(np.arange(10), None))))
+    with pytest.raises(ValueError, match="read-only"):
+        next(dataset.gen_batch(3)).x[0] = 5

@@ -38,6 +38,12 @@ class ArrayColumn:
         values: NDArray[Any] = self._array[rows]
         return values.copy() if self._copy and type(rows) is slice else values
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArrayColumn, (
+            self._array,
+            self._copy,
+        )  # made anew, since a pickle forgets that it is read-only
+
 
 class ListColumn:
     """A list of values of any kind."""

@@ -80,6 +80,8 @@ def _as_component(value: Any) -> Any:
         return None
     if isinstance(value, tuple):
         return list(value)
+    if hasattr(value, "iloc"):  # pandas: rows are found by label, not by position
+        return value.to_numpy()
     return value
 
 

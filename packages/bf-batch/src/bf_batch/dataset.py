@@ -98,9 +98,8 @@ class Dataset(Suggests):
     def create_batch(self, items: Place | DatasetIndex | Sequence[Any] | np.ndarray, seed: int = 0) -> Batch:
         """Return a batch of the items at a place, or of some ids; unknown ids are a KeyError."""
         if type(items) is not Place:
-            items = Place(
-                0, 0, self.index.positions(items.indices if isinstance(items, DatasetIndex) else items)
-            )
+            where = self.index.positions(items)
+            items = Place(0, 0, _normal([where] if isinstance(where, int) else where, len(self)))
         return self.batch_class.at(self, items, seed)
 
     def gen_batch(self, batch_size: int, *args: Any, **kwargs: Any) -> DatasetBatches:

@@ -105,12 +105,11 @@ class Crew:
                 own += 1
                 if own % _SAMPLE == 0 and self.wanted and self.joined is not None:
                     self._judge(*self.joined, helpers)
-        finally:
             if self.judged:
                 remember_help(self.work.function, self.wanted)
+        finally:  # no waiting here: an interrupt must not last as long as the items of the others
             self.wanted = False
             waiting = [future for future in futures if not future.cancel()]
-            wait(waiting)
         for future in waiting:
             future.result()
 

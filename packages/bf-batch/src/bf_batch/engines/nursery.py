@@ -13,6 +13,7 @@ import secrets
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -108,11 +109,11 @@ def _connect(anew: bool = False) -> socket.socket:
         parent, name = _address
         if parent == os.getpid() and not anew:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            try:
+            with contextlib.suppress(OSError):  # it has ended, being idle for long
                 connection.connect(name)
-                return connection
-            except OSError:
-                connection.close()
+                if _peer(connection) == (parent, os.getuid()):  # this process listened before the nursery did
+                    return connection
+            connection.close()
         name = b"\0bf-nursery-" + secrets.token_hex(16).encode()
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(name)
@@ -122,6 +123,12 @@ def _connect(anew: bool = False) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.connect(name)
         return connection
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Return the process and user that connected, or that began to listen, at the other end."""
+    pid, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, user
 
 
 def _start(listener: int) -> None:
@@ -158,6 +165,9 @@ def main(listener_file: int, parent: int, preload: list[str]) -> None:
                 return
             if file == listener_file:
                 connection, _ = listener.accept()
+                if _peer(connection) != (parent, os.getuid()):  # a stranger could have code run as this user
+                    connection.close()
+                    continue
                 connections[connection.fileno()] = connection
                 poll.register(connection, select.POLLIN)
             elif not _serve(connections[file], [listener, *connections.values()], parent_file):
