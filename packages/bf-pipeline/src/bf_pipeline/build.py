@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import unknown
-from bf_pipeline.config import expressions_in, plain_data
+from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Container, Expr, walk
 from bf_pipeline.named import F
+from bf_pipeline.settings import plain
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def build(
 
     if sections and config is not None:
         sections["config"], config = config, None
-    data = {**_mapping(plain_data(config)), **{key: plain_data(value) for key, value in sections.items()}}
+    data = {**_mapping(plain(config)), **{key: plain(value) for key, value in sections.items()}}
     mistakes: list[Mistake] = []
     for key in data:
         if key not in _KEYS:

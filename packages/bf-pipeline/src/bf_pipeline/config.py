@@ -32,15 +32,6 @@ def _resolver(name: str) -> Any:
     return resolve
 
 
-def plain_data(config: Any) -> Any:
-    """Give plain dicts and lists for a config of OmegaConf, resolved; anything else as it is."""
-    if hasattr(config, "_metadata"):
-        from omegaconf import OmegaConf
-
-        return OmegaConf.to_container(config, resolve=True)
-    return config
-
-
 def expressions_in(value: Any) -> Any:
     """Turn what stands for expressions into them, at any depth.
 

@@ -12,23 +12,11 @@ from bf_pipeline.context import Context, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions import Expr, lift, value_of
 from bf_pipeline.models import ModelSlot
+from bf_pipeline.settings import plain
 from bf_pipeline.steps import BoundStep, Call
 
 if TYPE_CHECKING:
     from bf_pipeline.binding import Binder
-
-
-def plain(config: Any) -> Any:
-    """Give a config as plain dicts and lists, fresh ones: a run must not change the recorded config."""
-    if hasattr(config, "_metadata") and type(config).__module__.startswith("omegaconf"):
-        from omegaconf import OmegaConf
-
-        return OmegaConf.to_container(config, resolve=True)
-    if isinstance(config, Mapping):
-        return {key: plain(value) for key, value in config.items()}
-    if type(config) is list:
-        return [plain(value) for value in config]
-    return config
 
 
 def declare(
@@ -106,7 +94,7 @@ def _add(
     binder.model_classes[name] = model_class
 
 
-def bind_train(
+def bind_use(
     binder: Binder,
     call: Call,
     number: int,
@@ -120,61 +108,17 @@ def bind_train(
     mode: Any = "w",
     **kwargs: Any,
 ) -> BoundStep | None:
-    """Bind ``train_model``; what is left over goes to the model's ``train``."""
-    given = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
-    return _bind_use(binder, call, number, "train", name, given, (save_to, mode))
-
-
-def bind_predict(
-    binder: Binder,
-    call: Call,
-    number: int,
-    name: Any,
-    inputs: Any = None,
-    targets: Any = None,
-    *,
-    fetches: Any = None,
-    feed_dict: Any = None,
-    save_to: Any = None,
-    mode: Any = "w",
-    **kwargs: Any,
-) -> BoundStep | None:
-    """Bind ``predict_model``; what is left over goes to the model's ``predict``."""
-    given = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
-    return _bind_use(binder, call, number, "predict", name, given, (save_to, mode))
-
-
-def _given(inputs: Any, targets: Any, options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    args = () if inputs is None and targets is None else (inputs,) if targets is None else (inputs, targets)
-    return args, {key: value for key, value in options.items() if value is not None}
-
-
-def _known(binder: Binder, call: Call, name: Any) -> bool:
-    if isinstance(name, str) and name in binder.models:
-        return True
-    text = unknown("model", name, binder.models)
-    binder.mistake(call.where, f"{call.name}: {text}; declare it with init_model or import_model")
-    return False
-
-
-def _bind_use(
-    binder: Binder,
-    call: Call,
-    number: int,
-    method: str,
-    name: Any,
-    given: tuple[tuple[Any, ...], dict[str, Any]],
-    saving: tuple[Any, Any],
-) -> BoundStep | None:
+    """Bind ``train_model`` or ``predict_model``; what is left over goes to the model's method."""
     if not _known(binder, call, name):
         return None
-    args, options = given
+    method = call.name.removesuffix("_model")
+    args, options = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
     function = getattr(binder.model_classes[name], method, None)
     if function is not None and (text := mismatch(f"{call.name}({name!r})", function, 1, args, options)):
         binder.mistake(call.where, text)
         return None
     binder.check((args, options), call.where, call.name)
-    write = binder.writer(*saving, call)
+    write = binder.writer(save_to, mode, call)
     values, named = lift(args), lift(options)
 
     def run(batch: Any, context: Context) -> Any:
@@ -188,6 +132,19 @@ def _bind_use(
         return batch
 
     return BoundStep(number, call.name, call.where, run, True, parent=True)
+
+
+def _given(inputs: Any, targets: Any, options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    args = () if inputs is None and targets is None else (inputs,) if targets is None else (inputs, targets)
+    return args, {key: value for key, value in options.items() if value is not None}
+
+
+def _known(binder: Binder, call: Call, name: Any) -> bool:
+    if isinstance(name, str) and name in binder.models:
+        return True
+    text = unknown("model", name, binder.models)
+    binder.mistake(call.where, f"{call.name}: {text}; declare it with init_model or import_model")
+    return False
 
 
 def bind_save(binder: Binder, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:

@@ -13,6 +13,7 @@ from bf_pipeline.expressions import Expr
 from bf_pipeline.lookups import stranger
 from bf_pipeline.picture import mermaid
 from bf_pipeline.recording import Recording
+from bf_pipeline.settings import merged, plain
 from bf_pipeline.starting import Memory, Starting
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step, caller, calls
 from bf_pipeline.writing import written_pipeline
@@ -70,8 +71,6 @@ class Pipeline(Recording, Starting):
     _memory: Memory = field(default_factory=Memory, init=False)
 
     def __post_init__(self) -> None:
-        from bf_pipeline.model_steps import plain
-
         if self.dataset is not None and not isinstance(self.dataset, Dataset):
             if isinstance(self.dataset, Mapping) and not self.config:  # Pipeline(config), as a config alone
                 object.__setattr__(self, "config", self.dataset)
@@ -208,12 +207,3 @@ class Pipeline(Recording, Starting):
         from bf_pipeline.build import to_yaml
 
         return to_yaml(self)
-
-
-def merged(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two configs, inner ones too; where both have a value the right one wins."""
-    both = dict(left)
-    for key, value in right.items():
-        old = both.get(key)
-        both[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return both
