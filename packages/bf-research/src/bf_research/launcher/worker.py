@@ -27,18 +27,20 @@ def work(connection: Connection, request: dict[str, Any]) -> None:
     channel = WorkerChannel(connection)
     connect(channel)
     function: Function | None = None
+    first = True
     while True:
         try:
             message = connection.recv()
         except (EOFError, ConnectionError):
             return
         if message[0] == "function":
-            function = _receive(message[1], request["environment"])
+            function, first = _receive(message[1], request["environment"]), True
         elif message[0] == "job" and function is not None:
             channel.begin()
             connection.send(("began",))
             connection.send(("done", *_run(function, message[1])))
-            _tidy()
+            _tidy(first)
+            first = False
 
 
 def _settle(request: dict[str, Any]) -> None:
@@ -126,8 +128,11 @@ def _pickled(value: Any) -> bytes:
     return data
 
 
-def _tidy() -> None:
+def _tidy(first: bool) -> None:
     """Leave no model of this job to the next one."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session(free_memory=False)
     gc.collect()
+    if first:
+        # Modules that the first job has imported stay for ever: later collections need not walk through them.
+        gc.freeze()
