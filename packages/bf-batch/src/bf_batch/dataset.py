@@ -100,7 +100,7 @@ class Dataset(Suggests):
         if type(items) is not Place:
             where = self.index.positions(items)
             items = Place(0, 0, _normal([where] if isinstance(where, int) else where, len(self)))
-        return self.batch_class.at(self, items, seed)
+        return self.batch_class._bf_at(self, items, seed)
 
     def gen_batch(self, batch_size: int, *args: Any, **kwargs: Any) -> DatasetBatches:
         """Return an iterator of batches; the arguments are those of ``DatasetIndex.gen_batch``.
