@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bf_batch import ImagesBatch, ItemError, SkipBatch
+from bf_batch import Dataset, ImagesBatch, ItemError, SkipBatch
 from bf_index import FilesIndex
+from bf_pipeline import Pipeline
 
 
 @pytest.fixture
@@ -106,6 +107,31 @@ def test_a_batch_of_bad_files_alone_is_skipped(tmp_path):
         (tmp_path / f"{number}.jpg").write_bytes(b"garbage")
     with pytest.raises(SkipBatch, match="all 3 items failed"):
         load(tmp_path, on_error="skip")
+
+
+@pytest.mark.faults("IM06")
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_pipeline_delivers_all_but_the_bad_file(folder, prefetch):
+    (folder / "017.jpg").write_bytes(b"garbage")
+    pipeline = Pipeline().load(fmt="image", on_error="skip").resize((16, 20))
+    pipeline = pipeline << Dataset(FilesIndex(str(folder / "*")), ImagesBatch)
+    batches = list(pipeline.gen_batch(8, n_epochs=1, prefetch=prefetch))
+    assert sum(len(batch.images) for batch in batches) == 29
+    assert [error.id for batch in batches for error in batch.skipped] == ["017.jpg"]
+
+
+@pytest.mark.faults("IM02")
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_pipeline_names_file_and_step_of_damage_found_when_pixels_are_computed(folder, prefetch):
+    data = bytearray((folder / "003.jpg").read_bytes())
+    middle = len(data) // 2 + 100
+    data[middle : middle + 60] = b"\xff\xd0" * 30
+    (folder / "003.jpg").write_bytes(bytes(data))
+    pipeline = Pipeline().load(fmt="image").resize((60, 70))
+    pipeline = pipeline << Dataset(FilesIndex(str(folder / "*")), ImagesBatch)
+    with pytest.raises(ItemError, match=r"'003\.jpg'.*003\.jpg") as caught:
+        list(pipeline.gen_batch(8, n_epochs=1, prefetch=prefetch))
+    assert any("resize" in note for note in caught.value.__notes__)
 
 
 @pytest.mark.faults("IM10")

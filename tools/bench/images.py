@@ -4,6 +4,7 @@ peers.
 
 from __future__ import annotations
 
+import importlib
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -219,7 +220,7 @@ def write_photos(folder: Path) -> None:
 
     rng = np.random.default_rng(0)
     y, x = np.meshgrid(np.fft.fftfreq(375), np.fft.fftfreq(500), indexing="ij")
-    spectrum = 1 / np.maximum(np.hypot(y, x), 1 / 500) ** 1.3
+    spectrum = 1 / np.maximum(np.hypot(y, x), 1 / 500) ** 1.45
     for number in range(PHOTOS):
         waves = rng.standard_normal((3, 375, 500)) + 1j * rng.standard_normal((3, 375, 500))
         grey = np.fft.ifft2(waves * spectrum).real
@@ -373,6 +374,8 @@ def classification(rounds: int) -> bool:
 
 def main(rounds: int = 5) -> bool:
     """Run both; tells whether every target held."""
+    if have("torchvision"):
+        importlib.import_module("torchvision")  # imported after TensorFlow it crashes
     return all([augmentation(rounds), classification(rounds)])
 
 

@@ -47,10 +47,7 @@ def _stack(warp: Warp, source: NDArray[Any]) -> NDArray[Any]:
     pictures = source[..., None] if flat else source
     height, width = warp.sizes
     out = outputs.take((n, int(height), int(width), pictures.shape[3]), warp.dtype or source.dtype)
-    if out.size < _MUCH:
-        _run(warp, pictures, slice(0, n), out)
-    else:
-        spread(n, lambda rows: _run(warp, pictures[rows], rows, out[rows]))
+    spread(n, lambda rows: _run(warp, pictures[rows], rows, out[rows]), many=out.size > _MUCH)
     return _layout(warp, out, flat)
 
 
@@ -77,7 +74,8 @@ def _each(warp: Warp) -> Any:
             _run(warp, four, slice(i, i + 1), out, matrix)
             results[i] = None if stack is not None else _layout(warp, out, flat)[0]
 
-    spread(n, work, each=not isinstance(source, list))
+    points = n * sizes[0] * sizes[1] if isinstance(sizes, tuple) else int(sizes.prod(axis=1).sum())
+    spread(n, work, many=not isinstance(source, list) or points > _MUCH)
     if stack is not None and kind is not None:
         return _layout(warp, stack, kind[0] == 0)
     return results

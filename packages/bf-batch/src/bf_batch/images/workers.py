@@ -23,15 +23,15 @@ def _pool() -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def spread(n: int, work: Callable[[slice], None], each: bool = True) -> None:
+def spread(n: int, work: Callable[[slice], None], many: bool = True) -> None:
     """Call ``work`` for slices that cover ``n`` items, in threads when called from the main thread.
 
     A batch that is made in a worker of a prefetching pipeline stays in it: there the other cores have
-    batches of their own.  With ``each=False`` everything is one slice.  The first error is raised after
+    batches of their own.  Without ``many`` everything is one slice.  The first error is raised after
     all slices ended.
     """
     cores = usable_cores()
-    if not each or n < 2 or cores == 1 or threading.current_thread() is not threading.main_thread():
+    if not many or n < 2 or cores == 1 or threading.current_thread() is not threading.main_thread():
         work(slice(0, n))
         return
     parts = min(n, 4 * cores)  # more parts than cores, since pictures differ in size
