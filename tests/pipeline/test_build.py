@@ -91,6 +91,7 @@ def test_a_pipeline_goes_to_yaml_and_back(dataset):
         (Pipeline().call(print, 1), "steps[0].call[0]"),
         (Pipeline().add(1) * 2 + Pipeline().add(value=np.zeros(2)), "steps[1].add.value"),
         (Pipeline().add({"a": [F(len)]}), "steps[0].add[0].a[0]"),
+        (Pipeline().add({1: 2}), "steps[0].add[0]"),
     ],
 )
 def test_what_is_not_plain_data_is_named_by_its_key(pipeline, key):

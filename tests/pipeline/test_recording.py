@@ -74,6 +74,13 @@ def test_configs_merge_and_the_right_one_wins():
     assert right.config == {"a": 2, "model": {"lr": 3}}
 
 
+def test_a_large_config_is_copied_once():
+    big = list(range(1000))
+    pipeline = Pipeline(config={"big": big})
+    assert pipeline.config["big"] is not big
+    assert pipeline.add(1).add(2).config["big"] is pipeline.config["big"]
+
+
 def test_the_config_is_a_copy():
     config = {"model": {"lr": 1}}
     pipeline = Pipeline(config=config)
@@ -159,6 +166,14 @@ def test_call_gets_no_batch_unless_it_asks(dataset):
     pipeline.call(lambda *args: seen.append(args), 1).call(len, B(), save_to=V("n")).run(5)
     assert seen == [(1,), (1,)]
     assert pipeline.call(len, B(), save_to=V("n")).run(5).v("n") == 5
+
+
+def test_a_function_may_have_a_mode_of_its_own(dataset):
+    pipeline = Pipeline(dataset).call(np.pad, B("x"), 1, mode="edge", save_to=V("v")).init_variable("v")
+    assert pipeline.run(10).v("v").tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9]
+    seen = []
+    Pipeline(dataset).call(lambda mode: seen.append(mode), mode="a").run(10)
+    assert seen == ["a"]
 
 
 def test_print_writes_in_the_order_of_batches(dataset, capsys):

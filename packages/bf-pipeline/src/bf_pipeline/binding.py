@@ -223,7 +223,11 @@ class Binder:
         self, call: Call, number: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> BoundStep | None:
         """Bind a call of a plain function: no batch in front, its result goes to ``save_to``."""
-        target, mode = kwargs.pop("save_to", None), kwargs.pop("mode", "w")
+        target = kwargs.pop("save_to", None)
+        mode: Mode = "w"
+        # Without a target, or when it is none of ours, the function has a `mode` of its own.
+        if target is not None and kwargs.get("mode") in MODES:
+            mode = kwargs.pop("mode")
         in_parent = kwargs.pop("in_parent", False)
         if not callable(function):
             self.mistake(call.where, f"{call.name}: a function is needed, got {function!r}")

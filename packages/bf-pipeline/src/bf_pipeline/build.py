@@ -195,7 +195,9 @@ def _data(value: Any, key: str) -> Any:
             )
         return f"={value!r}"
     if isinstance(value, Mapping):
-        return {str(name): _data(part, f"{key}.{name}") for name, part in value.items()}
+        if strangers := [name for name in value if not isinstance(name, str)]:
+            raise TypeError(f"{key}: {strangers[0]!r} is not a text, as keys must be in YAML")
+        return {name: _data(part, f"{key}.{name}") for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_data(part, f"{key}[{number}]") for number, part in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):

@@ -13,7 +13,7 @@ from bf_pipeline.expressions import Expr
 from bf_pipeline.lookups import stranger
 from bf_pipeline.picture import mermaid
 from bf_pipeline.recording import Recording
-from bf_pipeline.settings import merged, plain
+from bf_pipeline.settings import Settings, merged, plain
 from bf_pipeline.starting import Memory, Starting
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step, caller, calls
 from bf_pipeline.writing import written_pipeline
@@ -77,10 +77,11 @@ class Pipeline(Recording, Starting):
                 object.__setattr__(self, "dataset", None)
             else:
                 raise TypeError(f"Pipeline: the first argument is a Dataset, got {self.dataset!r}")
-        config = plain(self.config)
-        if not isinstance(config, dict):
-            raise TypeError(f"Pipeline: config must be a mapping, got {self.config!r}")
-        object.__setattr__(self, "config", config)
+        if not isinstance(self.config, Settings):
+            config = plain(self.config)
+            if not isinstance(config, dict):
+                raise TypeError(f"Pipeline: config must be a mapping, got {self.config!r}")
+            object.__setattr__(self, "config", Settings(config))
 
     def __getattr__(self, name: str) -> Recorder:
         # Names with an underscore are what Python and notebooks look for; they are never actions.
@@ -139,7 +140,7 @@ class Pipeline(Recording, Starting):
             steps=(*self.steps, *other.steps),
             before_steps=(*self.before_steps, *other.before_steps),
             after_steps=(*self.after_steps, *other.after_steps),
-            namespaces=tuple(dict.fromkeys((*self.namespaces, *other.namespaces))),
+            namespaces=(*self.namespaces, *other.namespaces),
             options={**self.options, **other.options},
         )
 

@@ -48,8 +48,8 @@ class Recording:
     def call(self, function: Callable[..., Any] | Any, /, *args: Any, **kwargs: Any) -> Self:
         """Call a function for every batch; it gets the batch only where an argument is ``B()``.
 
-        ``save_to=`` and ``mode=`` tell where the result goes; ``in_parent=True`` keeps the call in the
-        caller's process, in the order of the batches.
+        ``save_to=`` and ``mode=`` (w, a, e, u) tell where the result goes; ``in_parent=True`` keeps the call
+        in the caller's process, in the order of the batches.
         """
         return self._builtin("call", function, *args, **kwargs)
 

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
+class Settings(dict[str, Any]):
+    """A config that was made plain already, so that pipelines can share it without another copy."""
+
+
 def plain(config: Any) -> Any:
     """Give a config as plain dicts and lists, fresh ones: a run must not change the recorded config."""
     if hasattr(config, "_metadata") and type(config).__module__.startswith("omegaconf"):
