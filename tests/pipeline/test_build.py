@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import operator
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from bf_pipeline import B, BindError, C, F, P, Pipeline, R, V, W, Where, build
+from bf_pipeline.context import Context, Scope
+from bf_pipeline.expressions import value_of
 from bf_pipeline.reading import read_expression
 
 TEXT = """
@@ -190,3 +197,33 @@ def test_real_expressions_pass_through(dataset):
     assert build(
         {"steps": [{"add": {"value": B("y")}}, {"add": [V("k")]}, {"init_variable": ["k", 1]}]}, dataset
     ).run(5)
+
+
+LEAVES = st.one_of(
+    st.integers(-5, 5),
+    st.sampled_from([V("a"), V("b"), C("c"), Where(V("a") > 1, V("b"), 3), B("x")[V("b")]]),
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.builds(
+            lambda sign, left, right: sign(left, right),
+            st.sampled_from(
+                [operator.add, operator.sub, operator.mul, operator.lt, operator.ge, operator.eq]
+            ),
+            inner,
+            inner,
+        )
+        | st.builds(operator.neg, inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+def test_any_expression_reads_back_from_its_own_text_and_means_the_same(tree):
+    scope = Scope(config={"c": 4}, variables={"a": 2, "b": 1})
+    context = Context(scope, SimpleNamespace(x=[0, 1, 2]))
+    again = read_expression(repr(tree))
+    assert repr(again) == repr(tree)
+    assert value_of(again, context) == value_of(tree, context)
