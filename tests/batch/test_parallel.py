@@ -297,3 +297,65 @@ def test_parallel_actions_can_be_nested():
             return self
 
     assert Nested(6, preloaded=(list(range(6)),)).outer().x == [0, 4, 8, 12, 16, 20]
+
+
+class Fetched(Batch):
+    components = ("x",)
+
+    @inbatch_parallel(init="indices", post="_post", timeout=5)
+    async def fetch(self, id, slow=None, bad=None):
+        import asyncio
+
+        await asyncio.sleep(60 if id == slow else 0.02)
+        if id == bad:
+            raise OSError("gone")
+        return id, self.rng().random()
+
+    def _post(self, results):
+        self.x = results
+        return self
+
+
+def test_coroutines_are_awaited_all_at_once():
+    begin = time.monotonic()
+    batch = Fetched(50).fetch()
+    assert time.monotonic() - begin < 0.9
+    assert [id for id, _ in batch.x] == list(range(50))
+    assert len({number for _, number in batch.x}) == 50
+    assert Fetched(50).fetch().x == batch.x
+    with pytest.raises(ItemError, match=r"item 3 .*gone"):
+        Fetched(5).fetch(bad=3)
+    with pytest.raises(TimeoutError, match="item 4"):
+        Fetched(5).fetch(slow=4, timeout=0.2)
+
+
+def test_coroutines_are_awaited_where_a_loop_runs():
+    import asyncio
+
+    async def notebook():
+        return Fetched(5).fetch()
+
+    assert len(asyncio.run(notebook()).x) == 5
+
+
+def test_an_item_keeps_its_address_after_nested_work():
+    class Nested(Batch):
+        components = ("x",)
+
+        @inbatch_parallel(init="x", post="_post", target="inline")
+        def outer(self, item):
+            first = self.rng().random()
+            Nested(2, preloaded=([1, 2],)).inner()
+            return first, self.rng().random()
+
+        @inbatch_parallel(init="x", post="_post", target="inline")
+        def inner(self, item):
+            return self.rng().random()
+
+        def _post(self, results):
+            self.x = results
+            return self
+
+    drawn = [Nested(4, preloaded=([0] * 4,)).outer(target=target).x for target in ("inline", "threads")]
+    assert drawn[0] == drawn[1]
+    assert len({number for pair in drawn[0] for number in pair}) == 8

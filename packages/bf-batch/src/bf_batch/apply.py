@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from bf_batch.actions import ActionSpec
 from bf_batch.components import assemble, check_names
+from bf_batch.hooks import takes
 from bf_batch.parallel import OWN, Parallel, Settings
 from bf_index.errors import unknown
 
@@ -22,7 +23,7 @@ _DEFAULTS = ("src", "dst", "init", "post", "target", "on_error", "timeout", "n_w
 def takes_rng(function: Callable[..., Any]) -> bool:
     """Say whether a function wants a generator: it has a parameter ``rng``."""
     try:
-        return "rng" in inspect.signature(function).parameters
+        return "rng" in takes(function).named
     except (TypeError, ValueError):  # a builtin without a signature
         return False
 

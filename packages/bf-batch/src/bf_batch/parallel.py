@@ -169,7 +169,8 @@ def inbatch_parallel(
     method with a parameter ``rng`` gets a generator of the item's own, the same for every target.
 
     The method takes ``p=``, ``target=``, ``on_error=``, ``timeout=`` and ``n_workers=`` at each call, too,
-    and ``PerItem`` arguments. In worker processes ``self`` is a copy: what a method assigns to it is lost.
+    and ``PerItem`` arguments. Coroutines of an ``async def`` are awaited all at once, whatever the target.
+    In worker processes ``self`` is a copy: what a method assigns to it is lost.
     """
     settings = Settings(target, on_error, timeout, n_workers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -15,6 +16,7 @@ from bf_batch.engines.base import Engine, check_workers
 from bf_batch.engines.factory import forget, shared
 from bf_batch.engines.threads import THREAD_NAME, ThreadsEngine
 from bf_batch.errors import ItemTimeoutError
+from bf_batch.run_async import run_async
 from bf_batch.work import Work
 
 _TRIAL = 5e-4
@@ -39,6 +41,8 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
     """Return the results of all items in their order; an item's exception is a ``Failed`` among them."""
     if not len(work):
         return []
+    if inspect.iscoroutinefunction(work.function):
+        return run_async(work, timeout, action)
     if target == "processes" and not base.in_worker:  # workers start no workers of their own
         from bf_batch.run_processes import run_processes
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bf_batch.components import take_rows
 from bf_batch.current import Current, set_item
+from bf_batch.current import item as current_item
 from bf_batch.per_item import PerItem
 from bf_index import rng_at
 
@@ -111,26 +112,31 @@ class Work:
 
     def run(self, number: int) -> Any:
         """Return the result of one item, its exception as ``Failed``."""
-        batch, position = self.batch, self.positions[number]
-        path = (*self.address, position)
-        set_item(Current(batch, path))
+        outer = current_item()
         try:
-            positional, named = self.items.arguments(number)
-            args, kwargs = self.args, self.kwargs
-            if self.per_item:
-                args = tuple([a[number] if type(a) is PerItem else a for a in args])
-                kwargs = {k: a[number] if type(a) is PerItem else a for k, a in kwargs.items()}
-            if named:
-                kwargs = {**kwargs, **named}
-            if self.with_rng and "rng" not in kwargs:
-                kwargs = {**kwargs, "rng": rng_at(batch.seed, *path)}
-            if self.with_batch:
-                return self.function(batch, *positional, *args, **kwargs)
-            return self.function(*positional, *args, **kwargs)
+            return self.call(number)
         except Exception as error:  # noqa: BLE001  becomes an ItemError in the caller
             return Failed(error)
         finally:
-            set_item(None)
+            set_item(outer)
+
+    def call(self, number: int) -> Any:
+        """Call the function for one item, which becomes the one that this thread is at."""
+        batch = self.batch
+        path = (*self.address, self.positions[number])
+        set_item(Current(batch, path))
+        positional, named = self.items.arguments(number)
+        args, kwargs = self.args, self.kwargs
+        if self.per_item:
+            args = tuple([a[number] if type(a) is PerItem else a for a in args])
+            kwargs = {k: a[number] if type(a) is PerItem else a for k, a in kwargs.items()}
+        if named:
+            kwargs = {**kwargs, **named}
+        if self.with_rng and "rng" not in kwargs:
+            kwargs = {**kwargs, "rng": rng_at(batch.seed, *path)}
+        if self.with_batch:
+            return self.function(batch, *positional, *args, **kwargs)
+        return self.function(*positional, *args, **kwargs)
 
     def unchanged(self, number: int) -> Any:
         """Return the result of an item that nothing is done to."""

@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import IO
 
 _LINGER_MS = 3000
 """Milliseconds that the nursery waits for another engine after the last one."""
@@ -68,20 +68,19 @@ class Nursery:
 
     def birth(self, connection: socket.socket) -> Child:
         """Start a worker that serves the other end of a socket."""
-        world = marshal.dumps((os.getpid(), os.getcwd(), dict(os.environ), sys.path, sys.argv))
-        files = [connection.fileno(), 1, 2]
-        with self._lock:
-            for attempt in range(2):
-                try:
-                    socket.send_fds(self._socket, [b"birth"], files)
-                    self._socket.send(world)
-                    return Child(int(self._answer()), self)
-                except (OSError, EOFError):
-                    if attempt:
-                        raise
-                    self._socket.close()  # it has just ended, being idle for long
-                    self._socket = _connect(anew=True)
-        raise RuntimeError("worker processes can't be started; see the messages above")
+        with self._lock, _world() as world, open(os.devnull, "wb") as nowhere:
+            out, err = (number if _is_open(number) else nowhere.fileno() for number in (1, 2))
+            files = [connection.fileno(), out, err, world.fileno()]
+            try:
+                return self._birth(files)
+            except (OSError, EOFError):
+                self._socket.close()  # it has just ended, being idle for long
+                self._socket = _connect(anew=True)
+                return self._birth(files)
+
+    def _birth(self, files: list[int]) -> Child:
+        socket.send_fds(self._socket, [b"birth"], files)
+        return Child(int(self._answer()), self)
 
     def reap(self, pid: int) -> int:
         """Return the exit code of a worker that has ended; 255 when the nursery is gone."""
@@ -100,6 +99,26 @@ class Nursery:
     def close(self) -> None:
         """Hang up; the nursery ends some seconds after the last engine has."""
         self._socket.close()
+
+
+def _world() -> IO[bytes]:
+    """Return a file that tells what a worker takes over from this process at this moment."""
+    file = os.fdopen(os.memfd_create("bf-world", os.MFD_CLOEXEC), "w+b")
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:  # it was removed
+        folder = "/"
+    marshal.dump((os.getpid(), folder, dict(os.environ), sys.path, sys.argv), file)
+    file.seek(0)
+    return file
+
+
+def _is_open(file: int) -> bool:
+    try:
+        os.fstat(file)
+    except OSError:
+        return False
+    return True
 
 
 def _connect(anew: bool = False) -> socket.socket:
@@ -187,14 +206,13 @@ def _preload(modules: list[str]) -> None:
 def _serve(connection: socket.socket, ours: list[socket.socket], parent_file: int) -> bool:
     """Do what a request asks for; False when the engine has hung up."""
     try:
-        request, files, _, _ = socket.recv_fds(connection, 64, 3, socket.MSG_CMSG_CLOEXEC)
+        request, files, _, _ = socket.recv_fds(connection, 64, 4, socket.MSG_CMSG_CLOEXEC)
         if not request:
             return False
         if request == b"birth":
-            world = marshal.loads(connection.recv(1 << 20))
             pid = os.fork()
             if pid == 0:
-                _grow_up(list(files), [*(one.fileno() for one in ours), parent_file], world)
+                _grow_up(list(files), [*(one.fileno() for one in ours), parent_file])
             for file in files:
                 os.close(file)
             connection.send(b"%d" % pid)
@@ -219,7 +237,7 @@ def _reap_all(asked: bool) -> None:
             pass
 
 
-def _grow_up(files: list[int], not_ours: list[int], world: tuple[Any, ...]) -> None:
+def _grow_up(files: list[int], not_ours: list[int]) -> None:
     """Be a worker; does not return."""
     import atexit
 
@@ -229,18 +247,20 @@ def _grow_up(files: list[int], not_ours: list[int], world: tuple[Any, ...]) -> N
 
         from bf_batch.engines import worker
 
-        for file in not_ours:
-            os.close(file)
-        parent, folder, environment, sys.path[:], sys.argv[:] = world
-        for number, file in enumerate(files[1:], 1):
-            os.dup2(file, number)
-            os.close(file)
+        for number in not_ours:
+            os.close(number)
+        connection, out, err, world = files
+        with os.fdopen(world, "rb") as file:
+            parent, folder, environment, sys.path[:], sys.argv[:] = marshal.load(file)
+        for number, given in ((1, out), (2, err)):
+            os.dup2(given, number)
+            os.close(given)
         with contextlib.suppress(OSError):
             os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
         np.random.seed()  # or all workers would draw the same numbers
-        worker.main(files[0], parent)
+        worker.main(connection, parent)
         atexit._run_exitfuncs()
         sys.stdout.flush()
         code = 0
