@@ -69,7 +69,7 @@ def epochs(n: int, rounds: int) -> bool:
         contenders["torch RandomSampler"] = lambda: torch_sampler(n)
     if have("batchflow"):
         contenders["batchflow 0.10.1"] = lambda: batchflow(n)
-    timings = measure(contenders, rounds)
+    timings = measure(contenders, rounds, warmup=1 if rounds > 1 else 0)
     table(f"A shuffled epoch of {n:,} ids, batches of {BATCH}", timings, n // 1000, "1000 ids", name)
     return judge(timings, [Target(name, "batchflow 0.10.1", 20), Target(name, "torch RandomSampler", 2.5)])
 
