@@ -174,6 +174,31 @@ def test_with_on_error_skip_a_killed_worker_costs_one_batch(run_script):
     assert "exited with code 3" in done.out
 
 
+@pytest.mark.faults("RN08")
+def test_a_batch_whose_worker_was_killed_is_retried_if_asked(run_script):
+    done = run_script(
+        script("""
+    def die_once():
+        if not os.path.exists("died"):
+            open("died", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def values(batches):
+        return [batch.x.tolist() for batch in batches]
+
+    wanted = values(pipeline().gen_batch(4, seed=1))
+    dying = pipeline().at(3, die_once)
+    ahead = dict(prefetch=2, engine="processes", workers=2)
+    print(values(dying.gen_batch(4, seed=1, retries=1, **ahead)) == wanted)
+    try:
+        pipeline().at(3, lambda: os._exit(3)).run(4, retries=2, **ahead)
+    except RuntimeError as error:
+        print(type(error).__name__)
+    """)
+    )
+    assert done.out == "True\nWorkerDied\n"
+
+
 @pytest.mark.faults("RN10")
 def test_lambdas_go_to_workers_and_what_can_not_is_named_at_the_call(run_script):
     done = run_script(

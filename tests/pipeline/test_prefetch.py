@@ -203,6 +203,7 @@ def test_next_batch_works_ahead_too_and_reset_ends_it():
         ({"prefetch": 0, "engine": "process"}, ValueError, "processes"),
         ({"on_error": "ignore"}, ValueError, "raise, skip"),
         ({"prefech": 4}, TypeError, "prefetch"),
+        ({"retries": -1}, ValueError, "retries"),
         ({"prefetch": 4, "workers": 0}, ValueError, "workers"),
         ({"prefetch": 4, "workers": 1.5}, TypeError, "workers"),
     ],

@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     prefetch: int
     engine: EngineName | Engine
     workers: int | None
+    retries: int
     bar: bool
     bar_variables: Sequence[str]
     on_error: Literal["raise", "skip"]
@@ -45,6 +46,8 @@ class RunOptions:
     prefetch, engine, workers
         So many batches are worked on ahead, by ``'threads'``, ``'processes'`` or ``'ray'``; or by an engine
         made with ``bf_batch.engines.make_engine`` that is lent to the run and stays warm for the next one.
+    retries
+        So many times a batch whose worker died is prepared again, before that is an error.
     bar, bar_variables
         A progress bar with the latest values of some variables beside it.
     on_error
@@ -70,6 +73,7 @@ class RunOptions:
     prefetch: int = 0
     engine: EngineName | Engine = "threads"
     workers: int | None = None
+    retries: int = 0
     bar: bool = False
     bar_variables: Sequence[str] = ()
     on_error: Literal["raise", "skip"] = "raise"
@@ -81,6 +85,8 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check_ahead(self.prefetch, self.engine, self.workers, self.on_error)
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
+            raise ValueError(f"retries must be an integer >= 0, got {self.retries!r}")
         if isinstance(self.bar_variables, str):
             object.__setattr__(self, "bar_variables", (self.bar_variables,))
         for name in ("bar", "profile", "allow_other_data"):

@@ -121,6 +121,11 @@ def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Fu
         while waiting:
             place, future = waiting.popleft()
             wait(future)
+            for _ in range(run.options.retries):
+                if not isinstance(future.exception(), WorkerDied):
+                    break
+                future = engine.submit(work, place)
+                wait(future)
             # The next one starts before this one is finished, so that the workers never wait for a model.
             for following in islice(places, 1):
                 waiting.append((following, engine.submit(work, following)))
