@@ -339,6 +339,30 @@ def test_ctrl_c_marks_the_trials_and_a_later_start_goes_on(
     assert sorted(ran(tmp_path)) == ["1", "2", "3", "3", "4", "4", "5"]
 
 
+@pytest.mark.faults("RS19c")
+def test_first_ctrl_c_lets_trials_stop_at_their_next_iteration(
+    start_script: Callable[..., Any], tmp_path: Path
+) -> None:
+    driver = start_script(
+        script("""
+        def count():
+            for number in range(10**6):
+                time.sleep(0.05)
+                (Path("steps") / str(number)).touch()
+                yield number
+        Path("steps").mkdir()
+        counting = Research(Option("a", [1])).add_generator(count, returns="n")
+        counting.run(name="sweep", workers=1, stop_grace=30.0)
+        """)
+    )
+    wait_until(lambda: (tmp_path / "steps" / "3").exists())
+    driver.interrupt()
+    done = driver.finish(timeout=20)  # less than the grace: the trial ended by itself
+    assert done.code in (130, -signal.SIGINT), done.err
+    assert history(tmp_path)[1].state is TrialState.KILLED
+    assert "stopped at an iteration" in history(tmp_path)[1].reason
+
+
 @pytest.mark.faults("RS19b")
 def test_second_ctrl_c_ends_at_once_also_without_workers(
     start_script: Callable[..., Any], tmp_path: Path

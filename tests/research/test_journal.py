@@ -54,6 +54,23 @@ def test_journal_that_goes_on_keeps_its_head_and_its_lines(tmp_path: Path) -> No
     ]
 
 
+def test_journal_cut_off_at_any_byte_is_read_and_goes_on(tmp_path: Path) -> None:
+    with Journal(tmp_path, {"seed": 1}) as journal:
+        journal.running(TRIAL)
+        journal.ended(Ended(TRIAL, TrialState.DONE, ({"iteration": 0, "text": "ü\n"},)))
+    whole = (tmp_path / NAME).read_bytes()
+    for length in range(len(whole) + 1):
+        (tmp_path / NAME).write_bytes(whole[:length])
+        lines = whole[:length].count(b"\n")
+        assert len(read(tmp_path).records) == (lines > 1)
+        assert (read(tmp_path).head == {}) == (lines == 0)
+    for length in range(0, len(whole), 50):
+        (tmp_path / NAME).write_bytes(whole[:length])
+        with Journal(tmp_path, {"seed": 1}) as journal:
+            journal.running(TRIAL)
+        assert read(tmp_path).records[TRIAL.id].state is TrialState.RUNNING
+
+
 def test_lock_is_given_free_at_the_end_and_after_a_refusal(tmp_path: Path) -> None:
     assert not exists(tmp_path)
     with Journal(tmp_path, {}), pytest.raises(SweepLocked):

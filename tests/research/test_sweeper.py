@@ -250,6 +250,8 @@ def test_command_line_runs_records_and_resumes(sweep: Callable[..., Any], launch
     assert len(ran) == 4
     assert [record.id for record in results.records] == ids(ARCHITECTURES * Option("lr", [0.1, 0.01]))
     assert sorted(results.last("score", record) for record in results.records) == [0.02, 0.02, 0.2, 0.2]
+    if launcher:
+        assert {record.device for record in results.records} <= {"cpu:0", "cpu:1"}
     done, results, ran = sweep(*launcher, "model=vgg7,resnet18", "lr=.1,.01,.5")
     assert done.code == 0
     assert sorted(ran) == ["resnet18 0.5 0", "vgg7 0.5 0"]

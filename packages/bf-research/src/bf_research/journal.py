@@ -18,10 +18,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from bf_index.errors import StateError
+from bf_research.report import JOURNAL
 from bf_research.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
-NAME = "journal.jsonl"
+NAME = JOURNAL
 
 
 class SweepLocked(RuntimeError):

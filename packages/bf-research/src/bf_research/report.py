@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bf_research.journal import Record
     from bf_research.results import Mode, Results
 
+JOURNAL = "journal.jsonl"
 _WIDEST = 90
 
 
@@ -33,13 +35,13 @@ def _short(cell: str) -> str:
     return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 3]}..."
 
 
-def failure_table(results: Results) -> str:
+def failure_table(results: Results, folder: Path) -> str:
     """List the trials that failed: state, configuration, attempts and the error in one line."""
     rows = [
         [str(record.number), str(record.state), describe(record), str(record.attempts), record.reason]
         for record in results.failures
     ]
-    head = f"{len(rows)} of {len(results)} trials failed; the whole tracebacks are in the journal"
+    head = f"{len(rows)} of {len(results)} trials failed; tracebacks are in {folder / JOURNAL}"
     return f"{head}\n{text_table(['trial', 'state', 'configuration', 'attempts', 'error'], rows)}"
 
 

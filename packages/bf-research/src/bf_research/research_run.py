@@ -65,7 +65,7 @@ def run(
     with _tracked(tracking, folder, returns):
         results = sweep.run(placer)
     if results.failures:
-        log.error("%s", failure_table(results))
+        log.error("%s", failure_table(results, folder))
     return results, folder
 
 

@@ -85,7 +85,7 @@ class DomainSweep:
         sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recovered(folder / trial_id))
         sweep.head["fixed"] = fixed
         log.info("%s trials of %r in %s", len(domain), domain, folder)
-        return self._told(sweep.run(placer))
+        return self._told(sweep.run(placer), folder)
 
     def _domain(self, keys: Keys) -> Domain:
         data = self.options["domain"]
@@ -125,7 +125,7 @@ class DomainSweep:
                 f"{' '.join(fixed) or 'none'}; give the same settings, or another hydra.sweep.dir"
             )
 
-    def _told(self, results: Results) -> Results:
+    def _told(self, results: Results, folder: Path) -> Results:
         """Tell who came first, and raise when trials failed, after the callbacks were asked to close."""
         metric = self.options["metric"]
         names = results.returns
@@ -136,7 +136,7 @@ class DomainSweep:
         if results.failures:
             # Hydra 1.3 forgets to tell callbacks of a sweep that raises.
             self.context.callbacks.on_multirun_end(config=self.config, config_name=None)
-            raise SweepFailed(failure_table(results))
+            raise SweepFailed(failure_table(results, folder))
         return results
 
 
@@ -177,11 +177,13 @@ class Launched:
 def ended(trial: Trial, job: JobReturn) -> Ended:
     """Translate how a job of Hydra ended."""
     value = job._return_value
+    done = getattr(job, "bf_done", None)  # our launcher tells more than Hydra's class holds
+    seconds, attempts, device = (done.seconds, done.job.attempt, done.slot) if done else (0.0, 1, "")
     if job.status is JobStatus.COMPLETED:
-        return Ended(trial, TrialState.DONE, as_rows(value))
+        return Ended(trial, TrialState.DONE, as_rows(value), "", "", seconds, attempts, device)
     kinds = {WorkerDied: TrialState.CRASHED, JobTimeout: TrialState.TIMEOUT, JobStopped: TrialState.KILLED}
     state = kinds.get(type(value), TrialState.FAILED)
-    return Ended(trial, state, (), reason(value), text(value))
+    return Ended(trial, state, (), reason(value), text(value), seconds, attempts, device)
 
 
 def recovered(folder: Path) -> tuple[dict[str, Any], ...] | None:
