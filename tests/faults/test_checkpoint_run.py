@@ -100,12 +100,12 @@ def whole():
     return json.loads(done.stdout)
 
 
-def wait_for_checkpoint(folder, script, timeout=60):
+def wait_for_checkpoint(folder, script, name="checkpoint-*", timeout=60):
     """Wait until the run has written something."""
     import time
 
     deadline = time.monotonic() + timeout
-    while not list(folder.glob("saved/checkpoint-*")):
+    while not list(folder.glob(f"saved/{name}")):
         assert script.process.poll() is None, script.process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -128,11 +128,25 @@ def test_sigterm_writes_the_state_and_ends_with_143_and_the_rest_is_the_same(
 
 
 @pytest.mark.faults("RN25")
-def test_sigterm_does_not_wait_for_a_batch_that_is_stuck(start_script, tmp_path):
-    started = start_script(START, ENGINE="threads-3", EVERY="1", SLOW="0.5")
-    wait_for_checkpoint(tmp_path, started)
-    started.process.send_signal(signal.SIGTERM)
+@pytest.mark.parametrize("engine", ["inline-0", "threads-2", "processes-2"])
+def test_sigterm_does_not_wait_for_a_batch_that_is_stuck(start_script, tmp_path, engine):
+    body = """
+    class Stuck(Numbers):
+        @action
+        def stick(self):
+            if self.place.batch == 3:
+                time.sleep(600)
+            return self
+
+    engine, prefetch = os.environ["ENGINE"].split("-")
+    pipeline = Pipeline(Dataset(400, Stuck)).make(1).stick().checkpoint("saved", every=1)
+    pipeline.run(4, engine=engine, prefetch=int(prefetch), workers=2)
+    """
+    started = start_script(HEAD + body, ENGINE=engine)
+    wait_for_checkpoint(tmp_path, started, "checkpoint-000003")
+    started.send(signal.SIGTERM)
     assert started.finish(timeout=10).code == 143
+    assert latest(tmp_path / "saved").state["delivered"] == 3
 
 
 @pytest.mark.slow

@@ -218,7 +218,7 @@ def checkpointed(source: Iterator[Any], run: Run, settings: Checkpointing) -> Ge
     # What can't be saved is told now, not after hours.
     capture(run, {})
     with Termination() as termination:
-        run.wait = termination.waiting(run.wait)
+        run.guard = termination.waiting
         try:
             for number, batch in enumerate(source, 1):
                 saved = False

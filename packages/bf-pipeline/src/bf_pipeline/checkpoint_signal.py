@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _CODE = 128 + signal.SIGTERM
 
 
@@ -50,15 +51,15 @@ class Termination:
             # The run was left before it could answer: the process still has to end.
             signal.raise_signal(signal.SIGTERM)
 
-    def waiting(self, wait: Callable[[T], Any]) -> Callable[[T], None]:
-        """Let SIGTERM cut a wait for a batch short: nothing has changed since the batch before."""
+    def waiting(self, work: Callable[[T], R]) -> Callable[[T], R]:
+        """Let SIGTERM cut short what changes nothing of the run: preparing a batch, or waiting for one."""
 
-        def interruptible(what: T) -> None:
+        def interruptible(what: T) -> R:
             self._waiting = True
             try:
                 if self.asked:
                     raise Terminated
-                wait(what)
+                return work(what)
             finally:
                 self._waiting = False
 

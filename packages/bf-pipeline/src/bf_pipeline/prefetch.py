@@ -111,7 +111,7 @@ def _prepare_timed(preparer: Preparer, place: Place) -> tuple[Any, Timings]:
 def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Future[Any]], None, None]:
     """Keep up to ``depth`` batches in the engine; give each place with its future when that is done."""
     waiting: deque[tuple[Place, Future[Any]]] = deque()
-    places, wait = _places(run), run.wait
+    places, wait = _places(run), run.guard(run.wait)
     work = _prepare if run.profile is None else _prepare_timed
     if elsewhere(run.options):
         work = partial(_told, work)

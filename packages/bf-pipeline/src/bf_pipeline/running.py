@@ -96,6 +96,7 @@ class Run(Holds):
         self.first = 0 if self._resumed is None else self._resumed.first
         self.place: Any = None
         self.wait: Callable[[Future[Any]], Any] = Future.exception
+        self.guard: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = lambda work: work
         self.listeners: list[Callable[[Run], None]] = []
         self.pools = [Pool(group) for group in bound.regroups]
         check_travels(self)
@@ -138,7 +139,7 @@ class Run(Holds):
 
     def _one_by_one(self) -> Generator[Any, None, None]:
         """Make each batch when it is asked for: the shortest way through."""
-        next_place, prepare = self.places.next_place, self.runner.preparer.prepare
+        next_place, prepare = self.places.next_place, self.guard(self.runner.preparer.prepare)
         finish = self.runner.finish if self.runner.bound.rest else None
         if self.profile is not None:
             prepare = self.profile.around(prepare, creates=True)
