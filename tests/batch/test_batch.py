@@ -225,3 +225,23 @@ def test_a_place_of_a_data_set_gives_its_items():
     assert batch.indices.tolist() == [2, 3, 4]
     assert batch.x.tolist() == [2, 3, 4]
     assert (len(batch), batch.seed, batch.dataset) == (3, 3, dataset)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    import subprocess
+    import sys
+
+    heavy = (
+        "pandas",
+        "PIL",
+        "numba",
+        "asyncio",
+        "multiprocessing",
+        "tensorflow",
+        "cloudpickle",
+        "h5py",
+        "zarr",
+    )
+    code = f"import sys, bf_batch; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -13,6 +13,7 @@ from bf_batch.sources import Rows, Source, compose
 from bf_index import (
     BatchIterator,
     DatasetIndex,
+    Order,
     Place,
     Split,
     fold_positions,
@@ -58,7 +59,7 @@ class Dataset(Suggests):
         self._rows: Rows | None = None
         self._parts: dict[str, Dataset] = {}
         self._batches: DatasetBatches | None = None
-        self._asked: dict[str, Any] = {}
+        self._asked: tuple[Any, ...] = ()
         self._source: Source | None = None
         if preloaded is not None:
             self._source = Source(preloaded, batch_class.components, batch_class.__name__, self.index, copy)
@@ -102,32 +103,50 @@ class Dataset(Suggests):
             items = Place(0, 0, _normal([where] if isinstance(where, int) else where, len(self)))
         return self.batch_class._bf_at(self, items, seed)
 
-    def gen_batch(self, batch_size: int, *args: Any, **kwargs: Any) -> DatasetBatches:
-        """Return an iterator of batches; the arguments are those of ``DatasetIndex.gen_batch``.
+    def gen_batch(
+        self,
+        batch_size: int,
+        shuffle: bool = False,
+        n_epochs: int | None = None,
+        n_iters: int | None = None,
+        drop_last: bool = False,
+        seed: int | None = None,
+        order: Order | None = None,
+        cross_epochs: bool = False,
+    ) -> DatasetBatches:
+        """Return an iterator over batches, one epoch by default; see ``DatasetIndex.gen_batch``.
 
         Wrong arguments are refused at this call, not at the first batch.
         """
-        return DatasetBatches(self, self.index.gen_batch(batch_size, *args, **kwargs))
+        given = (batch_size, shuffle, n_epochs, n_iters, drop_last, seed, order, cross_epochs)
+        return DatasetBatches(self, self.index.gen_batch(*given))
 
-    def next_batch(self, batch_size: int, shuffle: bool = False, **kwargs: Any) -> Batch:
+    def next_batch(
+        self,
+        batch_size: int,
+        shuffle: bool = False,
+        n_epochs: int | None = None,
+        n_iters: int | None = None,
+        drop_last: bool = False,
+        seed: int | None = None,
+        order: Order | None = None,
+        cross_epochs: bool = False,
+    ) -> Batch:
         """Return the next batch; endless unless ``n_epochs`` or ``n_iters`` is given, then StopIteration.
 
         Each part of a data set has its own position. Other arguments than those of the calls before are a
         ValueError until ``reset()``.
         """
-        asked = {"batch_size": batch_size, "shuffle": shuffle, **kwargs}
+        asked = (batch_size, shuffle, n_epochs, n_iters, drop_last, seed, order, cross_epochs)
         if self._batches is None:
-            endless = kwargs.get("n_epochs") is None and kwargs.get("n_iters") is None
-            make = self.index.endless if endless else self.index.gen_batch
-            given = {
-                name: value
-                for name, value in kwargs.items()
-                if name not in ("n_epochs", "n_iters") or value is not None
-            }
-            self._batches, self._asked = DatasetBatches(self, make(batch_size, shuffle, **given)), asked
+            if n_epochs is None and n_iters is None:
+                places = self.index.endless(batch_size, shuffle, drop_last, seed, order, cross_epochs)
+            else:
+                places = self.index.gen_batch(*asked)
+            self._batches, self._asked = DatasetBatches(self, places), asked
         elif asked != self._asked:
             raise ValueError(
-                f"next_batch: got {asked} in the middle of a pass begun with {self._asked}; "
+                f"next_batch: got the arguments {asked} in the middle of a pass begun with {self._asked}; "
                 "call reset() to begin anew"
             )
         return next(self._batches)

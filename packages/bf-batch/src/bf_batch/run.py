@@ -16,7 +16,6 @@ from bf_batch.engines.base import Engine, check_workers
 from bf_batch.engines.factory import forget, shared
 from bf_batch.engines.threads import THREAD_NAME, ThreadsEngine
 from bf_batch.errors import ItemTimeoutError
-from bf_batch.run_async import run_async
 from bf_batch.work import Work
 
 _TRIAL = 5e-4
@@ -42,6 +41,8 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
     if not len(work):
         return []
     if inspect.iscoroutinefunction(work.function):
+        from bf_batch.run_async import run_async
+
         return run_async(work, timeout, action)
     if target == "processes" and not base.in_worker:  # workers start no workers of their own
         from bf_batch.run_processes import run_processes
