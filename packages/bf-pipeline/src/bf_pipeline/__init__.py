@@ -2,6 +2,7 @@
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_pipeline.build import build
+from bf_pipeline.checkpoint import CorruptCheckpoint
 from bf_pipeline.combine import zip_batches
 from bf_pipeline.config import register_resolvers
 from bf_pipeline.drawn import P, R
@@ -18,6 +19,7 @@ from bf_pipeline.samplers import (
     NumpySampler,
     Sampler,
     ScipySampler,
+    concatenate,
 )
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "BindError",
     "C",
     "ConstantSampler",
+    "CorruptCheckpoint",
     "D",
     "Expr",
     "F",
@@ -50,6 +53,7 @@ __all__ = [
     "W",
     "Where",
     "build",
+    "concatenate",
     "register_resolvers",
     "zip_batches",
 ]
