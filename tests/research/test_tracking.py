@@ -213,3 +213,26 @@ def test_a_context_survives_the_environment(monkeypatch: pytest.MonkeyPatch):
     assert json.loads(os.environ["BF_SWEEP"])["run_id"] == "id"
     SweepContext.withdraw()
     assert SweepContext.current() is None
+
+
+def test_a_run_tells_data_environment_and_signature_and_keeps_its_model(store: str, tmp_path: Path):
+    import keras
+
+    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    tracker = MLflowTracker(store, folder=str(tmp_path), register="small")
+    tracker.start("model")
+    tracker.log_data("Digits", "a" * 64, 100, "train")
+    tracker.log_model(network)
+    location = tracker.end()
+    assert location is not None
+    client = client_of(store)
+    run = client.get_run(location.run_id)
+    assert [(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs] == [
+        ("Digits", "a" * 36)
+    ]
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert "numpy==" in (folder / "environment.txt").read_text()
+    assert "[-1, 4, 4, 1]" in json.loads((folder / "signature.json").read_text())["inputs"]
+    assert (folder / "model/MLmodel").exists()
+    (version,) = client.search_model_versions("name='small'")
+    assert version.run_id == location.run_id

@@ -54,8 +54,12 @@ def train(config: DictConfig) -> Outcome:
         tracker.log_params(flatten(dict(written)))  # type: ignore[arg-type]
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
         log.info("%s: %s iterations on %d items", name, batches.run.total, len(training.dataset))
+        for part, index in (("train", training.dataset.index), ("test", testing.dataset.index)):
+            tracker.log_data(type(dataset).__name__, index.content_hash(), len(index), part)
         iterations, loss = fit(batches, tracker)
         metrics = {"train/loss": loss, **test(config, testing)}
+        if (network := getattr(training.m(MODEL), "network", None)) is not None:
+            tracker.log_model(network)
         for metric, value in metrics.items():
             if metric != "train/loss":
                 tracker.log_metric(metric, value, iterations)
@@ -192,10 +196,11 @@ def _varied() -> dict[str, str]:
 
 
 def _run_name(name: str) -> str:
-    """Name the run by what the sweep varies, else by the model."""
+    """Name the run by what the sweep says, else by the model."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
-    if HydraConfig.initialized():
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
         varied = str(HydraConfig.get().job.override_dirname or "")
         return varied[:200] or name
     return name

@@ -65,8 +65,8 @@ def stream(
         try:
             for done in Scheduler(workers, policy, monitor).run(job, _jobs(overrides, first_number)):
                 good = isinstance(done.value, JobReturn)
-                result = done.value if good else failure(done.job.work[0], done.value)
-                result.bf_done = done  # Hydra's class has no place for how long it took, where, in which attempt
+                result: Any = done.value if good else failure(done.job.work[0], done.value)
+                result.bf_done = done  # Hydra has no place for how long it took, and where
                 yield done.job.number, result
         finally:
             monitor.close()

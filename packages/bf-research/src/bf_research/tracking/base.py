@@ -56,6 +56,12 @@ class Tracker(Protocol):
     def log_artifact(self, path: str, folder: str | None = None) -> None:
         """Keep a file of this machine with the run."""
 
+    def log_data(self, name: str, digest: str, items: int, context: str) -> None:
+        """Record which data were used: ``context`` is 'train' or 'test', ``digest`` tells the content."""
+
+    def log_model(self, network: Any) -> None:
+        """Record the signature of a trained Keras network, and the network itself where that is wanted."""
+
     def end(self, status: Status = "FINISHED") -> Location | None:
         """Write what is left and close the run; a second call does nothing."""
 
@@ -83,6 +89,12 @@ class NoTracker:
         """Do nothing."""
 
     def log_artifact(self, path: str, folder: str | None = None) -> None:
+        """Do nothing."""
+
+    def log_data(self, name: str, digest: str, items: int, context: str) -> None:
+        """Do nothing."""
+
+    def log_model(self, network: Any) -> None:
         """Do nothing."""
 
     def end(self, status: Status = "FINISHED") -> Location | None:

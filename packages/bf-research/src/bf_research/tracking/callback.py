@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,6 @@ class SweepTracking(Callback):
 
     def __init__(self, metric: str = "test/accuracy", minimize: bool = False) -> None:
         self.metric, self.minimize = metric, minimize
-        self.began = 0.0
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create or find the parent run, and publish it to the trials."""
@@ -58,7 +56,6 @@ class SweepTracking(Callback):
             log.warning("the sweep has no run of its own: %s", error)
             return
         context.publish()
-        self.began = time.time()
         atexit.register(finish, context.run_id, "KILLED")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -68,7 +65,10 @@ class SweepTracking(Callback):
         context = SweepContext.current()
         if context is None:
             return
-        text = summarize(context, self.metric, self.minimize, self.began)
+        # our own sweeper ranks by configuration, over repetitions: one table is enough
+        ranked = str(config.hydra.get("sweeper", {}).get("_target_", "")).endswith("DomainSweeper")
+        finish_trials(context)
+        text = summarize(context, self.metric, self.minimize, table=not ranked)
         finish(context.run_id, "FINISHED")
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -77,6 +77,7 @@ class SweepTracking(Callback):
         from mlflow.entities import RunStatus
 
         from bf_research.tracking import store
+        from bf_research.tracking.writer import Writer
 
         tracking = config.tracking
         uri = store.address(tracking.get("uri"))
@@ -95,6 +96,7 @@ class SweepTracking(Callback):
                 "bf.process": process_mark(os.getpid()),
             }
             run_id = str(client.create_run(number, tags=tags, run_name=folder.name).info.run_id)
+            Writer(client, run_id).surroundings(os.getcwd())
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MEMORY).write_text(json.dumps({"store": uri, "run_id": run_id}), encoding="utf-8")
         else:
@@ -128,9 +130,16 @@ def finish(run_id: str, status: Status) -> None:
     if context is None or context.run_id != run_id:
         return
     SweepContext.withdraw()
+    finish_trials(context)
+    store.open_store(context.store).set_terminated(run_id, status)
+
+
+def finish_trials(context: SweepContext) -> None:
+    """Mark the trials of a sweep KILLED whose processes are gone."""
+    from bf_research.tracking import store
+
     client = store.open_store(context.store)
-    close_abandoned(client, str(client.get_run(run_id).info.experiment_id), parent=run_id)
-    client.set_terminated(run_id, status)
+    close_abandoned(client, str(client.get_run(context.run_id).info.experiment_id), parent=context.run_id)
 
 
 def close_abandoned(client: Any, experiment: str, parent: str | None = None) -> list[str]:

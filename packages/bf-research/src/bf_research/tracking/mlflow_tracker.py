@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.base import Location, Status
@@ -21,6 +24,8 @@ class MLflowTracker:
     ``python -m bf_research.tracking.replay FILE`` writes to the store later. ``flush_seconds``: how often
     points are written; ``patience``: how long ``end`` waits for a store that is down. Runs are addressed by
     explicit ids: nothing of MLflow's global state is used, so trackers of different threads do not meet.
+    ``keep_model`` logs the trained network as an MLflow model, ``register`` puts it into the model registry
+    under a name; ``system_metrics`` adds the load of processors and memory.
     """
 
     def __init__(
@@ -33,6 +38,8 @@ class MLflowTracker:
         folder: str = ".",
         system_metrics: bool = False,
         backlog: int = 100_000,
+        keep_model: bool = False,
+        register: str | None = None,
     ) -> None:
         sweep = SweepContext.current()
         self.settings = Settings(
@@ -45,6 +52,7 @@ class MLflowTracker:
             system_metrics=system_metrics,
             backlog=backlog,
         )
+        self._keep_model, self._register = keep_model or register is not None, register
         self._sweep = sweep
         self._recorder: Recorder | None = None
         self._points: list[Point] = []
@@ -58,6 +66,8 @@ class MLflowTracker:
             marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags}
         self._recorder = Recorder(self.settings, name, marks)
         self._points = self._recorder.points
+        if not self._sweep:
+            self._recorder.put("surroundings", os.getcwd())
         self._recorder.start()
 
     def ready(self, timeout: float = 60.0) -> Location | None:
@@ -83,6 +93,20 @@ class MLflowTracker:
     def log_artifact(self, path: str, folder: str | None = None) -> None:
         """Keep a file or a folder of this machine with the run; it must stay until ``end``."""
         self._running().put("artifact", (str(path), folder))
+
+    def log_data(self, name: str, digest: str, items: int, context: str) -> None:
+        """Record which data were used."""
+        data = {"name": name, "digest": digest, "items": items, "context": context, "source": name}
+        self._running().put("data", data)
+
+    def log_model(self, network: Any) -> None:
+        """Record the signature of a Keras network with one input and one output; keep it if wanted."""
+        shapes = (network.input_shape, network.output_shape)
+        if not all(isinstance(shape, tuple) for shape in shapes):
+            return
+        inputs, outputs = (np.zeros((1, *[size or 1 for size in shape[1:]]), np.float32) for shape in shapes)
+        item = {"network": network, "inputs": inputs, "outputs": outputs}
+        self._running().put("model", {**item, "keep": self._keep_model, "register": self._register})
 
     def end(self, status: Status = "FINISHED") -> Location | None:
         """Write what is left and close the run; a second call does nothing."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import re
 import threading
 import time
 from collections import deque
@@ -17,16 +15,14 @@ from urllib.parse import quote
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Backlog, Point
 from bf_research.tracking.base import Location, Status
+from bf_research.tracking.writer import POINTS_A_CALL, Writer
 
 log = logging.getLogger(__name__)
 
-#: What MLflow takes in one call.
-POINTS_A_CALL, PARAMS_A_CALL = 1000, 100
 #: A point is written this long after it was logged, at the latest, also in a busy loop.
 LONGEST_PAUSE = 5.0
 #: A call that is under way when the patience ends gets so much longer.
 LAST_CALL_SECONDS = 25.0
-_FORBIDDEN = re.compile(r"[^\w\-./ :]")
 #: Answers of a store that no repetition would change.
 _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"})
 
@@ -61,13 +57,14 @@ class Recorder:
         self.location: Location | None = None
         self._operations: deque[tuple[str, Any]] = deque()
         self._backlog = Backlog(settings.backlog)
-        self._client: Any = None
+        self._writer: Writer
+        self._is_open = False
+        self._monitor: Any = None
         self._error: BaseException | None = None
         self._opened, self._wake = threading.Event(), threading.Event()
         self._deadline: float | None = None
         self._status: Status = "FINISHED"
         self._down_since: float | None = None
-        self._nonfinite: set[str] = set()
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="bf-tracking", daemon=True)
 
@@ -120,7 +117,7 @@ class Recorder:
         finally:
             self._opened.set()
         pause = self.settings.flush_seconds
-        while self._client is not None:
+        while self._is_open:
             ending = self._wake.wait(pause)
             done = self._flush()
             if ending and (done or time.monotonic() > (self._deadline or 0.0)):
@@ -145,7 +142,21 @@ class Recorder:
             command=command,
             page=f"{site}/#/experiments/{quote(experiment)}/runs/{run_id}",
         )
-        self._client = client
+        self._writer = Writer(client, run_id)
+        if self.settings.system_metrics:
+            self._watch_system(run_id)
+        self._is_open = True
+
+    def _watch_system(self, run_id: str) -> None:
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        self._monitor = SystemMetricsMonitor(run_id, tracking_uri=self.settings.uri)
+        self._monitor.start()
+
+    def _stop_monitor(self) -> None:
+        if self._monitor is not None:
+            self._monitor.finish()
+            self._monitor = None
 
     def _flush(self) -> bool:
         """Write what waits; False when the store did not take it, which is tried again later."""
@@ -157,7 +168,8 @@ class Recorder:
             self._write_operations()
             self._write_points()
             if ended and not self.points:
-                self._client.set_terminated(self.location.run_id, self._status)  # type: ignore[union-attr]
+                self._stop_monitor()
+                self._writer.close(self._status)
         except Exception as error:  # noqa: BLE001 - a store that is away raises anything; it is tried again
             if self._down_since is None:
                 self._down_since = time.monotonic()
@@ -173,7 +185,7 @@ class Recorder:
         while self._operations:
             kind, payload = self._operations[0]
             try:
-                getattr(self, f"_write_{kind}")(payload)
+                self._writer.write(kind, payload)
             except Exception as error:
                 refused = getattr(error, "error_code", None) in _REFUSALS
                 if not refused and not isinstance(error, FileNotFoundError):
@@ -181,44 +193,10 @@ class Recorder:
                 log.warning("MLflow refuses %s of run %s: %s", kind, self.name, _short(error))
             self._operations.popleft()
 
-    def _write_params(self, params: dict[str, str]) -> None:
-        from mlflow.entities import Param
-
-        pairs = [Param(name, value) for name, value in params.items()]
-        for start in range(0, len(pairs), PARAMS_A_CALL):
-            self._client.log_batch(self._run_id, params=pairs[start : start + PARAMS_A_CALL])
-
-    def _write_tags(self, tags: dict[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        self._client.log_batch(self._run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-
-    def _write_text(self, item: tuple[str, str]) -> None:
-        self._client.log_text(self._run_id, *item)
-
-    def _write_artifact(self, item: tuple[str, str | None]) -> None:
-        path, folder = item
-        if Path(path).is_dir():
-            self._client.log_artifacts(self._run_id, path, folder)
-        else:
-            self._client.log_artifact(self._run_id, path, folder)
-
     def _write_points(self) -> None:
-        from mlflow.entities import Metric
-
         while batch := self._backlog.peek(POINTS_A_CALL):
-            metrics = [Metric(_FORBIDDEN.sub("_", p.name), p.value, p.when, p.step) for p in batch]
-            self._client.log_batch(self._run_id, metrics=metrics)
+            self._writer.points(batch)
             self._backlog.drop(len(batch))
-            odd = {p.name for p in batch if not math.isfinite(p.value)} - self._nonfinite
-            if odd:
-                self._nonfinite |= odd
-                self._write_tags({"bf.nonfinite": ", ".join(sorted(self._nonfinite))})
-
-    @property
-    def _run_id(self) -> str:
-        assert self.location is not None
-        return self.location.run_id
 
     # what the store never took ------------------------------------------------------------------------------
 
@@ -241,7 +219,8 @@ class Recorder:
         with path.open("w", encoding="utf-8") as file:
             file.write(json.dumps(["start", head]) + "\n")
             for operation in self._operations:
-                file.write(json.dumps(operation) + "\n")
+                if operation[0] != "model":  # a network is no text; its own save() keeps it
+                    file.write(json.dumps(operation) + "\n")
             while batch := self._backlog.peek(POINTS_A_CALL):
                 file.writelines(json.dumps(["point", point]) + "\n" for point in batch)
                 self._backlog.drop(len(batch))

@@ -31,8 +31,8 @@ class Row:
     seconds: float
 
 
-def summarize(context: SweepContext, metric: str, minimize: bool, began: float) -> str:
-    """Log the summary of a sweep to its run; returns the text for the console."""
+def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = True) -> str:
+    """Log the summary of a sweep to its run; returns the text for the console, with a ranking or without."""
     from bf_research.tracking.plots import draw
 
     client = store.open_store(context.store)
@@ -42,14 +42,15 @@ def summarize(context: SweepContext, metric: str, minimize: bool, began: float) 
     varied = varying(rows)
     points = aggregates(rows, varied, metric, minimize)
     _log_points(client, context.run_id, points)
-    table = markdown(ranked, varied, metric)
-    client.set_tag(context.run_id, "mlflow.note.content", table[:5000])
-    client.log_text(context.run_id, table, "sweep/table.md")
+    written = markdown(ranked, varied, metric)
+    client.set_tag(context.run_id, "mlflow.note.content", written[:5000])
+    client.log_text(context.run_id, written, "sweep/table.md")
     client.log_text(
         context.run_id, json.dumps([_record(row) for row in ranked], indent=1), "sweep/table.json"
     )
     draw(client, context.run_id, ranked, varied, metric)
-    return console(ranked, varied, metric) + addresses(context, parent.info.experiment_id, ranked, metric)
+    ranking = console(ranked, varied, metric) if table else ""
+    return ranking + addresses(context, parent.info.experiment_id, ranked, metric)
 
 
 def children(client: Any, experiment: str, parent: str) -> list[Row]:

@@ -1,0 +1,1 @@
+"""Hydra finds the search path here."""

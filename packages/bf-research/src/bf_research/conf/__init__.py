@@ -1,0 +1,1 @@
+"""Configurations that any Hydra application may choose, such as hydra/callbacks: batchflow."""

@@ -1,0 +1,12 @@
+"""A Hydra plugin that lets any application choose the configurations which bf-research brings along."""
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+
+class BatchFlowSearchPath(SearchPathPlugin):
+    """Appends ``bf_research.conf``: the application's own files of the same name come first."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the packaged configurations."""
+        search_path.append("bf_research", "pkg://bf_research.conf")
