@@ -165,3 +165,30 @@ def test_a_batch_becomes_a_data_set_with_its_data(batch):
     part = next(batch.as_dataset().gen_batch(2))
     assert part.x.tolist() == [1, 2]
     assert type(part) is Pairs
+
+
+def test_any_callable_is_applied(batch):
+    import functools
+
+    class Adder:
+        __hash__ = None
+
+        def __call__(self, value, rng):
+            return value + 1
+
+    assert batch.apply(functools.partial(pow, 2), src="x").x.tolist() == [1, 2, 4, 8]
+    assert batch.apply(Adder(), src="x", target="threads").x.tolist() == [2, 3, 5, 9]
+    assert batch.apply(int, src="x").x.tolist() == [2, 3, 5, 9]
+
+
+def test_an_error_of_an_inner_batch_is_wrapped_by_the_outer_item(batch):
+    def inner(value):
+        Pairs(3, preloaded=([5, 6, 7], None)).apply(lambda one: 1 / (one - 7), src="x")
+        return value
+
+    with pytest.raises(ItemError) as caught:
+        batch.apply(inner, src="x")
+    assert caught.value.position == 0
+    assert caught.value.__cause__.position == 2
+    chosen = batch.apply(lambda value: {0: 1, 1: 1, 3: 1}[value], src="x", on_error="skip")
+    assert chosen.indices.tolist() == [0, 1, 3]

@@ -19,9 +19,15 @@ class Takes:
     any_named: bool
 
 
-@functools.lru_cache(maxsize=512)
 def takes(function: Callable[..., Any]) -> Takes:
-    """Look at the signature of a function, once."""
+    """Return what a function takes; TypeError or ValueError for a builtin that does not tell."""
+    try:
+        return _seen(function)
+    except TypeError:  # it has no hash
+        return _look(function)
+
+
+def _look(function: Callable[..., Any]) -> Takes:
     parameters = inspect.signature(function).parameters.values()
     positional = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
     named = frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
@@ -32,6 +38,9 @@ def takes(function: Callable[..., Any]) -> Takes:
         inspect.Parameter.VAR_POSITIONAL in kinds,
         inspect.Parameter.VAR_KEYWORD in kinds,
     )
+
+
+_seen = functools.lru_cache(maxsize=512)(_look)
 
 
 def call_hook(hook: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], own: int) -> Any:

@@ -1,13 +1,11 @@
-"""Actions that process the items of a batch one by one, where asked: in the caller, in threads or in
-processes.
-"""
+"""Actions that process the items of a batch one by one: in the caller, in threads or in processes."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -89,8 +87,7 @@ class Parallel:
         self, batch: Batch, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Settings, p: Any
     ) -> Any:
         """Run the method for the items of a batch and hand the results to post."""
-        name = self.method.__name__
-        action = f"{type(batch).__name__}.{name}"
+        action = f"{type(batch).__name__}.{getattr(self.method, '__name__', repr(self.method))}"
         items = self._items(batch, args, kwargs, action)
         given = {**{str(number): value for number, value in enumerate(args)}, **kwargs}
         per_item = check_per_item(given, len(items), action) if given else False
@@ -200,7 +197,7 @@ def inbatch_parallel(
 
         call.__bf_parallel__ = plan  # type: ignore[attr-defined]
         if (spec := getattr(method, "__bf_action__", None)) is not None:
-            call.__bf_action__ = type(spec)(spec.name, True, spec.resizes)  # type: ignore[attr-defined]
+            call.__bf_action__ = replace(spec, itemwise=True)  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate
@@ -298,7 +295,7 @@ def to_errors(batch: Batch, results: list[Any], failed: list[int], action: str) 
             raise error
         id = ids[number]
         id = id.item() if isinstance(id, np.generic) else id
-        errors.append(error if isinstance(error, ItemError) else item_error(error, id, action, number))
+        errors.append(item_error(error, id, action, number))
     return errors
 
 

@@ -135,7 +135,7 @@ _unhelped: dict[Any, tuple[int, int]] = {}
 
 
 def _code(function: Any) -> Any:
-    return getattr(function, "__code__", function)
+    return getattr(function, "__code__", type(function))
 
 
 def worth_help(function: Any) -> bool:
