@@ -189,6 +189,14 @@ def test_one_pipeline_feeds_another(dataset):
     assert list(training.feed([])) == []
 
 
+def test_an_error_in_an_expression_tells_which_one(dataset):
+    pipeline = Pipeline(dataset).init_variable("d", dict).add(1, times=V("d")["missing"])
+    with pytest.raises(KeyError, match="missing") as caught:
+        pipeline.run(5)
+    assert caught.value.__notes__[0] == "while evaluating V('d')['missing']"
+    assert "in step 1 'add'" in caught.value.__notes__[1]
+
+
 def test_an_action_that_changes_the_number_of_items_says_so(dataset):
     assert [len(batch) for batch in (Pipeline(dataset).double().add(1)).gen_batch(5)] == [10, 10]
 

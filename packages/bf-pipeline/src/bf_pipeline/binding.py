@@ -192,22 +192,15 @@ class Binder:
             self.mistake(where, text)
             return None
         self.check((args, kwargs, coin), where, name)
-        args = tuple(map(lift, args))
-        kwargs = {key: lift(value) for key, value in kwargs.items()}
+        args, kwargs = positional(function, args, kwargs)
+        args, kwargs = tuple(map(lift, args)), {key: lift(value) for key, value in kwargs.items()}
         parent = joined_in_parent or self.parental((args, kwargs))
-        if any(isinstance(value, Expr) for value in (*args, *kwargs.values())):
-            step = BoundStep(
-                number,
-                name,
-                where,
-                evaluated_call(function, number, args, kwargs),
-                True,
-                parent,
-                spec.resizes,
-            )
+        contextual = any(isinstance(value, Expr) for value in (*args, *kwargs.values()))
+        if contextual:
+            run = evaluated_call(function, number, args, kwargs)
         else:
-            args, kwargs = positional(function, args, kwargs)
-            step = BoundStep(number, name, where, constant_call(function, args, kwargs), resizes=spec.resizes)
+            run = constant_call(function, args, kwargs)
+        step = BoundStep(number, name, where, run, contextual, parent, spec.resizes)
         return step if coin is None else bind_coin(self, step, coin)
 
     def _function(self, call: Call, number: int) -> BoundStep | None:

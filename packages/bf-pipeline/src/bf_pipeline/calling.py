@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bf_index.errors import unknown
@@ -117,23 +117,31 @@ def evaluated_call(
 
 def prepared(args: tuple[Any, ...], named: Mapping[str, Any]) -> Callable[[Any], tuple[Any, Any]]:
     """Give ``prepare(context)`` that returns positional and named arguments, expressions evaluated."""
-    places = [(place, value.evaluate) for place, value in enumerate(args) if isinstance(value, Expr)]
-    names = [(name, value.evaluate) for name, value in named.items() if isinstance(value, Expr)]
+    places = [(place, value) for place, value in enumerate(args) if isinstance(value, Expr)]
+    names = [(name, value) for name, value in named.items() if isinstance(value, Expr)]
     constants = dict(named)
     template = list(args)
 
     def only_positional(context: Any) -> tuple[Any, Any]:
         values = template.copy()
-        for place, evaluate in places:
-            values[place] = evaluate(context)
+        fill(values, places, context)
         return values, constants
 
     def both(context: Any) -> tuple[Any, Any]:
         values, options = template.copy(), constants.copy()
-        for place, evaluate in places:
-            values[place] = evaluate(context)
-        for name, evaluate in names:
-            options[name] = evaluate(context)
+        fill(values, places, context)
+        fill(options, names, context)
         return values, options
 
     return both if names else only_positional
+
+
+def fill(values: Any, expressions: Sequence[tuple[Any, Expr]], context: Any) -> None:
+    """Put the values of expressions at their keys; an error tells which of them failed."""
+    expr: Expr | None = None
+    try:
+        for key, expr in expressions:
+            values[key] = expr.evaluate(context)
+    except Exception as error:
+        error.add_note(f"while evaluating {expr!r}")
+        raise
