@@ -28,6 +28,10 @@ class Factor(Protocol):
     def size(self) -> int | None:
         """Number of positions; None when values are drawn and never end."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether a sampler draws any of its values."""
+
     def listed(self) -> Iterator[KV]:
         """Yield the values that are listed, not drawn."""
 
@@ -54,6 +58,11 @@ class Axis:
     def size(self) -> int | None:
         """Number of values; None for a sampler."""
         return len(self.values) if isinstance(self.values, tuple) else None
+
+    @property
+    def draws(self) -> bool:
+        """Whether a sampler draws its values."""
+        return not isinstance(self.values, tuple)
 
     def listed(self) -> Iterator[KV]:
         """Yield its values, unless a sampler draws them."""
@@ -89,6 +98,11 @@ class Zip:
     def size(self) -> int:
         """The length that all parts share."""
         return total(self.parts[0]) or 0
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether a sampler draws any value of any part."""
+        return any(cube.draws for part in self.parts for cube in part)
 
     def listed(self) -> Iterator[KV]:
         """Yield the listed values of all parts."""
@@ -128,6 +142,11 @@ class Cube:
         """Number of positions, conditions not looked at; None when every factor is a sampler."""
         finite = [factor.size for factor in self.factors if factor.size is not None]
         return math.prod(finite) if finite or not self.factors else None
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether a sampler draws any of its values."""
+        return any(factor.draws for factor in self.factors)
 
     def listed(self) -> Iterator[KV]:
         """Yield the listed values of all factors."""

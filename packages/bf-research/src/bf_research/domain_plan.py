@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bf_index.seeding import rng_at
-from bf_research.domain_cube import Cube, blocks, locate, text, total
+from bf_research.domain_cube import Cube, Values, blocks, locate, text, total
 from bf_research.trial import Config
 
 When = int | Literal["last"]
@@ -19,6 +19,8 @@ When = int | Literal["last"]
 _VALUES, _ORDER, _RANDOM = 0, 1, 2
 # After so many misses in a row the conditions are said to leave nothing.
 _ATTEMPTS = 10_000
+# What cubes without samplers are handed: making a generator costs more than all the rest of a configuration.
+_UNUSED = np.random.default_rng(0)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Walk:
         missed = 0
         for number, position in self._positions(rep):
             cube = self.cubes[number]
-            values = cube.at(position, rng_at(self.seed, _VALUES, rep, number, position))
+            values = self._values(rep, number, position)
             if cube.holds(values):
                 missed = 0
                 yield Config(values, rep)
@@ -194,7 +196,13 @@ class Walk:
         size = total(self.cubes)
         rep, position = (0, number) if size is None else divmod(number, size)
         cube, inside = locate(self.cubes, position)
-        return Config(self.cubes[cube].at(inside, rng_at(self.seed, _VALUES, rep, cube, inside)), rep)
+        return Config(self._values(rep, cube, inside), rep)
+
+    def _values(self, rep: int, number: int, position: int) -> Values:
+        """Values of a cube at a position; its draws have an address of their own, in each pass another."""
+        cube = self.cubes[number]
+        rng = rng_at(self.seed, _VALUES, rep, number, position) if cube.draws else _UNUSED
+        return cube.at(position, rng)
 
 
 def _choose(cubes: tuple[Cube, ...], numbers: Any, rng: np.random.Generator) -> int:

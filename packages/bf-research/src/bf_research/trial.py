@@ -92,7 +92,7 @@ class Config(Mapping[str, Any]):
 
     def with_repetition(self, repetition: int) -> Config:
         """Return the same values as another repetition."""
-        return Config(self._values, repetition)
+        return self if repetition == self.repetition else Config(self._values, repetition)
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
