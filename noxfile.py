@@ -77,6 +77,15 @@ def s3(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """engine='ray' on a real local cluster, one of its workers killed."""
+    own = [f"packages/bf-{name}" for name in ("index", "batch")]
+    editable = [word for path in (*own, "packages/bf-pipeline[ray]") for word in ("-e", path)]
+    session.install("--no-config", *editable, "pytest", "pytest-timeout")
+    session.run("pytest", "-q", "tests/faults/test_prefetch_ray.py", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Wheels of all packages, installed into a clean environment, where a network is trained."""
     folder = session.create_tmp()
