@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from bf_models._backend import keras
 from bf_models.errors import MissingShape
 from bf_models.feeds import Feeds
 from bf_models.fetches import Fetches, flat_names, pack
+from bf_models.groups import layers_of
 from bf_models.losses import read_losses
 from bf_models.network import Plan, build_network
 from bf_models.nn import Classifier, Common, Identity, Net, Part
@@ -30,6 +31,9 @@ from bf_models.training import (
     read_class_weights,
     step_options,
 )
+
+if TYPE_CHECKING:
+    from bf_models.convert import Report
 
 
 class KerasModel:
@@ -98,6 +102,8 @@ class KerasModel:
                 self._strategy = make_strategy(self.spec)
                 with self._scope():
                     self._network = build_network(self._plan(batch), self._boundaries)
+                if self.spec.pretrained is not None:
+                    self.load_weights(self.spec.pretrained)
         return self
 
     def _plan(self, batch: Mapping[str, Any]) -> Plan:
@@ -212,6 +218,10 @@ class KerasModel:
         """Names of the layers, each of which may be fetched."""
         return [layer.name for layer in self.network.layers]
 
+    def head_layers(self) -> list[str]:
+        """Names of the layers of the head."""
+        return [layer.name for layer in layers_of("head", self.network, self._boundaries, self.name)]
+
     @property
     def traces(self) -> int:
         """Number of traced functions: one a signature and set of fetched names."""
@@ -236,6 +246,13 @@ class KerasModel:
         what is wrong with the file; PermissionError names code of a package that is not in ``allow``.
         """
         return saving.load(cls, Path(path), allow)
+
+    def load_weights(self, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
+        """Copy weights of torch or keras.applications from a file into the network; see bf_models.convert."""
+        from bf_models.convert import load_file
+
+        with self._lock:
+            return load_file(self.build(), path, strict=strict, replace_head=replace_head)
 
     def export(self, path: str | Path) -> None:
         """Write a TensorFlow SavedModel, served without this package."""

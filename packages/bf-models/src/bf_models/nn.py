@@ -7,7 +7,7 @@ is a question of layout only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from bf_models._backend import keras
 from bf_models.errors import unknown
@@ -18,11 +18,20 @@ Tensor: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all parts of a network share: activation, and momentum and epsilon of its norms."""
+    """What all parts of a network share: activation, momentum and epsilon of its norms, padding.
+
+    ``padding`` "torch" is the same on both sides; "same" is Keras's, one pixel less at the top where strides
+    are 2.
+    """
 
     activation: str = "relu"
     momentum: float = 0.9
     epsilon: float = 1e-5
+    padding: Literal["torch", "same"] = "torch"
+
+    def __post_init__(self) -> None:
+        if self.padding not in ("torch", "same"):
+            raise ValueError(f"common: padding is 'torch' or 'same', got {self.padding!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,8 @@ class Net:
         """Pad as torch does, by a layer only where Keras's "same" would be another thing."""
         kernels = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
         halves = tuple((size - 1) * dilation // 2 for size in kernels)
+        if padding is None and self.common.padding == "same":
+            return x, "same"
         if padding is None:
             pads = halves
         else:

@@ -120,7 +120,7 @@ def _public(owner: Any) -> list[str]:
 
 def build_target(options: Mapping[str, Any], allow: Sequence[str], owner: str) -> Any:
     """Call what ``_target_`` names with the other keys as arguments; the error notes who asked for it."""
-    arguments = {name: _frozen(value) for name, value in options.items() if name != "_target_"}
+    arguments = {name: value for name, value in options.items() if name != "_target_"}
     target = resolve(str(options["_target_"]), allow)
     try:
         return target(**arguments)

@@ -45,7 +45,7 @@ def network_variables(network: Any) -> dict[str, Any]:
 
 def values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Values of variables as arrays."""
-    return {name: np.asarray(item) for name, item in variables.items()}
+    return {name: item.numpy() for name, item in variables.items()}
 
 
 def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> None:

@@ -55,7 +55,7 @@ class Steps:
                 return function(*map(self._convert, arrays.values()))  # type: ignore[no-any-return]
             with on_device(self.options.device):
                 return function(*map(self._convert, arrays.values()))  # type: ignore[no-any-return]
-        except tensorflow().errors.ResourceExhaustedError as error:
+        except (tensorflow().errors.ResourceExhaustedError, MemoryError) as error:
             length = len(next(iter(arrays.values())))
             raise MemoryError(
                 f"{self.options.owner}: out of memory for a batch of {length} items; use a smaller "

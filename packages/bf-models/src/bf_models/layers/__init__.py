@@ -1,6 +1,7 @@
 """Keras layers that the zoo needs and Keras lacks; importing this package loads TensorFlow."""
 
 from bf_models.layers.attention import ClassToken, PositionEmbedding, SelfAttention
+from bf_models.layers.channels import ChannelStatistics, DropBlock, GroupMax, GroupSum, SoftSum, Subpixel
 from bf_models.layers.depth import LayerScale, StochasticDepth
 from bf_models.layers.norm import BatchNorm
 from bf_models.layers.pooling import AdaptiveAveragePool
@@ -8,9 +9,15 @@ from bf_models.layers.pooling import AdaptiveAveragePool
 __all__ = [
     "AdaptiveAveragePool",
     "BatchNorm",
+    "ChannelStatistics",
     "ClassToken",
+    "DropBlock",
+    "GroupMax",
+    "GroupSum",
     "LayerScale",
     "PositionEmbedding",
     "SelfAttention",
+    "SoftSum",
     "StochasticDepth",
+    "Subpixel",
 ]

@@ -136,7 +136,7 @@ class MobileNet(KerasModel):
     initial_block = MobileStem()
     body = MobileNetV1Body()
     head = Classifier("classifier", dropout=0.001)
-    common = Common(activation="relu6", momentum=0.99, epsilon=1e-3)
+    common = Common(activation="relu6", momentum=0.99, epsilon=1e-3, padding="same")
 
 
 class MobileNetV2(KerasModel):

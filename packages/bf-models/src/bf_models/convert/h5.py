@@ -1,0 +1,130 @@
+"""Weights of keras.applications from .h5 files: layers matched in order, by the shapes of arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_models.convert.loading import Report
+from bf_models.errors import CorruptCheckpoint, WeightsError
+
+if TYPE_CHECKING:
+    from bf_models.model import KerasModel
+
+Arrays = list[np.ndarray]
+#: Networks that Keras has with the same layers in the same order.
+SUPPORTED = (
+    *("VGG16", "VGG19", "MobileNet", "MobileNetV2", "Xception"),
+    *("DenseNet121", "DenseNet169", "DenseNet201"),
+)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _legacy(group: Any) -> Iterator[tuple[str, Arrays]]:
+    """Layers of the older format, with an attribute that orders them."""
+    for name in map(_text, group.attrs["layer_names"]):
+        yield name, [np.asarray(group[name][_text(item)]) for item in group[name].attrs["weight_names"]]
+
+
+def _current(group: Any) -> Iterator[tuple[str, Arrays]]:
+    """Layers of Keras 3's format: groups named by kind and number, ``conv2d_10`` being the eleventh."""
+
+    def place(name: str) -> tuple[str, int]:
+        kind, _, number = name.rpartition("_")
+        return (kind, int(number)) if number.isdigit() else (name, 0)
+
+    for name in sorted(group, key=place):
+        layer = group[name]
+        parts = (
+            [layer] if "vars" in layer else [layer[item] for item in sorted(layer) if "vars" in layer[item]]
+        )
+        yield name, [np.asarray(part["vars"][key]) for part in parts for key in sorted(part["vars"], key=int)]
+
+
+def _one_kernel_each(layers: Iterator[tuple[str, Arrays]]) -> Iterator[tuple[str, Arrays]]:
+    """Layers that have arrays; a separable convolution is two of ours."""
+    for name, arrays in layers:
+        if len(arrays) == 2 and all(item.ndim == 4 for item in arrays):
+            yield from ((f"{name}.{number}", [item]) for number, item in enumerate(arrays))
+        elif arrays:
+            yield name, arrays
+
+
+def read_h5(path: str | Path) -> list[tuple[str, Arrays]]:
+    """Names and arrays of the layers of a file; CorruptCheckpoint when it is no file of Keras weights."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            group = file.get("model_weights", file)
+            if "layer_names" in group.attrs:
+                return list(_one_kernel_each(_legacy(group)))
+            if "layers" in group:
+                return list(_one_kernel_each(_current(group["layers"])))
+    except OSError as error:
+        raise CorruptCheckpoint(f"{path} is not an HDF5 file, or damaged: {error}") from error
+    raise CorruptCheckpoint(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
+
+
+def load_h5(model: KerasModel, path: str | Path, *, replace_head: bool = True) -> Report:
+    """Copy the weights of a keras.applications file into the same network, one of ``SUPPORTED``.
+
+    Layers are matched in order among those whose arrays have the same shapes; without the head when classes
+    differ. WeightsError names the first layer that has no counterpart; nothing is changed then.
+    """
+    if model.name not in SUPPORTED:
+        raise WeightsError(
+            f"{model.name}: .h5 files are read for {', '.join(SUPPORTED)}; use .safetensors or .pth"
+        )
+    head = set(model.head_layers()) if replace_head else set()
+    given = read_h5(path)
+    pairs, kept = [], []
+    used: set[int] = set()
+    for layer in [item for item in model.network.layers if item.weights]:
+        found = _find(layer, given, used, model.network)
+        if found is not None:
+            used.add(found[0])
+            pairs.append((layer, found[1]))
+        elif layer.name in head:
+            kept.append(layer.name)
+        else:
+            shapes = [tuple(item.shape) for item in layer.weights]
+            raise WeightsError(f"{model.name}: {path} has no layer for {layer.name!r} with arrays {shapes}")
+    rest = tuple(name for number, (name, _) in enumerate(given) if number not in used)
+    if rest and not kept:
+        raise WeightsError(f"{model.name}: {path} has layers too many: {', '.join(rest[:8])}")
+    for layer, arrays in pairs:
+        layer.set_weights(arrays)
+    return Report(tuple(layer.name for layer, _ in pairs), (), rest, tuple(kept))
+
+
+def _find(
+    layer: Any, given: list[tuple[str, Arrays]], used: set[int], network: Any
+) -> tuple[int, Arrays] | None:
+    shapes = [tuple(item.shape) for item in layer.weights]
+    for number, (_, arrays) in enumerate(given):
+        if number in used:
+            continue
+        if [item.shape for item in arrays] == shapes:
+            return number, _turned(layer, arrays, network)
+        # the head of MobileNet is a 1x1 convolution in Keras and dense here
+        if len(shapes[0]) == 2 and [item.size for item in arrays] == [math.prod(shape) for shape in shapes]:
+            return number, [item.reshape(shape) for item, shape in zip(arrays, shapes)]
+    return None
+
+
+def _turned(layer: Any, arrays: Arrays, network: Any) -> Arrays:
+    """Arrays as ours: a map is flattened channels last in Keras and channels first here, as in torch."""
+    names = [item.name for item in network.layers]
+    if "channels_first" not in names or layer.name != names[names.index("flatten") + 1]:
+        return arrays
+    _, channels, height, width = network.get_layer("channels_first").output.shape
+    maps = arrays[0].reshape(height, width, channels, -1).transpose(2, 0, 1, 3)
+    return [maps.reshape(arrays[0].shape), *arrays[1:]]

@@ -1,0 +1,131 @@
+"""Copying of foreign weights into a model, with what did not fit named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_models.convert.layouts import Entry, entries
+from bf_models.convert.names import canonical
+from bf_models.errors import WeightsError
+
+if TYPE_CHECKING:
+    from bf_models.model import KerasModel
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was copied, what the model wanted and did not get, what was left over, and what the head kept."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.loaded)} arrays loaded"]
+        for name in ("missing", "unexpected", "head"):
+            items = getattr(self, name)
+            if items:
+                parts.append(
+                    f"{name}: {', '.join(items[:8])}"
+                    + (f" and {len(items) - 8} more" if len(items) > 8 else "")
+                )
+        return "; ".join(parts)
+
+
+def state_shapes(model: KerasModel) -> dict[str, tuple[int, ...]]:
+    """Torch names and shapes of a model's arrays."""
+    return {entry.name: entry.shape for entry in entries(model.network)}
+
+
+def state_dict(model: KerasModel) -> dict[str, np.ndarray]:
+    """Weights of a model by torch's names and in torch's order of axes, to be saved as .safetensors."""
+    return {entry.name: entry.layout.to_torch(entry.variable.numpy()) for entry in entries(model.network)}
+
+
+def load_state_dict(
+    model: KerasModel, arrays: Mapping[str, np.ndarray], *, strict: bool = True, replace_head: bool = True
+) -> Report:
+    """Copy arrays by torch's names into a model.
+
+    With ``replace_head`` layers of the head whose shape differs keep their own weights, as when classes
+    differ, and so does the first convolution never. WeightsError lists missing and unexpected names (with
+    ``strict``) and arrays of another shape; nothing is changed then.
+    """
+    wanted = {entry.name: entry for entry in entries(model.network)}
+    given = canonical(arrays, set(wanted))
+    head = set(model.head_layers()) if replace_head else set()
+    missing = [name for name in wanted if name not in given]
+    unexpected = [name for name in given if name not in wanted]
+    fitting, kept, wrong = _compare(wanted, given, head)
+    if wrong or (strict and (missing or unexpected)):
+        report = Report((), tuple(missing), tuple(unexpected))
+        shapes = f"; of another shape: {'; '.join(wrong[:8])}" if wrong else ""
+        raise WeightsError(f"{model.name}: the weights do not fit: {report}{shapes}")
+    for entry, array in fitting:
+        entry.variable.assign(entry.layout.to_keras(array, tuple(entry.variable.shape)))
+    loaded = tuple(entry.name for entry, _ in fitting)
+    return Report(loaded, tuple(missing), tuple(unexpected), tuple(kept))
+
+
+def _compare(
+    wanted: Mapping[str, Entry], given: Mapping[str, np.ndarray], head: set[str]
+) -> tuple[list[tuple[Entry, np.ndarray]], list[str], list[str]]:
+    """Pairs that fit, names of the head that do not, and complaints about others."""
+    fitting, kept, wrong = [], [], []
+    for name, entry in wanted.items():
+        if name not in given:
+            continue
+        array = given[name]
+        # torch keeps 1x1 convolutions and dense layers apart; publishers mix them
+        same = array.shape == entry.shape or (
+            array.size == np.prod(entry.shape) and _squeezed(array) == _trim(entry.shape)
+        )
+        if same:
+            fitting.append((entry, array.reshape(entry.shape)))
+        elif name.rpartition(".")[0] in head:
+            kept.append(name)
+        else:
+            wrong.append(f"{name} {array.shape}, expected {entry.shape}")
+    return fitting, kept, wrong
+
+
+def _squeezed(array: np.ndarray) -> tuple[int, ...]:
+    return _trim(array.shape)
+
+
+def _trim(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def load_file(
+    model: KerasModel, path: str | Path, *, strict: bool = True, replace_head: bool = True
+) -> Report:
+    """Copy weights of a file into a model: .safetensors, .pth or .pt of torch, .h5 of keras.applications.
+
+    The files are read as data, nothing in them is run. ValueError for another kind of file.
+    """
+    path = Path(path)
+    options: dict[str, Any] = {"strict": strict, "replace_head": replace_head}
+    if path.suffix == ".safetensors":
+        from bf_models import safetensors
+
+        return load_state_dict(model, safetensors.load_file(path), **options)
+    if path.suffix in (".pth", ".pt", ".bin"):
+        from bf_models.convert.pth import read_pth
+
+        return load_state_dict(model, read_pth(path), **options)
+    if path.suffix in (".h5", ".hdf5"):
+        from bf_models.convert.h5 import load_h5
+
+        return load_h5(model, path, replace_head=replace_head)
+    raise ValueError(
+        f"{path}: weights are read from .safetensors, .pth, .pt, .bin and .h5 files, got {path.suffix!r}"
+    )

@@ -1,0 +1,179 @@
+"""Estimators of scikit-learn as models of a pipeline."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bf_models import archive
+from bf_models.errors import StateError, unknown
+from bf_models.fetches import Fetches, flat_names, pack
+from bf_models.options import build_target, expand
+
+_KEYS = ("estimator", "num_classes", "classes", "allow")
+_OUTPUTS = ("predictions", "proba", "labels", "loss")
+
+
+class SklearnModel:
+    """An estimator that learns by batches (``partial_fit``), or at its first batch (``fit``) when it cannot.
+
+    ``estimator`` is an object, or ``{_target_: sklearn.linear_model.SGDClassifier, ...arguments}``;
+    ``classes`` or ``num_classes`` tell a classifier all labels there are. Items are flattened to vectors.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        options = expand(config)
+        for key in options:
+            if key not in _KEYS:
+                raise TypeError(unknown("config key", key, _KEYS, "SklearnModel"))
+        if "estimator" not in options:
+            raise ValueError(
+                "SklearnModel: the config needs 'estimator', an object or {_target_: sklearn...}"
+            )
+        estimator = options["estimator"]
+        if isinstance(estimator, Mapping):
+            estimator = build_target(estimator, ("sklearn", *options.get("allow", ())), "SklearnModel")
+        if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
+            raise TypeError(f"SklearnModel: an estimator has fit and predict, got {type(estimator).__name__}")
+        self.config, self.estimator = options, estimator
+        count = options.get("num_classes")
+        self._classes = np.arange(count) if count is not None else options.get("classes")
+        self._lock = threading.RLock()
+        self.iterations = 0
+
+    def train(
+        self,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        fetches: Fetches = None,
+        feed_dict: Mapping[str, Any] | None = None,
+        sample_weight: Any = None,
+    ) -> Any:
+        """Learn from a batch; ``fetches`` are read after it. ValueError when no more can be learnt."""
+        inputs, targets = self._arrays(inputs, targets, feed_dict)
+        extra = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
+        with self._lock:
+            if hasattr(self.estimator, "partial_fit"):
+                if self._is_classifier() and self.iterations == 0:
+                    extra["classes"] = self._known_classes()
+                self.estimator.partial_fit(inputs, targets, **extra)
+            elif self.iterations == 0:
+                self.estimator.fit(inputs, targets, **extra)
+            else:
+                raise ValueError(
+                    f"{type(self.estimator).__name__} learns once (fit) and not by batches (partial_fit); "
+                    "give it all "
+                    "data as one batch, or take an estimator with partial_fit"
+                )
+            self.iterations += 1
+            return None if fetches is None else self.predict(inputs, targets, fetches=fetches)
+
+    def predict(
+        self,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        fetches: Fetches = "predictions",
+        feed_dict: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """``predictions`` of the estimator, its ``labels``, ``proba``, or ``loss`` (1 - score)."""
+        inputs, targets = self._arrays(inputs, targets, feed_dict)
+        fetches = "predictions" if fetches is None else fetches
+        with self._lock:
+            return pack(fetches, {name: self._output(name, inputs, targets) for name in flat_names(fetches)})
+
+    def _output(self, name: str, inputs: np.ndarray, targets: Any) -> Any:
+        if name == "loss":
+            return float(1 - self.estimator.score(inputs, targets))
+        if name == "proba":
+            return self.estimator.predict_proba(inputs)
+        if name in ("predictions", "labels"):
+            return self.estimator.predict(inputs)
+        raise ValueError(unknown("output", name, _OUTPUTS, "SklearnModel"))
+
+    def _arrays(
+        self, inputs: Any, targets: Any, feed_dict: Mapping[str, Any] | None
+    ) -> tuple[np.ndarray, Any]:
+        for name, value in (feed_dict or {}).items():
+            if name in ("images", "inputs", "x"):
+                inputs = value
+            elif name in ("labels", "targets", "masks", "y"):
+                targets = value
+            else:
+                raise TypeError(unknown("name in feed_dict", name, ("inputs", "targets"), "SklearnModel"))
+        array = np.asarray(inputs)
+        if array.ndim == 0 or len(array) == 0:
+            raise ValueError("SklearnModel: the batch is empty or no inputs were fed")
+        return array.reshape(len(array), -1), None if targets is None else np.asarray(targets)
+
+    def _is_classifier(self) -> bool:
+        return (
+            getattr(self.estimator, "_estimator_type", None) == "classifier"
+            or hasattr(self.estimator, "predict_proba")
+            or "Classifier" in type(self.estimator).__name__
+        )
+
+    def _known_classes(self) -> np.ndarray:
+        if self._classes is None:
+            raise ValueError(
+                "SklearnModel: a classifier that learns by batches needs 'num_classes' or 'classes'"
+            )
+        return np.asarray(self._classes)
+
+    def save(self, path: str | Path) -> None:
+        """Save parameters and learnt arrays as data; TypeError for an estimator that holds other objects."""
+        with self._lock:
+            target = f"{type(self.estimator).__module__}.{type(self.estimator).__qualname__}"
+            learnt, plain = _split(vars(self.estimator))
+            description = {
+                "model": "SklearnModel",
+                "target": ".".join(part for part in target.split(".") if not part.startswith("_")),
+                "parameters": plain["parameters"],
+                "attributes": plain["attributes"],
+                "classes": None if self._classes is None else np.asarray(self._classes).tolist(),
+                "iterations": self.iterations,
+            }
+            archive.write(Path(path), archive.Saved(description, learnt, {}))
+
+    @classmethod
+    def load(cls, path: str | Path, *, allow: Sequence[str] = ()) -> SklearnModel:
+        """Make the estimator of a file again; StateError for a file of another model."""
+        saved = archive.load(Path(path))
+        told = saved.description
+        if told.get("model") != "SklearnModel":
+            raise StateError(f"{path} holds the model {told.get('model')!r}, not 'SklearnModel'")
+        config = {"estimator": {"_target_": told["target"], **told["parameters"]}, "allow": list(allow)}
+        if told["classes"] is not None:
+            config["classes"] = told["classes"]
+        model = cls(config)
+        # arrays of a file are read-only views, and an estimator learns in place
+        learnt = {name: array.copy() for name, array in saved.weights.items()}
+        for name, value in {**told["attributes"], **learnt}.items():
+            setattr(model.estimator, name, value)
+        model.iterations = told["iterations"]
+        return model
+
+
+def _split(attributes: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    """Learnt arrays, and plain values told apart into parameters and what is learnt (ends with ``_``)."""
+    arrays: dict[str, np.ndarray] = {}
+    plain: dict[str, dict[str, Any]] = {"parameters": {}, "attributes": {}}
+    for name, held in attributes.items():
+        kind = "attributes" if name.endswith("_") or name.startswith("_") else "parameters"
+        value = held.item() if isinstance(held, np.generic) else held
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            arrays[name] = value
+        elif value is None or isinstance(value, bool | int | float | str):
+            plain[kind][name] = value
+        elif not name.startswith("_"):
+            raise TypeError(
+                f"SklearnModel.save: {name!r} is a {type(value).__name__}, which is no data; save the "
+                "estimator "
+                "yourself, for example by skops"
+            )
+    return arrays, plain
