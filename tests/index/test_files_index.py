@@ -79,6 +79,8 @@ def test_patterns_agree_with_glob(tree):
 def test_recursion_can_be_switched_off(tree):
     root = tree("a/1.png", "a/b/2.png")
     assert list(FilesIndex(f"{root}/**/*.png", recursive=False)) == ["1.png"]
+    assert list(FilesIndex(f"{root}/a/**", recursive=False)) == ["1.png"]
+    assert list(FilesIndex(f"{root}/**/**")) == ["1.png", "2.png"]
 
 
 def test_a_relative_pattern_gives_paths_that_survive_a_change_of_folder(tree, monkeypatch, tmp_path):

@@ -114,7 +114,6 @@ class BatchIterator(Generic[IndexT]):
         if isinstance(positions, slice):
             self._block, self._low, self._end = None, positions.start, positions.stop
             return
-        positions.setflags(write=False)
         self._block, self._low, self._end = positions, 0, len(positions)
 
     def place(self, number: int) -> Place:
@@ -130,10 +129,14 @@ class BatchIterator(Generic[IndexT]):
     def _positions(self, epoch: int, start: int, stop: int) -> Positions:
         plan = self._plan
         block = plan.order.block(epoch, start, min(stop, plan.length), plan.items, self._seed)
-        if stop <= plan.length:
+        if stop > plan.length:
+            after = plan.order.block(epoch + 1, 0, stop - plan.length, plan.items, self._seed)
+            block = np.concatenate([_as_array(block), _as_array(after)])
+        if isinstance(block, slice):
             return block
-        after = plan.order.block(epoch + 1, 0, stop - plan.length, plan.items, self._seed)
-        return np.concatenate([_as_array(block), _as_array(after)])
+        positions = block.view()
+        positions.setflags(write=False)
+        return positions
 
     def _done(self) -> int:
         """Return how many batches came before the next one."""

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -50,11 +51,13 @@ class Walker:
                 yield folder, [name]
             return
         folders: Iterable[str] = [root]
-        for part in parts[:-1]:
-            folders = self._enter(folders, part)
+        for before, part in pairwise(["", *parts[:-1]]):
+            if (before, part) != ("**", "**"):
+                folders = self._enter(folders, part)
         last = parts[-1]
         if last == "**":
-            folders = self._enter(folders, last)
+            if self._recursive and parts[-2:-1] != ["**"]:
+                folders = self._enter(folders, last)
             last = "*"
         for folder in folders:
             if names := self._names(folder, last):
