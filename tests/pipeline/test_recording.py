@@ -228,6 +228,24 @@ def test_actions_are_offered_for_completion(dataset):
     assert "shift" not in dir(Pipeline())
 
 
+def test_an_action_with_a_name_of_pipelines_is_called_by_name(dataset, batch_class):
+    from bf_batch import Dataset, action
+
+    class Updated(batch_class):
+        @action
+        def update(self, value):
+            self.x = self.x + value
+            return self
+
+    pipeline = Pipeline(Dataset(3, Updated, preloaded=(np.zeros(3), None))).action("update")(5)
+    assert pipeline.next_batch(3).x.tolist() == [5, 5, 5]
+    assert repr(pipeline).startswith("Pipeline().action('update')(5) <<")
+    with pytest.raises(AttributeError, match="did you mean 'update'"):
+        pipeline.action("updte")
+    with pytest.raises(TypeError, match="has the name of a step of pipelines"):
+        pipeline.to_yaml()
+
+
 def test_private_names_are_never_actions(dataset):
     for name in ("_private", "__array__", "_ipython_display_"):
         assert not hasattr(Pipeline(), name)

@@ -10,6 +10,7 @@ from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Container, Expr, walk
 from bf_pipeline.named import F
+from bf_pipeline.registry import BUILTINS
 from bf_pipeline.settings import plain
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step
 
@@ -116,8 +117,6 @@ class _Reader:
         return Sometimes(steps, value, where)
 
     def _call(self, name: str, given: Any, key: str) -> Call | None:
-        from bf_pipeline.registry import BUILTINS
-
         builtin = name in BUILTINS
         if not builtin and self._actions is not None and name not in self._actions:
             self._wrong(key, unknown("step", name, [*BUILTINS, *self._actions]))
@@ -172,6 +171,8 @@ def to_yaml(pipeline: Pipeline) -> str:
 
 def _step_data(step: Step, key: str) -> Any:
     if isinstance(step, Call):
+        if not step.builtin and step.name in BUILTINS:
+            raise TypeError(f"{key}: the action {step.name!r} has the name of a step of pipelines; rename it")
         if not step.args and not step.kwargs:
             return step.name
         key = f"{key}.{step.name}"

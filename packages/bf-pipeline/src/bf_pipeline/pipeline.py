@@ -87,9 +87,12 @@ class Pipeline(Recording, Starting):
         # Names with an underscore are what Python and notebooks look for; they are never actions.
         if name.startswith("_"):
             raise AttributeError(f"Pipeline has no attribute {name!r}")
+        return self.action(name)
+
+    def action(self, name: str) -> Recorder:
+        """Give an action whose name pipelines have themselves: ``pipeline.action('update')(value)``."""
         if self.dataset is not None and not self._knows(name):
-            binder = Binder(self, self.dataset.batch_class, self.config)
-            raise AttributeError(stranger(binder, name))
+            raise AttributeError(stranger(Binder(self, self.dataset.batch_class, self.config), name))
         return Recorder(self, name)
 
     def __dir__(self) -> list[str]:

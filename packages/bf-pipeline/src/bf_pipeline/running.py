@@ -91,6 +91,7 @@ class Run(Holds):
             if name not in bound.variables:
                 raise ValueError(unknown("variable", name, bound.variables, "bar_variables"))
         super().__init__(started(pipeline, bound, self.places.seed, self.places.plan))
+        self.initial_types = [type(value) for value in self.variables.values()]
         self.left_out: list[LeftOut] = []
         self.delivered = 0 if self._resumed is None else self._resumed.delivered
         self.first = 0 if self._resumed is None else self._resumed.first
@@ -100,6 +101,11 @@ class Run(Holds):
         self.listeners: list[Callable[[Run], None]] = []
         self.pools = [Pool(group) for group in bound.regroups]
         check_travels(self)
+
+    def __repr__(self) -> str:
+        total = "without end" if self.total is None else f"of {self.total}"
+        left_out = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"<Run: {self.delivered} batches {total} delivered{left_out}, seed {self.seed}>"
 
     @property
     def seed(self) -> int:

@@ -37,7 +37,11 @@ def _name(space: object) -> str:
 
 
 def _call(call: Call) -> str:
-    return f".{call.name}({arguments(call.args, dict(call.kwargs))})"
+    from bf_pipeline.pipeline import Pipeline
+
+    own = not call.builtin and hasattr(Pipeline, call.name)
+    name = f"action({call.name!r})" if own else call.name
+    return f".{name}({arguments(call.args, dict(call.kwargs))})"
 
 
 def _sum(steps: tuple[Step, ...]) -> tuple[str, bool]:
