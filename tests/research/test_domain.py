@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import tracemalloc
 from typing import Any
 
@@ -214,6 +216,14 @@ def test_condition_on_an_unknown_option_is_refused_with_a_hint() -> None:
         Option("lr", [1]).where("lrr < 1")
 
 
+def test_condition_on_a_part_without_the_option_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"Option\('b', \['x', 'y'\]\) has no option 'a'; put the condition on"
+    ):
+        (A + B).where("a > 1")
+    assert pairs(A.where("a > 1") + B) == [(2, 0), ("x", 0), ("y", 0)]
+
+
 @pytest.mark.parametrize(
     "text", ["__import__('os')", "a[0]", "lambda: 1", "a if 1 else 2", "a ** 9", "a <", "a()"]
 )
@@ -333,6 +343,14 @@ def test_at_of_endless_weighted_or_conditional_parts_is_refused() -> None:
         with pytest.raises(ValueError, match="@ pairs"):
             wrong()
     assert 0.3 * A @ B == 0.3 * (A @ B)
+
+
+def test_domains_are_copied_and_pickled_whole() -> None:
+    domain = 0.3 * A @ B + (Option("lr", uniform(0, 1)) * C).where("c > 7 and lr > 0")
+    domain.set_iterator(n_reps=2, seed=3)
+    for other in (copy.deepcopy(domain), pickle.loads(pickle.dumps(domain)), Domain(domain)):
+        assert other == domain
+        assert list(other) == list(domain)
 
 
 def test_operators_refuse_strangers() -> None:

@@ -386,6 +386,8 @@ def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
         ({"workers": 0}, ValueError, "workers"),
         ({"workers": True}, ValueError, "workers"),
         ({"devices": ["tpu:0"]}, ValueError, "tpu:0"),
+        ({"devices": []}, ValueError, "devices is empty"),
+        ({"devices": "gpu:0"}, TypeError, "list"),
         ({"resume": "yes"}, ValueError, "resume"),
         ({"on_failure": "ignore"}, ValueError, "on_failure"),
         ({"retries": -1}, ValueError, "retries"),

@@ -115,6 +115,13 @@ class Domain(Suggests):
         """
         condition = Condition(test)
         condition.check_names(self.names)
+        for cube in self._cubes:
+            missing = [name for name in condition.names if name not in cube.names]
+            if missing:
+                raise ValueError(
+                    f"where({test!r}): {cube!r} has no option {missing[0]!r}; "
+                    "put the condition on the part of the sum that has it"
+                )
         return _of(replace(cube, conditions=(*cube.conditions, condition)) for cube in self._cubes)
 
     def __mul__(self, other: Any) -> Domain:

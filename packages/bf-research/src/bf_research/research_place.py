@@ -135,6 +135,8 @@ def slots(workers: int, devices: Sequence[str] | None) -> list[Slot]:
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers must be a whole number above 0, got {workers!r}")
+    if isinstance(devices, str):
+        raise TypeError(f"devices is a list such as ['gpu:0', 'gpu:1'], got {devices!r}")
     if devices is None:
         devices = [f"cpu:{number}" for number in range(workers)]
     count = max(len(devices), 1)
