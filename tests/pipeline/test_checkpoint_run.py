@@ -235,6 +235,7 @@ def test_a_newer_state_is_refused():
         ({}, {"seed": 2}, "seed"),
         ({"position": {}}, {}, "not a whole state"),
         ({"delivered": None}, {}, "not a whole state"),
+        ({"position": {"batches": 1}}, {}, "seed"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_at_the_call(change, options, text):
@@ -261,6 +262,31 @@ def test_a_variable_that_is_no_data_is_named():
     pipeline = Pipeline(Dataset(4, Noisy)).init_variable("f", lambda: print).draw(1)
     with pytest.raises(TypeError, match="variable 'f'"):
         pipeline.gen_batch(2).state()
+
+
+class Odd(dict):
+    """Holds more than its attributes."""
+
+
+class Slotted:
+    """Holds nothing in attributes."""
+
+    __slots__ = ("a",)
+
+
+@pytest.mark.parametrize("make", [lambda: print, lambda: lambda: 1, Odd, Slotted, object])
+def test_only_objects_that_are_all_attributes_are_saved(make):
+    pipeline = Pipeline(Dataset(4, Noisy)).init_variable("f", lambda: make())
+    with pytest.raises(TypeError, match="variable 'f'"):
+        pipeline.gen_batch(2).state()
+
+
+def test_an_object_of_a_class_that_only_a_step_knows_is_refused_when_saving():
+    pipeline = Pipeline(Dataset(4, Noisy)).init_variable("f").update(V("f"), R(lambda size: [Mean([1], [1])]))
+    batches = pipeline.gen_batch(2)
+    next(batches)
+    with pytest.raises(TypeError, match=r"variable 'f'.*classes that the pipeline names"):
+        batches.state()
 
 
 def test_what_can_not_be_saved_is_told_before_the_first_batch(tmp_path):

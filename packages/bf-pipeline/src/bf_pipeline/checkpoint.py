@@ -22,8 +22,6 @@ from bf_index.errors import StateError
 SCHEMA = 1
 _NAME = re.compile(r"checkpoint-(\d{6,})")
 _TEMPORARY = re.compile(r"\.checkpoint-\d+\.(\d+)\.[0-9a-f]{8}\.tmp")
-
-
 _MODEL = re.compile(r"models/\d{3,}")
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bf_pipeline.options import RunOptions
     from bf_pipeline.running import Run
 
+_PARTS = ("position", "delivered", "variables", "sources", "regroups", "models")
 Resumable = Mapping[str, Any] | str | os.PathLike[str]
 
 
@@ -87,8 +88,7 @@ def _classes(run: Run) -> dict[str, type]:
     pipeline = run.pipeline
     for call in calls((*pipeline.before_steps, *pipeline.steps, *pipeline.after_steps)):
         look((call.args, call.kwargs))
-    look(pipeline.config)
-    look([type(value) for value in run.variables.values()])
+    look((pipeline.config, run.initial_types))
     return found
 
 
@@ -110,19 +110,21 @@ class Resumed:
             self._checkpoint = latest(source)
             self.state = self._checkpoint.state
         self._allow = allow_other_data
+        if missing := sorted(set(_PARTS) - set(self.state)):
+            raise StateError(f"resume: this is not a whole state of a run: {', '.join(missing)} is missing")
         try:
             self.delivered = int(self.state["delivered"])
             self.first = int(self.state["position"]["batches"])
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(
-                f"resume: this is not a whole state of a run: {error!r} is missing or wrong"
-            ) from error
+            raise StateError(f"resume: this is not a whole state of a run: {error!r}") from error
 
     def go_to(self, places: Any, seed: int | None) -> None:
         """Bring the places to the position; ``StateError`` for other data, another plan or another seed."""
         position = self.state["position"]
-        if seed is not None and seed != position["seed"]:
-            raise StateError(f"resume: the run had seed {position['seed']}, seed={seed} would be another run")
+        if seed is not None and seed != position.get("seed"):
+            raise StateError(
+                f"resume: the run had seed {position.get('seed')}, seed={seed} would be another run"
+            )
         if self._allow:
             own = places.state()
             position = {**position, "items": own["items"], "index": own["index"]}
@@ -220,8 +222,9 @@ def checkpointed(source: Iterator[Any], run: Run, settings: Checkpointing) -> Ge
     with Termination() as termination:
         run.guard = termination.waiting
         try:
-            for number, batch in enumerate(source, 1):
-                saved = False
+            number = 0
+            for batch in source:
+                saved, number = False, number + 1
                 yield batch
                 del batch
                 termination.answer(save)

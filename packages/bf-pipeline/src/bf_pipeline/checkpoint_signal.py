@@ -47,7 +47,7 @@ class Termination:
         self._watching.remove(self)
         if not self._watching:
             signal.signal(signal.SIGTERM, Termination._before or signal.SIG_DFL)
-        if self.asked and not self._honoured:
+        if self.asked and not self._honoured and kind in (None, GeneratorExit):
             # The run was left before it could answer: the process still has to end.
             signal.raise_signal(signal.SIGTERM)
 

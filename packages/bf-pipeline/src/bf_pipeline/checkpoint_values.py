@@ -19,6 +19,13 @@ _ADVICE = (
 )
 
 
+def _all_in_attributes(kind: type) -> bool:
+    """Tell whether what objects of a class hold is in their ``__dict__``, and making one is plain."""
+    bare = all(not base.__dict__.get("__slots__") for base in kind.__mro__)
+    make: Any = kind.__new__
+    return bare and make is object.__new__ and kind.__dictoffset__ != 0
+
+
 def class_name(kind: type) -> str:
     """Name a class as states do."""
     return f"{kind.__module__}.{kind.__qualname__}"
@@ -58,7 +65,7 @@ class Encoder:
             return {_TAG: "bytes", "base64": base64.b64encode(value).decode()}
         if kind is np.ndarray or isinstance(value, np.generic):
             return self._array(value, where)
-        if class_name(kind) in self.classes and hasattr(value, "__dict__"):
+        if class_name(kind) in self.classes and _all_in_attributes(kind):
             return {_TAG: "object", "class": class_name(kind), "attributes": self._dict(vars(value), where)}
         raise TypeError(f"{where}: a value of class {kind.__name__} is not data that can be saved; {_ADVICE}")
 

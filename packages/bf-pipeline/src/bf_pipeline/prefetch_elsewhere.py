@@ -50,10 +50,8 @@ def _which(run: Run, step: BoundStep, reason: str) -> str:
             named |= {f"argument {name!r}": value for name, value in call.kwargs.items()}
             for name, value in named.items():
                 if (why := fails(value)) is not None:
-                    return (
-                        f"{name} can't be pickled ({why}); make it inside the step, or use engine 'threads'"
-                    )
-    return f"it can't be pickled ({reason}); use engine 'threads'"
+                    return f"{name} can't be pickled ({why}); {_ADVICE}"
+    return f"it can't be pickled ({reason}); {_ADVICE}"
 
 
 @contextmanager

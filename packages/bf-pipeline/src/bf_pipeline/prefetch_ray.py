@@ -36,7 +36,10 @@ class RayWorkerLost(WorkerDied):
             self, f"a Ray worker was lost in {_RETRIES + 1} attempts at the same work: {error}"
         )
         self.__cause__ = error
-        self.pid, self.code = 0, -9
+        self.pid, self.code = 0, 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.__cause__,)
 
 
 class RayEngine(Stops):
