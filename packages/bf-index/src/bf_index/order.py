@@ -90,6 +90,7 @@ class Weighted:
     draws: int | None = None
     _values: NDArray[np.float64] = field(init=False, repr=False)
     _bounds: NDArray[np.float64] = field(init=False, repr=False)
+    _latest: tuple[int, int, NDArray[np.int64]] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         values = np.array(self.weights, np.float64)
@@ -124,12 +125,20 @@ class Weighted:
             last = np.flatnonzero(self._values)[-1]
             np.minimum(drawn, last, out=drawn)
             return drawn
+        return self._arrivals(epoch, seed)[start:stop]
+
+    def _arrivals(self, epoch: int, seed: int) -> NDArray[np.int64]:
+        """Return the order of an epoch without replacement; the latest is kept for the blocks to come."""
+        latest = self._latest
+        if latest is not None and latest[:2] == (epoch, seed):
+            return latest[2]
         chances = _unit(words_at(0, len(self._values), seed, _WEIGHT, epoch))
         # Exponential times with rates = weights: the order of arrival is a draw without replacement.
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             times = -np.log1p(-chances) / self._values
         arrivals: NDArray[np.int64] = np.argsort(times, kind="stable")
-        return arrivals[start:stop]
+        object.__setattr__(self, "_latest", (epoch, seed, arrivals))
+        return arrivals
 
     def fingerprint(self) -> str:
         """Return the order's name and a digest of its weights."""

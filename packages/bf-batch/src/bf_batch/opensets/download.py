@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
+import logging
 import os
 import tempfile
 import time
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
+
+_log = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _LOCK_POLL = 0.1
@@ -184,6 +187,7 @@ def _download(file: RemoteFile, path: Path, patience: Patience) -> None:
 
 def _receive(source: str, sha256: str, path: Path, timeout: float) -> None:
     """Download one source to a path."""
+    _log.info("downloading %s to %s", source, path)
     found = hashlib.sha256()
     with temporary(path) as file:
         for piece in _pieces(source, timeout):
