@@ -219,6 +219,12 @@ def test_a_pending_component_is_computed_at_the_first_read_only(points):
         points.x = Later(np.ones(3))
 
 
+def test_a_pending_component_is_computed_for_a_part(points):
+    points.x = Later(np.arange(4.0))
+    assert points.subset([2, 0]).x.tolist() == [2, 0]
+    assert points.copy().x.tolist() == [0, 1, 2, 3]
+
+
 def test_a_place_of_a_data_set_gives_its_items():
     dataset = Dataset(10, Points, preloaded=(np.arange(10), None))
     batch = dataset.create_batch(Place(0, 1, slice(2, 5)), seed=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -166,9 +167,7 @@ class BatchCore(Suggests):
         return {name: kind_of(self.peek(name)) for name in self.components}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the components by name, pending ones computed; the values are those of the batch, not
-        copies.
-        """
+        """Return the components by name, pending ones computed; the values are no copies."""
         return {name: getattr(self, name) for name in self.components}
 
     def settle(self) -> Self:
@@ -220,7 +219,7 @@ class BatchCore(Suggests):
             if isinstance(value, list):
                 value = [entry.copy() if isinstance(entry, np.ndarray) else entry for entry in value]
             elif value is not None:
-                value = value.copy()
+                value = value.copy() if isinstance(value, np.ndarray) else copy.copy(value)
             new._bf_data[name] = value
         return new
 
@@ -237,16 +236,12 @@ class BatchCore(Suggests):
             if positions.dtype == bool:
                 positions = np.flatnonzero(positions)
         names = self.components or ("data",)
-        held = {
-            name: take_rows(self.peek(name) if self.components else self.data, positions) for name in names
-        }
+        held = {name: take_rows(getattr(self, name), positions) for name in names}
         index = self.index.subset(positions)
         self.__dict__.update(_bf_data=held, _bf_index=index, _bf_positions=None, _bf_size=len(index))
 
     def leave_out(self, errors: Sequence[ItemError]) -> Self:
-        """Leave failed items out, in place, and note their errors in ``skipped``; SkipBatch when none is
-        left.
-        """
+        """Leave failed items out, in place, and keep their errors in ``skipped``; SkipBatch when all did."""
         failed = {error.position for error in errors}
         self.skipped = [*self.skipped, *errors]
         if len(failed) == len(self):
