@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -223,3 +224,55 @@ def test_a_script_without_a_main_guard_and_with_threads_works(run_script):
     """
     )
     assert done.out.splitlines() == ["True"], done.err
+
+
+@pytest.mark.faults("RN06")
+@pytest.mark.parametrize("target", ["inline", "threads", "processes"])
+@pytest.mark.parametrize("timeout", ["None", "100"])
+def test_one_interrupt_ends_slow_items(start_script, target, timeout):
+    script = start_script(
+        f"""
+    import time
+    from bf_batch import Batch, inbatch_parallel
+
+    class Slow(Batch):
+        @inbatch_parallel(init="indices", target="{target}", n_workers=2, timeout={timeout})
+        def sleep(self, id):
+            time.sleep(60 if id > 1 else 0.01)
+
+    Slow(2).sleep()
+    print("ready", flush=True)
+    Slow(20).sleep()
+    """
+    )
+    script.wait_for("ready")
+    time.sleep(1)
+    script.interrupt()
+    done = script.finish(timeout=8)
+    assert done.code in (-signal.SIGINT, 130), done.err
+    assert "KeyboardInterrupt" in done.err
+
+
+@pytest.mark.faults("RN30")
+def test_a_payload_goes_to_disk_when_there_is_no_shared_memory(run_script):
+    done = run_script(
+        """
+    import os
+    import numpy as np
+    from bf_batch.engines import make_engine
+
+    def none(*args):
+        raise OSError(28, "No space left on device")
+
+    os.memfd_create, kept = none, os.memfd_create
+    import bf_batch.engines.channel as channel
+    payload = np.arange(10**6)
+    from bf_batch.engines.payload import Payload
+    made = Payload.of(payload)
+    os.memfd_create = kept
+    print(os.readlink(f"/proc/self/fd/{made._file}").startswith("/dev/shm"))
+    with make_engine("processes", 1, payload) as engine:
+        print(engine.submit(lambda table: int(table.sum())).result())
+    """
+    )
+    assert done.out.splitlines() == ["False", "499999500000"], done.err
