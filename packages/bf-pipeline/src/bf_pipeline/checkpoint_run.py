@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bf_pipeline.options import RunOptions
     from bf_pipeline.running import Run
 
-_PARTS = ("position", "delivered", "variables", "sources", "regroups", "models")
+_PARTS = ("position", "begun", "delivered", "variables", "sources", "regroups", "models")
 Resumable = Mapping[str, Any] | str | os.PathLike[str]
 
 
@@ -48,6 +48,7 @@ def capture(run: Run, arrays: dict[str, np.ndarray] | None = None) -> dict[str, 
     return {
         "schema": SCHEMA,
         "position": _position(run),
+        "begun": run.begun,
         "delivered": run.delivered,
         "variables": {
             name: encoder.encode(value, f"variable {name!r}") for name, value in run.variables.items()
@@ -112,6 +113,8 @@ class Resumed:
         self._allow = allow_other_data
         if missing := sorted(set(_PARTS) - set(self.state)):
             raise StateError(f"resume: this is not a whole state of a run: {', '.join(missing)} is missing")
+        # A state from before the first batch is also from before the section `before`.
+        self.begun = bool(self.state["begun"])
         try:
             self.delivered = int(self.state["delivered"])
             self.first = int(self.state["position"]["batches"])

@@ -94,6 +94,7 @@ class Run(Holds):
         self.initial_types = [type(value) for value in self.variables.values()]
         self.left_out: list[LeftOut] = []
         self.delivered = 0 if self._resumed is None else self._resumed.delivered
+        self.begun = False if self._resumed is None else self._resumed.begun
         self.first = 0 if self._resumed is None else self._resumed.first
         self.place: Any = None
         self.wait: Callable[[Future[Any]], Any] = Future.exception
@@ -101,6 +102,8 @@ class Run(Holds):
         self.listeners: list[Callable[[Run], None]] = []
         self.pools = [Pool(group) for group in bound.regroups]
         check_travels(self)
+        if self._resumed is not None:
+            self._resumed.fill(self)
 
     def __repr__(self) -> str:
         total = "without end" if self.total is None else f"of {self.total}"
@@ -123,8 +126,9 @@ class Run(Holds):
         bound, options = self.runner.bound, self.options
         try:
             self.runner.once(bound.before)
-            if self._resumed is not None:
+            if self._resumed is not None and self.begun and bound.before:
                 self._resumed.fill(self)
+            self.begun = True
             source = self._one_by_one() if options.prefetch == 0 else ahead(self)
             for pool in self.pools:
                 source = regrouped(source, pool, self)
