@@ -134,7 +134,7 @@ class Pipeline(Recording, Starting):
 
     # Algebra
 
-    def __add__(self, other: Any) -> Pipeline:
+    def __add__(self, other: Pipeline) -> Pipeline:
         if not isinstance(other, Pipeline):
             return cast(Pipeline, NotImplemented)
         return Pipeline(
@@ -147,7 +147,7 @@ class Pipeline(Recording, Starting):
             options={**self.options, **other.options},
         )
 
-    def __mul__(self, times: Any) -> Pipeline:
+    def __mul__(self, times: int | Expr) -> Pipeline:
         if not isinstance(times, Expr):
             if isinstance(times, bool) or not hasattr(times, "__index__"):
                 raise TypeError(f"pipeline * n: n must be an integer >= 0 or an expression, got {times!r}")
@@ -156,7 +156,7 @@ class Pipeline(Recording, Starting):
                 raise ValueError(f"pipeline * n: n must be an integer >= 0, got {times}")
         return replace(self, steps=(Repeat(self.steps, times, caller()),), section="steps")
 
-    def __matmul__(self, p: Any) -> Pipeline:
+    def __matmul__(self, p: float | Expr) -> Pipeline:
         if not isinstance(p, Expr):
             if isinstance(p, bool) or not hasattr(p, "__float__"):
                 raise TypeError(f"pipeline @ p: p must be a number from 0 to 1 or an expression, got {p!r}")
@@ -165,7 +165,7 @@ class Pipeline(Recording, Starting):
                 raise ValueError(f"pipeline @ p: p must be from 0 to 1, got {p}")
         return replace(self, steps=(Sometimes(self.steps, p, caller()),), section="steps")
 
-    def __lshift__(self, other: Any) -> Pipeline:
+    def __lshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
         if isinstance(other, Dataset):
             given = replace(self, dataset=other)
             given._check_actions()
@@ -174,7 +174,7 @@ class Pipeline(Recording, Starting):
             return replace(self, config=merged(self.config, replace(Pipeline(), config=other).config))
         raise TypeError(f"pipeline << a dataset or a config, got {type(other).__name__} {other!r}")
 
-    def __rrshift__(self, other: Any) -> Pipeline:
+    def __rrshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
         return self.__lshift__(other)
 
     def _check_actions(self) -> None:
