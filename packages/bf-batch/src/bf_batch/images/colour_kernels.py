@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels import fold, kernel
+from bf_batch.images.kernels import fold, kernel, part
 
 _REFLECT = 2
 TRUNCATE = 4.0  # the Gauss curve is cut at this many deviations, as scipy.ndimage does
@@ -41,7 +41,7 @@ def histograms(pictures: Any, counts: Any) -> None:
                     counts[i, k, np.uintp(pictures[i, y, x, k])] += 1
 
 
-@kernel
+@part
 def stored(value: Any, limited: bool) -> Any:
     """A value as it is stored: rounded and limited for bytes, limited to 0..1 for floats."""
     if limited:
@@ -49,7 +49,7 @@ def stored(value: Any, limited: bool) -> Any:
     return min(max(value, 0.0), 1.0)
 
 
-@kernel
+@part
 def luma(red: Any, green: Any, blue: Any) -> Any:
     """Grey of a colour by ITU-R 601, as Pillow and OpenCV have it."""
     return 0.299 * red + 0.587 * green + 0.114 * blue
@@ -117,7 +117,7 @@ def turn_hue(pictures: Any, shifts: Any, limited: bool, out: Any) -> None:
                     out[i, y, x, k] = stored(high - spread * lowered, limited)
 
 
-@kernel
+@part
 def gauss(sigma: float) -> Any:
     """Weights of a Gauss curve, summing to one."""
     reach = int(TRUNCATE * sigma + 0.5)

@@ -16,10 +16,15 @@ import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-kernel = cast(
-    "Callable[[Function], Function]",
-    numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}),
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+kernel = cast("Callable[[Function], Function]", numba.njit(cache=True, **_OPTIONS))
+"""Compiles a loop that Python calls, and keeps its machine code for later runs."""
+part = cast(
+    "Callable[[Function], Function]", numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 )
+"""Compiles a function that only loops call: without the door for Python, which takes most of the time to
+compile.
+"""
 
 AFFINE, PROJECTIVE, FIELD = 0, 1, 2
 CONSTANT, EDGE, REFLECT = 0, 1, 2
@@ -27,7 +32,7 @@ BAND = 256  # rows of the result whose sources are held in the scratch buffer at
 BLOCK = 1024  # points handled by one call of the inner loops: their rows of numbers stay in the first cache
 
 
-@kernel
+@part
 def fold(position: float, size: int, mode: int) -> float:
     """A coordinate brought inside [0, size - 1]: to the edge, or mirrored without repeating the edge
     pixel.
@@ -56,7 +61,7 @@ def displaced(field: Any, y: float, x: float) -> tuple[float, float]:
     return top_y * (1 - fy) + low_y * fy, top_x * (1 - fy) + low_x * fy
 
 
-@kernel
+@part
 def mapped(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -> tuple[float, float]:
     """The source point of one result point, by matrix, projective matrix, or matrix of a displaced point."""
     y, x = row, column
@@ -75,7 +80,7 @@ def mapped(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -
     return down / depth, across / depth
 
 
-@kernel
+@part
 def reach(m: Any, kind: int, mode: int, band: Any, box: Any, h: int, w: int) -> None:
     """Write into ``box`` (top, bottom, left, right) which part of the source a band of results can touch.
 
@@ -96,47 +101,35 @@ def reach(m: Any, kind: int, mode: int, band: Any, box: Any, h: int, w: int) -> 
         box[2 * axis + 1] = int(min(max(np.floor(high) + 4, first + 1.0), float(size)))
 
 
-@kernel
-def surround(source: Any, box: Any, before: int, mode: int, fill: float, scratch: Any) -> None:
+@part
+def surround(source: Any, box: Any, mode: int, fill: float, scratch: Any) -> None:
     """Copy a box of the source (height, width, channels) as float32 with a ring of what lies around it.
 
-    The ring is ``before`` pixels above and to the left, and one more below and to the right.
+    The ring is one pixel above and to the left, and two below and to the right.
     """
     h, w, c = source.shape
     flat = source.reshape(h * w * c)
-    body = np.uintp((box[3] - box[2]) * c)
-    head, tail = np.uintp(before * c), np.uintp((before + 1) * c)
+    body, head, tail = np.uintp((box[3] - box[2]) * c), np.uintp(c), np.uintp(2 * c)
+    before = int(fold(box[2] - 1.0, w, EDGE if mode == CONSTANT else mode)) * c
+    after = int(fold(float(box[3]), w, EDGE if mode == CONSTANT else mode)) * c
     at = np.uintp(0)
-    for y in range(box[0] - before, box[1] + before + 1):
-        empty = mode == CONSTANT and (y < 0 or y >= h)
-        line = np.uintp((int(fold(y, h, EDGE if mode == CONSTANT else mode)) * w + box[2]) * c)
-        if empty:
+    for y in range(box[0] - 1, box[1] + 2):
+        row = int(fold(float(y), h, EDGE if mode == CONSTANT else mode)) * w * c
+        line = np.uintp(row + box[2] * c)
+        if mode == CONSTANT and (y < 0 or y >= h):
             for j in range(head + body + tail):
                 scratch[at + j] = fill
         else:
             for j in range(body):
                 scratch[at + head + j] = flat[line + j]
-            if mode == CONSTANT:
-                for j in range(head):
-                    scratch[at + j] = fill
-                for j in range(tail):
-                    scratch[at + head + body + j] = fill
-            else:
-                ring_ends(flat, line, box, w, c, before, mode, scratch[at : at + head + body + tail])
+            for k in range(np.uintp(c)):
+                scratch[at + k] = fill if mode == CONSTANT else flat[np.uintp(row + before) + k]
+                end = fill if mode == CONSTANT else flat[np.uintp(row + after) + k]
+                scratch[at + head + body + k] = scratch[at + head + body + head + k] = end
         at += head + body + tail
 
 
-@kernel
-def ring_ends(flat: Any, line: Any, box: Any, w: int, c: int, before: int, mode: int, row: Any) -> None:
-    """Continue both ends of one row of the scratch buffer by the picture's own pixels."""
-    for margin in range(2 * before + 1):
-        x = box[2] - before + margin if margin < before else box[3] + margin - before
-        near = (int(fold(x, w, mode)) - box[2]) * c + int(line)
-        for k in range(c):
-            row[(x - box[2] + before) * c + k] = flat[near + k]
-
-
-@kernel
+@part
 def coordinates(m: Any, pre: Any, field: Any, kind: int, first: int, width: int, ys: Any, xs: Any) -> None:
     """Fill the source coordinates of whole rows of results, from row ``first`` on."""
     for r in range(ys.size // width):
@@ -152,24 +145,22 @@ def coordinates(m: Any, pre: Any, field: Any, kind: int, first: int, width: int,
                 ys[at + q], xs[at + q] = mapped(m, pre, field, kind, float(row), float(q))
 
 
-@kernel
-def settle(ys: Any, xs: Any, box: Any, margin: int, before: int, mode: int, h: int, w: int) -> None:
-    """Bring coordinates inside the picture and ``margin`` pixels around it, then count them from the
-    ring's corner.
-    """
+@part
+def settle(ys: Any, xs: Any, box: Any, mode: int, h: int, w: int) -> None:
+    """Bring coordinates inside the picture and its ring, then count them from the ring's corner."""
     if mode == REFLECT:
         for q in range(ys.size):
             ys[q] = np.float32(fold(ys[q], h, mode))
             xs[q] = np.float32(fold(xs[q], w, mode))
-    out = np.float32(margin if mode == CONSTANT else 0)
+    out = np.float32(1 if mode == CONSTANT else 0)
     bottom, right = np.float32(h - 1 + out), np.float32(w - 1 + out)
-    up, aside = np.float32(before - box[0]), np.float32(before - box[2])
+    up, aside = np.float32(1 - box[0]), np.float32(1 - box[2])
     for q in range(np.uintp(ys.size)):
         ys[q] = min(max(ys[q], -out), bottom) + up
         xs[q] = min(max(xs[q], -out), right) + aside
 
 
-@kernel
+@part
 def gather_linear(scratch: Any, wide: int, c: int, ys: Any, xs: Any, at: Any, line: Any) -> None:
     """Bilinear values out of the scratch buffer at coordinates counted from its corner."""
     for q in range(np.uintp(ys.size)):
@@ -195,37 +186,7 @@ def gather_linear(scratch: Any, wide: int, c: int, ys: Any, xs: Any, at: Any, li
             line[q * across + k] = top + (low - top) * fy
 
 
-@kernel
-def cubic(t: float, taps: Any) -> None:
-    """The four weights of cubic convolution (Keys, a = -1/2: Pillow's and TensorFlow's) at a fraction of a
-    pixel.
-    """
-    taps[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
-    taps[1] = (1.5 * t - 2.5) * t * t + 1.0
-    taps[2] = ((-1.5 * t + 2.0) * t + 0.5) * t
-    taps[3] = (0.5 * t - 0.5) * t * t
-
-
-@kernel
-def gather_cubic(scratch: Any, wide: int, c: int, ys: Any, xs: Any, line: Any) -> None:
-    """Bicubic values out of the scratch buffer at coordinates counted from its corner."""
-    down, across = np.empty(4, np.float32), np.empty(4, np.float32)
-    for q in range(ys.size):
-        i, j = int(ys[q]), int(xs[q])
-        cubic(ys[q] - i, down)
-        cubic(xs[q] - j, across)
-        corner = (i - 1) * wide + (j - 1) * c
-        for k in range(c):
-            total = np.float32(0)
-            for u in range(4):
-                a = corner + u * wide + k
-                part = scratch[a] * across[0] + scratch[a + c] * across[1]
-                part += scratch[a + 2 * c] * across[2] + scratch[a + 3 * c] * across[3]
-                total += part * down[u]
-            line[q * c + k] = total
-
-
-@kernel
+@part
 def finish(line: Any, gain: Any, bias: Any, limited: bool, row: Any) -> None:
     """Scale a row, and round and limit it to 0..255 when the result is bytes."""
     if limited:
@@ -237,7 +198,7 @@ def finish(line: Any, gain: Any, bias: Any, limited: bool, row: Any) -> None:
             row[j] = line[j] * gain[j] + bias[j]
 
 
-@kernel
+@part
 def repeated(values: Any, times: int) -> Any:
     """One number a channel, repeated for a row of pixels."""
     row = np.empty(values.size * times, np.float32)
@@ -252,13 +213,13 @@ def warp(
 ) -> None:
     """Resample pictures (n, h, w, c), uint8 or float32, into ``out`` (n, height, width, c), uint8 or float32.
 
-    ``how`` is (kind of map, border mode, order 1 or 3, limited to bytes); gain and bias hold one number a
+    ``how`` is (kind of map, border mode, limited to bytes); gain and bias hold one number a
     channel.
     """
     n, h, w, c = source.shape
     rows, width = out.shape[1], out.shape[2]
     flat = out.reshape(n, rows * width * c)
-    kind, mode, before, limited = how[0], how[1], how[2], how[3] != 0
+    kind, mode, limited = how[0], how[1], how[2] != 0
     block = min(rows, max(1, BLOCK // width))
     points = block * width
     ys, xs, at = np.empty(points, np.float32), np.empty(points, np.float32), np.empty(points, np.uint32)
@@ -271,39 +232,15 @@ def warp(
         for top in range(0, rows, BAND):
             band[0], band[1], band[2] = top, min(top + BAND, rows), width
             reach(m[i], kind, mode, band, box, h, w)
-            wide = (box[3] - box[2] + 2 * before + 1) * c
-            need = (box[1] - box[0] + 2 * before + 1) * wide
+            wide = (box[3] - box[2] + 3) * c
+            need = (box[1] - box[0] + 3) * wide
             if scratch.size < need:
                 scratch = np.empty(need, np.float32)
-            surround(source[i], box, before, mode, fill, scratch)
+            surround(source[i], box, mode, fill, scratch)
             for first in range(top, band[1], block):
                 count = (min(first + block, band[1]) - first) * width
                 y, x = ys[:count], xs[:count]
                 coordinates(m[i], here, bent, kind, first, width, y, x)
-                settle(y, x, box, (before + 1) // 2, before, mode, h, w)
-                if before == 1:
-                    gather_linear(scratch, wide, c, y, x, at, line)
-                else:
-                    gather_cubic(scratch, wide, c, y, x, line)
+                settle(y, x, box, mode, h, w)
+                gather_linear(scratch, wide, c, y, x, at, line)
                 finish(line, gains, biases, limited, flat[i, first * width * c : (first * width + count) * c])
-
-
-@kernel
-def nearest(source: Any, m: Any, pre: Any, field: Any, kind: int, mode: int, fill: Any, out: Any) -> None:
-    """Copy the nearest source pixel: (n, h, w, c) to (n, height, width, c) of one dtype; a tie goes to the
-    right and down.
-    """
-    n, h, w, c = source.shape
-    tie = 0.5 + 1e-6  # rounding errors of the matrix must not split the columns of an exact halving
-    for i in range(n):
-        for r in range(out.shape[1]):
-            for q in range(out.shape[2]):
-                y, x = mapped(
-                    m[i], pre[i % pre.shape[0]], field[i % field.shape[0]], kind, float(r), float(q)
-                )
-                if mode != CONSTANT:
-                    y, x = fold(y, h, mode), fold(x, w, mode)
-                inside = y + 1e-6 >= -0.5 and y + tie < h and x + 1e-6 >= -0.5 and x + tie < w
-                u, v = min(int(np.floor(y + tie)), h - 1), min(int(np.floor(x + tie)), w - 1)
-                for k in range(c):
-                    out[i, r, q, k] = source[i, u, v, k] if inside or mode != CONSTANT else fill

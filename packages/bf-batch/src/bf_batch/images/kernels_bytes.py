@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels import CONSTANT, fold, kernel
+from bf_batch.images.kernels import CONSTANT, fold, kernel, part
 
 BLOCK = 1024  # points handled at once: their coordinates stay in the first cache
 _LANES = 16  # numbers the processor handles at once; rows are packed in whole such steps
@@ -19,30 +19,22 @@ _B1, _B2, _B3 = np.uint32(8), np.uint32(16), np.uint32(24)
 _LOW = np.uint32(255)
 
 
-@kernel
-def pack(source: Any, fill: int, below: Any, quads: Any) -> None:
-    """Write the words of a picture (h, w): for pixel (y, x) the bytes (y, x), (y, x + 1), (y + 1, x), (y +
-    1, x + 1).
+@part
+def pack(source: Any, i: int, h: int, w: int, fill: int, below: Any, quads: Any) -> None:
+    """Write the words of picture ``i``: for pixel (y, x) the bytes (y, x), (y, x + 1), (y + 1, x), (y + 1,
+    x + 1).
 
     A ring of ``fill`` lies around, so that words start at (-1, -1) and are w + 3 to a row.  ``below`` is
     room for the picture and a row after it.
     """
-    h, w = source.shape
-    flat = source.reshape(h * w)
     across, wide, one = np.uintp(w), np.uintp(w + 3), np.uintp(1)
     for j in range(np.uintp(h * w)):
-        below[j] = flat[j]
+        below[j] = source[np.uintp(i), j]
     for j in range(np.uintp(h * w), np.uintp(below.size)):
         below[j] = fill
     steps = np.uintp((w + _LANES - 1) // _LANES * _LANES)
-    empty = np.uint32(fill) * np.uint32(0x01010101)
-    pair = np.uint32(fill) | np.uint32(fill) << _B1
-    for j in range(wide):
-        quads[j] = empty
-    for j in range(np.uintp(w - 1)):
-        quads[j + one] = pair | np.uint32(below[j]) << _B2 | np.uint32(below[j + one]) << _B3
-    for y in range(np.uintp(h)):
-        line, at = y * across, (y + one) * wide + one
+    for row in range(np.uintp(h)):
+        line, at = row * across, (row + one) * wide + one
         for j in range(steps):  # what goes beyond the row is written again by the next one
             top, low = line + j, line + across + j
             quads[at + j] = (
@@ -51,84 +43,49 @@ def pack(source: Any, fill: int, below: Any, quads: Any) -> None:
                 | np.uint32(below[low]) << _B2
                 | np.uint32(below[low + one]) << _B3
             )
-        quads[at + across] = empty
-        quads[at + across + one] = empty
-    for j in range(wide):
-        quads[np.uintp(h + 1) * wide + j] = empty
-    edges(below, h, w, fill, quads)
-
-
-@kernel
-def edges(below: Any, h: int, w: int, fill: int, quads: Any) -> None:
-    """Write the words left of the first column and those of the last one, which have the ring beside them."""
     beside = np.uint32(fill)
-    for y in range(-1, h):
-        top = np.uint32(below[y * w]) if y >= 0 else beside
+    empty = beside * np.uint32(0x01010101)
+    for j in range(wide):
+        quads[j] = quads[np.uintp(h + 1) * wide + j] = empty
+    for j in range(np.uintp(w - 1)):
+        quads[j + one] = (
+            empty & np.uint32(0xFFFF) | np.uint32(below[j]) << _B2 | np.uint32(below[j + one]) << _B3
+        )
+    for y in range(
+        -1, h
+    ):  # the words left of the first column, those of the last one, and the two right of it
+        above = np.uint32(below[y * w]) if y >= 0 else beside
         end = np.uint32(below[y * w + w - 1]) if y >= 0 else beside
-        start = np.uint32(below[(y + 1) * w])
-        last = np.uint32(below[(y + 1) * w + w - 1])
-        at = (y + 1) * (w + 3)
-        quads[at] = beside | top << _B1 | beside << _B2 | start << _B3
-        quads[at + w] = end | beside << _B1 | last << _B2 | beside << _B3
+        start, last = np.uint32(below[(y + 1) * w]), np.uint32(below[(y + 1) * w + w - 1])
+        at = np.uintp((y + 1) * (w + 3))
+        quads[at] = beside | above << _B1 | beside << _B2 | start << _B3
+        quads[at + across] = end | beside << _B1 | last << _B2 | beside << _B3
+        quads[at + across + one] = quads[at + across + one + one] = empty
 
 
-@kernel
-def blend_limited(words: Any, ys: Any, xs: Any, gain: Any, bias: Any, row: Any) -> None:
-    """Blend the four bytes of words, scaled, rounded and limited to bytes."""
-    low, high, half = np.float32(0), np.float32(255), np.float32(0.5)
-    for q in range(np.uintp(row.size)):
-        word = words[q]
-        a = np.float32(np.int32(word & _LOW))
-        b = np.float32(np.int32(word >> _B1 & _LOW))
-        c = np.float32(np.int32(word >> _B2 & _LOW))
-        d = np.float32(np.int32(word >> _B3))
-        top, bottom = a + (b - a) * xs[q], c + (d - c) * xs[q]
-        row[q] = min(max((top + (bottom - top) * ys[q]) * gain + bias, low), high) + half
-
-
-@kernel
-def blend(
-    quads: Any, at: Any, words: Any, ys: Any, xs: Any, gain: Any, bias: Any, limited: bool, row: Any
-) -> None:
-    """Fetch the words of points and blend their four bytes; scale, and round and limit for bytes."""
-    for q in range(np.uintp(row.size)):
-        words[q] = quads[np.uintp(at[q])]
-    if limited:
-        blend_limited(words, ys, xs, gain, bias, row)
-        return
-    for q in range(np.uintp(row.size)):
-        word = words[q]
-        a = np.float32(np.int32(word & _LOW))
-        b = np.float32(np.int32(word >> _B1 & _LOW))
-        c = np.float32(np.int32(word >> _B2 & _LOW))
-        d = np.float32(np.int32(word >> _B3))
-        top, bottom = a + (b - a) * xs[q], c + (d - c) * xs[q]
-        row[q] = (top + (bottom - top) * ys[q]) * gain + bias
-
-
-@kernel
+@part
 def locate(
-    m: Any, first: int, down: Any, across: Any, mode: int, size: Any, at: Any, ys: Any, xs: Any
+    m: Any, first: Any, down: Any, across: Any, mode: int, h: int, w: int, at: Any, ys: Any, xs: Any
 ) -> None:
-    """Find the word of each point of some rows of a result, and its place between the four pixels.
+    """Find the word of each point of a block of results, and its place between the four pixels.
 
-    ``down`` and ``across`` are the rows and columns of the points, counted from row ``first``; ``size`` is
-    (h, w).
+    ``first`` is (picture, row of the block, points in it); ``down`` and ``across`` are the points' rows
+    and columns.
     """
-    h, w = size
+    i, row, count = first
     one, wide = np.float32(1), np.int32(w + 3)
-    yr, yc, y0 = np.float32(m[0, 0]), np.float32(m[0, 1]), np.float32(m[0, 0] * first + m[0, 2])
-    xr, xc, x0 = np.float32(m[1, 0]), np.float32(m[1, 1]), np.float32(m[1, 0] * first + m[1, 2])
+    yr, yc, y0 = np.float32(m[i, 0, 0]), np.float32(m[i, 0, 1]), np.float32(m[i, 0, 0] * row + m[i, 0, 2])
+    xr, xc, x0 = np.float32(m[i, 1, 0]), np.float32(m[i, 1, 1]), np.float32(m[i, 1, 0] * row + m[i, 1, 2])
     if mode == CONSTANT:
         bottom, right = np.float32(h), np.float32(w)
-        for q in range(np.uintp(at.size)):
+        for q in range(np.uintp(count)):
             y = min(max(yr * down[q] + (yc * across[q] + y0), -one), bottom) + one
             x = min(max(xr * down[q] + (xc * across[q] + x0), -one), right) + one
             u, v = np.int32(y), np.int32(x)
             ys[q], xs[q] = y - np.float32(u), x - np.float32(v)
             at[q] = u * wide + v
         return
-    for q in range(np.uintp(at.size)):
+    for q in range(np.uintp(count)):
         y = np.float32(fold(yr * down[q] + (yc * across[q] + y0), h, mode)) + one
         x = np.float32(fold(xr * down[q] + (xc * across[q] + x0), w, mode)) + one
         u, v = np.int32(y), np.int32(x)
@@ -136,27 +93,52 @@ def locate(
         at[q] = u * wide + v
 
 
+@part
+def blend(
+    quads: Any, at: Any, words: Any, ys: Any, xs: Any, gain: Any, bias: Any, line: Any, count: int
+) -> None:
+    """Fetch the words of points, blend their four bytes and scale."""
+    for q in range(np.uintp(count)):
+        words[q] = quads[np.uintp(at[q])]
+    for q in range(np.uintp(count)):
+        word = words[q]
+        a = np.float32(np.int32(word & _LOW))
+        b = np.float32(np.int32(word >> _B1 & _LOW))
+        c = np.float32(np.int32(word >> _B2 & _LOW))
+        d = np.float32(np.int32(word >> _B3))
+        top, bottom = a + (b - a) * xs[q], c + (d - c) * xs[q]
+        line[q] = (top + (bottom - top) * ys[q]) * gain + bias
+
+
 @kernel
 def warp_bytes(
-    source: Any, m: Any, mode: int, fill: int, gain: Any, bias: Any, limited: bool, out: Any
+    source: Any, size: Any, m: Any, mode: int, fill: int, gain: Any, bias: Any, limited: bool, out: Any
 ) -> None:
-    """Resample pictures (n, h, w) of bytes, bilinear, into ``out`` (n, rows, columns) of bytes or float32."""
-    n, h, w = source.shape
-    rows, columns = out.shape[1], out.shape[2]
+    """Resample pictures of bytes, bilinear, into ``out`` of bytes or float32.
+
+    ``source`` is (n, h * w) and ``out`` (n, rows * columns); ``size`` is (h, w, rows, columns).
+    """
+    h, w, rows, columns = size
     block = min(rows, max(1, BLOCK // columns))
     points = block * columns
-    ys, xs = np.empty(points, np.float32), np.empty(points, np.float32)
+    ys, xs, line = np.empty(points, np.float32), np.empty(points, np.float32), np.empty(points, np.float32)
     down, across = np.empty(points, np.float32), np.empty(points, np.float32)
     at, words = np.empty(points, np.uint32), np.empty(points, np.uint32)
     for q in range(points):
         down[q], across[q] = q // columns, q % columns
     quads = np.empty((h + 2) * (w + 3) + _LANES, np.uint32)
     below = np.empty((h + 1) * w + 2 * _LANES, np.uint8)
-    flat = out.reshape(n, rows * columns)
-    for i in range(n):
-        pack(source[i], fill, below, quads)
+    low, high, half = np.float32(0), np.float32(255), np.float32(0.5)
+    for i in range(source.shape[0]):
+        pack(source, i, h, w, fill, below, quads)
         for first in range(0, rows, block):
             count = (min(first + block, rows) - first) * columns
-            start = first * columns
-            locate(m[i], first, down, across, mode, (h, w), at[:count], ys, xs)
-            blend(quads, at[:count], words, ys, xs, gain, bias, limited, flat[i, start : start + count])
+            locate(m, (i, first, count), down, across, mode, h, w, at, ys, xs)
+            blend(quads, at, words, ys, xs, gain, bias, line, count)
+            start = np.uintp(first * columns)
+            if limited:
+                for q in range(np.uintp(count)):
+                    out[np.uintp(i), start + q] = min(max(line[q], low), high) + half
+            else:
+                for q in range(np.uintp(count)):
+                    out[np.uintp(i), start + q] = line[q]

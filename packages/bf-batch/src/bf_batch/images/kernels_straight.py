@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels import CONSTANT, finish, fold, kernel, repeated
+from bf_batch.images.kernels import CONSTANT, finish, fold, kernel, part, repeated
 
 
-@kernel
+@part
 def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: float, body: Any) -> None:
     """Blend rows i and i + 1 of a picture (height, width * channels); a row outside it is the fill value."""
     h = flat.shape[0]
@@ -27,7 +27,7 @@ def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: float, body: Any) -> 
         body[j] = np.float32(a[j]) + (np.float32(b[j]) - np.float32(a[j])) * fy
 
 
-@kernel
+@part
 def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
     """Linear values along one blended row."""
     step = np.uintp(c)
@@ -43,7 +43,7 @@ def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
             line[q * step + k] = blend[a + k] + (blend[a + step + k] - blend[a + k]) * f
 
 
-@kernel
+@part
 def straight_one(
     source: Any, m: Any, mode: int, fill: float, gains: Any, biases: Any, limited: bool, out: Any
 ) -> None:
@@ -82,7 +82,7 @@ def straight(source: Any, m: Any, how: Any, fill: float, gain: Any, bias: Any, o
     n, _h, _w, _c = source.shape
     gains, biases = repeated(gain, out.shape[2]), repeated(bias, out.shape[2])
     for i in range(n):
-        straight_one(source[i], m[i], how[1], fill, gains, biases, how[3] != 0, out[i])
+        straight_one(source[i], m[i], how[1], fill, gains, biases, how[2] != 0, out[i])
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,25 +21,24 @@ def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, cent
     """
     out = np.empty((n, 3, 3))
     for i in range(n):
+        old = i % m.shape[0]
         if not chosen[i % chosen.size]:
-            out[i] = m[i % m.shape[0]]
+            for row in range(3):
+                for column in range(3):
+                    out[i, row, column] = m[old, row, column]
             continue
-        turn = np.deg2rad(angle[i % angle.size])
-        sine, cosine = np.sin(turn), np.cos(turn)
-        sy, sx = scale[i % scale.shape[0], 0], scale[i % scale.shape[0], 1]
-        hy, hx = shear[i % shear.shape[0], 0], shear[i % shear.shape[0], 1]
-        det = 1 - hy * hx
-        a = (cosine + hy * sine) / (sy * det)
-        b = (sine - hy * cosine) / (sy * det)
-        c = (-sine - hx * cosine) / (sx * det)
-        d = (cosine - hx * sine) / (sx * det)
-        middle = centre[i % centre.shape[0]]
-        y = middle[0] + shift[i % shift.shape[0], 0]
-        x = middle[1] + shift[i % shift.shape[0], 1]
-        ty, tx = middle[2] - a * y - b * x, middle[3] - c * y - d * x
+        turn = angle[i % angle.size] * math.pi / 180
+        sine, cosine = math.sin(turn), math.cos(turn)
+        at, to, by = i % scale.shape[0], i % shear.shape[0], i % shift.shape[0]
+        hy, hx = shear[to, 0], shear[to, 1]
+        down, across = scale[at, 0] * (1 - hy * hx), scale[at, 1] * (1 - hy * hx)
+        a, b = (cosine + hy * sine) / down, (sine - hy * cosine) / down
+        c, d = (-sine - hx * cosine) / across, (cosine - hx * sine) / across
+        mid = i % centre.shape[0]
+        y, x = centre[mid, 0] + shift[by, 0], centre[mid, 1] + shift[by, 1]
+        ty, tx = centre[mid, 2] - a * y - b * x, centre[mid, 3] - c * y - d * x
         for row in range(3):
-            at = i % m.shape[0]
-            p, q, t = m[at, row, 0], m[at, row, 1], m[at, row, 2]
+            p, q, t = m[old, row, 0], m[old, row, 1], m[old, row, 2]
             out[i, row, 0] = p * a + q * c
             out[i, row, 1] = p * b + q * d
             out[i, row, 2] = p * ty + q * tx + t

@@ -173,16 +173,22 @@ def _smooth(
         if pictures.shape[3] == 1 and _for_words(pictures, level):
             words = need("bf_batch.images.kernels_bytes").warp_bytes
             gain, bias = scaling
-            words(pictures[..., 0], matrices, mode, int(level), gain[0], bias[0], limited, out[..., 0])
+            k, h, w, _ = pictures.shape
+            size = h, w, out.shape[1], out.shape[2]
+            rest = gain[0], bias[0], limited, out.reshape(k, -1)
+            words(pictures.reshape(k, h * w), size, matrices, mode, int(level), *rest)
             return
         if pictures[0].size > _SMALL and _along_axes(matrices):
             straight = need("bf_batch.images.kernels_straight").straight
-            straight(pictures, matrices, _how(kind, mode, 1, limited), level, *scaling, out)
+            straight(pictures, matrices, _how(kind, mode, limited), level, *scaling, out)
             return
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
-    loops, how = need("bf_batch.images.kernels"), _how(kind, mode, warp.order, limited)
-    loops.warp(pictures, matrices, pre, field, how, level, *scaling, out)
+    if warp.order == 1:
+        loop = need("bf_batch.images.kernels").warp
+    else:
+        loop = need("bf_batch.images.kernels_points").cubic
+    loop(pictures, matrices, pre, field, _how(kind, mode, limited), level, *scaling, out)
 
 
 def _for_words(pictures: NDArray[Any], level: float) -> bool:
@@ -210,7 +216,7 @@ def _nearest(warp: Warp, pictures: NDArray[Any], rows: slice, matrices: Any, out
     pictures = _readable(
         pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
     )
-    loops = need("bf_batch.images.kernels")
+    loops = need("bf_batch.images.kernels_points")
     loops.nearest(pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned))
 
 
@@ -231,8 +237,8 @@ def _constant(c: int, value: float) -> NDArray[np.float32]:
 
 
 @functools.lru_cache(maxsize=64)
-def _how(kind: int, mode: int, order: int, limited: bool) -> NDArray[np.int64]:
-    return np.array([kind, mode, order, limited])
+def _how(kind: int, mode: int, limited: bool) -> NDArray[np.int64]:
+    return np.array([kind, mode, limited])
 
 
 def _per_channel(values: NDArray[np.float32], c: int) -> NDArray[np.float32]:
