@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from bf_batch.batch import Batch
 from bf_batch.opensets.archives import read_members
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
-from bf_batch.opensets.openset import Openset
+from bf_batch.opensets.openset import ArrayOpenset
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
 _SOURCE = "https://www.cs.toronto.edu/~kriz"
 
 
-class CIFAR10(Openset):
+class CIFAR10(ArrayOpenset):
     """Small photos in 10 classes: images uint8 (32, 32, 3), 50,000 to train on and 10,000 to test.
 
     Downloaded once (170 MB); ``folder`` is where it is kept, see ``cache_folder``.
@@ -44,16 +44,10 @@ class CIFAR10(Openset):
         members = read_members(path, [*trained, tested, named])
         both = b"".join(members[name] for name in trained), members[tested]
         images, labels, count = _read_both(path, *both, labels=1)
-        super().__init__(
-            len(labels),
-            {"train": slice(0, count), "test": slice(count, len(labels))},
-            members[named].decode().split(),
-            {"images": images, "labels": labels[:, 0]},
-            batch_class,
-        )
+        super().__init__(images, labels[:, 0], count, members[named].decode().split(), batch_class)
 
 
-class CIFAR100(Openset):
+class CIFAR100(ArrayOpenset):
     """Small photos in 100 classes, or in their 20 groups: images uint8 (32, 32, 3), 50,000 and 10,000.
 
     ``labels`` is 'fine' for the classes or 'coarse' for the groups. Downloaded once (169 MB).
@@ -79,13 +73,8 @@ class CIFAR100(Openset):
         named = f"cifar-100-binary/{labels}_label_names.txt"
         members = read_members(path, [trained, tested, named])
         images, numbers, count = _read_both(path, members[trained], members[tested], labels=2)
-        super().__init__(
-            len(numbers),
-            {"train": slice(0, count), "test": slice(count, len(numbers))},
-            members[named].decode().split(),
-            {"images": images, "labels": numbers[:, 1 if labels == "fine" else 0]},
-            batch_class,
-        )
+        chosen = numbers[:, 1 if labels == "fine" else 0]
+        super().__init__(images, chosen, count, members[named].decode().split(), batch_class)
 
 
 def _read_both(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from bf_batch.batch import Batch
-from bf_batch.opensets.openset import Openset, fixed_order
+from bf_batch.opensets.openset import ArrayOpenset, fixed_order
 
 _ORDER_SEED = 1797
 """Fixes which digits are for the test, and the order of all."""
 
 
-class Digits(Openset):
+class Digits(ArrayOpenset):
     """Small handwritten digits: images uint8 (8, 8, 1) from 0 to 16, labels int64 0..9; 1,438 to train on.
 
     >>> len(Digits().test)
@@ -27,10 +27,4 @@ class Digits(Openset):
         labels = bunch.target.astype(np.int64)
         order, trained = fixed_order(labels, _ORDER_SEED)
         images = bunch.images[order].astype(np.uint8)[..., np.newaxis]
-        super().__init__(
-            len(labels),
-            {"train": slice(0, trained), "test": slice(trained, len(labels))},
-            [str(digit) for digit in range(10)],
-            {"images": images, "labels": labels[order]},
-            batch_class,
-        )
+        super().__init__(images, labels[order], trained, [str(digit) for digit in range(10)], batch_class)

@@ -7,7 +7,7 @@ import os
 from bf_batch.batch import Batch
 from bf_batch.opensets.download import Patience
 from bf_batch.opensets.idx import idx_files
-from bf_batch.opensets.openset import Openset
+from bf_batch.opensets.openset import ArrayOpenset
 
 FILES = idx_files(
     (
@@ -27,7 +27,7 @@ CLASSES = (
 )  # fmt: skip
 
 
-class FashionMNIST(Openset):
+class FashionMNIST(ArrayOpenset):
     """Clothes: images uint8 (28, 28, 1), 60,000 to train on and 10,000 to test, downloaded once (30 MB).
 
     ``folder`` is where downloads are kept, see ``cache_folder``.
@@ -42,5 +42,4 @@ class FashionMNIST(Openset):
         patience: Patience = Patience(),  # noqa: B008 (frozen)
     ) -> None:
         images, labels, trained = self.files.load(folder, "fashion-mnist", patience)
-        parts = {"train": slice(0, trained), "test": slice(trained, len(labels))}
-        super().__init__(len(labels), parts, CLASSES, {"images": images, "labels": labels}, batch_class)
+        super().__init__(images, labels, trained, CLASSES, batch_class)

