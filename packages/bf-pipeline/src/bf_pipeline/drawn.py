@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_batch import PerItem
 from bf_index.errors import unknown
-from bf_pipeline.expressions import Container, Expr, arguments, lift, value_of, written
+from bf_pipeline.expressions import Expr, arguments, lift, value_of, written
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Context
@@ -25,6 +25,7 @@ Size = int | tuple[int, ...] | None
 Draw = Callable[[np.random.Generator, tuple[Any, ...], dict[str, Any], Size], Any]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, init=False)
 class R(Expr):
     """``R('uniform', -10, 10)``: a random value, new for each batch, the same for the same seed and place.
 
@@ -34,24 +35,21 @@ class R(Expr):
     per item. A sampler of one coordinate gives plain values, of several a row for each.
     """
 
-    __slots__ = ("args", "distribution", "draw", "kwargs", "size")
-    args: Any
     distribution: Any
-    draw: Any
+    args: Any
     kwargs: Any
     size: Size
+    draw: Any
 
     def __init__(self, distribution: Any, *args: Any, size: Size = None, **kwargs: Any) -> None:
         if "seed" in kwargs:
             raise TypeError(
                 "R takes no seed: give one to run(seed=...); values depend on it and on the place only"
             )
-        values = (lift(distribution), lift(args), lift(kwargs), size, _way_to_draw(distribution, args))
+        draw = _way_to_draw(distribution)
+        values = (lift(distribution), lift(args), lift(kwargs), size, draw)
         for name, value in zip(("distribution", "args", "kwargs", "size", "draw"), values):
             object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"R is frozen: {name!r} can not be set; make a new expression")
 
     def parts(self) -> tuple[Any, ...]:
         """Give the parts that may hold expressions."""
@@ -73,11 +71,8 @@ class R(Expr):
             distribution = value_of(self.distribution, context)
         finally:
             context.size = wanted
-        draw = self.draw or _way_to_draw(distribution, args)
+        draw = self.draw or _way_to_draw(distribution)
         return draw(distribution, rng, args, kwargs, size)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (self.distribution, self.args, self.kwargs, self.size)
 
     def __repr__(self) -> str:
         size = "" if self.size is None else f", size={self.size!r}"
@@ -85,13 +80,7 @@ class R(Expr):
         return f"R({written(self.distribution)}{', ' if rest else ''}{rest}{size})"
 
 
-def _made(distribution: Any, args: Any, kwargs: Any, size: Size) -> R:
-    args = args.value if isinstance(args, Container) else args
-    kwargs = kwargs.value if isinstance(kwargs, Container) else kwargs
-    return R(distribution, *args, size=size, **kwargs)
-
-
-def _way_to_draw(distribution: Any, args: tuple[Any, ...]) -> Any:
+def _way_to_draw(distribution: Any) -> Any:
     """Choose how to draw; None while the distribution is an expression and so not known."""
     if isinstance(distribution, Expr):
         return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bf_index.errors import unknown
-from bf_pipeline.expressions import Expr, arguments, lift, value_of, written
+from bf_pipeline.expressions import Called, Expr, arguments, lift, value_of, written
 from bf_pipeline.unset import UNSET
 
 if TYPE_CHECKING:
@@ -186,60 +186,37 @@ class I(Expr):  # noqa: E742
         return _named(self, *(() if self.kind == "current" else (self.kind,)))
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class F(Expr):
     """``F(function)`` is what the function returns, called without arguments for each batch.
 
     ``F(function)(B('images'), C('gamma'))`` is called with these instead.
     """
 
-    __slots__ = ("args", "function", "given", "kwargs")
-    args: Any
     function: Any
-    given: bool
-    kwargs: Any
+    args: Any = field(default=(), kw_only=True)
+    kwargs: Any = field(default_factory=dict, kw_only=True)
+    given: bool = field(default=False, kw_only=True)
 
-    def __init__(self, function: Any) -> None:
-        if not callable(function):
-            raise TypeError(f"F needs a function, got {function!r}")
-        self._set(function, (), {}, False)
-
-    def _set(self, function: Any, args: Any, kwargs: Any, given: bool) -> None:
-        for name, value in zip(("function", "args", "kwargs", "given"), (function, args, kwargs, given)):
-            object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"F is frozen: {name!r} can not be set; make a new expression")
-
-    def parts(self) -> tuple[Any, ...]:
-        """Give the parts that may hold expressions."""
-        return (self.function, self.args, self.kwargs)
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"F needs a function, got {self.function!r}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
         """Give the arguments, or call what the function returned."""
         if self.given:
-            return super().__call__(*args, **kwargs)
-        called = object.__new__(F)
-        called._set(self.function, lift(args), lift(kwargs), True)
-        return called
+            return Called(self, lift(args), lift(kwargs))
+        return F(self.function, args=lift(args), kwargs=lift(kwargs), given=True)
 
     def evaluate(self, context: Context) -> Any:
         """Call the function."""
         function = value_of(self.function, context)
         return function(*value_of(self.args, context), **value_of(self.kwargs, context))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (self.function, self.args, self.kwargs, self.given)
-
     def __repr__(self) -> str:
         return f"F({written(self.function)})" + (
             f"({arguments(self.args, self.kwargs)})" if self.given else ""
         )
-
-
-def _made(function: Any, args: Any, kwargs: Any, given: bool) -> F:
-    made = object.__new__(F)
-    made._set(function, args, kwargs, given)
-    return made
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -303,27 +280,20 @@ class W(Expr):
         return _named(self, self.expression)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Where(Expr):
     """``Where(condition, then, otherwise)``: one of two values; item by item where the condition is an array.
 
     For a plain condition only the chosen side is evaluated.
     """
 
-    __slots__ = ("condition", "otherwise", "then")
     condition: Any
-    otherwise: Any
     then: Any
+    otherwise: Any
 
-    def __init__(self, condition: Any, then: Any, otherwise: Any) -> None:
-        for name, value in (("condition", condition), ("then", then), ("otherwise", otherwise)):
-            object.__setattr__(self, name, lift(value))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"Where is frozen: {name!r} can not be set; make a new expression")
-
-    def parts(self) -> tuple[Any, ...]:
-        """Give the parts that may hold expressions."""
-        return (self.condition, self.then, self.otherwise)
+    def __post_init__(self) -> None:
+        for name in ("condition", "then", "otherwise"):
+            object.__setattr__(self, name, lift(getattr(self, name)))
 
     def evaluate(self, context: Context) -> Any:
         """Choose."""
@@ -331,6 +301,3 @@ class Where(Expr):
         if isinstance(condition, np.ndarray) and condition.ndim:
             return np.where(condition, value_of(self.then, context), value_of(self.otherwise, context))
         return value_of(self.then if condition else self.otherwise, context)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Where, self.parts()
