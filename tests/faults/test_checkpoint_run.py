@@ -119,7 +119,7 @@ def test_sigterm_writes_the_state_and_ends_with_143_and_the_rest_is_the_same(
     started = start_script(START, ENGINE=engine, EVERY="20", SLOW="0.02")
     wait_for_checkpoint(tmp_path, started)
     started.send(signal.SIGTERM)
-    done = started.finish(timeout=10)
+    done = started.finish(timeout=20)
     assert (done.code, done.out) == (143, "running\n" if "running" in done.out else ""), done.err
     state = latest(tmp_path / "saved").state
     assert 20 <= state["delivered"] < 200
@@ -145,7 +145,7 @@ def test_sigterm_does_not_wait_for_a_batch_that_is_stuck(start_script, tmp_path,
     started = start_script(HEAD + body, ENGINE=engine)
     wait_for_checkpoint(tmp_path, started, "checkpoint-000003")
     started.send(signal.SIGTERM)
-    assert started.finish(timeout=10).code == 143
+    assert started.finish(timeout=20).code == 143
     assert latest(tmp_path / "saved").state["delivered"] == 3
 
 
@@ -188,7 +188,7 @@ def test_sigterm_between_batches_of_a_loop_is_answered_at_the_next(start_script,
     started = start_script(HEAD + body)
     started.wait_for("running")
     started.send(signal.SIGTERM)
-    done = started.finish(timeout=10)
+    done = started.finish(timeout=20)
     assert (done.code, done.out) == (143, "body done\n")
     assert latest(tmp_path / "saved").state["delivered"] == 6
 
@@ -206,6 +206,6 @@ def test_sigterm_before_a_break_still_ends_the_process(start_script):
     started = start_script(HEAD + body)
     started.wait_for("running")
     started.send(signal.SIGTERM)
-    done = started.finish(timeout=10)
+    done = started.finish(timeout=20)
     assert done.code == -signal.SIGTERM
     assert "still here" not in done.out
