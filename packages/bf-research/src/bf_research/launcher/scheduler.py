@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
@@ -53,7 +53,7 @@ class Scheduler:
         self._stopping_at: float | None = None
         self._stillborn = 0
 
-    def run(self, function: Callable[[Any], Any], jobs: Iterable[Job | None]) -> Iterator[Done]:
+    def run(self, function: Callable[[Any], Any], jobs: Iterable[Job | None]) -> Generator[Done, None, None]:
         """Give each job to the next free worker; yield how they end, as they end.
 
         ``jobs`` is asked when a worker is free; None from it means: nothing yet, ask after the next end.
