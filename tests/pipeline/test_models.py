@@ -191,6 +191,15 @@ def test_an_error_while_building_names_the_model(dataset):
     assert any("while building model 'net'" in note for note in caught.value.__notes__)
 
 
+def test_a_class_that_can_not_train_is_found_at_bind(dataset, net_class):
+    pipeline = Pipeline(dataset).init_model("dynamic", dict, "net").train_model("net", B("x"))
+    with pytest.raises(BindError, match=r"train_model\('net'\): dict has no train\(\); a model needs train"):
+        pipeline.run(5)
+    late = Pipeline(dataset).init_model("dynamic", C("model"), "net").train_model("net", B("x"), rat=1)
+    with pytest.raises(BindError, match="unknown argument 'rat'"):
+        late.run(5, config={"model": net_class})
+
+
 def test_an_unknown_argument_of_the_model_is_found_at_bind(dataset, net_class):
     pipeline = (
         Pipeline(dataset).init_model("dynamic", net_class, "net").predict_model("net", B("x"), ftches="a")

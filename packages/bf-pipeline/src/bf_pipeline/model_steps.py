@@ -12,6 +12,7 @@ from bf_pipeline.context import Context, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions import Expr, lift, value_of
 from bf_pipeline.models import ModelSlot
+from bf_pipeline.named import C, find
 from bf_pipeline.settings import plain
 from bf_pipeline.steps import BoundStep, Call
 
@@ -54,7 +55,8 @@ def declare(
             made.get(Context(scope))
         return made
 
-    _add(binder, where, name, slot, None if isinstance(model_class, Expr) else model_class)
+    known = find(binder.config, model_class.path) if isinstance(model_class, C) else model_class
+    _add(binder, where, name, slot, known if isinstance(known, type) else None)
 
 
 def declare_import(binder: Binder, where: Location, name: Any, source: Any) -> None:
@@ -113,7 +115,12 @@ def bind_use(
         return None
     method = call.name.removesuffix("_model")
     args, options = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
-    function = getattr(binder.model_classes[name], method, None)
+    model_class = binder.model_classes[name]
+    function = getattr(model_class, method, None)
+    if model_class is not None and function is None:
+        text = f"{model_class.__name__} has no {method}(); a model needs train, predict, save and load"
+        binder.mistake(call.where, f"{call.name}({name!r}): {text}")
+        return None
     if function is not None and (text := mismatch(f"{call.name}({name!r})", function, 1, args, options)):
         binder.mistake(call.where, text)
         return None

@@ -107,9 +107,9 @@ class C(Expr):
         return _named(self, *(() if self.path is None else (self.path, *default)))
 
 
-def find(config: Any, path: str) -> Any:
+def find(config: Any, path: str | None) -> Any:
     """Look a path with slashes up in nested mappings; a key may itself hold slashes."""
-    if not isinstance(config, Mapping):
+    if path is None or not isinstance(config, Mapping):
         return UNSET
     if path in config:
         return config[path]
