@@ -173,6 +173,7 @@ def test_membership_filter_and_repr():
 def test_indices_add_up():
     assert list(DatasetIndex(["a"]) + DatasetIndex(["b"]) + ["c"]) == ["a", "b", "c"]
     assert list(DatasetIndex.concat(DatasetIndex(2), [5, 7])) == [0, 1, 5, 7]
+    assert list(DatasetIndex.concat(np.array([0.5, 1.5]), [2.5])) == [0.5, 1.5, 2.5]
     with pytest.raises(ValueError, match=r"must be unique, got 1 at positions 1 and 2"):
         DatasetIndex(2) + [1]  # noqa: RUF005
     with pytest.raises(TypeError, match="one type"):
@@ -227,6 +228,17 @@ def test_subclasses_find_their_ids_and_keep_attributes_in_parts():
     assert list(part) == ["well3"]
     assert pickle.loads(pickle.dumps(DatasetIndex(3).subset([1]))) == DatasetIndex([1])
     assert len(next(wells.gen_batch(4))) == 4
+    assert (wells.subset([0]) + wells.subset([2])).field == "south"
+
+
+def test_copies_and_pickles_are_read_only_too():
+    import copy
+
+    index = DatasetIndex(["a", "b"])
+    for other in (copy.deepcopy(index), pickle.loads(pickle.dumps(index))):
+        assert other == index
+        with pytest.raises(ValueError, match="read-only"):
+            other.indices[0] = "c"
 
 
 def test_threads_may_look_at_one_index_at_once():

@@ -97,6 +97,11 @@ def test_wrong_weights_and_labels_are_refused(make, message):
         make()
 
 
+def test_labels_that_can_not_be_sorted_are_refused():
+    with pytest.raises(TypeError, match="Balanced: labels must be of one type"):
+        Balanced(np.array(["a", 1, None], object))
+
+
 def test_changing_the_given_weights_changes_nothing():
     weights = np.ones(4)
     order = Weighted(weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import index as as_int
 from typing import Any
 
@@ -208,6 +209,12 @@ def digest(ids: Ids) -> str:
         else:
             total.update("\0".join([*map(repr, part.tolist()), ""]).encode("utf-8", "surrogatepass"))
     return total.hexdigest()
+
+
+def joined(parts: Iterable[Any]) -> Ids:
+    """Return the ids of several stores, lists or arrays one after another."""
+    lists = (part.tolist() if isinstance(part, np.ndarray) else part for part in parts)
+    return as_ids(list(chain.from_iterable(lists)))
 
 
 def gather(ids: Ids, positions: Any) -> Ids:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bf_index.batches import BatchIterator
 from bf_index.errors import close_matches
-from bf_index.ids import Ids, Lookup, as_ids, digest, gather, items_of, places_in_range
+from bf_index.ids import Ids, Lookup, as_ids, digest, gather, items_of, joined, places_in_range
 from bf_index.order import Order, Positions
 from bf_index.plan import check_order, make_plan
 from bf_index.positions import as_positions
@@ -169,8 +169,7 @@ class DatasetIndex:
     def subset(self, positions: Positions | ArrayLike) -> Self:
         """Return the items at positions: a slice, integers, or a mask of one bool per item.
 
-        IndexError outside the index. The result shares the ids of this index and looks them up when they
-        are first needed.
+        IndexError outside the index. The result looks its ids up in this index when they are first needed.
         """
         where: Any = positions
         if type(where) is slice:
@@ -214,10 +213,10 @@ class DatasetIndex:
     def concat(cls, *indices: Any) -> Self:
         """Return one index of the ids of several, in their order; ValueError when an id comes twice."""
         new = object.__new__(cls)
-        new._ids = as_ids(
-            [item for part in indices for item in (part if isinstance(part, DatasetIndex) else list(part))]
-        )
+        new._ids = joined([part._store() if isinstance(part, DatasetIndex) else part for part in indices])
         new._forget(None, None)
+        if isinstance(indices[0], cls) and cls._has_more:
+            indices[0]._pass_on(new)
         return new
 
     # Parts
@@ -347,3 +346,5 @@ class DatasetIndex:
         self._forget(None, None)
         for name, value in state.items():
             setattr(self, name, value)
+        if isinstance(self._ids, np.ndarray):
+            self._ids.setflags(write=False)

@@ -213,7 +213,10 @@ def class_codes(labels: Any, owner: str) -> NDArray[np.int64]:
     array = np.asarray(labels)
     if array.ndim != 1 or not array.size:
         raise ValueError(f"{owner}: labels must be 1-d and not empty, got shape {array.shape}")
-    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+    try:
+        return np.unique(array, return_inverse=True)[1].astype(np.int64)
+    except TypeError as error:
+        raise TypeError(f"{owner}: labels must be of one type that can be sorted: {error}") from None
 
 
 def _check_length(owner: str, what: str, got: int, n: int) -> None:
