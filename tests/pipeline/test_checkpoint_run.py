@@ -9,7 +9,7 @@ import pytest
 
 from bf_batch import Batch, Dataset, SkipBatch, action
 from bf_index import StateError
-from bf_pipeline import B, P, Pipeline, R, V
+from bf_pipeline import B, P, Pipeline, R, V, build
 from bf_pipeline.checkpoint import latest
 
 WAYS = [("inline", 0), ("threads", 1), ("threads", 4)]
@@ -293,6 +293,19 @@ def test_what_can_not_be_saved_is_told_before_the_first_batch(tmp_path):
     pipeline = Pipeline(Dataset(4, Noisy)).init_variable("f", lambda: print).draw(1)
     with pytest.raises(TypeError, match="variable 'f'"):
         next(pipeline.checkpoint(tmp_path).gen_batch(2))
+
+
+def test_a_schedule_comes_from_yaml_too(tmp_path):
+    config = {
+        "steps": [{"draw": 1}],
+        "run": {"batch_size": 4, "checkpoint": {"path": str(tmp_path), "every": 2}},
+    }
+    build(config, Dataset(50, Noisy)).run()
+    assert latest(tmp_path).state["delivered"] == 12
+    with pytest.raises(TypeError, match=r"pipeline\.checkpoint"):
+        template().run(4, checkpoint="saved")
+    with pytest.raises(TypeError, match="did you mean 'every'"):
+        template().run(4, checkpoint={"path": "saved", "evry": 3})
 
 
 @pytest.mark.parametrize(("every", "keep"), [(0, 1), (1.5, 1), (True, 1), (1, 0)])

@@ -48,7 +48,7 @@ def test_a_timed_step_gives_and_raises_the_same_and_needs_no_collector():
 
 @pytest.fixture
 def profile():
-    made = Profile(elapsed=2.0, waited=0.5, batches=4)
+    made = Profile(elapsed=2.0, waited=0.5, waits=4, batches=4)
     made.take([(2, "train_model", 0.25)], "in order")
     made.take([(0, "load", 1.0), (-1, "create the batch", 0.25)], "ahead")
     made.take([(0, "load", 2.0)], "ahead")

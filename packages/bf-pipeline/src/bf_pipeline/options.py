@@ -87,6 +87,8 @@ class RunOptions:
         check_ahead(self.prefetch, self.engine, self.workers, self.on_error)
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
             raise ValueError(f"retries must be an integer >= 0, got {self.retries!r}")
+        if self.checkpoint is not None:
+            object.__setattr__(self, "checkpoint", Checkpointing.of(self.checkpoint))
         if isinstance(self.bar_variables, str):
             object.__setattr__(self, "bar_variables", (self.bar_variables,))
         for name in ("bar", "profile", "allow_other_data"):

@@ -97,6 +97,7 @@ class Profile:
 
     elapsed: float = 0.0
     waited: float = 0.0
+    waits: int = 0
     batches: int = 0
     _lines: dict[int, _Line] = field(default_factory=dict)
 
@@ -128,6 +129,7 @@ class Profile:
             try:
                 wait(future)
             finally:
+                self.waits += 1
                 self.waited += time.perf_counter() - started
 
         run.wait = timed_wait
@@ -155,8 +157,8 @@ class Profile:
     def rows(self) -> list[dict[str, Any]]:
         """Give a dictionary a line: step, action, where it ran, calls, total, mean, share of the total."""
         lines = [line for _, line in sorted(self._lines.items())]
-        if self.waited:
-            lines.append(_Line(None, WAIT, "caller", self.batches, self.waited))
+        if self.waits:
+            lines.append(_Line(None, WAIT, "caller", self.waits, self.waited))
         whole = sum(line.total for line in lines) or 1.0
         return [
             {
