@@ -505,6 +505,30 @@ def test_function_that_can_not_be_sent_is_told_before_any_trial(tmp_path: Path) 
         research.run(name=tmp_path / "sweep", workers=1)
 
 
+@pytest.mark.faults("RS31")
+def test_update_that_raises_stops_the_sweep_in_order(run_script: Callable[..., Any], tmp_path: Path) -> None:
+    done = run_script(
+        script("""
+        def work(a):
+            note(a)
+            time.sleep(60 if a == 2 else 0.5)
+            return a
+        def update(results):
+            return 1 / 0
+        domain = Option("a", [1, 2, 3])
+        domain.set_update(update, when=1)
+        Research(domain).add_callable(work, C("a"), returns="b").run(name="sweep", workers=2)
+        """),
+        timeout=30,
+    )
+    assert done.code == 1
+    assert "ZeroDivisionError" in done.err
+    assert "in the function of set_update" in done.err
+    assert "Exception ignored" not in done.err
+    assert str(history(tmp_path)[1].state) == "DONE"
+    assert str(history(tmp_path)[2].state) == "KILLED"
+
+
 @pytest.mark.faults("RS30")
 def test_exit_of_a_trial_ends_the_trial_only(run_script: Callable[..., Any], tmp_path: Path) -> None:
     done = run_script(

@@ -312,6 +312,24 @@ def test_repetitions_are_a_column(tmp_path: Path) -> None:
     assert table[["a", "repetition"]].to_numpy().tolist() == [[1, 0], [2, 0], [1, 1], [2, 1]]
 
 
+def test_numbers_of_init_domain_go_over_those_of_the_domain() -> None:
+    domain = Domain(Option("a", [1, 2, 3]))
+    domain.set_iterator(n_reps=5, seed=4)
+    research = Research().init_domain(domain, n_configs=2, n_reps=3)
+    assert len(research.domain) == 6
+    assert research.domain.seed == 4
+    assert len(domain) == 15
+    assert repr(research) == "<Research of no units over Option('a', [1, 2, 3])>"
+
+
+def test_saved_research_is_loaded(tmp_path: Path) -> None:
+    research = Research(Option("a", [1, 2])).add_callable(lambda a: a, C("a"), returns="b")
+    table = here(research, tmp_path)
+    for name in ("r.json", "r.parquet"):
+        research.save(tmp_path / name)
+        assert Research.load(tmp_path / name).results.astype(str).equals(table.astype(str))
+
+
 def test_test_run_gives_one_iteration_and_raises() -> None:
     assert seed_research(Option("model", [Line])).test() == [{"iteration": 0, "loss": 4.0, "error": 2.0}]
     with pytest.raises(ZeroDivisionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, cast
 
@@ -72,11 +73,29 @@ class Research(Suggests):
         self.folder: Path | None = None
         self.init_domain(domain)
 
+    def __repr__(self) -> str:
+        units = ", ".join(unit.name for unit in self._units) or "no units"
+        return f"<Research of {units} over {self._domain!r}>"
+
     # What a trial does
 
-    def init_domain(self, domain: Domain | Mapping[str, Any] | None = None) -> Self:
-        """Set the domain of configurations; None is one empty configuration."""
+    def init_domain(
+        self,
+        domain: Domain | Mapping[str, Any] | None = None,
+        n_configs: int | None = None,
+        n_reps: int | None = None,
+        repeat_each: int | None = None,
+    ) -> Self:
+        """Set the domain of configurations; None is one empty configuration.
+
+        The numbers go over those of the domain's own ``set_iterator``, in a copy of it.
+        """
         self._domain = domain if isinstance(domain, Domain) else Domain(domain)
+        given = {"n_iters": n_configs, "n_reps": n_reps, "repeat_each": repeat_each}
+        changed = {name: value for name, value in given.items() if value is not None}
+        if changed:
+            self._domain = Domain(self._domain)
+            self._domain.set_iterator(**{**asdict(self._domain.plan), **changed})
         return self
 
     @property
@@ -271,9 +290,13 @@ class Research(Suggests):
         """The results as a value that can be filtered, ranked, saved; ``trials.failures`` has tracebacks."""
         return self._results
 
+    def save(self, path: str | Path) -> None:
+        """Write the results to a ``.json`` or ``.parquet`` file; ``Research.load`` reads it."""
+        self._results.save(path)
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read the results of a folder or of a file that ``trials.save`` wrote; nothing of it is run.
+        """Read the results of a folder or of a file that ``save`` wrote; nothing of it is run.
 
         To go on with a sweep, build the same research and ``run(name=folder, resume='missing')``.
         """

@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -175,10 +175,10 @@ class Workers:
         monitor = bars.monitor(left, [slot.name for slot in self.slots], self.bar)
         try:
             with pool(self.preload, self.slots) as workers:
-                for done in Scheduler(workers, self.policy, monitor).run(
-                    ShelvedWork(self.work, self.shelf), jobs()
-                ):
-                    yield ended(placed.pop(done.job.number), done)
+                scheduler = Scheduler(workers, self.policy, monitor)
+                with closing(scheduler.run(ShelvedWork(self.work, self.shelf), jobs())) as ends:
+                    for done in ends:
+                        yield ended(placed.pop(done.job.number), done)
         finally:
             monitor.close()
 
