@@ -143,6 +143,37 @@ class TestInline(EngineContract):
 class TestThreads(EngineContract):
     name = "threads"
 
+    def test_no_more_tasks_run_at_a_time_than_there_are_workers(self):
+        for workers in (1, 3):
+            running, most, lock = [0], [0], threading.Lock()
+
+            def work(running=running, most=most, lock=lock):
+                with lock:
+                    running[0] += 1
+                    most[0] = max(most[0], running[0])
+                time.sleep(0.003)
+                with lock:
+                    running[0] -= 1
+
+            with make_engine("threads", workers) as engine:
+                for future in [engine.submit(work) for _ in range(40)]:
+                    future.result()
+            assert most[0] == workers
+
+    def test_a_reader_does_what_no_thread_has_begun(self):
+        with make_engine("threads", 1) as engine:
+            done = [engine.submit(threading.get_ident).result() for _ in range(2000)]
+        assert threading.get_ident() in done
+
+    def test_an_interrupt_of_the_reader_s_own_work_reaches_it(self):
+        def interrupt():
+            raise KeyboardInterrupt
+
+        with make_engine("threads", 1) as engine:
+            for _ in range(50):
+                with pytest.raises(KeyboardInterrupt):
+                    engine.submit(interrupt).result()
+
     def test_an_idle_thread_holds_no_result(self):
         import gc
         import weakref
