@@ -53,7 +53,12 @@ def test_mistakes_of_a_joined_pipeline_are_told_with_the_others(pairs, dataset):
     with pytest.raises(BindError) as caught:
         pipeline.run(5)
     assert len(caught.value.mistakes) == 2
-    for wrong, text in [(5, "datasets and pipelines"), (Pipeline().add(1), "has no dataset")]:
+    for wrong, text in [
+        (5, "datasets and pipelines"),
+        (Pipeline().add(1), "has no dataset"),
+        (Pipeline(dataset).rebatch(3), "has a rebatch"),
+        (Pipeline(dataset).after.print("end"), "before and after of the other pipeline would not run"),
+    ]:
         with pytest.raises(BindError, match=text):
             Pipeline(pairs).join(wrong).take(1).run(5)
     with pytest.raises(BindError, match="an action must follow"):

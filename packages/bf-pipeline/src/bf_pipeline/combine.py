@@ -95,6 +95,9 @@ def _source(binder: Binder, where: Location, other: Any, name: str) -> Source | 
             where, f"{name}: the other pipeline has a rebatch, so its batches do not match; leave it out"
         )
         return None
+    if bound.before or bound.after:
+        binder.mistake(where, f"{name}: before and after of the other pipeline would not run; leave them out")
+        return None
     source = Source(len(binder.sources), pipeline, bound, merges=name == "merge")
     binder.sources[source.key] = source
     return source
