@@ -133,6 +133,21 @@ def test_what_is_not_plain_data_is_named_by_its_key(pipeline, key):
         ({"steps": [{"add": {"value": "=__import__('os')"}}]}, "steps[0].add", "unknown name '__import__'"),
         ({"steps": [{"add": "=V('a')"}]}, "steps[0].add", "unknown variable 'a'"),
         ({"steps": "add"}, "steps", "a list of steps is needed"),
+        (
+            {"steps": [{"repeat": {"times": -1, "steps": []}}]},
+            "steps[0].repeat",
+            "n must be an integer >= 0, got -1",
+        ),
+        (
+            {"steps": [{"sometimes": {"p": 2, "steps": []}}]},
+            "steps[0].sometimes",
+            "p must be from 0 to 1, got 2",
+        ),
+        (
+            {"steps": [], "run": {"prefech": 2}},
+            "run.prefech",
+            "unknown option 'prefech'; did you mean 'prefetch'",
+        ),
     ],
 )
 def test_mistakes_name_the_yaml_key(dataset, data, key, words):

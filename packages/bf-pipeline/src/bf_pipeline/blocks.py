@@ -114,17 +114,23 @@ def bind_sometimes(binder: Binder, step: Sometimes, number: int) -> BoundStep | 
     return bind_coin(binder, block, step.p)
 
 
+def _is_count(value: Any) -> bool:
+    return not isinstance(value, bool) and hasattr(value, "__index__") and value >= 0
+
+
 def bind_repeat(binder: Binder, step: Repeat, number: int) -> BoundStep:
     """Bind ``pipeline * times``."""
     times = lift(step.times)
     binder.check(times, step.where, "pipeline * n")
+    if not isinstance(times, Expr) and not _is_count(times):
+        binder.mistake(step.where, f"pipeline * n: n must be an integer >= 0, got {times!r}")
     inner = binder.sequence(step.steps)
     once = _ready(inner)
 
     def run(batch: Any, context: Context) -> Any:
         context.step, context.draws = number, 0
         count = times.evaluate(context) if isinstance(times, Expr) else times
-        if isinstance(count, bool) or not hasattr(count, "__index__") or count < 0:
+        if not _is_count(count):
             raise ValueError(f"pipeline * n: n must be an integer >= 0, {times!r} is {count!r}")
         outer = context.offset
         try:

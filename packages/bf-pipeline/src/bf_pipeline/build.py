@@ -10,6 +10,7 @@ from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Container, Expr, walk
 from bf_pipeline.named import F
+from bf_pipeline.options import NAMES
 from bf_pipeline.registry import BUILTINS
 from bf_pipeline.settings import plain
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step
@@ -48,13 +49,17 @@ def build(
     for key in data:
         if key not in _KEYS:
             mistakes.append(Mistake(Location(str(key), 0), unknown("key", key, _KEYS, "a pipeline")))
+    run = data.get("run") or {}
+    for option in run:
+        if option not in NAMES:
+            mistakes.append(Mistake(Location(f"run.{option}", 0), unknown("option", option, NAMES)))
     reader = _Reader(names or {}, dataset, mistakes)
     read: dict[str, Any] = {field: reader.steps(data.get(key) or (), key) for key, field in _SECTIONS.items()}
     if mistakes:
         raise BindError("YAML", mistakes)
     pipeline = Pipeline(None, data.get("config") or {}, **read)
-    if data.get("run"):
-        pipeline = pipeline.run_later(**data["run"])
+    if run:
+        pipeline = pipeline.run_later(**run)
     return pipeline if dataset is None else pipeline << dataset
 
 
