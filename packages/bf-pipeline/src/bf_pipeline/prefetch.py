@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EngineName = Literal["inline", "threads", "processes", "ray"]
 OnError = Literal["raise", "skip"]
+Work = Callable[["Preparer", Place], Any]
 
 
 class LeftOut(NamedTuple):
@@ -111,21 +112,17 @@ def _prepare_timed(preparer: Preparer, place: Place) -> tuple[Any, Timings]:
 def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Future[Any]], None, None]:
     """Keep up to ``depth`` batches in the engine; give each place with its future when that is done."""
     waiting: deque[tuple[Place, Future[Any]]] = deque()
-    places, wait = _places(run), run.guard(run.wait)
+    places = _places(run)
     work = _prepare if run.profile is None else _prepare_timed
     if elsewhere(run.options):
         work = partial(_told, work)
+    done = run.guard(partial(_awaited, run, engine, work))
     try:
         for place in islice(places, depth):
             waiting.append((place, engine.submit(work, place)))
         while waiting:
             place, future = waiting.popleft()
-            wait(future)
-            for _ in range(run.options.retries):
-                if not isinstance(future.exception(), WorkerDied):
-                    break
-                future = engine.submit(work, place)
-                wait(future)
+            future = done((place, future))
             # The next one starts before this one is finished, so that the workers never wait for a model.
             for following in islice(places, 1):
                 waiting.append((following, engine.submit(work, following)))
@@ -136,7 +133,19 @@ def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Fu
             future.cancel()
 
 
-def _told(work: Callable[[Preparer, Place], Any], preparer: Preparer, place: Place) -> Any:
+def _awaited(run: Run, engine: Engine, work: Work, ahead: tuple[Place, Future[Any]]) -> Future[Any]:
+    """Wait for a batch; one whose worker died is begun again as often as ``retries`` allows."""
+    place, future = ahead
+    run.wait(future)
+    for _ in range(run.options.retries):
+        if not isinstance(future.exception(), WorkerDied):
+            break
+        future = engine.submit(work, place)
+        run.wait(future)
+    return future
+
+
+def _told(work: Work, preparer: Preparer, place: Place) -> Any:
     with telling_of_global_randomness():
         return work(preparer, place)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from bf_batch import SkipBatch, StopPipeline
@@ -97,7 +98,7 @@ class Run(Holds):
         self.begun = False if self._resumed is None else self._resumed.begun
         self.first = 0 if self._resumed is None else self._resumed.first
         self.place: Any = None
-        self.wait: Callable[[Future[Any]], Any] = Future.exception
+        self.wait: Callable[[Future[Any]], Any] = methodcaller("exception")
         self.guard: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = lambda work: work
         self.listeners: list[Callable[[Run], None]] = []
         self.pools = [Pool(group) for group in bound.regroups]
