@@ -32,6 +32,12 @@ class _Task(Future[Any]):
             self.engine.help(self.place)
         return super().result(timeout)
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the exception, None for none, when the work is done."""
+        if timeout is None and self.place:
+            self.engine.help(self.place)
+        return super().exception(timeout)
+
 
 Place: TypeAlias = list[tuple[_Task, Callable[..., Any], tuple[Any, ...]]]
 """Where a task waits; whoever pops it does it. The queue holds places, so it keeps no result alive."""
