@@ -54,6 +54,18 @@ def test_journal_that_goes_on_keeps_its_head_and_its_lines(tmp_path: Path) -> No
     ]
 
 
+def test_trial_that_runs_again_starts_afresh(tmp_path: Path) -> None:
+    with Journal(tmp_path, {}) as journal:
+        journal.running(TRIAL)
+        journal.ended(
+            Ended(TRIAL, TrialState.FAILED, ({"iteration": 0, "loss": 1.0},), "bad luck", "traceback")
+        )
+        assert journal.history.records[TRIAL.id].reason == "bad luck"
+        journal.running(TRIAL)
+    record = read(tmp_path).records[TRIAL.id]
+    assert (record.state, record.reason, record.error, record.rows) == ("RUNNING", "", "", [])
+
+
 def test_journal_cut_off_at_any_byte_is_read_and_goes_on(tmp_path: Path) -> None:
     with Journal(tmp_path, {"seed": 1}) as journal:
         journal.running(TRIAL)

@@ -219,6 +219,8 @@ def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
         records[key] = Record(key, len(records), {})
     record = records[key]
     record.state = TrialState(entry["state"])
+    if record.state is TrialState.RUNNING:  # once more: what an earlier try left is void
+        record.reason, record.error, record.rows = "", "", []
     for name in ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows"):
         if name in entry:
             setattr(record, name, entry[name])
