@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -235,6 +235,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_any_expression_reads_back_from_its_own_text_and_means_the_same(tree):
     scope = Scope(config={"c": 4}, variables={"a": 2, "b": 1})
