@@ -70,7 +70,7 @@ def test_printing_the_configuration_loads_nothing_heavy(command):
 
 
 @pytest.mark.faults("CL05")
-def test_a_sweep_with_a_failed_trial_ends_with_1(run_script, tmp_path: Path):
+def test_a_sweep_with_a_failed_trial_ends_with_1_and_a_table(run_script, tmp_path: Path):
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/train.yaml").write_text("n: 0\nhydra: {output_subdir: null}\n")
     done = run_script(
@@ -78,7 +78,7 @@ def test_a_sweep_with_a_failed_trial_ends_with_1(run_script, tmp_path: Path):
         import sys
         from bf_research.cli import command
 
-        sys.argv[1:] = ["-m", "n=1,2"]
+        sys.argv[1:] = ["-m", "n=1,2", "hydra/sweeper=domain"]
 
         @command()
         def main(config):
@@ -89,6 +89,7 @@ def test_a_sweep_with_a_failed_trial_ends_with_1(run_script, tmp_path: Path):
         """
     )
     assert done.code == 1
+    assert "1 of 2 trials failed" in done.err
     assert "two is bad" in done.err
 
 

@@ -143,9 +143,11 @@ def _text(error: BaseException) -> str:
 
 def _frames(error: BaseException) -> list[str]:
     """The deepest calls, for an error that was not raised by BatchFlow on purpose."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames or _is_ours(frames[-1].filename):
+    frames = list(traceback.extract_tb(error.__traceback__))
+    told = any(note.startswith("in a worker:") for note in getattr(error, "__notes__", ()))
+    if not frames or told or _is_ours(frames[-1].filename):
         return []
+    frames = [frame for frame in frames if "hydra" not in Path(frame.filename).parts] or frames
     return [f"  at {f.filename}:{f.lineno} in {f.name}: {f.line}" for f in frames[-SHOWN_FRAMES:]]
 
 

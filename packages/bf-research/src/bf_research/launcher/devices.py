@@ -142,6 +142,7 @@ def _slot(
     environment = {
         DEVICES: ",".join(group),
         "OMP_NUM_THREADS": many,
+        "NUMBA_NUM_THREADS": many,
         "TF_NUM_INTRAOP_THREADS": many,
         "TF_NUM_INTEROP_THREADS": "1" if len(cores) == 1 else "2",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",

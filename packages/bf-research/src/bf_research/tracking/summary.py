@@ -54,7 +54,7 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
 
 
 def children(client: Any, experiment: str, parent: str) -> list[Row]:
-    """Return the trials of a sweep, oldest first."""
+    """Return the trials of a sweep, oldest first; a later run stands for one that did not finish."""
     found, token = [], None
     while True:
         page = client.search_runs(
@@ -67,7 +67,15 @@ def children(client: Any, experiment: str, parent: str) -> list[Row]:
         found += [_row(run) for run in page]
         token = page.token
         if not token:
-            return found
+            break
+    finished = {row.name for row in found if row.status == "FINISHED"}
+    last = {row.name: row.run_id for row in found}
+    return [row for row in found if _counts(row, finished, last)]
+
+
+def _counts(row: Row, finished: set[str], last: Mapping[str, str]) -> bool:
+    """Whether a run stands for its trial: finished, or the last of one that never finished."""
+    return row.status == "FINISHED" if row.name in finished else last[row.name] == row.run_id
 
 
 def _row(run: Any) -> Row:
