@@ -8,6 +8,7 @@ import scipy.ndimage
 import skimage.data
 import skimage.transform
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
 from bf_batch import ImagesBatch, PerItem
 
@@ -86,6 +87,25 @@ def test_resize_puts_edges_on_edges_as_scikit_image(size, order):
 def test_resize_with_a_side_of_none_keeps_the_ratio():
     assert batch_of(np.zeros((60, 80, 3), np.uint8)).resize((None, 40)).images.shape == (1, 30, 40, 3)
     assert batch_of(np.zeros((60, 80), np.uint8)).resize((15, None)).images.shape == (1, 15, 20)
+
+
+@pytest.mark.parametrize("size", [(30, 40), (37, 91), (150, 20), (13, 200), (5, 5)])
+def test_resize_with_antialias_equals_pillow_within_a_level(photo, size):
+    theirs = np.asarray(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR)).astype(int)
+    ours = batch_of(photo, photo).resize(size, antialias=True).images
+    assert_allclose(ours[1].astype(int), theirs, atol=1.01)
+    grey = batch_of(photo[..., 0].astype(np.float32) / 255).resize(size, antialias=True).images
+    assert_allclose(grey[0] * 255, theirs[..., 0], atol=1.01)
+
+
+def test_resize_with_antialias_of_some_items_and_of_masks(photo):
+    masks = [(p[..., 0] > 90).astype(np.uint8) for p in (photo, photo[:50])]
+    batch = batch_of(photo, photo[:50], masks=masks)
+    batch.resize((20, 30), antialias=True, src=["images", "masks"])
+    assert batch.images.shape == (2, 20, 30, 3)
+    assert set(np.unique(batch.masks)) == {0, 1}
+    some = batch_of(*[photo] * 12).resize((20, 30), antialias=True, p=0.5).images
+    assert {p.shape for p in some} == {(20, 30, 3), (100, 130, 3)}
 
 
 def test_scale_without_preserved_shape_gives_the_new_size():

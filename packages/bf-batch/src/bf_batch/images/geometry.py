@@ -8,9 +8,10 @@ import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.images.following import How, Names, Order, Role, apply_step
+from bf_batch.images.following import How, Names, Order, Role, apply_map, apply_step
 from bf_batch.images.frames import Fill, Sizes, Step, centred, numbers, pairs, rows_of, simplify, size_pair
 from bf_batch.images.origins import Origin, offsets
+from bf_batch.images.shrinking import resize_smoothly
 from bf_batch.per_item import PerItem
 
 
@@ -137,6 +138,7 @@ class GeometryActions(Batch):
     def resize(
         self,
         size: tuple[int | None, int | None],
+        antialias: bool = False,
         *,
         p: float | PerItem = 1.0,
         order: Order | None = None,
@@ -144,7 +146,11 @@ class GeometryActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Bring pictures to (height, width); a None keeps the ratio of the sides."""
+        """Bring pictures to (height, width); a None keeps the ratio of the sides.
+
+        With ``antialias`` a filter as wide as the shrinking averages fine patterns out, as Pillow's
+        bilinear resize; it is done at once, so put it before or after other geometry.
+        """
         height, width = size_or_none(size)
 
         def make(sizes: Sizes) -> Step:
@@ -155,7 +161,11 @@ class GeometryActions(Batch):
             after = np.maximum(np.rint(rows * ratio), 1).astype(np.int64)
             return resizing(sizes, simplify(after))
 
-        apply_step(self, make, p, How(order, None, fuse, src, dst), "resize")
+        how = How(order, None, fuse, src, dst)
+        if antialias:
+            apply_map(self, make, resize_smoothly, p, how, "resize")
+        else:
+            apply_step(self, make, p, how, "resize")
         return self
 
     @action(itemwise=True)

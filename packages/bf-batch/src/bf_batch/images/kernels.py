@@ -17,14 +17,20 @@ import numpy as np
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-kernel = cast("Callable[[Function], Function]", numba.njit(cache=True, **_OPTIONS))
-"""Compiles a loop that Python calls, and keeps its machine code for later runs."""
-part = cast(
-    "Callable[[Function], Function]", numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
-)
-"""Compiles a function that only loops call: without the door for Python, which takes most of the time to
-compile.
-"""
+
+
+def kernel(function: Function) -> Function:
+    """Compile a loop that Python calls, when it is first called, and keep its machine code for later runs."""
+    try:
+        return cast("Function", numba.njit(cache=True, **_OPTIONS)(function))
+    except RuntimeError:  # there is no folder to keep it in
+        return cast("Function", numba.njit(**_OPTIONS)(function))
+
+
+def part(function: Function) -> Function:
+    """Compile a function that only loops call: without a door for Python, which takes long to compile."""
+    return cast("Function", numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
+
 
 AFFINE, PROJECTIVE, FIELD = 0, 1, 2
 CONSTANT, EDGE, REFLECT = 0, 1, 2

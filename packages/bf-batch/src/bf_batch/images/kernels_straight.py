@@ -95,3 +95,26 @@ def convert(source: Any, gain: Any, bias: Any, limited: bool, out: Any) -> None:
     for start in range(0, n * c, block * c):
         end = min(start + block * c, n * c)
         finish(flat[start:end], gains, biases, limited, target[start:end])
+
+
+@kernel
+def average(source: Any, top: Any, down: Any, left: Any, across: Any, limited: bool, out: Any) -> None:
+    """Give weighted means: of rows ``top[r] ...`` by ``down[r]``, then of columns ``left[q] ...`` by
+    ``across[q]``.
+    """
+    n, h, w, c = source.shape
+    flat, line = source.reshape(n, h, w * c), np.empty(w * c, np.float32)
+    half = 0.5 if limited else 0.0
+    for i in range(n):
+        for r in range(out.shape[1]):
+            line[:] = 0
+            for t in range(down.shape[1]):
+                weight, row = np.float32(down[r, t]), flat[i, top[r] + t]
+                for j in range(np.uintp(w * c)):
+                    line[j] += np.float32(row[j]) * weight
+            for q in range(out.shape[2]):
+                for k in range(c):
+                    total = 0.0
+                    for t in range(across.shape[1]):
+                        total += line[(left[q] + t) * c + k] * across[q, t]
+                    out[i, r, q, k] = total + half

@@ -69,10 +69,12 @@ def _stack(
     flat = pictures.ndim == 3
     four = pictures[..., None] if flat else pictures
     if chosen.size == 1 or chosen.all():
-        result = _as(four.dtype, function(workable(four), **values))
+        result = cast_back(four.dtype, function(workable(four), **values))
     else:
         rows = np.flatnonzero(chosen)
-        changed = _as(four.dtype, function(workable(four[rows]), **{k: v[rows] for k, v in values.items()}))
+        changed = cast_back(
+            four.dtype, function(workable(four[rows]), **{k: v[rows] for k, v in values.items()})
+        )
         result = outputs.take((len(four), *changed.shape[1:]), four.dtype)
         if changed.shape[1:] != four.shape[1:]:
             raise ValueError(
@@ -99,7 +101,8 @@ def workable(pictures: Pictures) -> Pictures:
     return ready
 
 
-def _as(dtype: np.dtype[Any], pictures: Pictures) -> Pictures:
+def cast_back(dtype: np.dtype[Any], pictures: Pictures) -> Pictures:
+    """Return pictures that ``workable`` made, or what became of them, in the dtype they had."""
     if pictures.dtype == dtype:
         return pictures
     if dtype.kind == "b":

@@ -47,7 +47,10 @@ def _stack(warp: Warp, source: NDArray[Any]) -> NDArray[Any]:
     pictures = source[..., None] if flat else source
     height, width = warp.sizes
     out = outputs.take((n, int(height), int(width), pictures.shape[3]), warp.dtype or source.dtype)
-    spread(n, lambda rows: _run(warp, pictures[rows], rows, out[rows]), many=out.size > _MUCH)
+    if out.size < _MUCH:
+        _run(warp, pictures, slice(0, n), out)
+    else:
+        spread(n, lambda rows: _run(warp, pictures[rows], rows, out[rows]))
     return _layout(warp, out, flat)
 
 

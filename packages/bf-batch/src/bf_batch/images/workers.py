@@ -30,8 +30,11 @@ def spread(n: int, work: Callable[[slice], None], many: bool = True) -> None:
     batches of their own.  Without ``many`` everything is one slice.  The first error is raised after
     all slices ended.
     """
+    if not many or n < 2 or threading.current_thread() is not threading.main_thread():
+        work(slice(0, n))
+        return
     cores = usable_cores()
-    if not many or n < 2 or cores == 1 or threading.current_thread() is not threading.main_thread():
+    if cores == 1:
         work(slice(0, n))
         return
     parts = min(n, 4 * cores)  # more parts than cores, since pictures differ in size
