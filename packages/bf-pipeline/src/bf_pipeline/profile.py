@@ -92,7 +92,7 @@ class Profile:
     """Times of a run by action, in seconds: ``rows()`` as dictionaries, ``frame()`` as a pandas DataFrame.
 
     Times of steps that ran ahead are those of the workers, so with several workers they add up to more than
-    the run took. ``waited`` is how long the caller stood still for the next batch.
+    the run took. ``waited`` is how long the caller stood still for the next batch, or made it itself.
     """
 
     elapsed: float = 0.0
