@@ -66,6 +66,15 @@ def test_patterns_find_what_a_shell_would(tree, monkeypatch, pattern, expected):
             assert list(FilesIndex(given)) == expected
 
 
+def test_one_name_in_many_folders_is_looked_up_without_reading_them(tree):
+    root = tree("a/image.png", "a/mask.png", "b/image.png", "c/other.png")
+    os.symlink("nowhere", root / "c/mask.png")
+    assert list(FilesIndex(f"{root}/*/image.png", relative=True)) == ["a/image.png", "b/image.png"]
+    assert list(FilesIndex(f"{root}/**/image.png", relative=True)) == ["a/image.png", "b/image.png"]
+    with pytest.raises(FileNotFoundError, match=r"c/mask\.png"):
+        FilesIndex(f"{root}/*/mask.png")
+
+
 def test_patterns_agree_with_glob(tree):
     glob = pytest.importorskip("glob")
     root = tree(

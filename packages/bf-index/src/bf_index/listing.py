@@ -41,14 +41,12 @@ class Walker:
 
         Each group comes right after its folder is read, while its names are in the cache of the processor.
         """
-        if not self._exists(root):
-            if os.path.islink(root):
-                self.problems.append(_dangling(root))
-            return
         if not parts:
-            if os.path.isdir(root) == self._dirs:
-                folder, name = os.path.split(root)
+            folder, name = os.path.split(root)
+            if self._is_there(folder, name):
                 yield folder, [name]
+            return
+        if not self._exists(root):
             return
         folders: Iterable[str] = [root]
         for before, part in pairwise(["", *parts[:-1]]):
@@ -62,6 +60,15 @@ class Walker:
         for folder in folders:
             if names := self._names(folder, last):
                 yield folder, names
+
+    def _is_there(self, folder: str, name: str) -> bool:
+        """Say whether a name is there and of the kind wanted, without reading its folder."""
+        path = join(folder, name)
+        if self._exists(path):
+            return os.path.isdir(path) == self._dirs
+        if os.path.islink(path):
+            self.problems.append(_dangling(path))
+        return False
 
     def _exists(self, path: str) -> bool:
         try:
@@ -82,6 +89,8 @@ class Walker:
         return (join(folder, name) for folder in folders for name in filter(match, self._list(folder).dirs))
 
     def _names(self, folder: str, part: str) -> list[str]:
+        if folder not in self._listings and not _MAGIC.search(part):
+            return [part] if self._is_there(folder, part) else []
         listing = self._list(folder)
         if listing.broken:
             for name in filter(matcher(part), listing.broken):
