@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,17 @@ def stream(
         stop_grace=float(options["stop_grace"]),
     )
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    jobs = _jobs(overrides, first_number)
+    first = next(jobs, None)
+    if first is None:  # a sweep that goes on and has nothing left to run starts no process
+        return
     job = HydraJob(context, config, task)
     with pool(
         preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]
     ) as workers:
         monitor = bars.monitor(total, [slot.name for slot in slots], bool(options["bar"]))
         try:
-            for done in Scheduler(workers, policy, monitor).run(job, _jobs(overrides, first_number)):
+            for done in Scheduler(workers, policy, monitor).run(job, chain([first], jobs)):
                 good = isinstance(done.value, JobReturn)
                 result: Any = done.value if good else failure(done.job.work[0], done.value)
                 result.bf_done = done  # Hydra has no place for how long it took, and where
