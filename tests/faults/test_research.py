@@ -275,12 +275,15 @@ def test_unknown_config_name_in_a_unit_is_told_before_any_trial(tmp_path: Path) 
 
 @pytest.mark.faults("RS16")
 def test_names_with_unicode_slashes_and_spaces_work(tmp_path: Path) -> None:
-    values = ["a/b", "../up", "ü ö", "x" * 300, "", ".", "a\nb", "*?<>|:"]
+    values = ["a/b", "../up", "ü ö", "x" * 300, "", ".", "a\nb", "*?<>|:", "\udc80"]
     research = Research(Option("скорость/обучения α", values)).add_callable(
         lambda a: a, C("скорость/обучения α"), returns="b"
     )
-    table = research.run(name=tmp_path / "свип мой", workers=1).results
-    assert table["b"].tolist() == values
+    trials = research.run(name=tmp_path / "свип мой", workers=1).trials
+    assert [record.rows[0]["b"] for record in trials.records] == values
+    assert [record.rows for record in Research.load(tmp_path / "свип мой").trials.records] == [
+        record.rows for record in trials.records
+    ]
     names = [path.name for path in (tmp_path / "свип мой" / "trials").iterdir()]
     assert len(names) == len(values)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name) for name in names)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from bf_pipeline.samplers import NumpySampler
 from bf_research.distributions import integers, loguniform, normal, uniform
@@ -280,6 +281,15 @@ def test_value_without_a_stable_name_is_refused() -> None:
     with pytest.raises(TypeError, match="KV"):
         Option("model", [object()])
     assert Option("model", [KV(object(), "net")])[0].aliases == {"model": "net"}
+
+
+def test_values_may_come_from_a_config() -> None:
+    config = OmegaConf.create({"rates": [0.1, 0.01], "sizes": [{"n": 1}]})
+    assert Option("lr", config.rates) == Option("lr", [0.1, 0.01])
+    assert Option("size", config.sizes) == Option("size", [{"n": 1}])
+    for wrong in ({1, 2}, b"ab", iter([1]), config):
+        with pytest.raises(TypeError, match="option 'x'"):
+            Option("x", wrong)
 
 
 def test_two_values_of_one_name_are_refused() -> None:

@@ -273,7 +273,7 @@ def _axis(name: Any, values: Any) -> tuple[Cube, ...]:
         return (Cube((Axis(name, values),)),)
     if isinstance(values, np.ndarray) and values.ndim == 1:
         values = values.tolist()
-    if not isinstance(values, list | tuple | range):
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         raise TypeError(
             f"option {name!r}: a list, tuple or 1-d array of values or a sampler is needed, got {values!r}; "
             "write [value] for a single value"

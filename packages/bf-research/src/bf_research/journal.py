@@ -136,7 +136,7 @@ class Journal:
     def _write(self, line: Mapping[str, Any], durable: bool = False) -> None:
         text = json.dumps(line, ensure_ascii=False, default=to_json)
         try:
-            self._file.write(text.encode() + b"\n")
+            self._file.write(text.encode(errors="backslashreplace") + b"\n")
             self._file.flush()
             if durable:
                 os.fsync(self._file.fileno())

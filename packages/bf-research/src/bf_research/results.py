@@ -152,7 +152,7 @@ class Results:
         if path.suffix == ".json":
             trials = [asdict(record) for record in self.records]
             data = {"results": SCHEMA, "returns": list(self.returns), "trials": trials}
-            path.write_text(json.dumps(data, ensure_ascii=False, default=to_json))
+            path.write_text(json.dumps(data, default=to_json))
             return
         table = replace(self, values={}).df
         for column in table.columns[[dtype.kind == "O" for dtype in table.dtypes]]:

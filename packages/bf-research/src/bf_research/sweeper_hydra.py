@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -134,8 +135,8 @@ class DomainSweep:
         if metric in names:
             log.info("\n%s", ranking(results, metric, "min" if self.options["minimize"] else "max"))
         if results.failures:
-            # Hydra 1.3 forgets to tell callbacks of a sweep that raises.
-            self.context.callbacks.on_multirun_end(config=self.config, config_name=None)
+            if hydra.__version__.startswith("1.3"):  # it forgets to tell callbacks of a sweep that raises
+                self.context.callbacks.on_multirun_end(config=self.config, config_name=None)
             raise SweepFailed(failure_table(results, folder))
         return results
 

@@ -143,7 +143,7 @@ def trial_id(config: Config, update: int = 0, occurrence: int = 0) -> str:
     """
     key = config.key
     identity = [key, config.repetition, update, occurrence]
-    digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(canonical(identity).encode(errors="backslashreplace")).hexdigest()[:12]
     shown = {**config.aliases, **({"repetition": config.repetition} if config.repetition else {})}
     readable = "_".join(f"{name}-{shown[name]}" for name in sorted(shown))
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", readable)[:_READABLE].strip(".-_")
