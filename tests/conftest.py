@@ -41,7 +41,20 @@ def _group_members(group: int) -> list[int]:
 
 
 def _shared_memory() -> set[str]:
-    return set(os.listdir("/dev/shm"))
+    """Names of shared memory files; a semaphore of the interpreter's own goes when it ends."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith("sem.mp")}
+
+
+def _unclaimed(names: set[str]) -> set[str]:
+    """Shared memory that no living process maps: what others on the machine use is theirs."""
+    for entry in Path("/proc").iterdir():
+        if names and entry.name.isdigit():
+            try:
+                mapped = (entry / "maps").read_text()
+            except OSError:
+                continue
+            names = {name for name in names if f"/dev/shm/{name}" not in mapped}
+    return names
 
 
 class Script:
@@ -103,7 +116,7 @@ class Script:
                 time.sleep(0.05)
             self.kill()
             assert not left, f"processes left behind: {left}"
-            memory = {n for n in _shared_memory() - self._memory if not n.startswith("sem.mp")}
+            memory = _unclaimed(_shared_memory() - self._memory)
             assert not memory, f"shared memory left behind: {memory}"
         return Finished(self.process.returncode, out, err, seconds)
 
