@@ -6,6 +6,9 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
+import ssl
+import subprocess
 import tarfile
 import threading
 import time
@@ -281,6 +284,20 @@ def test_all_sources_of_the_known_sets_are_https():
     for file in files:
         assert len(file.sha256) == 64
         assert all(source.startswith("https://") for source in file.sources)
+
+
+@pytest.mark.faults("DL08")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_that_can_not_prove_its_name_is_refused(server, tmp_path):
+    request = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 1 -subj /CN=localhost"
+    subprocess.run(["openssl", *request.split()], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    file = RemoteFile("data.bin", SHA256, (server.url.replace("http:", "https:"),))
+    with pytest.raises(DownloadError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch(file, tmp_path / "cache", Patience(tries=1))
+    assert names(tmp_path / "cache") == set()
 
 
 @pytest.mark.faults("DL08")
