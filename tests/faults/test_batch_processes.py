@@ -276,3 +276,20 @@ def test_a_payload_goes_to_disk_when_there_is_no_shared_memory(run_script):
     """
     )
     assert done.out.splitlines() == ["False", "499999500000"], done.err
+
+
+@pytest.mark.faults("RN07")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_when_the_parent_ends_while_workers_start(start_script, how):
+    script = start_script(
+        """
+    from bf_batch.engines import make_engine
+
+    print("ready", flush=True)
+    make_engine("processes", 2)
+    """
+    )
+    script.wait_for("ready")
+    time.sleep(0.1)
+    script.send(how)
+    script.finish(timeout=8)

@@ -150,13 +150,27 @@ def _peer(connection: socket.socket) -> tuple[int, int]:
     return pid, user
 
 
+_PROGRAM = """
+import os, select, signal, sys
+try:
+    parent = os.pidfd_open({parent})
+except ProcessLookupError:
+    sys.exit()
+watch = select.poll()
+watch.register(parent, select.POLLIN)
+signal.signal(signal.SIGALRM, lambda *_: watch.poll(0) and os._exit(1))
+signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+sys.path[:] = {path!r}
+from bf_batch.engines.nursery import main
+main({listener}, parent, {parent}, {preload!r})
+"""
+"""The nursery's program: it looks after the parent while it is still importing, which may take seconds."""
+
+
 def _start(listener: int) -> None:
     """Start the nursery as a grandchild: it leaves no zombie when it ends by itself."""
     preload = [module for module in _PRELOADED if module in sys.modules]
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        f"from bf_batch.engines.nursery import main; main({listener}, {os.getpid()}, {preload!r})"
-    )
+    code = _PROGRAM.format(parent=os.getpid(), path=sys.path, listener=listener, preload=preload)
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     command = ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, *flags, "-c", code]
     subprocess.run(command, pass_fds=[listener], stdin=subprocess.DEVNULL, check=True)
@@ -165,15 +179,13 @@ def _start(listener: int) -> None:
 # In the nursery
 
 
-def main(listener_file: int, parent: int, preload: list[str]) -> None:
+def main(listener_file: int, parent_file: int, parent: int, preload: list[str]) -> None:
     """Fork workers on request until the parent ends or nobody is connected for a while."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        parent_file = os.pidfd_open(parent)
-    except ProcessLookupError:
-        return
     listener = socket.socket(fileno=listener_file)
     _preload(preload)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     poll = select.poll()
     for file in (listener_file, parent_file):
         poll.register(file, select.POLLIN)
