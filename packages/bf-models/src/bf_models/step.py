@@ -40,7 +40,6 @@ class Steps:
         self.network, self.options, self.gradients = network, options, gradients
         self.losses = [(term, term.make(options.allow)) for term in options.losses]
         self._functions: dict[Any, Callable[..., Any]] = {}
-        self._convert = tensorflow().convert_to_tensor
         self.traces = 0
 
     def run(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> dict[str, Any]:
@@ -52,9 +51,9 @@ class Steps:
             if function is None:
                 function = self._functions[key] = self._trace(arrays, names, training)
             if self.options.device is None:
-                return function(*map(self._convert, arrays.values()))  # type: ignore[no-any-return]
+                return function(*arrays.values())  # type: ignore[no-any-return]
             with on_device(self.options.device):
-                return function(*map(self._convert, arrays.values()))  # type: ignore[no-any-return]
+                return function(*arrays.values())  # type: ignore[no-any-return]
         except (tensorflow().errors.ResourceExhaustedError, MemoryError) as error:
             length = len(next(iter(arrays.values())))
             raise MemoryError(
