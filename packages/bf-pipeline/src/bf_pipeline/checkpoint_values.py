@@ -11,7 +11,7 @@ import numpy as np
 
 # A dictionary with this key is not the user's: it says what a value was before it became JSON.
 _TAG = "$"
-_PLAIN = (type(None), bool, int, float, str)
+_PLAIN = frozenset((type(None), bool, int, float, str))
 _SEQUENCES: Mapping[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 _ADVICE = (
     "use numbers, strings, arrays, lists, tuples, sets and dictionaries of these, "
@@ -47,6 +47,8 @@ class Encoder:
         if kind in _PLAIN:
             return value
         if kind is list:
+            if _PLAIN.issuperset(map(type, value)):
+                return value.copy()  # a history of losses may have millions of entries
             return [self.encode(item, f"{where}[{i}]") for i, item in enumerate(value)]
         if kind is dict:
             return self._dict(value, where)
@@ -101,7 +103,7 @@ class Decoder:
     def decode(self, tree: Any) -> Any:
         """Turn JSON into a value; ``ValueError`` or ``KeyError`` for what an encoder never writes."""
         if isinstance(tree, list):
-            return [self.decode(item) for item in tree]
+            return tree.copy() if _PLAIN.issuperset(map(type, tree)) else [self.decode(item) for item in tree]
         if not isinstance(tree, dict):
             return tree
         tag = tree.get(_TAG)
