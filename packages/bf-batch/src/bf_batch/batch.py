@@ -53,7 +53,8 @@ class Batch(BatchCore):
                 f"{self._bf_owner()}: got {len(values)} values for {len(new)} new components {new}"
             )
         checked = [Component(name).check(self, value) for name, value in zip(new, values)]
-        self.__class__ = extended(self._bf_plain_class or type(self), self.components + new)
+        plain: Any = self._bf_plain_class or type(self)
+        self.__class__ = extended(plain, self.components + new)
         self._bf_data.update(zip(new, checked))
         return self
 
@@ -121,12 +122,14 @@ class Batch(BatchCore):
         function is the item's generator. ``on_error``, ``timeout`` and ``n_workers`` are those of
         ``inbatch_parallel``.
         """
-        own = {
+        own: dict[str, Any] = {
             name: kwargs.pop(name)
             for name in ("on_error", "timeout", "n_workers", "init", "post")
             if name in kwargs
         }
-        given = {**self.apply_defaults, **own, **({"target": target} if target else {})}
+        given: dict[str, Any] = {**self.apply_defaults, **own}
+        if target is not None:
+            given["target"] = target
         place = {**given, "src": src or given.get("src"), "dst": dst or given.get("dst") or src}
         done: Self = apply(self, function, args, kwargs, place, settings_of(given), p)
         return done
@@ -148,7 +151,7 @@ class Batch(BatchCore):
         """Return a data set of the items of this batch, with its data as it is now."""
         from bf_batch.dataset import Dataset
 
-        kind = self._bf_plain_class or type(self)
+        kind: Any = self._bf_plain_class or type(self)
         return Dataset(self.index, kind, self.to_dict() if self.components else self.data)
 
 

@@ -97,7 +97,7 @@ class MappedColumn:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         path, dtype, shape, order, offset = self._place
-        self._array = np.asarray(np.memmap(path, dtype, "r", offset, shape, order))
+        self._array = np.asarray(np.memmap(path, dtype, "r", offset, shape, order))  # type: ignore[call-overload]
 
 
 class HDF5Column:

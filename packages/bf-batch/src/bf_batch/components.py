@@ -92,20 +92,20 @@ def check_names(owner: str, names: Any, taken: Iterable[str] = ()) -> tuple[str,
             f"{owner}.components is the string {names!r}; give a tuple of names: components = {names!r},"
         )
     try:
-        names = tuple(names)
+        given: tuple[Any, ...] = tuple(names)
     except TypeError:
         raise TypeError(f"{owner}.components must be a tuple of names, got {type(names).__name__}") from None
     taken = set(taken)
-    for position, name in enumerate(names):
+    for position, name in enumerate(given):
         if not isinstance(name, str):
             raise TypeError(f"{owner}.components: names are strings, got {name!r} ({type(name).__name__})")
         if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
             raise ValueError(f"{owner}.components: {name!r} can't be a component; use a plain public name")
-        if name in names[:position]:
+        if name in given[:position]:
             raise ValueError(f"{owner}.components: {name!r} is given twice")
         if name in taken:
             raise ValueError(f"{owner}.components: {name!r} is already an attribute of the batch; rename it")
-    return names
+    return given
 
 
 def kind_of(value: Any) -> str:

@@ -41,6 +41,10 @@ class BatchCore(Suggests):
     step: int = 0
     skipped: Sequence[ItemError] = ()
     """Errors of the items that ``on_error='skip'`` has left out."""
+    _bf_data: dict[str, Any]
+    _bf_index: DatasetIndex | None
+    _bf_positions: Any
+    _bf_size: int
     _bf_calls: int = 0
     _bf_call_step: int = 0
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bf_batch.actions import ActionSpec
 from bf_batch.components import Component, check_names
@@ -13,6 +12,8 @@ from bf_index.errors import unknown
 
 if TYPE_CHECKING:
     from bf_batch.core import BatchCore
+
+BatchT = TypeVar("BatchT", bound="BatchCore")
 
 
 def refuse_attribute(batch: BatchCore, name: str) -> None:
@@ -50,13 +51,18 @@ def declare(cls: type[BatchCore]) -> None:
             plan.check(cls, name)
 
 
-@functools.lru_cache(maxsize=256)
-def extended(cls: type[BatchCore], components: tuple[str, ...]) -> type[BatchCore]:
-    """Return a class like ``cls`` with more components, for batches that were given some."""
-    body = {
-        "components": components,
-        "_bf_plain_class": cls,
-        "__module__": cls.__module__,
-        "__doc__": cls.__doc__,
-    }
-    return type(cls.__name__, (cls,), body)
+_EXTENDED: dict[tuple[Any, tuple[str, ...]], Any] = {}
+
+
+def extended(cls: type[BatchT], components: tuple[str, ...]) -> type[BatchT]:
+    """Return a class like ``cls`` with more components, for batches that were given some; made once."""
+    made: type[BatchT] | None = _EXTENDED.get((cls, components))
+    if made is None:
+        body = {
+            "components": components,
+            "_bf_plain_class": cls,
+            "__module__": cls.__module__,
+            "__doc__": cls.__doc__,
+        }
+        made = _EXTENDED[cls, components] = type(cls.__name__, (cls,), body)
+    return made

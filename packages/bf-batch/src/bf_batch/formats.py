@@ -89,7 +89,7 @@ def _pillow() -> Any:
     return Image
 
 
-_WAV_TYPES = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+_WAV_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
 
 def _read_wav(file: IO[bytes]) -> dict[str, Any]:
