@@ -133,7 +133,7 @@ class Decoder:
 
     def _array(self, tree: Mapping[str, Any]) -> Any:
         if "name" in tree:
-            array = self.arrays[tree["name"]]
+            array = self.arrays[tree["name"]].copy()
         else:
             dtype = np.dtype(tree["dtype"])
             if dtype.hasobject:
