@@ -341,6 +341,23 @@ def test_little_shared_memory_is_no_obstacle(run_script):
     assert done.out == "[(4, 500000), (4, 500000)]\n"
 
 
+@pytest.mark.faults("RN05", "RN32")
+def test_a_stuck_batch_costs_a_lent_engine_one_worker_and_the_next_run_nothing(run_script):
+    done = run_script(
+        script("""
+    from bf_batch.engines import make_engine
+
+    with make_engine("processes", workers=2) as engine:
+        stuck = pipeline().at(2, lambda: time.sleep(600)).gen_batch(4, prefetch=3, engine=engine)
+        print(next(stuck).place.batch)
+        time.sleep(0.5)
+        stuck.close()
+        print(numbers(pipeline().gen_batch(4, prefetch=3, engine=engine)))
+    """)
+    )
+    assert done.out == "0\n[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
+
+
 @pytest.mark.faults("RN32")
 def test_two_iterators_at_once_do_not_mix(run_script, engine):
     done = run_script(
