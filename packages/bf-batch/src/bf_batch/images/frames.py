@@ -112,27 +112,42 @@ def numbers(value: Any, n: int, what: str) -> Floats:
 
 
 def pairs(value: Any, n: int, what: str) -> Floats:
-    """Return an argument that is a number or a (y, x) pair as floats (1, 2) or, per item, (n, 2)."""
+    """Return an argument that is a number or a (y, x) pair as floats (1, 1 or 2) or, per item, (n, 1 or
+    2).
+    """
     if type(value) is PerItem:
-        values = np.asarray(value.values, dtype=np.float64).reshape(len(value), -1)
+        values = np.asarray(value.values, dtype=np.float64)
+        values = values[:, None] if values.ndim == 1 else values.reshape(len(value), -1)
         if len(values) != n or values.shape[1] not in (1, 2):
             raise ValueError(
-                f"{what}: got per-item values of shape {values.shape} for {n} items; give a number or (y, "
-                f"x) each"
+                f"{what}: got per-item values of shape {values.shape} for {n} items; "
+                "give a number or (y, x) each"
             )
-    else:
-        values = np.atleast_1d(np.asarray(value, dtype=np.float64))[None]
-        if values.shape[1:] not in ((1,), (2,)):
-            raise TypeError(f"{what}: got {value!r}; give a number, a pair (y, x), or P(...) of these")
+        return values
+    values = np.array(value, dtype=np.float64, ndmin=1)[None]
+    if values.shape[1:] not in ((1,), (2,)):
+        raise TypeError(f"{what}: got {value!r}; give a number, a pair (y, x), or P(...) of these")
+    return values
+
+
+def both(values: Floats) -> Floats:
+    """Return ``pairs`` with two columns, whatever was given."""
     return values if values.shape[1] == 2 else np.repeat(values, 2, axis=1)
 
 
 def size_pair(value: Any, what: str) -> tuple[int, int]:
     """Return a (height, width) argument as two positive ints."""
-    try:
-        height, width = value
-    except TypeError:
-        raise TypeError(f"{what}: got {value!r}; give (height, width)") from None
-    if not all(isinstance(side, (int, np.integer)) and side > 0 for side in (height, width)):
+    if type(value) is not tuple:
+        try:
+            value = tuple(value)
+        except TypeError:
+            raise TypeError(f"{what}: got {value!r}; give (height, width)") from None
+    return _size_pair(value, what)
+
+
+@functools.lru_cache(maxsize=256)
+def _size_pair(value: tuple[Any, ...], what: str) -> tuple[int, int]:
+    good = [isinstance(side, (int, np.integer)) and side > 0 for side in value]
+    if good != [True, True]:
         raise ValueError(f"{what}: got {value!r}; give (height, width) as positive ints")
-    return int(height), int(width)
+    return int(value[0]), int(value[1])

@@ -9,7 +9,18 @@ import numpy as np
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.images.following import How, Names, Order, Role, apply_map, apply_step
-from bf_batch.images.frames import Fill, Sizes, Step, centred, numbers, pairs, rows_of, simplify, size_pair
+from bf_batch.images.frames import (
+    Fill,
+    Sizes,
+    Step,
+    both,
+    centred,
+    numbers,
+    pairs,
+    rows_of,
+    simplify,
+    size_pair,
+)
 from bf_batch.images.origins import Origin, offsets
 from bf_batch.images.shrinking import resize_smoothly
 from bf_batch.per_item import PerItem
@@ -73,7 +84,7 @@ class GeometryActions(Batch):
         that stays.
         """
         factors = pairs(factor, len(self), "scale: factor")
-        if not (np.isfinite(factors) & (factors > 0)).all():
+        if not (factors.min() > 0 and factors.max() < np.inf):
             raise ValueError(
                 f"scale: factor must be positive, got {float(factors.min())}; flip() mirrors pictures"
             )
@@ -181,7 +192,7 @@ class GeometryActions(Batch):
         dst: Names | None = None,
     ) -> Self:
         """Move pictures by (down, right) pixels in a frame that stays."""
-        moves = pairs(offset, len(self), "shift: offset")
+        moves = both(pairs(offset, len(self), "shift: offset"))
         apply_step(self, lambda sizes: Step(sizes, shift=moves), p, How(order, fill, fuse, src, dst), "shift")
         return self
 

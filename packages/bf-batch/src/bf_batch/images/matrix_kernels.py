@@ -14,10 +14,10 @@ from bf_batch.images.kernels import kernel
 def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any, chosen: Any) -> Any:
     """Matrices (n, 3, 3) after one more affine step of ``m`` (n or 1, 3, 3): result point to source point.
 
-    Each parameter has one row for all items or one an item: ``angle`` in degrees (1), ``scale`` (y, x),
-    ``shear`` as tangents (y, x), ``shift`` (y, x) in pixels, ``centre`` (y, x of the result, y, x of the
-    frame before).  A point is scaled, sheared, rotated counter-clockwise and shifted; items not chosen
-    keep their matrix.
+    Each parameter has one row for all items or one an item: ``angle`` in degrees (1), ``scale`` (y, x) or
+    one for both, ``shear`` as tangents (y, x), ``shift`` (y, x) in pixels, ``centre`` (y, x of the result,
+    y, x of the frame before).  A point is scaled, sheared, rotated counter-clockwise and shifted; items
+    not chosen keep their matrix.
     """
     out = np.empty((n, 3, 3))
     for i in range(n):
@@ -31,7 +31,7 @@ def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, cent
         sine, cosine = math.sin(turn), math.cos(turn)
         at, to, by = i % scale.shape[0], i % shear.shape[0], i % shift.shape[0]
         hy, hx = shear[to, 0], shear[to, 1]
-        down, across = scale[at, 0] * (1 - hy * hx), scale[at, 1] * (1 - hy * hx)
+        down, across = scale[at, 0] * (1 - hy * hx), scale[at, scale.shape[1] - 1] * (1 - hy * hx)
         a, b = (cosine + hy * sine) / down, (sine - hy * cosine) / down
         c, d = (-sine - hx * cosine) / across, (cosine - hx * sine) / across
         mid = i % centre.shape[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bf_batch.images.frames import Floats, Sizes, pairs, rows_of
+from bf_batch.images.frames import Floats, Sizes, both, pairs, rows_of
 from bf_batch.per_item import PerItem
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: Batch) 
             )
         return np.asarray(np.floor(room * np.array(_PARTS[origin])))
     values = np.asarray(origin.values if isinstance(origin, PerItem) else origin)
-    given = pairs(origin, len(batch), "crop: origin")
+    given = both(pairs(origin, len(batch), "crop: origin"))
     if _whole(values):
         return given
     if not ((given >= 0) & (given <= 1)).all():

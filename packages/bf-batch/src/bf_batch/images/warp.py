@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bf_batch.images.frames import Fill, Floats, Sizes, Step, select, simplify, sizes_of
 from bf_batch.images.need import need
+from bf_batch.images.resample import resample
 
 IDENTITY = np.eye(3)[None].copy()
 _STEPS = "bf_batch.images.matrix_kernels"
@@ -177,8 +178,6 @@ class Warp:
 
     def resolve(self) -> Any:
         """Compute the pixels: an array when all pictures have one size, else a list of arrays."""
-        from bf_batch.images.resample import resample
-
         return resample(self)
 
 
