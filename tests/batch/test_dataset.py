@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bf_batch import Batch, Dataset
 from bf_index import DatasetIndex
@@ -275,3 +277,43 @@ def test_preloaded_arrays_stay_read_only_in_a_pickle():
     dataset = pickle.loads(pickle.dumps(Dataset(10, Pairs, preloaded=(np.arange(10), None))))
     with pytest.raises(ValueError, match="read-only"):
         next(dataset.gen_batch(3)).x[0] = 5
+
+
+@st.composite
+def parts(draw):
+    """A data set's length and a chain of subsets."""
+    n = draw(st.integers(1, 40))
+    chain = []
+    for _ in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(["slice", "numbers", "mask", "backwards"]))
+        chain.append((kind, draw(st.randoms(use_true_random=False)).getrandbits(32)))
+    return n, chain
+
+
+@settings(max_examples=150, deadline=None)
+@given(parts())
+def test_any_chain_of_subsets_reads_its_own_rows(example):
+    n, chain = example
+    values = np.arange(n) * 3
+    dataset, wanted = Dataset(n, Pairs, preloaded=(values, list(values))), np.arange(n)
+    for kind, seed in chain:
+        rng, length = np.random.default_rng(seed), len(wanted)
+        if kind == "slice":
+            start = int(rng.integers(0, length))
+            positions = slice(start, int(rng.integers(start + 1, length + 1)))
+        elif kind == "numbers":
+            positions = rng.permutation(length)[: rng.integers(1, length + 1)]
+        elif kind == "backwards":
+            positions = np.arange(-1, -length - 1, -1)
+        else:
+            positions = rng.random(length) < 0.7
+            positions[0] = True
+        dataset, wanted = dataset.subset(positions), wanted[positions]
+    size = int(np.random.default_rng(n).integers(1, len(wanted) + 1))
+    batches = list(dataset.gen_batch(size, shuffle=bool(n % 2), seed=n))
+    ids = np.concatenate([batch.indices for batch in batches])
+    assert sorted(ids.tolist()) == sorted(wanted.tolist())
+    for batch in batches:
+        assert (batch.x == batch.indices * 3).all()
+        assert batch.y == (batch.indices * 3).tolist()
+        assert (batch.subset(slice(0, 1)).x == batch.x[:1]).all()

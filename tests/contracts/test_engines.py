@@ -303,6 +303,15 @@ class TestProcesses(EngineContract):
         with make_engine("processes", 1) as engine:
             assert engine.submit(abs, -3).result(30) == 3
 
+    @pytest.mark.parametrize("program", ["/bin/false", "/nowhere/python"])
+    def test_workers_that_can_t_be_started_are_told_at_once(self, program, monkeypatch):
+        from bf_batch.engines import nursery
+
+        monkeypatch.setattr(nursery, "_address", (0, b""))
+        monkeypatch.setattr("sys.executable", program)
+        with pytest.raises(RuntimeError, match=rf"can't be started with {program}"):
+            make_engine("processes", 1)
+
     def test_the_nursery_ends_soon_after_the_last_engine(self):
         stop_shared()
         with make_engine("processes", 1) as engine:

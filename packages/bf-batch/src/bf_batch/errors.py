@@ -13,6 +13,10 @@ class StopPipeline(Exception):
     """An action raises it to end the run after the batches already delivered."""
 
 
+class RowsError(ValueError, IndexError):
+    """Preloaded data whose number of rows does not fit the items."""
+
+
 class ItemError(RuntimeError):
     """One item of a batch failed in an action; the original exception is its ``__cause__``.
 

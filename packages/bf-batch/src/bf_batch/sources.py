@@ -11,6 +11,7 @@ import numpy as np
 
 from bf_batch.columns import Column, open_column
 from bf_batch.components import Component
+from bf_batch.errors import RowsError
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
 
@@ -77,12 +78,12 @@ def row_numbers(name: str, container: Any, length: int, index: DatasetIndex) -> 
         return None
     ids = index.indices
     if ids.dtype.kind not in "iu":
-        raise IndexError(
+        raise RowsError(
             f"preloaded {name}: got {length} rows for {len(index)} items with ids such as {ids[0]!r}, "
             "no row numbers; give one row for each item in the index's order, or a mapping from id to value"
         )
     if ids.min() < 0 or ids.max() >= length:
-        raise IndexError(
+        raise RowsError(
             f"preloaded {name}: got {length} rows for {len(index)} items; ids {ids.min()} to {ids.max()} "
             "can't be row numbers; give one row for each item"
         )

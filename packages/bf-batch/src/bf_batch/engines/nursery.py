@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 from typing import IO
 
 _LINGER_MS = 3000
@@ -64,19 +65,27 @@ class Nursery:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._socket = _connect()
+        try:
+            self._socket = _connect()
+        except OSError:  # it ended at once: birth() tries again and tells
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def birth(self, connection: socket.socket) -> Child:
         """Start a worker that serves the other end of a socket."""
         with self._lock, _world() as world, open(os.devnull, "wb") as nowhere:
             out, err = (number if _is_open(number) else nowhere.fileno() for number in (1, 2))
             files = [connection.fileno(), out, err, world.fileno()]
-            try:
+            with contextlib.suppress(OSError, EOFError):  # it has just ended, being idle for long
                 return self._birth(files)
-            except (OSError, EOFError):
-                self._socket.close()  # it has just ended, being idle for long
+            self._socket.close()
+            try:
                 self._socket = _connect(anew=True)
                 return self._birth(files)
+            except (OSError, EOFError) as error:
+                raise RuntimeError(
+                    f"worker processes can't be started with {sys.executable}: {error}; see its messages "
+                    "above, or use threads"
+                ) from error
 
     def _birth(self, files: list[int]) -> Child:
         socket.send_fds(self._socket, [b"birth"], files)
@@ -222,7 +231,11 @@ def _serve(connection: socket.socket, ours: list[socket.socket], parent_file: in
         if not request:
             return False
         if request == b"birth":
-            pid = os.fork()
+            with (
+                warnings.catch_warnings()
+            ):  # of threads: those of numpy's linear algebra know how to be forked
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
             if pid == 0:
                 _grow_up(list(files), [*(one.fileno() for one in ours), parent_file])
             for file in files:
