@@ -11,16 +11,12 @@ import pytest
 from bf_models import VGG16, MobileNet, ResNet18, convert, safetensors, zoo
 from bf_models.errors import CorruptCheckpoint, UnsafeCheckpoint, WeightsError
 
-FAST = (
-    "ResNet18",
+FAST = ("ResNet18", "SqueezeNet1_0", "MobileNetV3Small")
+OTHERS = [
     "ResNeXt50",
     "DenseNet121",
-    "SqueezeNet1_0",
     "MobileNetV2",
-    "MobileNetV3Small",
     "EfficientNetB0",
-)
-OTHERS = [
     "VGG11",
     "VGG13",
     "VGG16",

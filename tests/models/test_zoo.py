@@ -26,29 +26,8 @@ def _published(name):
     return model, config, int(told.group().replace(",", ""))
 
 
-FAST = [
-    "vgg7",
-    "vgg16",
-    "vgg16bn",
-    "resnet18",
-    "resnet50",
-    "resnet50v2",
-    "resnext50",
-    "wideresnet50",
-    "seresnet50",
-    "densenet121",
-    "squeezenet1_1",
-    "mobilenetv2",
-    "mobilenetv3small",
-    "efficientnetb0",
-    "googlenet",
-    "convnexttiny",
-    "vits16",
-    "lenet",
-    "mlp",
-    "pyramidnet18",
-    "mobilenet",
-]
+FAST = ["vgg7", "vgg16", "resnet18", "resnet34", "resnet50v2", "seresnet18", "squeezenet1_1", "mobilenetv2"]
+FAST += ["vits16", "lenet", "mlp", "pyramidnet18", "mobilenet"]
 SLOW = sorted(set(zoo_names()) - set(FAST))
 
 
@@ -58,9 +37,7 @@ def test_count_of_trainable_parameters_is_the_published_one(name):
     assert model(config).count_parameters() == count
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet50", "vgg11", "densenet121", "mobilenetv3small", "xception", "vits16"]
-)
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "mobilenetv3small", "vits16"])
 def test_yaml_of_a_model_is_made_for_digits(name, request):
     text = (request.config.rootpath / "conf" / "model" / f"{name}.yaml").read_text()
     stem = re.search(r"stem: (\w+)", text).group(1)
