@@ -48,6 +48,8 @@ def test_filter_takes_real_values_aliases_and_states() -> None:
     assert len(RESULTS.filter({"lr": 0.01}, repetition=1)) == 1
     assert len(RESULTS.filter(model="Net")) == 5
     assert len(RESULTS.filter(state="FAILED")) == 1
+    assert len(RESULTS.filter(model=int)) == 5
+    assert len(RESULTS.filter(model=object())) == 0
     with pytest.raises(ValueError, match="did you mean 'lr'"):
         RESULTS.filter(lrr=0.1)
 

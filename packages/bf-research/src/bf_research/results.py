@@ -92,7 +92,11 @@ class Results:
 
     def _matches(self, record: Record, wanted: Mapping[str, Any]) -> bool:
         known = {**record.config, "repetition": record.repetition, "state": record.state}
-        return all(name in known and same_json(known[name], plain(value)) for name, value in wanted.items())
+        real = self.values.get(record.id, {})
+        return all(
+            name in known and ((name in real and real[name] is value) or _stands_for(known[name], value))
+            for name, value in wanted.items()
+        )
 
     def last(self, name: str, record: Record) -> float:
         """Return the last value of a result of a trial; NaN when it gave none."""
@@ -180,6 +184,13 @@ class Results:
             raise StateError(f"{path} holds no results of a version up to {SCHEMA} (found {version!r})")
         records = [Record(**{**trial, "state": TrialState(trial["state"])}) for trial in data["trials"]]
         return cls(tuple(records), declared=tuple(data.get("returns", ())))
+
+
+def _stands_for(key: Any, value: Any) -> bool:
+    try:
+        return same_json(key, plain(value))
+    except TypeError:  # a value without a name of its own is known by its alias alone
+        return False
 
 
 def _check_suffix(path: Path) -> None:
