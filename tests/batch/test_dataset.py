@@ -317,3 +317,15 @@ def test_any_chain_of_subsets_reads_its_own_rows(example):
         assert (batch.x == batch.indices * 3).all()
         assert batch.y == (batch.indices * 3).tolist()
         assert (batch.subset(slice(0, 1)).x == batch.x[:1]).all()
+
+
+def test_a_subclass_may_use_any_private_name():
+    class Mine(Dataset):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._parts = self._labels = self._rows = self._source = "mine"
+
+    dataset = Mine(10, Pairs, preloaded=(np.arange(10), np.arange(10) % 2)).split(0.5, stratify="y")
+    assert type(dataset.train) is Mine
+    assert len(next(dataset.train.gen_batch(5)).x) == 5
+    assert dataset.train._labels == "mine"

@@ -56,13 +56,15 @@ class Dataset(Suggests):
         self.index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
         self.batch_class = batch_class
         self.__dict__.update(attributes)
-        self._rows: Rows | None = None
-        self._parts: dict[str, Dataset] = {}
-        self._batches: DatasetBatches | None = None
-        self._asked: tuple[Any, ...] = ()
-        self._source: Source | None = None
+        self._bf_rows: Rows | None = None
+        self._bf_parts: dict[str, Dataset] = {}
+        self._bf_batches: DatasetBatches | None = None
+        self._bf_asked: tuple[Any, ...] = ()
+        self._bf_source: Source | None = None
         if preloaded is not None:
-            self._source = Source(preloaded, batch_class.components, batch_class.__name__, self.index, copy)
+            self._bf_source = Source(
+                preloaded, batch_class.components, batch_class.__name__, self.index, copy
+            )
 
     # Items and data
 
@@ -80,19 +82,19 @@ class Dataset(Suggests):
     @property
     def has_data(self) -> bool:
         """Whether there is preloaded data."""
-        return self._source is not None
+        return self._bf_source is not None
 
     @property
     def preloaded(self) -> tuple[str, ...]:
         """Names of the components with preloaded data."""
-        return self._source.names if self._source is not None else ()
+        return self._bf_source.names if self._bf_source is not None else ()
 
     def rows(self, name: str, positions: Rows) -> Any:
         """Return a component's preloaded values at some positions, None when there are none."""
-        if self._source is None:
+        if self._bf_source is None:
             return None
-        own = self._rows
-        return self._source.take(name, positions if own is None else compose(own, positions))
+        own = self._bf_rows
+        return self._bf_source.take(name, positions if own is None else compose(own, positions))
 
     # Batches
 
@@ -138,22 +140,22 @@ class Dataset(Suggests):
         ValueError until ``reset()``.
         """
         asked = (batch_size, shuffle, n_epochs, n_iters, drop_last, seed, order, cross_epochs)
-        if self._batches is None:
+        if self._bf_batches is None:
             if n_epochs is None and n_iters is None:
                 places = self.index.endless(batch_size, shuffle, drop_last, seed, order, cross_epochs)
             else:
                 places = self.index.gen_batch(*asked)
-            self._batches, self._asked = DatasetBatches(self, places), asked
-        elif asked != self._asked:
+            self._bf_batches, self._bf_asked = DatasetBatches(self, places), asked
+        elif asked != self._bf_asked:
             raise ValueError(
-                f"next_batch: got the arguments {asked} in the middle of a pass begun with {self._asked}; "
+                f"next_batch: got the arguments {asked} in the middle of a pass begun with {self._bf_asked}; "
                 "call reset() to begin anew"
             )
-        return next(self._batches)
+        return next(self._bf_batches)
 
     def reset(self) -> Self:
         """Begin ``next_batch`` anew."""
-        self._batches = None
+        self._bf_batches = None
         return self
 
     # Parts
@@ -163,9 +165,9 @@ class Dataset(Suggests):
         positions = _normal(positions, len(self))
         part = copy.copy(self)
         part.index = self.index.subset(positions)
-        part._rows = compose(self._rows, positions)
-        part._parts = {}
-        part._batches = None
+        part._bf_rows = compose(self._bf_rows, positions)
+        part._bf_parts = {}
+        part._bf_batches = None
         return part
 
     def create_subset(self, ids: Any) -> Self:
@@ -178,8 +180,8 @@ class Dataset(Suggests):
         Usual names are ``train``, ``test`` and ``validation``.
         """
         whole = copy.copy(self)
-        whole._batches = None
-        whole._parts = {
+        whole._bf_batches = None
+        whole._bf_parts = {
             name: self.subset(positions) for name, positions in parts.items() if positions is not None
         }
         return whole
@@ -192,14 +194,15 @@ class Dataset(Suggests):
 
         ``stratify`` is one label for each item or the name of a preloaded component that holds them.
         """
-        return self._of(split_positions(len(self), shares, shuffle, seed, self._labels(stratify)))
+        return self._bf_of(split_positions(len(self), shares, shuffle, seed, self._bf_labels(stratify)))
 
     def folds(
         self, n: int, shuffle: bool = False, seed: int | None = None, stratify: Any = None
     ) -> list[Self]:
         """Return n data sets for cross-validation, each with its own ``train`` and ``test``."""
         return [
-            self._of(fold) for fold in fold_positions(len(self), n, shuffle, seed, self._labels(stratify))
+            self._bf_of(fold)
+            for fold in fold_positions(len(self), n, shuffle, seed, self._bf_labels(stratify))
         ]
 
     def shard(self, number: int, count: int, even: bool = False) -> Self:
@@ -210,10 +213,10 @@ class Dataset(Suggests):
         """
         return self.subset(shard_positions(len(self), number, count, even))
 
-    def _of(self, split: Split[Any]) -> Self:
+    def _bf_of(self, split: Split[Any]) -> Self:
         return self.with_parts(train=split.train, test=split.test, validation=split.validation)
 
-    def _labels(self, stratify: Any) -> Any:
+    def _bf_labels(self, stratify: Any) -> Any:
         if not isinstance(stratify, str):
             return stratify
         if stratify not in self.preloaded:
@@ -222,13 +225,13 @@ class Dataset(Suggests):
             )
         return self.rows(stratify, slice(0, len(self)))
 
-    def _part(self, name: str) -> Self:
+    def _bf_part(self, name: str) -> Self:
         try:
-            return self._parts[name]  # type: ignore[return-value]
+            return self._bf_parts[name]  # type: ignore[return-value]
         except KeyError:
             has = (
-                f"it has {', '.join(self._parts)}"
-                if self._parts
+                f"it has {', '.join(self._bf_parts)}"
+                if self._bf_parts
                 else "it is not split: dataset = dataset.split()"
             )
             raise AttributeError(f"{type(self).__name__} has no part {name!r}; {has}") from None
@@ -236,28 +239,28 @@ class Dataset(Suggests):
     @property
     def train(self) -> Self:
         """The part to train on, after ``split``."""
-        return self._part("train")
+        return self._bf_part("train")
 
     @property
     def test(self) -> Self:
         """The part to test on, after ``split``."""
-        return self._part("test")
+        return self._bf_part("test")
 
     @property
     def validation(self) -> Self:
         """The part to choose by, after ``split`` with two shares or more."""
-        return self._part("validation")
+        return self._bf_part("validation")
 
     @property
     def is_split(self) -> bool:
         """Whether there are parts."""
-        return bool(self._parts)
+        return bool(self._bf_parts)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_batches": None}
+        return {**self.__dict__, "_bf_batches": None}
 
     def __repr__(self) -> str:
-        parts = "".join(f", {name} {len(part)}" for name, part in self._parts.items())
+        parts = "".join(f", {name} {len(part)}" for name, part in self._bf_parts.items())
         return f"{type(self).__name__}({len(self)} items, {self.batch_class.__name__}{parts})"
 
 

@@ -42,7 +42,7 @@ class Openset(Dataset):
             batch_class = ImagesBatch
         super().__init__(index, batch_class, preloaded)
         self.classes = tuple(classes)
-        self._parts = {name: self.subset(positions) for name, positions in parts.items()}
+        self._bf_parts = {name: self.subset(positions) for name, positions in parts.items()}
 
     @property
     def num_classes(self) -> int:
