@@ -172,18 +172,19 @@ class Results:
         """Read what ``save`` wrote; nothing in the file is run. ``StateError`` for a newer version."""
         path = Path(path)
         _check_suffix(path)
-        if path.suffix == ".json":
-            data = json.loads(path.read_text())
-        else:
-            import pandas as pd
-
-            table = pd.read_parquet(path)
-            data = _from_table(table)
-        version = data.get("results") if isinstance(data, dict) else None
-        if not isinstance(version, int) or version > SCHEMA:
-            raise StateError(f"{path} holds no results of a version up to {SCHEMA} (found {version!r})")
-        records = [Record(**{**trial, "state": TrialState(trial["state"])}) for trial in data["trials"]]
-        return cls(tuple(records), declared=tuple(data.get("returns", ())))
+        try:
+            data = json.loads(path.read_text()) if path.suffix == ".json" else _from_parquet(path)
+            version = data["results"]
+            if version <= SCHEMA:
+                records = [
+                    Record(**{**trial, "state": TrialState(trial["state"])}) for trial in data["trials"]
+                ]
+                return cls(tuple(records), declared=tuple(data.get("returns", ())))
+        except (ValueError, TypeError, KeyError) as error:
+            raise StateError(
+                f"{path} is not what Results.save writes: {type(error).__name__} {error}"
+            ) from error
+        raise StateError(f"{path} has version {version}, this bf-research reads up to {SCHEMA}; update it")
 
 
 def _stands_for(key: Any, value: Any) -> bool:
@@ -198,8 +199,11 @@ def _check_suffix(path: Path) -> None:
         raise ValueError(f"results are saved as .json or .parquet, got {str(path)!r}")
 
 
-def _from_table(table: pd.DataFrame) -> dict[str, Any]:
-    """Give each trial of a table's attributes its rows back."""
+def _from_parquet(path: Path) -> dict[str, Any]:
+    """Read a table and give each trial of its attributes its rows back."""
+    import pandas as pd
+
+    table = pd.read_parquet(path)
     data = dict(table.attrs)
     trials = {trial["id"]: {**trial, "rows": []} for trial in data.get("trials", ())}
     names = [name for name in ("iteration", *data.get("returns", ())) if name in table.columns]
