@@ -80,6 +80,8 @@ def test_unknown_config_key_is_refused_with_close_matches(config, words):
         ({"microbatch": -1}, ["microbatch", "-1"]),
         ({"ema": 1.5}, ["ema", "1.5"]),
         ({"jit": "yes"}, ["jit", "yes"]),
+        ({"inputs": {"images": {"dtype": "unit8"}}}, ["unit8", "uint8"]),
+        ({"strategy": "mirrored", "microbatch": 4}, ["strategy", "microbatch"]),
     ],
 )
 def test_wrong_value_is_refused_with_what_is_right(config, words):

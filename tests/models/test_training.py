@@ -72,6 +72,14 @@ def test_arrays_are_fed_by_position_name_alias_and_feed_dict(tiny, batch):
     np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
 
 
+def test_declared_dtype_is_what_is_traced(tiny, batch):
+    declared = {"images": {"shape": (8, 8, 1), "dtype": "float32"}, "labels": {"classes": 3}}
+    model = tiny(inputs=declared)
+    for kind in ("uint8", "float64", "int32"):
+        model.train(batch[0].astype(kind), batch[1])
+    assert model.traces == 1
+
+
 def test_smaller_last_batch_does_not_trace_again(tiny, batch):
     model = tiny()
     for _ in range(2):

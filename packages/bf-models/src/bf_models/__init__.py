@@ -1,6 +1,7 @@
 """Ready-to-use Keras models with one config; importing this package loads no TensorFlow."""
 
 from bf_models.model import KerasModel
+from bf_models.sklearn_model import SklearnModel
 from bf_models.zoo import zoo_names
 from bf_models.zoo.attention import ResNetAttention56, ResNetAttention92
 from bf_models.zoo.convnext import ConvNeXtBase, ConvNeXtSmall, ConvNeXtTiny
@@ -116,6 +117,7 @@ __all__ = [
     "SEResNet50",
     "SEResNet101",
     "SEResNet152",
+    "SklearnModel",
     "SqueezeNet1_0",
     "SqueezeNet1_1",
     "ViTB16",

@@ -18,6 +18,7 @@ class Feeds:
 
     def __init__(self, spec: ModelSpec, owner: str) -> None:
         self.inputs, self.targets, self.owner = spec.input_names, spec.target_names, owner
+        self._dtypes = {name: item.dtype for name, item in spec.inputs.items() if item.dtype is not None}
         self._names = {name: name for name in (*self.inputs, *self.targets, WEIGHTS)}
         for names, aliases in ((self.inputs, INPUT_ALIASES), (self.targets, TARGET_ALIASES)):
             if len(names) == 1:
@@ -48,9 +49,11 @@ class Feeds:
             raise TypeError(
                 f"{self.owner}: {', '.join(missing)} not fed; got {', '.join(arrays) or 'nothing'}"
             )
-        return _one_length(
-            {name: as_array(value, name, self.owner) for name, value in arrays.items()}, self.owner
-        )
+        read = {name: as_array(value, name, self.owner) for name, value in arrays.items()}
+        for name, dtype in self._dtypes.items():
+            if isinstance(read.get(name), np.ndarray):
+                read[name] = read[name].astype(dtype, copy=False)
+        return _one_length(read, self.owner)
 
     def _add(self, arrays: dict[str, Any], value: Any, names: tuple[str, ...], kind: str) -> None:
         if value is None:

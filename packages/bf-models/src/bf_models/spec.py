@@ -19,6 +19,10 @@ PRECISIONS = {
     "mixed_bfloat16": "mixed_bfloat16",
 }
 INPUT_ALIASES = ("images", "inputs", "x")
+_DTYPES = (
+    *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+    *("float16", "float32", "float64"),
+)
 TARGET_ALIASES = ("labels", "targets", "masks", "y")
 
 
@@ -32,6 +36,8 @@ class InputSpec:
     target: bool = False
 
     def __post_init__(self) -> None:
+        if self.dtype is not None and self.dtype not in _DTYPES:
+            raise ValueError(unknown("dtype", self.dtype, _DTYPES, "inputs"))
         if self.classes is not None and (not isinstance(self.classes, int) or self.classes < 1):
             raise ValueError(f"inputs: classes is a number from 1 on, got {self.classes!r}")
         sizes = self.shape or ()
