@@ -30,7 +30,8 @@ STORM = """
     from bf_research.tracking import MLflowTracker
 
     def child(sweep, number):
-        tracker = MLflowTracker("sqlite:///store/mlflow.db", experiment=f"sweep {{sweep}}", patience=120)
+        waits = {{"patience": 120}}
+        tracker = MLflowTracker("sqlite:///store/mlflow.db", f"sweep {{sweep}}", buffering=waits)
         tracker.start(f"{{sweep}}-{{number}}")
         tracker.ready(120)
         for step in range({points}):
@@ -219,7 +220,8 @@ def server(tmp_path: Path) -> Iterator[Proxy]:
 @pytest.mark.faults("ML04")
 def test_records_wait_in_bounded_memory_while_the_store_is_away(server: Proxy, tmp_path: Path):
     uri = f"http://127.0.0.1:{server.port}"
-    tracker = MLflowTracker(uri, folder=str(tmp_path), backlog=100, flush_seconds=0.2, patience=60)
+    waits = {"points": 100, "flush_seconds": 0.2, "patience": 60}
+    tracker = MLflowTracker(uri, folder=str(tmp_path), buffering=waits)
     tracker.start("run")
     location = tracker.ready(120)
     tracker.log_metric("loss", 0, 0)

@@ -236,3 +236,9 @@ def test_a_run_tells_data_environment_and_signature_and_keeps_its_model(store: s
     assert (folder / "model/MLmodel").exists()
     (version,) = client.search_model_versions("name='small'")
     assert version.run_id == location.run_id
+
+
+@pytest.mark.parametrize("waits", [{"flush_seconds": 0}, {"points": 0}, {"patience": -1}])
+def test_senseless_buffering_is_refused(waits):
+    with pytest.raises(ValueError, match=r"tracking\.buffering"):
+        MLflowTracker(buffering=waits)

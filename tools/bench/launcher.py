@@ -50,7 +50,11 @@ if __name__ == "__main__":
         began = time.perf_counter()
         with initialize(version_base="1.3", config_path=None):
             GlobalHydra.instance().hydra.multirun(
-                "bench", task, ["n=range({TRIALS})", *sys.argv[1:]], with_log_configuration=False)
+                "bench",
+                task,
+                ["n=range({TRIALS})", f"hydra.sweep.dir=warm{{turn}}", *sys.argv[1:]],
+                with_log_configuration=False,
+            )
         spent.append(time.perf_counter() - began)
     print("warm", min(spent[1:]))
 """
@@ -71,7 +75,7 @@ def command(folder: Path, script: str, *arguments: str) -> tuple[float, str]:
     """Run a script to its end; returns the seconds it took and what it printed."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, script, *arguments, "hydra.sweep.dir=sweep", "hydra.run.dir=run"],
+        [sys.executable, script, *arguments],
         cwd=folder,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
@@ -93,16 +97,18 @@ def main() -> bool:
         (folder / "warm.py").write_text(WARM)
         for _ in range(3):
             for name in contenders:
-                seconds, _ = command(folder, "app.py", "-m", f"n=range({TRIALS})", *LAUNCHERS[name])
+                seconds, _ = command(
+                    folder, "app.py", "-m", f"n=range({TRIALS})", "hydra.sweep.dir=sweep", *LAUNCHERS[name]
+                )
                 timings[name].wall.append(seconds)
                 timings[name].cpu.append(seconds)
             began = time.perf_counter()
             for number in range(SHELL_TRIALS):
-                command(folder, "app.py", f"n={number}")
+                command(folder, "app.py", f"n={number}", "hydra.run.dir=run")
             scaled = (time.perf_counter() - began) / SHELL_TRIALS * TRIALS
             timings["a process a trial"].wall.append(scaled)
             timings["a process a trial"].cpu.append(scaled)
-        _, printed = command(folder, "warm.py", *OURS)
+        _, printed = command(folder, "warm.py", *OURS, "hydra/sweeper=domain")
     table(
         f"{TRIALS} trials of {SECONDS} s with TensorFlow, {WORKERS} workers",
         timings,

@@ -38,7 +38,7 @@ class Tracker(Protocol):
     def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
         """Begin a run; it is a child of the sweep's run when there is one."""
 
-    def ready(self, timeout: float = 60.0) -> Location | None:
+    def ready(self, timeout: float = 120.0) -> Location | None:
         """Wait until the run stands in the store; ``TrackingError`` when the store can't be used."""
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ class NoTracker:
     def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
         """Do nothing."""
 
-    def ready(self, timeout: float = 60.0) -> Location | None:
+    def ready(self, timeout: float = 120.0) -> Location | None:
         """Be ready: there is no store."""
         return None
 

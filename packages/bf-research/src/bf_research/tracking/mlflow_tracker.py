@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.base import Location, Status
-from bf_research.tracking.recorder import Recorder, Settings
+from bf_research.tracking.recorder import Buffering, Recorder, Settings
 from bf_research.tracking.store import TrackingError, address
 from bf_research.tracking.sweep import SweepContext
 
@@ -21,11 +21,10 @@ class MLflowTracker:
 
     ``uri``: any tracking URI, None for ``mlflow.db`` in the working folder. ``required=False``: a store that
     can't be used at the start does not stop the training; records go to a file in ``folder`` that
-    ``python -m bf_research.tracking.replay FILE`` writes to the store later. ``flush_seconds``: how often
-    points are written; ``patience``: how long ``end`` waits for a store that is down. Runs are addressed by
-    explicit ids: nothing of MLflow's global state is used, so trackers of different threads do not meet.
-    ``keep_model`` logs the trained network as an MLflow model, ``register`` puts it into the model registry
-    under a name; ``system_metrics`` adds the load of processors and memory.
+    ``python -m bf_research.tracking.replay FILE`` writes to the store later. ``keep_model`` logs the trained
+    network as an MLflow model, ``register`` puts it into the model registry under a name; ``system_metrics``
+    adds the load of processors and memory. ``buffering`` changes fields of ``Buffering``. Runs are addressed
+    by explicit ids: nothing of MLflow's global state is used, so trackers of several threads do not meet.
     """
 
     def __init__(
@@ -33,24 +32,20 @@ class MLflowTracker:
         uri: str | None = None,
         experiment: str = "batchflow",
         required: bool = True,
-        flush_seconds: float = 1.0,
-        patience: float = 30.0,
         folder: str = ".",
-        system_metrics: bool = False,
-        backlog: int = 100_000,
         keep_model: bool = False,
         register: str | None = None,
+        system_metrics: bool = False,
+        buffering: Mapping[str, Any] | None = None,
     ) -> None:
         sweep = SweepContext.current()
         self.settings = Settings(
             uri=sweep.store if sweep else address(uri),
             experiment=sweep.experiment if sweep else experiment,
             required=required,
-            flush_seconds=flush_seconds,
-            patience=patience,
             folder=folder,
             system_metrics=system_metrics,
-            backlog=backlog,
+            buffering=Buffering(**(buffering or {})),
         )
         self._keep_model, self._register = keep_model or register is not None, register
         self._sweep = sweep
@@ -70,7 +65,7 @@ class MLflowTracker:
             self._recorder.put("surroundings", os.getcwd())
         self._recorder.start()
 
-    def ready(self, timeout: float = 60.0) -> Location | None:
+    def ready(self, timeout: float = 120.0) -> Location | None:
         """Wait until the run stands in the store; ``TrackingError`` when the store can't be used."""
         return self._running().wait_ready(timeout)
 

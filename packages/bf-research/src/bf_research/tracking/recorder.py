@@ -28,21 +28,31 @@ _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_
 
 
 @dataclass(frozen=True)
+class Buffering:
+    """How records wait: written so often, so many points in memory, so long for a store that is down."""
+
+    flush_seconds: float = 1.0
+    points: int = 100_000
+    patience: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.flush_seconds <= 0 or self.points < 1 or self.patience < 0:
+            raise ValueError(
+                "tracking.buffering: flush_seconds must be above 0, points at least 1, patience 0 or more, "
+                f"got {self.flush_seconds:g}, {self.points} and {self.patience:g}"
+            )
+
+
+@dataclass(frozen=True)
 class Settings:
-    """How a run is recorded; see ``MLflowTracker``."""
+    """Where and how a run is recorded; see ``MLflowTracker``."""
 
     uri: str
     experiment: str
-    required: bool
-    flush_seconds: float
-    patience: float
-    folder: str
-    system_metrics: bool
-    backlog: int
-
-    def __post_init__(self) -> None:
-        if self.flush_seconds <= 0:
-            raise ValueError(f"tracking.flush_seconds must be above 0, got {self.flush_seconds}")
+    required: bool = True
+    folder: str = "."
+    system_metrics: bool = False
+    buffering: Buffering = Buffering()
 
 
 class Recorder:
@@ -56,7 +66,7 @@ class Recorder:
         self.points: list[Point] = []
         self.location: Location | None = None
         self._operations: deque[tuple[str, Any]] = deque()
-        self._backlog = Backlog(settings.backlog)
+        self._backlog = Backlog(settings.buffering.points)
         self._writer: Writer
         self._is_open = False
         self._monitor: Any = None
@@ -91,9 +101,9 @@ class Recorder:
         """Write what is left, close the run, end the thread; a store that is down is waited for."""
         if not self._ended:
             self._ended, self._status = True, status
-            self._deadline = time.monotonic() + self.settings.patience
+            self._deadline = time.monotonic() + self.settings.buffering.patience
             self._wake.set()
-            self._thread.join(self.settings.patience + LAST_CALL_SECONDS)
+            self._thread.join(self.settings.buffering.patience + LAST_CALL_SECONDS)
             if self._thread.is_alive():
                 log.warning(
                     "the MLflow store %s does not answer; run %s ends without it",
@@ -116,13 +126,13 @@ class Recorder:
                 log.warning("%s", error)
         finally:
             self._opened.set()
-        pause = self.settings.flush_seconds
+        pause = self.settings.buffering.flush_seconds
         while self._is_open:
             ending = self._wake.wait(pause)
             done = self._flush()
             if ending and (done or time.monotonic() > (self._deadline or 0.0)):
                 break
-            pause = self.settings.flush_seconds if done else min(pause * 2, LONGEST_PAUSE)
+            pause = self.settings.buffering.flush_seconds if done else min(pause * 2, LONGEST_PAUSE)
             if ending:
                 time.sleep(min(pause, 0.5))
 

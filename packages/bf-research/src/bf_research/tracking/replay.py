@@ -18,19 +18,11 @@ def replay(path: str | Path, uri: str | None = None) -> Location | None:
     if not lines or lines[0][0] != "start":
         raise ValueError(f"{path} holds no kept records: its first line must be a 'start'")
     head = lines[0][1]
-    settings = Settings(
-        uri=store.address(uri or head["store"]),
-        experiment=head["experiment"],
-        required=True,
-        flush_seconds=1.0,
-        patience=30.0,
-        folder=str(Path(path).parent),
-        system_metrics=False,
-        backlog=100_000,
-    )
+    address = store.address(uri or head["store"])
+    settings = Settings(address, head["experiment"], folder=str(Path(path).parent))
     recorder = Recorder(settings, head["name"], head["tags"], run_id=head["run_id"])
     recorder.start()
-    recorder.wait_ready(60.0)
+    recorder.wait_ready(120.0)
     status = "FINISHED"
     for kind, payload in lines[1:]:
         if kind == "point":
