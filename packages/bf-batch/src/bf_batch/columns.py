@@ -35,8 +35,12 @@ class ArrayColumn:
 
     def take(self, rows: Any) -> NDArray[Any]:
         """Return a view for a slice (a copy if asked for), a copy for row numbers."""
-        values: NDArray[Any] = self._array[rows]
-        return values.copy() if self._copy and type(rows) is slice else values
+        values: NDArray[Any]
+        if type(rows) is not slice:
+            values = self._array.take(rows, axis=0)  # in half the time of array[rows]
+            return values
+        values = self._array[rows]
+        return values.copy() if self._copy else values
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ArrayColumn, (

@@ -198,10 +198,11 @@ class BatchCore(Suggests):
 
     def address(self) -> tuple[int, int, int, int, int]:
         """Return a fresh random address: stage, epoch, batch, step and the number of the call in the step."""
+        state = self.__dict__  # past __setattr__, which asks whether a name is declared
         if self._bf_call_step != self.step:
-            self._bf_call_step, self._bf_calls = self.step, 0
+            state["_bf_call_step"], state["_bf_calls"] = self.step, 0
         call = self._bf_calls
-        self._bf_calls = call + 1
+        state["_bf_calls"] = call + 1
         place = self.place
         if place is None:
             return _STAGE, 0, 0, self.step, call

@@ -17,11 +17,12 @@ from bf_batch.engines.channel import pack
 from bf_batch.engines.factory import shared
 from bf_batch.engines.picklable import refuse
 from bf_batch.engines.pickling import dumps
+from bf_batch.engines.processes import ProcessesEngine
 from bf_batch.engines.worker import Remote
 from bf_batch.errors import ItemTimeoutError
 from bf_batch.hooks import takes
 from bf_batch.run import await_all, id_of
-from bf_batch.work import Failed, Work
+from bf_batch.work import ColumnItems, Failed, Work
 
 if TYPE_CHECKING:
     from bf_batch.batch import Batch
@@ -102,12 +103,17 @@ def _run(work: Work, workers: int, timeout: float | None, action: str, whole: bo
     pieces = [slice(start, min(start + size, n)) for start in range(0, n, size)]
     common, buffers = _pack_common(work, whole, action)
     engine = shared("processes", workers)
+    assert isinstance(engine, ProcessesEngine)
+    plain = not work.per_item and _is_plain(work.items)
     futures: list[Future[Any]] = []
     try:
         for rows in pieces:
             part = work.part(rows)
             own = (part.items, list(part.positions), (part.args, part.kwargs) if work.per_item else None)
-            futures.append(engine.submit(run_piece, common, buffers, own))
+            if plain:
+                futures.append(engine.send(pack((run_piece, (common, buffers, own)), pickle.dumps)))
+            else:
+                futures.append(engine.submit(run_piece, common, buffers, own))
         if timeout is not None:
             await_all(futures, {}, work, timeout, action)
         return [_restore(result) for future in futures for result in future.result()]
@@ -121,6 +127,13 @@ def _run(work: Work, workers: int, timeout: float | None, action: str, whole: bo
             dead = next(k for k, future in enumerate(futures) if future.done() and _died(future))
             raise WorkerDied(error.pid, error.code, _place(work, action, pieces[dead])) from None
         raise
+
+
+def _is_plain(items: Any) -> bool:
+    """Say whether items are numbers in arrays, which need no search for what a worker can't import."""
+    if not isinstance(items, ColumnItems):
+        return False
+    return all(type(column) is np.ndarray and not column.dtype.hasobject for column in items.columns)
 
 
 def _died(future: Future[Any]) -> bool:

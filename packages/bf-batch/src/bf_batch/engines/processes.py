@@ -103,6 +103,10 @@ class ProcessesEngine(Stops):
         except Exception as error:  # noqa: BLE001  pickling runs code of any type
             named = {"function": function, **{f"argument {n}": value for n, value in enumerate(args)}}
             refuse(named, "a worker process", error)
+        return self.send(message)
+
+    def send(self, message: Message) -> Future[Any]:
+        """Submit a pickled (function, arguments); for callers that know a cheaper way to pickle theirs."""
         task = _Task(Future(), message)
         with self._lock:
             if self._stopped:
