@@ -328,6 +328,8 @@ def test_an_empty_component_says_what_to_do(digits):
         batch_of(*digits).rotate(10, src="imagse")
     with pytest.raises(ValueError, match="scale: factor must be positive"):
         batch_of(*digits).scale(-1)
+    with pytest.raises(ValueError, match=r"crop: origin must be one of random, center, .*, got 'centre'"):
+        batch_of(*digits).crop((28, 28), "centre")
     with pytest.raises(TypeError, match="rotate: angle: got 'ten'"):
         batch_of(*digits).rotate("ten")
     with pytest.raises(ValueError, match=r"per-item values of shape \(3, 1\) for 8 items"):

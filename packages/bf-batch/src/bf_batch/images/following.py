@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from bf_batch.errors import ItemError
 from bf_batch.images.frames import ALL, Fill, Sizes, Step, numbers
+from bf_batch.images.need import need
 from bf_batch.images.points import Points
 from bf_batch.images.warp import Warp
+from bf_index.seeding import key_at
 
 if TYPE_CHECKING:
     from bf_batch.batch import Batch
@@ -43,7 +45,10 @@ def choose(batch: Batch, p: Any, what: str) -> NDArray[np.bool_]:
         if p == 0:
             return NONE
         if 0 < p < 1:
-            return np.asarray(batch.rng().random(len(batch)) < p)
+            # a generator for each step would cost more than the step; its address serves as well
+            key = np.uint64(int.from_bytes(key_at(batch.seed, *batch.address(), size=8), "little"))
+            heads: NDArray[np.bool_] = need("bf_batch.images.matrix_kernels").coins(key, len(batch), p)
+            return heads
     chance = numbers(p, len(batch), f"{what}: p")
     if not ((chance >= 0) & (chance <= 1)).all():
         raise ValueError(f"{_owner(batch, what)}: p is a probability from 0 to 1, got {p!r}")
@@ -101,7 +106,10 @@ def pending(batch: Batch, name: str, how: How, what: str) -> Warp:
     if type(value) is Warp and how.fuse and _fits(value, order, fill):
         warp = value
     else:
-        warp = Warp.of(value_of(batch, name, _owner(batch, what)), _owner(batch, name))
+        pixels = getattr(batch, name)
+        if pixels is None:
+            value_of(batch, name, _owner(batch, what))  # tells what to do
+        warp = Warp.of(pixels, _owner(batch, name))
     if order is None and fill is None:
         return warp
     return warp.with_sampling(warp.order if order is None else order, warp.fill if fill is None else fill)

@@ -21,7 +21,7 @@ from bf_batch.images.frames import (
     simplify,
     size_pair,
 )
-from bf_batch.images.origins import Origin, offsets
+from bf_batch.images.origins import NAMES, Origin, offsets
 from bf_batch.images.shrinking import resize_smoothly
 from bf_batch.per_item import PerItem
 
@@ -84,7 +84,7 @@ class GeometryActions(Batch):
         that stays.
         """
         factors = pairs(factor, len(self), "scale: factor")
-        if not (factors.min() > 0 and factors.max() < np.inf):
+        if not factors.min() > 0:
             raise ValueError(
                 f"scale: factor must be positive, got {float(factors.min())}; flip() mirrors pictures"
             )
@@ -119,8 +119,9 @@ class GeometryActions(Batch):
         after = size_pair(shape, "crop: shape")
 
         def make(sizes: Sizes) -> Step | None:
-            corners = offsets(origin, after, sizes, self)
-            return None if after == sizes and not corners.any() else Step(after, shift=-corners)
+            if after == sizes and isinstance(origin, str) and origin in NAMES:
+                return None
+            return Step(after, shift=-offsets(origin, after, sizes, self))
 
         apply_step(self, make, p, How(None, fill, fuse, src, dst), "crop")
         return self

@@ -1,4 +1,4 @@
-"""The compiled composition of geometric steps: one call a step for the whole batch."""
+"""Compiled parts of recording a step for a whole batch: which items it is for, and the new matrices."""
 
 from __future__ import annotations
 
@@ -43,3 +43,17 @@ def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, cent
             out[i, row, 1] = p * b + q * d
             out[i, row, 2] = p * ty + q * tx + t
     return out
+
+
+@kernel
+def coins(key: Any, n: int, p: float) -> Any:
+    """Throw a coin for each of ``n`` items: True with probability ``p``, by the numbers of a key
+    (SplitMix64).
+    """
+    heads = np.empty(n, np.bool_)
+    for i in range(n):
+        z = np.uint64(key) + np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        heads[i] = float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53 < p
+    return heads

@@ -23,6 +23,7 @@ _PARTS = {
     "bottom_left": (1.0, 0.0),
     "bottom_right": (1.0, 1.0),
 }
+NAMES = frozenset({"random", *_PARTS})
 
 
 def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: Batch) -> Floats:
