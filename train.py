@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bf_research.cli import command
-from bf_research.train import train
+from bf_command import command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 @command(config_path="conf", config_name="train")
 def main(config: DictConfig) -> dict[str, float]:
     """Train as the configuration says; the metrics are what a sweep compares."""
+    from bf_research.train import train  # not for --help, which answers at once
+
     outcome = train(config)
     print(outcome)
     return dict(outcome.metrics)

@@ -39,6 +39,8 @@ LAYERS: Mapping[str, Layer] = {
         "bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle"
     ),
     "hydra_plugins": layer("bf_research", libraries="hydra omegaconf"),
+    # opens at once: nothing but the standard library before a command is known to be a good one
+    "bf_command": layer("bf_index", "bf_pipeline", libraries=""),
 }
 OURS = frozenset(LAYERS)
 # Modules made of one library, which they may import at module level since only functions import them.

@@ -76,7 +76,7 @@ def test_a_sweep_with_a_failed_trial_ends_with_1_and_a_table(run_script, tmp_pat
     done = run_script(
         """
         import sys
-        from bf_research.cli import command
+        from bf_command import command
 
         sys.argv[1:] = ["-m", "n=1,2", "hydra/sweeper=domain"]
 
@@ -135,9 +135,9 @@ def test_a_target_outside_the_allowed_packages_is_refused(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "bf_research.cli.os.system",
+        "bf_research.tracking.store.os.system",
         "bf_research.targets.importlib.import_module",
-        "bf_research.cli.sys",
+        "bf_research.tracking.store.sys",
         "bf_models",
     ],
 )

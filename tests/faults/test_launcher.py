@@ -19,7 +19,7 @@ APP = """
     import json, os, signal, sys, time
     from pathlib import Path
 
-    from bf_research.cli import command
+    from bf_command import command
     from bf_research.launcher import report, stopping, where
 
     sys.argv[1:] = {arguments!r}

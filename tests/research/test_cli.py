@@ -11,9 +11,9 @@ from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bf_research.cli import explain
-from bf_research.explain import configuration_message
-from bf_research.help import describe
+from bf_command.cli import explain
+from bf_command.explain import configuration_message
+from bf_command.help import describe
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_an_unknown_key_names_its_owner():
 
 PROGRAM = """
     import sys, time
-    from bf_research.cli import command
+    from bf_command import command
     sys.argv[1:] = []
 
     @command()

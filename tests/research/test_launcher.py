@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
+from bf_command.schema import register
 from bf_research.launcher import JobTimeout, LauncherError, WorkerDied, report, stopping, where
 from bf_research.launcher.bars import Silent
 from bf_research.launcher.composing import Composer
@@ -20,7 +21,6 @@ from bf_research.launcher.jobs import Job, Policy
 from bf_research.launcher.leases import Leases
 from bf_research.launcher.pool import Pool, close_kept, pool
 from bf_research.launcher.scheduler import Scheduler
-from bf_research.schema import register
 
 TWO = Machine((Gpu("0", 8000), Gpu("1", 16000)), (0, 1, 2, 3))
 

@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from bf_research.schema import register
+from bf_command.schema import register
 from bf_research.tracking.store import open_store
 from bf_research.train import train
 

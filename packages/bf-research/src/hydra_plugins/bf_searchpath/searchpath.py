@@ -5,8 +5,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 
 class BatchFlowSearchPath(SearchPathPlugin):
-    """Appends ``bf_research.conf``: the application's own files of the same name come first."""
+    """Appends ``bf_command.conf``: the application's own files of the same name come first."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the packaged configurations."""
-        search_path.append("bf_research", "pkg://bf_research.conf")
+        search_path.append("bf_research", "pkg://bf_command.conf")
