@@ -15,6 +15,7 @@ from bf_batch import Dataset, ImagesBatch, PerItem
 from bf_batch.images import show
 from bf_batch.images.buffers import BufferPool
 from bf_batch.images.policies import RAND, STEPS, WIDE, take_steps
+from bf_pipeline import P, Pipeline, R
 
 
 def digits(n=64, shape=(28, 28), seed=0):
@@ -217,3 +218,23 @@ def test_importing_image_batches_loads_no_heavy_library(run_script):
         """
     )
     assert finished.out.strip() == "[]"
+
+
+@pytest.mark.parametrize("engine", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
+def test_every_engine_gives_the_same_pictures(engine):
+    augmentation = (
+        Pipeline()
+        .rotate(angle=P(R("uniform", -10, 10)), p=0.8)
+        .crop((24, 24), "random")
+        .elastic(8.0, p=0.3)
+        .noise(0.05, p=0.5)
+        .rand_augment()
+        .to_array("float32", 1 / 255)
+    )
+    pipeline = augmentation << Dataset(128, ImagesBatch, preloaded={"images": digits(128)})
+
+    def made(**options):
+        return [batch.images for batch in pipeline.gen_batch(32, shuffle=True, n_epochs=1, seed=3, **options)]
+
+    for one, two in zip(made(), made(prefetch=4, engine=engine, workers=2), strict=True):
+        assert_array_equal(one, two)
