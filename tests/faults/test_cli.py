@@ -111,7 +111,7 @@ def test_a_misspelt_key_is_named_with_its_close_matches(command, argument, texts
 def test_a_misspelt_key_in_a_file_is_refused(command, tmp_path: Path):
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/a.yaml").write_text("# @package _global_\nlerning_rate: 0.1\n")
-    refused(command("--config-dir", "mine", "+experiment=a"), "lerning_rate")
+    refused(command("--config-dir", "mine", "experiment=a"), "lerning_rate")
 
 
 @pytest.mark.faults("CF07")
