@@ -38,7 +38,8 @@ class HydraJob:
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
-        HydraConfig.instance().set_config(config)
+        # for ${hydra:...} in the name of the folder; run_job makes a copy of its own
+        HydraConfig.instance().cfg = config  # type: ignore[assignment]
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with redirected(folder / OUTPUT):
             result = run_job(

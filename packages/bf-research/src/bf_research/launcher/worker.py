@@ -113,7 +113,8 @@ def _pickled(value: Any) -> bytes:
     """Pickle what a job gave; what can't be pickled becomes an error that says so."""
     try:
         data: bytes = cloudpickle.dumps(value)
-        cloudpickle.loads(data)
+        if isinstance(value, BaseException):
+            cloudpickle.loads(data)  # many an exception pickles and can't be read again
     except Exception as error:  # noqa: BLE001 - the user's own pickling may raise anything
         if isinstance(value, BaseException):
             replaced = RuntimeError(f"{type(value).__name__}: {value}")
