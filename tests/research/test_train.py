@@ -121,6 +121,6 @@ def test_a_sweep_is_one_run_with_a_child_a_trial(run_script, tmp_path: Path, lau
         "by_option.png",
     }
     assert len(json.loads((folder / "table.json").read_text())) == 2
-    assert all(word in done.out for word in ("rank", "compare", "compareRunsMode=CHART", "mlflow ui"))
+    assert all(word in done.out for word in ("charts", "compare", "compareRunsMode=CHART", "mlflow ui"))
     devices = {child.data.tags["bf.device"] for child in children}
     assert devices == ({"cpu:0", "cpu:1"} if launcher else {""})
