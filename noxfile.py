@@ -45,7 +45,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but the faults that start many processes and the slow ones; any pytest option may follow."""
+    """All tests but the slow ones; any pytest option may follow."""
     sync(session)
     arguments = session.posargs or ["-q", "-m", "not slow"]
     session.run("pytest", *arguments, env=ENVIRONMENT)
