@@ -79,7 +79,9 @@ class Parallel:
             names = value if isinstance(value, (tuple, list)) and kind == "init" else (value,)
             for part in names:
                 if isinstance(part, str) and not hasattr(cls, part) and part not in cls.components:
-                    known = [word for word in (*cls.components, *dir(cls)) if not word.startswith("__")]
+                    known = [
+                        word for word in (*cls.components, *dir(cls)) if not word.startswith(("__", "_bf_"))
+                    ]
                     hint = unknown("attribute", part, known, cls.__name__)
                     raise AttributeError(f"{cls.__name__}.{name}: {kind}={part!r}: {hint}")
 

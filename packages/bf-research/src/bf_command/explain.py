@@ -49,7 +49,9 @@ def _wrong_key(error: Exception) -> str:
     if isinstance(error, ConfigAttributeError | ConfigKeyError) and parent is not None:
         owner, _, key = path.rpartition(".")
         known = [str(name) for name in parent if name != "hydra"] if hasattr(parent, "keys") else []
-        hint = f"to add a new key write +{path}=..."
+        hint = (
+            f"a setting that the file does not list is added by +{path}=..., and checked by the part itself"
+        )
         return f"{unknown('config key', key, known, owner)}\n{hint}"
     if isinstance(error, MissingMandatoryValue):
         return f"config key {path!r} has no value: give one as {path}=..."

@@ -17,10 +17,10 @@ class TrainSchema:
     pipeline: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
     batch_size: int = 64
-    test_batch_size: int = 256
+    test_batch_size: int = 250
     n_epochs: int | None = None
     n_iters: int | None = None
-    prefetch: int = 0
+    prefetch: int = 2
     engine: str = "threads"
     seed: int = 0
     bar: bool = True

@@ -53,7 +53,12 @@ def train(config: DictConfig) -> Outcome:
         written = OmegaConf.to_container(config, resolve=False)
         tracker.log_params(flatten(dict(written)))  # type: ignore[arg-type]
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
-        log.info("%s: %s iterations on %d items", name, batches.run.total, len(training.dataset))
+        log.info(
+            "%s: %s iterations on %d items; the first one loads TensorFlow and builds the network",
+            name,
+            batches.run.total,
+            len(training.dataset),
+        )
         for part, index in (("train", training.dataset.index), ("test", testing.dataset.index)):
             tracker.log_data(type(dataset).__name__, index.content_hash(), len(index), part)
         iterations, loss = fit(batches, tracker)
