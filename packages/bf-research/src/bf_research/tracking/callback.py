@@ -95,11 +95,9 @@ class SweepTracking(Callback):
                 "bf.host": socket.gethostname(),
                 "bf.process": process_mark(os.getpid()),
             }
-            run_id = str(
-                client.create_run(
-                    number, tags=tags, run_name=f"{folder.parent.name} {folder.name}"
-                ).info.run_id
-            )
+            # a day and a time of day, as sweeps are filed
+            name = "/".join(folder.parts[-2:])
+            run_id = str(client.create_run(number, tags=tags, run_name=name).info.run_id)
             Writer(client, run_id).surroundings(os.getcwd())
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MEMORY).write_text(json.dumps({"store": uri, "run_id": run_id}), encoding="utf-8")
