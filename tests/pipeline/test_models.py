@@ -208,3 +208,21 @@ def test_an_unknown_argument_of_the_model_is_found_at_bind(dataset, net_class):
         BindError, match=r"unknown argument 'ftches' of predict_model\('net'\); did you mean 'fetches'"
     ):
         pipeline.run(5)
+
+
+def test_a_model_may_end_the_run_without_a_fault(dataset, net_class):
+    class Enough(ArithmeticError):
+        stops_pipeline = True
+
+    class Sated(net_class):
+        steps = 0
+
+        def train(self, *args, **kwargs):
+            self.steps += 1
+            if self.steps == 2:
+                raise Enough("nothing more to learn")
+            return super().train(*args, **kwargs)
+
+    pipeline = Pipeline(dataset).init_model("dynamic", Sated, "net").train_model("net", B("x"))
+    batches = list(pipeline.gen_batch(2))
+    assert len(batches) == 1

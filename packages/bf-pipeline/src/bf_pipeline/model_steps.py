@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from os import fspath
 from typing import TYPE_CHECKING, Any
 
+from bf_batch import StopPipeline
 from bf_index.errors import unknown
 from bf_pipeline.calling import mismatch
 from bf_pipeline.context import Context, Scope
@@ -133,7 +134,12 @@ def bind_use(
         slot = context.scope.models.slot(name)
         positional, keywords = value_of(values, context), value_of(named, context)
         with slot.lock:
-            result = getattr(slot.get(context), method)(*positional, **keywords)
+            try:
+                result = getattr(slot.get(context), method)(*positional, **keywords)
+            except Exception as error:
+                if getattr(error, "stops_pipeline", False):
+                    raise StopPipeline(f"{name}: {error}") from error
+                raise
         if write is not None:
             write(result, context)
         return batch

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Model(Protocol):
-    """What a pipeline needs of a model; its class is called with the config, or with nothing."""
+    """What a pipeline needs of a model; its class is called with the config, or with nothing.
+
+    An error with a true attribute ``stops_pipeline`` ends the run without a fault, as ``StopPipeline`` does.
+    """
 
     def train(
         self,
