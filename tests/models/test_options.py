@@ -225,11 +225,12 @@ def test_regression_of_one_number(batch):
             "loss": "mse",
             "body": {"stages": [[1, 0, 4]]},
             "optimizer": {"name": "adam", "learning_rate": 0.05},
+            "seed": 1,
         }
     )
     targets = batch[1].astype("float32")
-    losses = [model.train(batch[0], targets, fetches="loss") for _ in range(30)]
-    assert losses[-1] < losses[0] / 2
+    losses = [model.train(batch[0], targets, fetches="loss") for _ in range(100)]
+    assert np.mean(losses[-10:]) < losses[0] / 2
 
 
 def test_yes_or_no_by_one_output(tiny, batch):
