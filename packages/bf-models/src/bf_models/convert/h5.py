@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bf_models.model import KerasModel
 
 Arrays = list[np.ndarray]
+#: What a name ends with when the arrays are the second half of a separable convolution.
+_POINTWISE = ".pointwise"
 #: Networks that Keras has with the same layers in the same order.
 SUPPORTED = (
     *("VGG16", "VGG19", "MobileNet", "MobileNetV2", "Xception"),
@@ -52,7 +54,8 @@ def _one_kernel_each(layers: Iterator[tuple[str, Arrays]]) -> Iterator[tuple[str
     """Layers that have arrays; a separable convolution is two of ours."""
     for name, arrays in layers:
         if len(arrays) == 2 and all(item.ndim == 4 for item in arrays):
-            yield from ((f"{name}.{number}", [item]) for number, item in enumerate(arrays))
+            yield f"{name}.depthwise", arrays[:1]
+            yield name + _POINTWISE, arrays[1:]
         elif arrays:
             yield name, arrays
 
@@ -109,8 +112,9 @@ def _find(
     layer: Any, given: list[tuple[str, Arrays]], used: set[int], network: Any
 ) -> tuple[int, Arrays] | None:
     shapes = [tuple(item.shape) for item in layer.weights]
-    for number, (_, arrays) in enumerate(given):
-        if number in used:
+    for number, (name, arrays) in enumerate(given):
+        # a shortcut's 1x1 convolution may have the shape of a pointwise one beside it
+        if number in used or name.endswith(_POINTWISE) != _is_pointwise(layer):
             continue
         if [item.shape for item in arrays] == shapes:
             return number, _turned(layer, arrays, network)
@@ -118,6 +122,13 @@ def _find(
         if len(shapes[0]) == 2 and [item.size for item in arrays] == [math.prod(shape) for shape in shapes]:
             return number, [item.reshape(shape) for item, shape in zip(arrays, shapes)]
     return None
+
+
+def _is_pointwise(layer: Any) -> bool:
+    """Whether a layer is the second half of a separable convolution."""
+    before = getattr(layer.input, "_keras_history", None)
+    pair = ("Conv2D", "DepthwiseConv2D")
+    return before is not None and pair == (type(layer).__name__, type(before.operation).__name__)
 
 
 def _turned(layer: Any, arrays: Arrays, network: Any) -> Arrays:
