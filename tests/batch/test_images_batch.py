@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import os
 import pickle
 import threading
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
 from bf_batch import Dataset, ImagesBatch, PerItem
 from bf_batch.images import show
@@ -58,6 +61,40 @@ def test_a_buffer_is_free_only_when_views_of_it_are_gone_too():
     assert other.__array_interface__["data"][0] != np.asarray(view).__array_interface__["data"][0]
     del view
     assert len(pool) == 2
+
+
+HOLDERS = {
+    "whole": lambda batch: batch.images,
+    "slice": lambda batch: batch.images[5:9, ::2],
+    "item": lambda batch: batch[batch.indices[3]].images,
+    "memoryview": lambda batch: memoryview(batch.images),
+    "dlpack": lambda batch: np.from_dlpack(batch.images),
+    "buffer": lambda batch: np.frombuffer(batch.images, np.float32),
+    "strided": lambda batch: np.lib.stride_tricks.as_strided(batch.images, (64,), (28 * 28 * 4,)),
+    "pillow": lambda batch: Image.fromarray(batch.images[1, ..., 0]),
+    "ctypes": lambda batch: (ctypes.c_float * 784).from_buffer(batch.images),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"prefetch": 4, "engine": "threads", "workers": 2},
+        pytest.param({"prefetch": 2, "engine": "processes", "workers": 2}, marks=pytest.mark.slow),
+    ],
+    ids=["inline", "threads", "processes"],
+)
+def test_no_way_to_hold_pixels_sees_those_of_a_later_batch(options):
+    augmentation = Pipeline().rotate(angle=P(R("uniform", -10, 10))).to_array(scale=1 / 255)
+    pipeline = augmentation << Dataset(640, ImagesBatch, preloaded={"images": digits(640)})
+    held, copies = [], []
+    batches = pipeline.gen_batch(64, shuffle=True, n_iters=40, seed=2, **options)
+    for batch, name in zip(batches, itertools.cycle(HOLDERS)):
+        held.append(HOLDERS[name](batch))
+        copies.append(np.array(held[-1]))
+    for one, copy, name in zip(held, copies, itertools.cycle(HOLDERS)):
+        assert_array_equal(np.asarray(one), copy, err_msg=name)
 
 
 def test_the_pool_keeps_few_arrays_and_few_bytes():
