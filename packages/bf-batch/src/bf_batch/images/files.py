@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from bf_batch.images.need import need
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""
+
+_BELOW = 3  # a point between rows i and i + 1 needs rows up to i + 2 for cubic interpolation
+_HELD = 64 << 20  # bytes of the largest decoding buffer that a thread keeps
 
 _local = threading.local()
 
@@ -160,17 +164,16 @@ class Files:
         if isinstance(picture, np.ndarray):
             return picture, matrix
         shrink = _shrink(matrix)
-        rows = None
-        corners = np.array([[y, x, 1.0] for y in (0, size[0] - 1) for x in (0, size[1] - 1)])
-        lowest = float((corners @ matrix[0]).max())
-        if lowest < picture.head.height:
-            rows = max(int(np.ceil(lowest)) + 4, 1)
-        found = self._decode(i, picture, rows, shrink, _scratch(picture.head, picture.mode, shrink))
         if shrink > 1:
             matrix = matrix / shrink
             matrix[:2, 2] += 0.5 / shrink - 0.5
             matrix[2] = 0, 0, 1
-        return found, matrix
+        down, across, start = matrix[0].tolist()
+        lowest = start + max(down * (size[0] - 1), 0.0) + max(across * (size[1] - 1), 0.0)
+        rows = None
+        if lowest * shrink < picture.head.height:
+            rows = max(math.floor(lowest) + _BELOW, 1) * shrink
+        return self._decode(i, picture, rows, shrink, _scratch(picture.head, picture.mode, shrink)), matrix
 
     def _decode(self, i: int, picture: Encoded, *args: Any, **kwargs: Any) -> NDArray[np.uint8]:
         try:
@@ -181,16 +184,19 @@ class Files:
 
 def _shrink(matrix: Floats) -> int:
     """How many times smaller a picture may be decoded when results are so many source pixels apart."""
-    apart = min(np.hypot(matrix[0, 0], matrix[1, 0]), np.hypot(matrix[0, 1], matrix[1, 1]))
+    (a, b), (c, d) = matrix[:2, :2].tolist()
+    apart = min(math.hypot(a, c), math.hypot(b, d))
     return next((factor for factor in (8, 4, 2) if apart >= factor), 1)
 
 
 def _scratch(head: jpeg.Head, mode: jpeg.Mode, shrink: int) -> NDArray[np.uint8]:
-    """Return this thread's buffer, large enough for a decoded picture: fresh memory for each would be
-    dear.
+    """Return a buffer large enough for a decoded picture: this thread's own, since fresh memory would be
+    dear, but for a huge one.
     """
-    need_bytes = -(-head.height // shrink) * -(-head.width // shrink) * jpeg.CHANNELS[mode]
+    wanted = -(-head.height // shrink) * -(-head.width // shrink) * jpeg.CHANNELS[mode]
     held: NDArray[np.uint8] | None = getattr(_local, "buffer", None)
-    if held is None or held.size < need_bytes:
-        held = _local.buffer = np.empty(need_bytes, np.uint8)
+    if held is None or held.size < wanted:
+        held = np.empty(wanted, np.uint8)
+        if wanted <= _HELD:
+            _local.buffer = held
     return held

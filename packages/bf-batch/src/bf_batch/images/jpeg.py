@@ -16,7 +16,7 @@ from bf_batch.images.need import need
 Mode = Literal["rgb", "gray", "rgba"]
 SPACES = {"rgb": "RGB", "gray": "GRAY", "rgba": "RGBA"}
 CHANNELS = {"rgb": 3, "gray": 1, "rgba": 4}
-_ROW_BLOCK = 16  # rows of the largest block that shares its colour: a cut below it changes no pixel above
+_ROW_BLOCK = 16  # rows of the largest block that shares its colour: files are cut between blocks
 _START, _END, _SCAN, _APP1 = b"\xff\xd8\xff", b"\xff\xd9", 0xDA, 0xE1
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _BASELINE = frozenset({0xC0, 0xC1})
@@ -96,7 +96,8 @@ def decode(
     """
     height = head.height
     if rows is not None and head.baseline:
-        kept = -(-rows // _ROW_BLOCK) * _ROW_BLOCK + _ROW_BLOCK
+        # the colour of the last row is blended with that of the row below
+        kept = -(-(rows + shrink) // _ROW_BLOCK) * _ROW_BLOCK
         if kept < height:
             height, at = kept, head.height_at
             data = b"".join((data[:at], height.to_bytes(2, "big"), data[at + 2 :]))
