@@ -9,9 +9,9 @@ import pytest
 import simplejpeg
 import skimage.data
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
+from PIL import Image, ImageOps
 
-from bf_batch import Dataset, ImagesBatch
+from bf_batch import Dataset, ImagesBatch, ItemError
 from bf_batch.images import PictureCache, jpeg
 from bf_index import FilesIndex
 
@@ -63,37 +63,93 @@ def test_formats_come_in_the_colours_asked_for(tmp_path, photo, name, mode, pill
     )
 
 
-def test_16_bit_png_files_keep_their_bits_or_are_scaled(tmp_path):
+@pytest.mark.parametrize("name", ["deep.png", "deep.tiff", "big_endian.tiff"])
+def test_16_bit_files_keep_their_bits_or_are_scaled(tmp_path, name):
     values = np.linspace(0, 65535, 12 * 10).reshape(12, 10).astype(np.uint16)
-    Image.fromarray(values).save(tmp_path / "deep.png")
-    assert_array_equal(loaded(tmp_path, mode="stored").images[0], values)
+    Image.fromarray(values.astype(">u2") if "endian" in name else values).save(tmp_path / name)
+    stored = loaded(tmp_path, mode="stored").images[0]
+    assert_array_equal(stored, values)
+    assert stored.dtype.isnative
     assert_allclose(loaded(tmp_path, mode="gray").images[0], values / 257, atol=0.51)
+    assert loaded(tmp_path, mode="rgba").images[0][..., 3].min() == 255
+
+
+def test_numbers_that_are_no_colours_are_refused_unless_asked_for_as_stored(tmp_path):
+    values = np.linspace(0, 1, 120, dtype=np.float32).reshape(12, 10)
+    Image.fromarray(values).save(tmp_path / "depth.tiff")
+    with pytest.raises(ItemError, match=r"float32 from 0\.0 to 1\.0, which have no meaning .* mode='stored'"):
+        loaded(tmp_path)
+    assert_array_equal(loaded(tmp_path, mode="stored").images[0], values)
 
 
 def test_palette_grey_and_cmyk_files_are_read(tmp_path, photo):
-    Image.fromarray(photo[:40, :50]).convert("P").save(tmp_path / "palette.png")
-    Image.fromarray(photo[:40, :50]).convert("L").save(tmp_path / "grey.jpg")
-    Image.fromarray(photo[:40, :50]).convert("CMYK").save(tmp_path / "print.jpg")
+    part = Image.fromarray(photo[:40, :50])
+    for name, mode in {"a.png": "P", "b.jpg": "L", "c.jpg": "CMYK", "d.png": "LA", "e.png": "1"}.items():
+        part.convert(mode).save(tmp_path / name)
     images = loaded(tmp_path).images
-    assert images.shape == (3, 40, 50, 3)
-    assert (images[0] == images[0][..., :1]).all()
-    assert_allclose(images[2].astype(int), decoded(tmp_path / "print.jpg"), atol=2)
+    assert images.shape == (5, 40, 50, 3)
+    for ours, path in zip(images, sorted(tmp_path.iterdir())):
+        assert_allclose(ours.astype(int), decoded(path), atol=2, err_msg=path.name)
+
+
+def test_masks_of_classes_with_a_palette_keep_their_numbers(tmp_path):
+    classes = np.random.default_rng(0).integers(0, 21, (30, 40), dtype=np.uint8)
+    mask = Image.fromarray(classes)
+    mask.putpalette(bytes(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8)))
+    mask.save(tmp_path / "mask.png")
+    assert Image.open(tmp_path / "mask.png").mode == "P"
+    batch = ImagesBatch(FilesIndex(str(tmp_path / "*"))).load_images(dst="masks")
+    assert_array_equal(batch.masks[0], classes)
+
+
+def test_a_film_gives_its_first_picture(tmp_path, photo):
+    frames = [Image.fromarray(photo[top : top + 40, :50]) for top in (0, 100, 200)]
+    for name in ("film.webp", "film.png"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], lossless=True)
+        assert Image.open(tmp_path / name).n_frames == 3
+    frames[0].quantize().save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    for ours, name in zip(loaded(tmp_path).images, ("film.gif", "film.png", "film.webp")):
+        assert np.abs(ours.astype(int) - photo[:40, :50]).mean() < (8 if name == "film.gif" else 0.1)
+
+
+def test_names_of_files_may_be_of_any_script(tmp_path, photo):
+    for name in ("фото.jpg", "写真 1.jpg", "été.png"):
+        Image.fromarray(photo[:40, :50]).save(tmp_path / name)
+    batch = loaded(tmp_path)
+    assert sorted(batch.indices) == sorted(["фото.jpg", "写真 1.jpg", "été.png"])
+    assert batch.images.shape == (3, 40, 50, 3)
+
+
+def test_what_follows_the_end_of_a_jpeg_file_does_no_harm(tmp_path, photo):
+    film = bytes(np.random.default_rng(0).integers(0, 255, 20_000, dtype=np.uint8))  # as telephones append
+    (tmp_path / "moving.jpg").write_bytes(jpeg_of(photo) + film)
+    assert_array_equal(
+        loaded(tmp_path).images[0], jpeg.decode(jpeg_of(photo), jpeg.read_head(jpeg_of(photo)), "rgb")
+    )
 
 
 @pytest.mark.faults("IM08")
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tiff", "a.webp"])
 def test_exif_orientation_turns_the_picture_upright_or_not_as_asked(tmp_path, photo, orientation, name):
-    from PIL import ImageOps
-
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(photo[:41, :60]).save(tmp_path / name, exif=exif)
-    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / name)))
+    part = photo[:41, :60]
+    options = {"lossless": True} if name == "a.webp" else {}
+    Image.fromarray(part).save(tmp_path / name, exif=exif, **options)
+    stored = decoded(tmp_path / name) if name == "a.jpg" else part
+    valid = orientation if 1 <= orientation <= 8 else 1
+    upright = np.asarray(ImageOps.exif_transpose(_oriented(stored, valid)))
     assert_allclose(loaded(tmp_path).images[0].astype(int), upright, atol=1)
-    assert_allclose(loaded(tmp_path, exif=False).images[0].astype(int), decoded(tmp_path / name), atol=1)
+    assert_allclose(loaded(tmp_path, exif=False).images[0].astype(int), stored, atol=1)
     turned = loaded(tmp_path).crop((20, 30), "top_left").images[0]
     assert_allclose(turned.astype(int), upright[:20, :30], atol=1)
+
+
+def _oriented(picture, orientation):
+    image = Image.fromarray(picture)
+    image.getexif()[0x0112] = orientation
+    return image
 
 
 @pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411", "progressive"])

@@ -47,12 +47,23 @@ def test_truncated_jpeg_is_an_error_of_the_load_that_names_it(folder, kept):
 
 
 @pytest.mark.faults("IM02")
-def test_truncated_png_is_an_error_of_the_load_that_names_it(folder):
-    Image.open(folder / "003.jpg").save(folder / "extra.png")
-    data = (folder / "extra.png").read_bytes()
-    (folder / "extra.png").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ItemError, match=r"extra\.png.*damaged picture"):
-        load(folder)
+@pytest.mark.parametrize("name", ["x.png", "x.webp", "x.tiff", "x.gif", "x.bmp", "print.jpg"])
+@pytest.mark.parametrize("kept", [0.9, 0.5, 0.05])
+def test_truncated_file_of_any_format_is_an_error_of_the_load_that_names_it(tmp_path, name, kept):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).convert("CMYK" if name == "print.jpg" else "RGB").save(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(ItemError, match=rf"{name}.*(damaged picture|truncated JPEG|not a picture)"):
+        load(tmp_path)
+
+
+@pytest.mark.faults("IM01")
+def test_folder_with_the_name_of_a_picture_is_named(folder):
+    (folder / "031.jpg").mkdir()
+    batch = ImagesBatch(FilesIndex([str(folder / "*"), str(folder / "031.jpg")], dirs=True))
+    with pytest.raises(ItemError, match=r"031\.jpg"):
+        batch.load_images()
 
 
 @pytest.mark.faults("IM02")

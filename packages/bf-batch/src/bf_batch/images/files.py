@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -22,6 +23,9 @@ MAX_PIXELS = 178_956_970
 """Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""
 
 _BELOW = 3  # a point between rows i and i + 1 needs rows up to i + 2 for cubic interpolation
+_PILLOW_MODES = {"rgb": "RGB", "gray": "L", "rgba": "RGBA"}
+_WHITE_16 = 65535
+_BACK = {6: 8, 8: 6}  # the orientation that undoes another one; all others undo themselves
 _HELD = 64 << 20  # bytes of the largest decoding buffer that a thread keeps
 
 _local = threading.local()
@@ -82,30 +86,56 @@ def _check_size(height: int, width: int, options: Options) -> None:
 
 def _by_pillow(data: bytes, options: Options) -> tuple[NDArray[Any], int]:
     """Decode any other format that Pillow knows."""
+    with _explained(data):
+        image = need("PIL.Image").open(BytesIO(data))
+    with image:
+        _check_size(image.height, image.width, options)
+        with _explained(data):
+            before = _orientation(image)
+            image.load()
+            after = _orientation(image)
+            numbers = image.mode.startswith(("I", "F"))
+            wanted = None if numbers or options.mode is None else _PILLOW_MODES[options.mode]
+            pixels = np.array(image if wanted is None else image.convert(wanted))
+    if not options.exif:  # Pillow turns TIFF files by itself
+        after = 1 if after == before else _BACK.get(before, before)
+    if numbers:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        return (pixels if options.mode is None else _from_numbers(pixels, options.mode)), after
+    return pixels, after
+
+
+@contextlib.contextmanager
+def _explained(data: bytes) -> Iterator[None]:
+    """Make errors of Pillow a ValueError that tells what is wrong with a file."""
     image_module = need("PIL.Image")
     try:
-        with image_module.open(BytesIO(data)) as image:
-            _check_size(image.height, image.width, options)
-            orientation = image.getexif().get(0x0112, 1) if options.exif else 1
-            return _pixels(image, options.mode), orientation
+        yield
     except image_module.UnidentifiedImageError:
         raise ValueError(f"not a picture of a known format (it begins with {data[:8]!r})") from None
     except image_module.DecompressionBombError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"{error} If it is meant, raise PIL.Image.MAX_IMAGE_PIXELS as well") from None
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise ValueError(f"damaged picture: {error}") from error
 
 
-def _pixels(image: Any, mode: jpeg.Mode | None) -> NDArray[Any]:
-    if mode is None:
-        return np.array(image.convert("RGB") if image.mode == "P" else image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-        levels = (np.asarray(image) / 257.0 + 0.5).clip(0, 255).astype(np.uint8)
-        if mode == "gray":
-            return levels
-        solid = [np.full_like(levels, 255)] if mode == "rgba" else []
-        return np.stack([levels, levels, levels, *solid], axis=-1)
-    return np.array(image.convert({"rgb": "RGB", "gray": "L", "rgba": "RGBA"}[mode]))
+def _orientation(image: Any) -> int:
+    found = image.getexif().get(jpeg.ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
+
+
+def _from_numbers(values: NDArray[Any], mode: jpeg.Mode) -> NDArray[np.uint8]:
+    """Bring 16 bits to bytes, which Pillow would cut off at 255; a ValueError for numbers of other ranges."""
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > _WHITE_16:
+        raise ValueError(
+            f"its pixels are {values.dtype} from {values.min()} to {values.max()}, which have no meaning as "
+            "colours; load them with mode='stored'"
+        )
+    levels = (values * (255 / _WHITE_16) + 0.5).astype(np.uint8)
+    if mode == "gray":
+        return levels
+    solid = [np.full_like(levels, 255)] if mode == "rgba" else []
+    return np.stack([levels, levels, levels, *solid], axis=-1)
 
 
 class Files:

@@ -16,6 +16,8 @@ from bf_batch.images.need import need
 Mode = Literal["rgb", "gray", "rgba"]
 SPACES = {"rgb": "RGB", "gray": "GRAY", "rgba": "RGBA"}
 CHANNELS = {"rgb": 3, "gray": 1, "rgba": 4}
+ORIENTATION = 0x0112
+"""The number of the orientation in EXIF data."""
 _ROW_BLOCK = 16  # rows of the largest block that shares its colour: files are cut between blocks
 _START, _END, _SCAN, _APP1 = b"\xff\xd8\xff", b"\xff\xd9", 0xDA, 0xE1
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
@@ -57,8 +59,7 @@ def read_head(data: bytes) -> Head:
             height, width, components = struct.unpack_from(">HHB", data, at + 5)
             if not height or not width:
                 raise ValueError(f"damaged JPEG: a picture of {height} x {width} pixels")
-            # cameras and editors may leave a few bytes behind the end
-            if data.rfind(_END, max(at, len(data) - 4096)) < 0:
+            if data.rfind(_END, at) < 0:  # behind the end there may be more: a film, another picture
                 raise ValueError("truncated JPEG: the file ends before the picture does")
             return Head(height, width, components, orientation, marker in _BASELINE, at + 5)
         if marker == _SCAN:
@@ -80,7 +81,7 @@ def _orientation(exif: bytes) -> int:
         if at + 12 > len(exif):
             break
         tag, _, _, value = struct.unpack_from(order + "HHIH", exif, at)
-        if tag == 0x0112:
+        if tag == ORIENTATION:
             return value if 1 <= value <= 8 else 1
     return 1
 
