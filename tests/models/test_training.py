@@ -153,3 +153,19 @@ def test_summary_and_counts(tiny):
     assert "features.0" in model.summary()
     assert model.count_parameters(trainable=False) > model.count_parameters()
     assert "parameters" in repr(model)
+
+
+def test_odd_batches_of_a_network_of_few_channels_corrupt_no_memory(run_script):
+    done = run_script(
+        """
+        import numpy as np
+        from bf_models import ResNet18
+        body = {"depths": [1, 1], "filters": 4}
+        model = ResNet18({"num_classes": 2, "stem": "small", "initial_block/filters": 4, "body": body})
+        for _ in range(10):
+            model.train(np.ones((5, 28, 28, 1)), np.zeros(5, int))
+        print("whole")
+        """,
+        timeout=120,
+    )
+    assert done.out == "whole\n", (done.code, done.err)

@@ -62,10 +62,10 @@ class Net:
 
         ``padding`` is a number of pixels on each side, or None for the half of the kernel.
         """
-        groups, dilation = options.pop("groups", 1), options.pop("dilation", 1)
-        x = self._padded(x, kernel, strides, dilation, options.pop("padding", None), name)
-        x, padding = x
         layers = keras().layers
+        groups, dilation = options.pop("groups", 1), options.pop("dilation", 1)
+        x, strides = take_strides(x, kernel, strides, name)
+        x, padding = self._padded(x, kernel, strides, dilation, options.pop("padding", None), name)
         arguments = {
             "padding": padding,
             "dilation_rate": dilation,
@@ -229,6 +229,17 @@ class Net:
     def logits(self, x: Tensor, name: str, bias: bool = True) -> Tensor:
         """Last layer, one value a class, in float32 whatever the precision; ValueError without classes."""
         return self.dense(x, self.known_classes, name=name, bias=bias, dtype="float32")
+
+
+def take_strides(x: Tensor, kernel: Any, strides: Any, name: str) -> tuple[Tensor, Any]:
+    """Pixels that a strided 1x1 convolution of few channels reads, and the strides that are left to it.
+
+    TensorFlow 2.21 (oneDNN) on a CPU writes outside its memory in the backward step of a strided 1x1
+    convolution of less than 16 channels when the batch is odd.
+    """
+    if kernel not in (1, (1, 1)) or strides in (1, (1, 1)) or x.shape[-1] >= 16:
+        return x, strides
+    return keras().layers.MaxPooling2D(1, strides, padding="same", name=f"{name}.strided")(x), 1
 
 
 def divisible(value: float, by: int = 8) -> int:

@@ -134,9 +134,7 @@ def _joined(letter: str, branch: Tensor, x: Tensor, net: Net, name: str) -> Tens
         return net.concat([branch, x], name)
     if tuple(branch.shape[1:]) != tuple(x.shape[1:]):
         strides = max(1, round(branch.shape[1] / x.shape[1])) if branch.shape[1] and x.shape[1] else 1
-        branch = layers.Conv2D(
-            x.shape[-1], 1, strides, padding="same", use_bias=False, name=f"{name}.project"
-        )(branch)
+        branch = net.conv(branch, x.shape[-1], 1, strides, name=f"{name}.project")
     cls = {"+": layers.Add, "*": layers.Multiply, "&": SoftSum}[letter]
     return cls(name=name)([branch, x])
 

@@ -10,7 +10,7 @@ from bf_models._backend import keras
 from bf_models.blocks.attention import CBAM, SelfAttention2D, SpatialSqueezeExcite, SqueezeExcite
 from bf_models.blocks.upsample import Upsample
 from bf_models.errors import unknown
-from bf_models.nn import Net, Tensor
+from bf_models.nn import Net, Tensor, take_strides
 
 Options = Mapping[str, Any]
 Maker = Callable[[Tensor, Net, Options, str], Tensor]
@@ -26,8 +26,9 @@ class Letter:
 
 
 def _conv(x: Tensor, net: Net, o: Options, name: str) -> Tensor:
-    layer = keras().layers.Conv2D(_filters(x, o), name=name, **_convolution(o))
-    return layer(x)
+    filters = _filters(x, o)
+    x, strides = take_strides(x, o["kernel_size"], o["strides"], name)
+    return keras().layers.Conv2D(filters, name=name, **{**_convolution(o), "strides": strides})(x)
 
 
 def _filters(x: Tensor, o: Options) -> int:
@@ -62,7 +63,7 @@ def _depthwise(x: Tensor, net: Net, o: Options, name: str) -> Tensor:
 
 
 def _depthwise_transposed(x: Tensor, net: Net, o: Options, name: str) -> Tensor:
-    # zeros between pixels, then a depthwise convolution: what transposing a strided one means
+    # each pixel repeated, then a depthwise convolution: zeros between pixels would leave a checkerboard
     strides = o["strides"]
     if strides != 1:
         x = keras().layers.UpSampling2D(strides, interpolation="nearest", name=f"{name}.up")(x)
