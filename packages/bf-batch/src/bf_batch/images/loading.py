@@ -47,8 +47,8 @@ class FileActions(Batch):
         ``src`` is None (the files of the index), another FilesIndex with the same ids, the name of a file
         inside each item's folder (``FilesIndex(dirs=True)``) or the folder of files named by id.  ``mode``
         is 'rgb', 'gray' (height, width), 'rgba' or 'stored' (the numbers in the file: palettes give their
-        indices); None means 'stored' for masks and 'rgb' for other pictures.  ``exif=True`` turns pictures as their camera was held.  ``cache`` remembers
-        decoded pictures.
+        indices); None means 'stored' for masks and 'rgb' for other pictures.  ``exif=True`` turns pictures
+        as their camera was held.  ``cache`` remembers decoded pictures.
 
         A bad file is an ItemError that names it.  With ``on_error='skip'`` files are decoded at once, bad
         ones are left out of the batch, and their errors are in ``batch.skipped``.

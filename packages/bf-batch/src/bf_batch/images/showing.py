@@ -1,20 +1,27 @@
-"""Pictures of a batch side by side, with labels and masks, for notebooks and reports."""
+"""Pictures of a batch side by side, with what belongs to them, for notebooks and reports."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.images.following import role_of
 from bf_batch.images.need import need
 
 if TYPE_CHECKING:
     from bf_batch.batch import Batch
 
 _INCHES = 1.8
+_LETTERS = 24  # of a title that is as wide as its picture
+_CHANNELS = (1, 3, 4)
+_COLOURS = 10  # of the palette of masks
+_MARKS = ("boxes", "keypoints")
 
 
 def show(
@@ -31,8 +38,10 @@ def show(
     """Draw the first ``n`` pictures in a grid and return the matplotlib figure; with ``path`` also write
     it there.
 
-    Labels are written above (by name with ``classes``), masks laid over in colour, when the batch has
-    these components. Floats outside 0..1 are stretched from their least to their greatest value.
+    Labels are written above (by name with ``classes``) and masks laid over, a colour a class, when the
+    batch has these components; components whose role is boxes or keypoints are drawn too.  Floats
+    outside 0..1 are stretched from their least to their greatest value; of pictures with other than 1, 3
+    or 4 channels, as volumes, the middle one is shown.
     """
     pictures = getattr(batch, src)
     if pictures is None:
@@ -42,19 +51,20 @@ def show(
         raise ValueError(f"show: n and columns must be at least 1, got n={n}, columns={columns}")
     wide = min(columns, count)
     high = -(-count // wide)
-    figure = need("matplotlib.figure", "show").Figure(
-        figsize=(_INCHES * wide, (_INCHES + 0.3) * high), layout="tight"
-    )
-    names = _component(batch, labels)
-    covers = _component(batch, masks)
+    figure = _figure_class()(figsize=(_INCHES * wide, (_INCHES + 0.3) * high), layout="tight")
+    names, covers = _component(batch, labels), _component(batch, masks)
+    places = [_component(batch, name) for name in batch.components if role_of(batch, name) in _MARKS]
     for position in range(count):
         axes = figure.add_subplot(high, wide, position + 1)
         axes.set_axis_off()
         picture = presentable(np.asarray(pictures[position]))
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.dtype.kind == "f" else 255)
+        axes.autoscale(False)  # points outside must not shrink the picture
         if covers is not None:
-            mask = np.squeeze(np.asarray(covers[position]))
-            axes.imshow(np.ma.masked_equal(mask, 0), cmap="tab10", alpha=0.5, interpolation="nearest")
+            _lay_over(axes, np.asarray(covers[position]))
+        for each in places:
+            if each is not None:
+                _mark(axes, np.asarray(each[position]))
         if names is not None:
             axes.set_title(_title(names[position], classes), fontsize=9)
     if path is not None:
@@ -62,8 +72,40 @@ def show(
     return figure
 
 
+@functools.cache
+def _figure_class() -> Any:
+    """Return matplotlib's figure, made to show itself in notebooks that have not imported pyplot."""
+
+    class Grid(need("matplotlib.figure", "show").Figure):  # type: ignore[misc]
+        def _repr_png_(self) -> bytes:
+            stream = BytesIO()
+            self.savefig(stream, format="png")
+            return stream.getvalue()
+
+    return Grid
+
+
 def _component(batch: Batch, name: str | None) -> Any:
     return None if name is None or name not in batch.components else getattr(batch, name)
+
+
+def _lay_over(axes: Any, mask: NDArray[Any]) -> None:
+    """Draw a mask (height, width) of classes, 0 left clear, or (height, width, classes) of one or more."""
+    if mask.ndim == 3:
+        mask = mask.argmax(axis=2) if mask.shape[2] > 1 else mask[..., 0]
+    classes = np.rint(mask).astype(np.int64)
+    colours = np.ma.masked_array((classes - 1) % _COLOURS, classes == 0)
+    axes.imshow(colours, cmap="tab10", vmin=0, vmax=_COLOURS - 1, alpha=0.5, interpolation="nearest")
+
+
+def _mark(axes: Any, values: NDArray[Any]) -> None:
+    """Draw boxes (k, 4) as frames or keypoints (k, 2) as dots; they count from the corner of the picture."""
+    for value in values - 0.5 if values.size else ():
+        if len(value) == 2:
+            axes.plot(*value, marker="o", markersize=4, color="red", markeredgecolor="white")
+            continue
+        x0, y0, x1, y1 = value
+        axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="red", linewidth=1.5)
 
 
 def _title(label: Any, classes: Sequence[str] | None) -> str:
@@ -71,14 +113,18 @@ def _title(label: Any, classes: Sequence[str] | None) -> str:
     if value.ndim == 1 and value.size > 1:  # a soft label
         value = np.asarray(value.argmax())
     if classes is not None and value.size == 1:
-        return classes[int(value)]
-    return str(value.item()) if value.size == 1 else str(label)
+        title = classes[int(value.item())]
+    else:
+        title = str(value.item()) if value.size == 1 else str(label)
+    return title if len(title) <= _LETTERS else title[: _LETTERS - 1] + "…"
 
 
 def presentable(picture: NDArray[Any]) -> NDArray[Any]:
     """Return a picture as matplotlib takes it: (h, w) or (h, w, 3 or 4), bytes or floats of 0..1."""
+    if picture.ndim == 3 and picture.shape[0] in _CHANNELS and picture.shape[2] not in _CHANNELS:
+        picture = np.moveaxis(picture, 0, 2)
     if picture.ndim == 3 and picture.shape[2] not in (3, 4):
-        picture = picture[..., picture.shape[2] // 2]  # one channel, or the middle slice of a volume
+        picture = picture[..., picture.shape[2] // 2]
     if picture.dtype == np.uint8:
         return picture
     floats = picture.astype(np.float64)
