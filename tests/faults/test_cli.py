@@ -119,6 +119,43 @@ def test_a_value_of_the_wrong_type_names_its_path(command):
     refused(command("batch_size=ten"), "'batch_size'", "ten", "Integer")
 
 
+@pytest.mark.faults("CF07", "ML03", "LA02")
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["launch=gpu", "launch.devices=[gpu:77]"], "gpu:77 is not on this machine"),
+        (["launch=gpu", "launch.timeout=-1"], "timeout must be above 0"),
+        (["launch=gpu", "launch.timeouts=3"], "did you mean 'timeout'? known: workers, devices, per_device"),
+        (
+            ["launch=slurm"],
+            "the launcher 'submitit_slurm' is not installed: pip install hydra-submitit-launcher",
+        ),
+        (["tracking.uri=http://127.0.0.1:9"], "the MLflow server http://127.0.0.1:9 does not answer"),
+        (["hydra.sweep.dir=/proc/nowhere"], "/proc/nowhere can't be made"),
+    ],
+)
+def test_a_sweep_that_cannot_begin_is_refused_before_anything_is_made(
+    command, tmp_path: Path, arguments: list[str], text: str
+):
+    refused(command("-m", "model=lenet,mlp", *arguments), text)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.faults("CF10", "CF07")
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("model=lenet,mpl", "unknown model 'mpl'; did you mean 'mlp'?"),
+        ("batch_size=8,ten", "'batch_size': Value 'ten'"),
+    ],
+)
+def test_a_value_of_a_sweep_that_cannot_be_is_refused_before_any_trial(command, tmp_path: Path, option, text):
+    done = command("-m", option, "tracking=none")
+    assert done.code == 1
+    assert text in done.err
+    assert not list(tmp_path.glob("multirun/*/*/journal.jsonl"))
+
+
 @pytest.mark.faults("CF07")
 def test_a_missing_value_names_its_path(command):
     refused(command("tracking=none", "dataset.source=???"), "dataset.source", "no value")

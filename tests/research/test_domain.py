@@ -381,3 +381,12 @@ def test_a_hundred_million_configurations_cost_nothing() -> None:
     assert set(first.values()) == {0}
     assert set(last.values()) == {9}
     assert peak < 2**20
+
+
+def test_edges_have_every_value_together_and_keep_to_pairs_and_conditions() -> None:
+    domain = A @ B * C.where("c != 8") + Option("many", list(range(10**6)))
+    edges = list(domain.edges())
+    assert {(edge["a"], edge["b"]) for edge in edges if "a" in edge} == {(1, "x"), (2, "y")}
+    assert {edge["c"] for edge in edges if "c" in edge} == {7, 9}
+    assert len(edges) < 200
+    assert list(Domain().edges()) == [Config({})]

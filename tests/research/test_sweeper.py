@@ -18,6 +18,7 @@ from bf_research import Domain, Option, Results, integers, loguniform, uniform
 from bf_research import journal as journals
 from bf_research.domain_text import domain_from_text
 from bf_research.domain_yaml import domain_from_data
+from bf_research.sweeper_hydra import settings_of
 from bf_research.sweeper_overrides import Keys, domain_of, written
 from bf_research.trial import Trial
 
@@ -349,6 +350,7 @@ def test_other_settings_in_the_same_folder_are_refused(sweep: Callable[..., Any]
         (["hydra.sweeper.resume=yes", "lr=1,2"], "unknown resume"),
         (["hydra.sweeper.n_rep=2", "lr=1,2"], "n_rep"),
         (["hydra.sweep.dir=../up", "lr=1,2"], "leads upwards"),
+        (["hydra/launcher=ray", "lr=1,2"], "hydra/launcher"),
     ],
 )
 def test_wrong_sweep_is_an_error_before_any_trial(
@@ -358,6 +360,11 @@ def test_wrong_sweep_is_an_error_before_any_trial(
     assert done.code == 1
     assert message in done.err
     assert ran == []
+
+
+def test_where_trials_run_is_no_setting_of_the_sweep() -> None:
+    fixed = ["launch=gpu", "++launch.workers=2", "launcher=3", "lr=.1"]
+    assert settings_of(fixed) == ["launcher=3", "lr=.1"]
 
 
 def test_values_of_a_distribution_are_python_numbers() -> None:

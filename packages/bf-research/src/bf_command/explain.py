@@ -7,6 +7,16 @@ from collections.abc import Iterable
 
 from bf_index.errors import close_matches, unknown
 
+#: Launchers of others, and the packages that they come in.
+LAUNCHERS = {
+    "joblib": "hydra-joblib-launcher",
+    "ray": "hydra-ray-launcher",
+    "ray_aws": "hydra-ray-launcher",
+    "rq": "hydra-rq-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+}
+
 
 def configuration_message(error: BaseException) -> str | None:
     """A clear message for an error of composing a configuration; None for any other error."""
@@ -19,7 +29,8 @@ def configuration_message(error: BaseException) -> str | None:
     if isinstance(cause, OmegaConfBaseException):
         return _wrong_key(cause)
     if isinstance(error, HydraException):
-        return str(error)
+        # what a launcher or sweeper says of its options, without how Hydra made it
+        return str(error) if cause is None else f"{type(cause).__name__}: {cause}"
     return None
 
 
@@ -29,6 +40,8 @@ def _missing_option(name: str | None, options: Iterable[str] | None) -> str | No
         return None
     group, _, option = name.rpartition("/")
     known = sorted(options or ())
+    if group == "hydra/launcher" and option in LAUNCHERS:
+        return f"the launcher {option!r} is not installed: pip install {LAUNCHERS[option]}"
     close = close_matches(option, known)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"unknown {group} {option!r}{hint}\navailable: {', '.join(known) or 'none'}"

@@ -26,6 +26,7 @@ class TrainSchema:
     bar: bool = True
     loss: Any = "ce"
     repetition: int = 0
+    launch: dict[str, Any] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
 
 

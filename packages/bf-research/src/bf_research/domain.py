@@ -172,6 +172,15 @@ class Domain(Suggests):
         firsts = (cubes_.first(cube) for cube in self._cubes)
         return [Config(values) for values in firsts if values is not None]
 
+    def edges(self) -> Iterator[Config]:
+        """Yield configurations that together have every value of every option, for cheap checks.
+
+        Of an option with many values the first hundred are taken. Conditions hold in all of them.
+        """
+        for cube in self._cubes:
+            yield from map(Config, cubes_.edges(cube))
+        yield from self.examples()
+
     def __len__(self) -> int:
         count = self._walk.n_configs
         if count is None:

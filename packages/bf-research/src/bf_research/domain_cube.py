@@ -15,6 +15,8 @@ from bf_research.option import KV, Sampler, value_of
 from bf_research.option_condition import Condition
 
 Values = dict[str, KV]
+#: An option may have millions of values; so many are looked at before a sweep.
+MOST_EDGES = 100
 
 
 class Factor(Protocol):
@@ -209,6 +211,22 @@ def first(cube: Cube) -> Values | None:
     count = 1000 if cube.size is None else min(cube.size, 1000)
     drawn = (cube.at(position, rng) for position in range(count))
     return next((values for values in drawn if cube.holds(values)), None)
+
+
+def edges(cube: Cube) -> Iterator[Values]:
+    """Yield configurations that together have the values of every option, the first ``MOST_EDGES`` of each.
+
+    Each factor is at each of its places in turn, the others at their first; what a condition leaves out is
+    left out.
+    """
+    rng = np.random.default_rng(0)
+    start = [factor.at(0, rng) for factor in cube.factors]
+    for number, factor in enumerate(cube.factors):
+        for place in range(min(factor.size or 0, MOST_EDGES)):
+            parts = [*start[:number], factor.at(place, rng), *start[number + 1 :]]
+            values = {name: kv for part in parts for name, kv in part.items()}
+            if cube.holds(values):
+                yield values
 
 
 def blocks(cubes: Sequence[Cube]) -> Iterator[list[int]]:

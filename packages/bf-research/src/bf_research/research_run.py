@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bf_research.domain import Domain
+from bf_research.launcher.errors import SweepRefused
 from bf_research.launcher.jobs import Policy
 from bf_research.report import failure_table
 from bf_research.research_place import Here, Shelf, TrialWork, Workers, libraries, slots
@@ -88,14 +89,23 @@ def _tracked(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence
         return
     from omegaconf import OmegaConf
 
-    from bf_research.tracking.callback import SweepTracking
+    from bf_research.tracking.callback import SweepTracking, finish
+    from bf_research.tracking.store import TrackingError
+    from bf_research.tracking.sweep import SweepContext
 
     config = OmegaConf.create(
         {"tracking": dict(tracking), "hydra": {"sweep": {"dir": str(folder.absolute())}}}
     )
     callback = SweepTracking(returns[-1] if returns else "value")
-    callback.on_multirun_start(config)
+    try:
+        callback.on_multirun_start(config)
+    except SweepRefused as error:
+        raise TrackingError(str(error.__cause__)) from error.__cause__
+    context = SweepContext.current()
     try:
         yield
-    finally:
-        callback.on_multirun_end(config)
+    except BaseException:
+        if context is not None:
+            finish(context.run_id, "KILLED")
+        raise
+    callback.on_multirun_end(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.domain_plan import Plan
 from bf_research.domain_yaml import domain_from_data
+from bf_research.launcher.composing import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
 from bf_research.launcher.launch import check_folder
 from bf_research.report import failure_table, ranking
@@ -80,11 +82,10 @@ class DomainSweep:
         check_folder(str(self.config.hydra.sweep.dir))
         self._refuse_other_settings(folder, fixed)
         placer = Launched(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
-        for config in domain.examples():
-            self._check(placer.overrides(Trial(config)))
+        self._check(placer.overrides(Trial(config)) for config in domain.edges())
         OmegaConf.save(self.config, folder / "multirun.yaml")
         sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recovered(folder / trial_id))
-        sweep.head["fixed"] = fixed
+        sweep.head["fixed"] = settings_of(fixed)
         log.info("%s trials of %r in %s", len(domain), domain, folder)
         return self._told(sweep.run(placer), folder)
 
@@ -113,13 +114,16 @@ class DomainSweep:
 
         domain.set_update(update, self.options["update_when"], self.options["n_updates"])
 
-    def _check(self, overrides: list[str]) -> None:
-        """Compose one job of each part of the domain: a wrong name is an error before any job runs."""
-        self.context.config_loader.load_sweep_config(self.config, overrides)
+    def _check(self, jobs: Iterable[list[str]]) -> None:
+        """Compose jobs with every value of the domain: a wrong name or type is an error before any runs."""
+        composer = Composer(self.context.config_loader, self.config)
+        for overrides in jobs:
+            composer.compose(overrides)
 
     def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
         """A sweep goes on with the settings it began with, or its results could not be compared."""
         before = journal.read(folder).head.get("fixed") if journal.exists(folder) else None
+        fixed = settings_of(fixed)
         if before is not None and sorted(before) != sorted(fixed):
             raise StateError(
                 f"{folder} holds a sweep that began with {' '.join(before) or 'no settings of its own'}, got "
@@ -173,6 +177,11 @@ class Launched:
             ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
         for number, job in ends:
             yield ended(taken[number], job)
+
+
+def settings_of(fixed: Sequence[str]) -> list[str]:
+    """Leave out where trials run (``launch=gpu launch.workers=2``), which does not change what they give."""
+    return [text for text in fixed if not re.match(r"\+{0,2}launch[.=]", text)]
 
 
 def ended(trial: Trial, job: JobReturn) -> Ended:

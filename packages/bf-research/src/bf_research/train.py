@@ -50,8 +50,9 @@ def train(config: DictConfig) -> Outcome:
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     began = time.monotonic()
     with recorded(tracker, _run_name(name), {"bf.model": name, "bf.device": where(), **_varied()}):
-        written = OmegaConf.to_container(config, resolve=False)
-        tracker.log_params(flatten(dict(written)))  # type: ignore[arg-type]
+        written = dict(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+        written.pop("launch", None)  # where it runs is no parameter of the training
+        tracker.log_params(flatten(written))
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
         log.info(
             "%s: %s iterations on %d items; the first one loads TensorFlow and builds the network",

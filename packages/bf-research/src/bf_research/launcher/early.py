@@ -1,4 +1,7 @@
-"""A Hydra callback that starts the workers' server first of all: its imports overlap with the rest."""
+"""A Hydra callback that comes first of all: refuses what can't be, and starts the workers' server.
+
+The server's imports overlap with what the sweep's own process still has to do.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
+
+from bf_research.launcher.errors import LauncherError, SweepRefused
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,9 +20,21 @@ class EarlyWorkers(Callback):
     """Begins to import TensorFlow for the workers while the sweep's own process still prepares."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Start the server if the launcher is ours; the launcher finds it running."""
+        """Start the server if the launcher is ours; the launcher finds it running.
+
+        ``SweepRefused`` for a folder or for options of our launcher that can't be: nothing has been made yet.
+        """
+        from bf_research.launcher.launch import check_folder, settle
+
         launcher = config.hydra.launcher
-        if str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher":
+        ours = str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher"
+        try:
+            check_folder(str(config.hydra.sweep.dir))
+            if ours:
+                settle(launcher)
+        except LauncherError as error:
+            raise SweepRefused(str(error)) from error
+        if ours:
             from bf_research.launcher.pool import start_early
 
             start_early(preload_list(launcher, config))

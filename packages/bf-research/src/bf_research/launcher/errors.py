@@ -17,3 +17,13 @@ class JobTimeout(RuntimeError):
 
 class JobStopped(RuntimeError):
     """A job was ended, or never begun, because the sweep was stopped."""
+
+
+class SweepRefused(SystemExit):
+    """A sweep can't begin as it was asked for; ends the program with the reason and exit code 1.
+
+    Raised by callbacks, where Hydra would turn an Exception into a warning and go on.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"error: {reason}")

@@ -13,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from bf_research.launcher import bars
-from bf_research.launcher.devices import machine, plan
+from bf_research.launcher.devices import Slot, machine, plan
 from bf_research.launcher.early import preload_list
 from bf_research.launcher.errors import JobStopped, LauncherError
 from bf_research.launcher.hydra_job import HydraJob, failure
@@ -40,25 +40,9 @@ def stream(
     None from the iterator says that the next job depends on results which are not there yet. Everything that
     is wrong with the options is an error before a process is started.
     """
-    if options["on_failure"] not in ON_FAILURE:
-        raise LauncherError(f"on_failure is one of {', '.join(ON_FAILURE)}, got {options['on_failure']!r}")
-    slots = plan(
-        options["devices"],
-        machine(),
-        workers=options["workers"],
-        per_device=float(options["per_device"]),
-        devices_per_job=int(options["devices_per_job"]),
-        threads=options["threads"],
-    )
-    policy = Policy(
-        retries=int(options["retries"]),
-        timeout=options["timeout"],
-        stop_on_failure=options["on_failure"] == "stop",
-        max_jobs_per_worker=int(options["max_jobs_per_worker"]),
-        stop_grace=float(options["stop_grace"]),
-    )
+    slots, policy = settle(options)
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    jobs = _jobs(overrides, first_number)
+    jobs = _jobs(overrides, first_number, frozenset(config.hydra.overrides.task))
     first = next(jobs, None)
     if first is None:  # a sweep that goes on and has nothing left to run starts no process
         return
@@ -77,13 +61,39 @@ def stream(
             monitor.close()
 
 
-def _jobs(overrides: Iterable[Sequence[str] | None], first_number: int) -> Iterator[Job | None]:
+def settle(options: Mapping[str, Any]) -> tuple[list[Slot], Policy]:
+    """Make the workers' places and the rules of a sweep from the launcher's options; ``LauncherError``."""
+    if options["on_failure"] not in ON_FAILURE:
+        raise LauncherError(f"on_failure is one of {', '.join(ON_FAILURE)}, got {options['on_failure']!r}")
+    slots = plan(
+        options["devices"],
+        machine(),
+        workers=options["workers"],
+        per_device=float(options["per_device"]),
+        devices_per_job=int(options["devices_per_job"]),
+        threads=options["threads"],
+    )
+    policy = Policy(
+        retries=int(options["retries"]),
+        timeout=options["timeout"],
+        stop_on_failure=options["on_failure"] == "stop",
+        max_jobs_per_worker=int(options["max_jobs_per_worker"]),
+        stop_grace=float(options["stop_grace"]),
+    )
+    return slots, policy
+
+
+def _jobs(
+    overrides: Iterable[Sequence[str] | None], first_number: int, given: frozenset[str]
+) -> Iterator[Job | None]:
+    """Number and label the jobs; what was given for all of them is not in a label."""
     number = first_number
     for one in overrides:
         if one is None:
             yield None
             continue
-        yield Job(number, (list(one), number), " ".join(filter_overrides(one)))
+        label = " ".join(text for text in filter_overrides(one) if text not in given)
+        yield Job(number, (list(one), number), label)
         number += 1
 
 

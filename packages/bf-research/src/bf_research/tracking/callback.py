@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
+from bf_research.launcher.errors import SweepRefused
 from bf_research.tracking.base import Status
 from bf_research.tracking.recorded import process_mark
 from bf_research.tracking.sweep import SweepContext
@@ -24,10 +25,6 @@ log = logging.getLogger(__name__)
 
 #: Remembers in the sweep's folder which run belongs to it, so that a resumed sweep goes on in the same run.
 MEMORY = "tracking.json"
-
-
-class SweepRefused(BaseException):
-    """A sweep can't be recorded as required; not an Exception, which Hydra would turn into a warning."""
 
 
 class SweepTracking(Callback):
@@ -65,17 +62,17 @@ class SweepTracking(Callback):
         context = SweepContext.current()
         if context is None:
             return
+        sweeper = config.hydra.get("sweeper") or {}
         # our own sweeper ranks by configuration, over repetitions: one table is enough
-        ranked = str(config.hydra.get("sweeper", {}).get("_target_", "")).endswith("DomainSweeper")
+        ranked = str(sweeper.get("_target_", "")).endswith("DomainSweeper")
+        metric = str(sweeper.get("metric") or self.metric)
         finish_trials(context)
-        text = summarize(context, self.metric, self.minimize, table=not ranked)
+        text = summarize(context, metric, bool(sweeper.get("minimize", self.minimize)), table=not ranked)
         finish(context.run_id, "FINISHED")
         sys.stdout.write(text)
         sys.stdout.flush()
 
     def _open(self, config: DictConfig) -> SweepContext:
-        from mlflow.entities import RunStatus
-
         from bf_research.tracking import store
         from bf_research.tracking.writer import Writer
 
@@ -103,7 +100,7 @@ class SweepTracking(Callback):
             (folder / MEMORY).write_text(json.dumps({"store": uri, "run_id": run_id}), encoding="utf-8")
         else:
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
-            client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+            client.update_run(run_id, status="RUNNING")
         return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name})
 
 
@@ -118,14 +115,17 @@ def _remembered(folder: Path, uri: str, client: Any) -> str | None:
     if memory.get("store") != uri:
         return None
     try:
-        client.get_run(memory["run_id"])
+        run = client.get_run(memory["run_id"])
     except MlflowException:
         return None
-    return str(memory["run_id"])
+    return None if run.info.lifecycle_stage == "deleted" else str(memory["run_id"])
 
 
 def finish(run_id: str, status: Status) -> None:
-    """Close the sweep's run, once, and its trials that nobody runs any more."""
+    """Close the sweep's run, once, and its trials that nobody runs any more.
+
+    A sweep that was refused before it had any trial leaves no run.
+    """
     from bf_research.tracking import store
 
     context = SweepContext.current()
@@ -133,7 +133,16 @@ def finish(run_id: str, status: Status) -> None:
         return
     SweepContext.withdraw()
     finish_trials(context)
-    store.open_store(context.store).set_terminated(run_id, status)
+    client = store.open_store(context.store)
+    client.set_terminated(run_id, status)
+    if status == "KILLED" and not has_trials(client, run_id):
+        client.delete_run(run_id)
+
+
+def has_trials(client: Any, run_id: str) -> bool:
+    """Whether a sweep's run has any trial."""
+    experiment = str(client.get_run(run_id).info.experiment_id)
+    return bool(client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1))
 
 
 def finish_trials(context: SweepContext) -> None:

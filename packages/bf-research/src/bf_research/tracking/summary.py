@@ -38,6 +38,7 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     client = store.open_store(context.store)
     parent = client.get_run(context.run_id)
     rows = children(client, str(parent.info.experiment_id), context.run_id)
+    metric = known_metric(rows, metric)
     ranked = rank(rows, metric, minimize)
     varied = varying(rows)
     points = aggregates(rows, varied, metric, minimize)
@@ -51,6 +52,14 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     draw(client, context.run_id, ranked, varied, metric)
     ranking = console(ranked, varied, metric) if table else ""
     return ranking + addresses(context, parent.info.experiment_id, ranked, metric)
+
+
+def known_metric(rows: Sequence[Row], metric: str) -> str:
+    """Return the metric, or one that the trials have if none has it: a test's before a training's."""
+    names = sorted({name for row in rows for name in row.metrics if not name.startswith("system/")})
+    if metric in names or not names:
+        return metric
+    return next((name for name in names if not name.startswith("train/")), names[0])
 
 
 def children(client: Any, experiment: str, parent: str) -> list[Row]:
