@@ -127,6 +127,30 @@ def test_results_come_back_in_the_dtype_of_the_pictures(photos, dtype):
     assert_allclose(dark / top, photos / 510, atol=3e-3)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
+def test_integers_are_limited_to_their_range_and_never_wrap_around(dtype):
+    limits = np.iinfo(dtype)
+    light = np.full((2, 30, 30), limits.max // 4 * 3, dtype)
+
+    def made(name, *arguments):
+        return getattr(ImagesBatch(2, preloaded={"images": light}), name)(*arguments).images
+
+    assert (made("multiply", 2.0) == limits.max).all()
+    assert (made("add", 0.5) == limits.max).all()
+    assert (made("add", -3.0) == max(limits.min, round(-2.25 * limits.max))).all()
+    noisy = made("noise", 0.2)
+    assert noisy.dtype == dtype
+    assert (noisy == limits.max).mean() == pytest.approx(
+        0.106, abs=0.04
+    )  # a quarter above is 1.25 deviations
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32", "float64"])
+def test_mixup_of_anything_but_bytes_gives_float32(photos, dtype):
+    batch = ImagesBatch(3, preloaded={"images": photos.astype(dtype), "labels": np.arange(3)})
+    assert batch.mixup(1.0, classes=3).images.dtype == np.float32
+
+
 def test_chance_is_for_each_item_and_the_others_stay(photos):
     many = np.repeat(photos[:1], 40, axis=0)
     inverted = ImagesBatch(40, preloaded={"images": many}).invert(p=0.5).images

@@ -121,8 +121,7 @@ class NoiseActions(Batch):
         other, share = partners(len(self), rng), rng.beta(alpha, alpha, len(self))
         shaped = share.astype(np.float32).reshape(-1, *[1] * (pictures.ndim - 1))
         mixed = pictures * shaped + pictures[other] * (1 - shaped)
-        if pictures.dtype == np.uint8:
-            mixed = np.rint(mixed).astype(np.uint8)
+        mixed = np.rint(mixed).astype(np.uint8) if pictures.dtype == np.uint8 else mixed.astype(np.float32)
         if labels is not None:
             setattr(
                 self, labels, mixed_labels(value_of(self, labels, "mixup"), other, share, classes, "mixup")

@@ -14,6 +14,7 @@ from bf_batch.images.buffers import outputs
 from bf_batch.images.following import Names, choose, names_of, value_of
 from bf_batch.images.frames import numbers
 from bf_batch.images.need import need
+from bf_batch.images.tables import LEVELS, rounded
 
 if TYPE_CHECKING:
     from bf_batch.batch import Batch
@@ -102,13 +103,17 @@ def workable(pictures: Pictures) -> Pictures:
 
 
 def cast_back(dtype: np.dtype[Any], pictures: Pictures) -> Pictures:
-    """Return pictures that ``workable`` made, or what became of them, in the dtype they had."""
+    """Return pictures that ``workable`` made, or what became of them, in the dtype they had: integers
+    limited to its range.
+    """
     if pictures.dtype == dtype:
         return pictures
     if dtype.kind == "b":
         return np.asarray(pictures >= 0.5)
     if np.issubdtype(dtype, np.integer):
-        return np.rint(pictures.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
+        limits = np.iinfo(dtype)
+        scaled = np.rint(pictures.astype(np.float64) * limits.max)
+        return np.clip(scaled, limits.min, limits.max).astype(dtype)
     return pictures.astype(dtype)
 
 
@@ -133,8 +138,6 @@ def by_table(pictures: Pictures, curve: Callable[[Any, Any], Any], values: Any) 
     """Apply a curve on 0..1, ``curve(level, value)``: by a table for bytes, directly and limited to 0..1
     for floats.
     """
-    from bf_batch.images.tables import LEVELS, rounded
-
     if pictures.dtype == np.uint8:
         return look_up(pictures, rounded(255.0 * curve(LEVELS[None] / 255.0, values[:, None])))
     shaped = values.astype(np.float32).reshape(-1, 1, 1, 1)
