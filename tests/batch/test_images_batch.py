@@ -132,11 +132,17 @@ def resident():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_memory_is_flat_over_two_thousand_batches():
-    dataset = Dataset(640, ImagesBatch, preloaded={"images": digits(640)})
-    batches = dataset.gen_batch(64, shuffle=True, n_iters=2200, seed=1)
-    for number, batch in enumerate(batches):
-        batch.rotate(7, p=0.8).scale(1.1, preserve_shape=True, p=0.8).to_array(scale=1 / 255)
+@pytest.mark.parametrize("options", [{}, {"prefetch": 4, "workers": 2}], ids=["inline", "threads"])
+def test_memory_is_flat_over_two_thousand_batches(options):
+    augmentation = (
+        Pipeline()
+        .rotate(7, p=0.8)
+        .scale(1.1, preserve_shape=True, p=0.8)
+        .invert(p=0.2)
+        .to_array(scale=1 / 255)
+    )
+    pipeline = augmentation << Dataset(640, ImagesBatch, preloaded={"images": digits(640)})
+    for number, batch in enumerate(pipeline.gen_batch(64, shuffle=True, n_iters=2200, seed=1, **options)):
         assert batch.images.dtype == np.float32
         if number == 200:
             before = resident()

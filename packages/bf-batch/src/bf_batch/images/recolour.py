@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bf_batch.images.buffers import outputs
 from bf_batch.images.following import Names, choose, names_of, value_of
-from bf_batch.images.frames import numbers
+from bf_batch.images.frames import ALL, numbers
 from bf_batch.images.need import need
 from bf_batch.images.tables import LEVELS, rounded
 
@@ -50,15 +50,8 @@ def recolour(
         else:
             picked = np.broadcast_to(chosen, (n,))
             result = [
-                _stack(
-                    np.asarray(p)[None],
-                    function,
-                    np.ones(1, bool),
-                    {k: v[i : i + 1] for k, v in values.items()},
-                )[0]
-                if picked[i]
-                else p
-                for i, p in enumerate(pictures)
+                _alone(np.asarray(picture), function, i, values) if picked[i] else picture
+                for i, picture in enumerate(pictures)
             ]
         setattr(batch, target, result)
 
@@ -70,20 +63,24 @@ def _stack(
     flat = pictures.ndim == 3
     four = pictures[..., None] if flat else pictures
     if chosen.size == 1 or chosen.all():
-        result = cast_back(four.dtype, function(workable(four), **values))
+        ready = workable(four)
+        changed = function(ready, **values)
+        result = four if changed is ready else cast_back(four.dtype, changed)
     else:
         rows = np.flatnonzero(chosen)
         changed = cast_back(
             four.dtype, function(workable(four[rows]), **{k: v[rows] for k, v in values.items()})
         )
-        result = outputs.take((len(four), *changed.shape[1:]), four.dtype)
-        if changed.shape[1:] != four.shape[1:]:
-            raise ValueError(
-                "an action that changes the shape of pictures can't be for some items of an array only"
-            )
+        result = fresh(four)
         result[...] = four
         result[rows] = changed
-    return result[..., 0] if flat and result.shape[3] == 1 else result
+    return result[..., 0] if flat else result
+
+
+def _alone(picture: Pictures, function: Recolour, i: int, values: dict[str, Any]) -> Pictures:
+    """Recolour one picture of a list, with the parameters of item ``i``."""
+    own = {name: each[i : i + 1] for name, each in values.items()}
+    return np.asarray(_stack(picture[None], function, ALL, own)[0])
 
 
 def workable(pictures: Pictures) -> Pictures:
