@@ -35,7 +35,9 @@ class RunOptions(TypedDict, total=False):
     import once (TensorFlow when this program uses it). ``max_jobs_per_worker``: 1 is a fresh process a trial
     (0: no limit). ``tracking``: options of ``MLflowTracker`` such as ``{'experiment': 'digits'}``, None for
     no MLflow. ``test_run``: try one iteration of the first configuration before the sweep, which is not begun
-    if that fails. ``stop_grace``: seconds that running trials have to stop by themselves after Ctrl-C (4).
+    if that fails. ``branches``: so many trials run side by side in a process and share the batches of
+    their roots, see ``add_pipeline`` (1). ``stop_grace``: seconds that running trials have to stop by
+    themselves after Ctrl-C (4).
     """
 
     retries: int
@@ -46,6 +48,7 @@ class RunOptions(TypedDict, total=False):
     max_jobs_per_worker: int
     tracking: Mapping[str, Any] | None
     test_run: bool
+    branches: int
     stop_grace: float
 
 
@@ -127,8 +130,9 @@ class Research(Suggests):
         so for a pipeline that executes at the last iteration only, such as a test. ``import_from``: the unit
         that ``C('import_from')`` stands for, as in ``import_model(name, C('import_from'))``. ``variables``:
         variables that go to the results after each execution. ``branch``: a second pipeline that takes the
-        batches of the first. ``dataset``: data for the pipeline, also an expression such as
-        ``C('fold').attr('train')``. Further keywords go to the pipeline's config.
+        batches of the first, the ``root``; with ``run(branches=4)`` four trials at a time share them, so that
+        what is dear, such as loading, is done once. ``dataset``: data for the pipeline, also an expression
+        such as ``C('fold').attr('train')``. Further keywords go to the pipeline's config.
         """
         for part in (root, branch):
             if not isinstance(part, Pipeline | None) or root is None:

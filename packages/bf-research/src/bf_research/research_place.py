@@ -6,8 +6,9 @@ import sys
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from bf_research.domain import Domain
 from bf_research.launcher import bars
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.devices import Slot, machine, plan
+from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
+from bf_research.launcher.worker import portable
 from bf_research.option import KV
 from bf_research.tracking.base import NoTracker, Tracker
 from bf_research.trial import Config, Ended, Trial, TrialState
-from bf_research.units import Experiment
+from bf_research.units import Experiment, Iterations, finish
+from bf_research.units_roots import ALONE, Branch, Roots
 
 _STATES: Mapping[str, TrialState] = {
     "ok": TrialState.DONE,
@@ -43,19 +47,28 @@ class TrialWork:
 
     def __call__(self, trial: Trial) -> list[dict[str, Any]]:
         """Run a trial; returns its rows."""
+        with self.output(trial):
+            return finish(self.iterations(trial))
+
+    def output(self, trial: Trial) -> AbstractContextManager[None]:
+        """Send what is printed to the trial's folder, if it is to be kept."""
         from bf_research.launcher.hydra_job import redirected
+
+        return redirected(self.place(trial) / OUTPUT) if self.keep_output else nullcontext()
+
+    def place(self, trial: Trial) -> Path:
+        """Return the folder of a trial."""
+        return self.folder / "trials" / trial.id
+
+    def iterations(self, trial: Trial, branch: Branch = ALONE) -> Iterations:
+        """Run a trial iteration by iteration, recorded."""
         from bf_research.tracking.flatten import flatten
         from bf_research.tracking.recorded import recorded
 
-        folder = self.folder / "trials" / trial.id
+        folder = self.place(trial)
         folder.mkdir(parents=True, exist_ok=True)
         tracker = self._tracker()
-        with ExitStack() as stack:
-            if self.keep_output:
-                stack.enter_context(redirected(folder / OUTPUT))
-            stack.enter_context(
-                recorded(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()})
-            )
+        with recorded(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()}):
             tracker.log_params(flatten({**trial.config.aliases, "repetition": trial.config.repetition}))
 
             def told(iteration: int, results: Mapping[str, Any]) -> None:
@@ -64,7 +77,9 @@ class TrialWork:
                     tracker.log_metric(name, value, iteration)
                 report(iteration + 1, self.n_iters, **numbers)
 
-            return self.experiment.run(trial, folder, self.n_iters, told, stopping)
+            return (
+                yield from self.experiment.iterations(trial, folder, self.n_iters, told, stopping, branch)
+            )
 
     def _tracker(self) -> Tracker:
         if self.tracking is None:
@@ -77,6 +92,36 @@ class TrialWork:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Runs several trials side by side, iteration by iteration: branches that share their roots."""
+
+    work: TrialWork
+
+    def __call__(self, trials: Sequence[Trial]) -> list[Any]:
+        """Run trials; returns for each its rows or the error that it ended with."""
+        roots = Roots([trial.config for trial in trials])
+        going = {
+            place: self.work.iterations(trial, Branch(roots, place)) for place, trial in enumerate(trials)
+        }
+        ends: dict[int, Any] = {}
+        while going:
+            for place, iterations in list(going.items()):
+                try:
+                    with self.work.output(trials[place]):
+                        next(iterations)
+                    continue
+                except StopIteration as end:
+                    ends[place] = end.value
+                except KeyboardInterrupt:
+                    ends[place] = JobStopped("the trial stopped at an iteration, as the sweep asked")
+                except Exception as error:  # noqa: BLE001 - the edge of a trial: recorded as its end
+                    ends[place] = portable(error)
+                del going[place]
+                roots.leave(place)
+        return [ends[place] for place in range(len(trials))]
 
 
 @dataclass(frozen=True)
@@ -123,9 +168,10 @@ class ShelvedWork:
     work: TrialWork
     shelf: Shelf
 
-    def __call__(self, packed: Packed) -> list[dict[str, Any]]:
-        """Run a trial."""
-        return self.work(self.shelf.unpacked(packed))
+    def __call__(self, packed: Sequence[Packed]) -> list[Any]:
+        """Run a trial, or several side by side."""
+        trials = [self.shelf.unpacked(one) for one in packed]
+        return [self.work(trials[0])] if len(trials) == 1 else Together(self.work)(trials)
 
 
 def slots(workers: int, devices: Sequence[str] | None) -> list[Slot]:
@@ -159,38 +205,51 @@ class Workers:
     policy: Policy
     preload: tuple[str, ...] = ()
     bar: bool = False
+    branches: int = 1
 
     def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; closing the iterator ends the workers' jobs."""
         from bf_research.launcher.pool import pool
         from bf_research.launcher.scheduler import Scheduler
 
-        placed: dict[int, Trial] = {}
+        placed: dict[int, list[Trial]] = {}
 
         def jobs() -> Iterator[Job]:
-            for trial in trials:
-                placed[trial.number] = trial
-                yield Job(trial.number, self.shelf.packed(trial), trial.id)
+            while group := list(islice(trials, self.branches)):
+                number = group[0].number
+                placed[number] = group
+                label = group[0].id + (f" and {len(group) - 1} more" if len(group) > 1 else "")
+                yield Job(number, [self.shelf.packed(trial) for trial in group], label)
 
-        monitor = bars.monitor(left, [slot.name for slot in self.slots], self.bar)
+        monitor = bars.monitor(
+            None if left is None else -(-left // self.branches), [slot.name for slot in self.slots], self.bar
+        )
         try:
             with pool(self.preload, self.slots) as workers:
                 scheduler = Scheduler(workers, self.policy, monitor)
                 with closing(scheduler.run(ShelvedWork(self.work, self.shelf), jobs())) as ends:
                     for done in ends:
-                        yield ended(placed.pop(done.job.number), done)
+                        yield from ended(placed.pop(done.job.number), done)
         finally:
             monitor.close()
 
 
-def ended(trial: Trial, done: Done) -> Ended:
-    """Translate how a job ended."""
-    state = _STATES[done.kind]
-    if done.kind == "ok":
-        return Ended(trial, state, tuple(done.value), "", "", done.seconds, done.job.attempt, done.slot)
-    error = done.value
-    rows = tuple(getattr(error, "bf_rows", ()))
-    return Ended(trial, state, rows, reason(error), text(error), done.seconds, done.job.attempt, done.slot)
+def ended(trials: Sequence[Trial], done: Done) -> Iterator[Ended]:
+    """Translate how a job ended: each of its trials by itself, unless the job as a whole came to nothing."""
+    values = done.value if done.kind == "ok" else [done.value] * len(trials)
+    for trial, value in zip(trials, values, strict=True):
+        state = _STATES[done.kind]
+        if done.kind == "ok" and isinstance(value, Exception):
+            state = TrialState.KILLED if isinstance(value, JobStopped) else TrialState.FAILED
+        yield _end(trial, state, value, done.seconds, done.job.attempt, done.slot)
+
+
+def _end(trial: Trial, state: TrialState, value: Any, seconds: float, attempt: int, slot: str) -> Ended:
+    """Make the end of a trial from its rows or its error."""
+    if state is TrialState.DONE:
+        return Ended(trial, state, tuple(value), "", "", seconds, attempt, slot)
+    rows = tuple(getattr(value, "bf_rows", ()))
+    return Ended(trial, state, rows, reason(value), text(value), seconds, attempt, slot)
 
 
 def reason(error: BaseException) -> str:
@@ -212,19 +271,26 @@ class Here:
     """Runs trials one after another in this process: for a debugger, and for what can't be pickled."""
 
     work: TrialWork
+    branches: int = 1
 
     def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; an exception is the end of its trial only."""
-        for trial in trials:
+        while group := list(islice(trials, self.branches)):
             began = time.monotonic()
-            try:
-                rows = tuple(self.work(trial))
-            except Exception as error:  # noqa: BLE001  the edge of a trial: recorded as its end
-                rows = tuple(getattr(error, "bf_rows", ()))
-                seconds = time.monotonic() - began
-                yield Ended(trial, TrialState.FAILED, rows, reason(error), text(error), seconds, 1, "here")
-            else:
-                yield Ended(trial, TrialState.DONE, rows, "", "", time.monotonic() - began, 1, "here")
+            for trial, value in zip(group, self._values(group), strict=True):
+                state = TrialState.FAILED if isinstance(value, Exception) else TrialState.DONE
+                if isinstance(value, JobStopped):
+                    state = TrialState.KILLED
+                yield _end(trial, state, value, time.monotonic() - began, 1, "here")
+
+    def _values(self, group: Sequence[Trial]) -> list[Any]:
+        """Give for each trial its rows or the error that it ended with."""
+        if len(group) > 1:
+            return Together(self.work)(group)
+        try:
+            return [self.work(group[0])]
+        except Exception as error:  # noqa: BLE001 - the edge of a trial: recorded as its end
+            return [error]
 
 
 def libraries() -> tuple[str, ...]:

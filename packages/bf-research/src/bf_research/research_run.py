@@ -18,6 +18,8 @@ from bf_research.research_place import Here, Shelf, TrialWork, Workers, librarie
 from bf_research.results import Results
 from bf_research.sweeper import Resume, Rules, Sweep, check_countable
 from bf_research.trial import Trial, TrialState
+from bf_research.units import config_for_units
+from bf_research.units_pipeline import PipelineUnit
 
 if TYPE_CHECKING:
     from bf_research.research import Research, RunOptions
@@ -50,6 +52,7 @@ def run(
     rules = Rules(resume, options.get("on_failure", "continue"))
     research.check()
     domain = research.domain
+    branches = _checked_branches(research, options.get("branches", 1))
     check_countable(domain, "domain.set_iterator(n_iters=...)")
     returns = [name for unit in research.experiment.units for name in unit.returns]
     sweep = Sweep(domain, folder.absolute(), rules, returns=returns)
@@ -57,10 +60,10 @@ def run(
     given = options.get("tracking")
     tracking = None if given is None else {"_target_": TRACKER, **given}
     work = TrialWork(research.experiment, folder.absolute(), n_iters, tracking, parallel)
-    placer: Here | Workers = Here(work)
+    placer: Here | Workers = Here(work, branches)
     if parallel:
         preload = (*options.get("preload", libraries()), *(() if tracking is None else ("mlflow",)))
-        placer = Workers(work, Shelf(domain), places, policy, preload, bar)
+        placer = Workers(work, Shelf(domain), places, policy, preload, bar, branches)
     if options.get("test_run", False):
         _try_out(placer, domain)
     with _tracked(tracking, folder, returns):
@@ -70,10 +73,31 @@ def run(
     return results, folder
 
 
+def _checked_branches(research: Research, branches: int) -> int:
+    """Refuse branches that nothing shares, and roots that are not the same in all of them: ``ValueError``."""
+    if isinstance(branches, bool) or not isinstance(branches, int) or branches < 1:
+        raise ValueError(f"branches must be a whole number above 0, got {branches!r}")
+    if branches == 1:
+        return branches
+    pipelines = [unit for unit in research.experiment.units if isinstance(unit, PipelineUnit)]
+    rooted = [unit for unit in pipelines if unit.branch is not None]
+    if not rooted:
+        raise ValueError(
+            f"branches={branches}: no pipeline has a root to share; add_pipeline(root=..., branch=...)"
+        )
+    differing = {"repetition", *research.domain.names}
+    for unit in rooted:
+        for fault in unit.root_faults(config_for_units(research.domain[0]), differing):
+            raise ValueError(f"branches={branches}: unit {unit.name!r}: {fault}")
+    return branches
+
+
 def _try_out(placer: Here | Workers, domain: Domain) -> None:
     """Run one iteration of the first configuration; ``RuntimeError`` with its traceback when it fails."""
     with tempfile.TemporaryDirectory(prefix="bf-research-") as folder:
-        once = replace(placer, work=replace(placer.work, folder=Path(folder), n_iters=1, tracking=None))
+        once = replace(
+            placer, branches=1, work=replace(placer.work, folder=Path(folder), n_iters=1, tracking=None)
+        )
         for ended in once.place(iter([Trial(domain[0])]), 1):
             if ended.state is not TrialState.DONE:
                 raise RuntimeError(

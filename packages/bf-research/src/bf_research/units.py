@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +16,12 @@ from bf_pipeline.named import C
 from bf_research.journal import to_json
 from bf_research.trial import Config, Trial
 from bf_research.units_expressions import RP
+from bf_research.units_roots import ALONE, Branch
 from bf_research.units_schedule import Schedule
 
 Report = Callable[[int, Mapping[str, Any]], None]
+#: Goes on by an iteration a step, and returns the rows.
+Iterations = Generator[None, None, list[dict[str, Any]]]
 
 
 class Unit(Protocol):
@@ -55,6 +58,7 @@ class Going:
     iteration: int = 0
     kept: dict[str, Any] = field(default_factory=dict)
     latest: dict[str, Any] = field(default_factory=dict)
+    branch: Branch = ALONE
 
     def evaluate(self, value: Any) -> Any:
         """Give the value of an argument: expressions are evaluated, also inside lists and dicts."""
@@ -209,11 +213,23 @@ class Experiment:
         is nothing that ends; an iteration in which the data end is not recorded. Units of the last iteration
         run at its number. KeyboardInterrupt when ``stopping()`` says so before an iteration.
         """
+        return finish(self.iterations(trial, folder, n_iters, report, stopping))
+
+    def iterations(
+        self,
+        trial: Trial,
+        folder: Path,
+        n_iters: int | None,
+        report: Report,
+        stopping: Callable[[], bool],
+        branch: Branch = ALONE,
+    ) -> Iterations:
+        """Run as ``run`` does, iteration by iteration, so that trials may go side by side."""
         units = {unit.name: unit for unit in self.units}
-        going = Going(trial, folder, config_for_units(trial.config), units, n_iters)
+        going = Going(trial, folder, config_for_units(trial.config), units, n_iters, branch=branch)
         rows: list[dict[str, Any]] = []
         try:
-            ended_early = self._iterate(going, rows, report, stopping)
+            ended_early = yield from self._iterate(going, rows, report, stopping)
             if ended_early or n_iters is None:
                 going.iteration = max(going.iteration - 1, 0)
                 self._take(going, rows, report, [unit for unit in self.units if unit.schedule.last])
@@ -223,7 +239,7 @@ class Experiment:
 
     def _iterate(
         self, going: Going, rows: list[dict[str, Any]], report: Report, stopping: Callable[[], bool]
-    ) -> bool:
+    ) -> Generator[None, None, bool]:
         """Run iterations up to ``n_iters`` or to the end of the data; tells whether the data ended."""
         limit = going.n_iters if going.n_iters is not None or self._ends() else 1
         while limit is None or going.iteration < limit:
@@ -235,6 +251,7 @@ class Experiment:
             except EndOfData:
                 return True
             going.iteration += 1
+            yield
         return False
 
     def _ends(self) -> bool:
@@ -267,6 +284,16 @@ class Experiment:
         else:
             rows.append({"iteration": going.iteration, **found})
         report(going.iteration, found)
+
+
+def finish(iterations: Iterations) -> list[dict[str, Any]]:
+    """Go on to the end and return the rows."""
+    while True:
+        try:
+            next(iterations)
+        except StopIteration as end:
+            rows: list[dict[str, Any]] = end.value
+            return rows
 
 
 class EndOfData(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from bf_index.errors import unknown
 from bf_pipeline import BindError, Pipeline
 from bf_pipeline.expressions import Expr
 from bf_research.units import Going, Unit, expression_faults
+from bf_research.units_roots import Branch
 from bf_research.units_schedule import Schedule
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class PipelineUnit:
     """Runs a pipeline with the trial's config.
 
     An execution takes the next batch; with ``whole`` it runs the pipeline from its beginning to its end. With
-    a ``branch``, batches of ``pipeline`` are handed on to the branch, which has the variables and models.
+    a ``branch``, batches of ``pipeline`` are handed on to the branch, which has the variables and models;
+    trials that run side by side share them.
     ``config`` are further keys of the pipeline's config; ``import_from`` names the unit that
     ``C('import_from')`` stands for.
     """
@@ -67,12 +69,36 @@ class PipelineUnit:
         config = {**going.config, **going.evaluate(dict(self.config))}
         if self.import_from is not None:
             config["import_from"] = going.run_of(self.import_from)
-        data = self._with_data(going.evaluate(self.dataset)) << config
-        source = _endless(data) if endless else data.gen_batch()
-        main = data if self.branch is None else self.branch << data.dataset << config
-        batches = iter(source) if self.branch is None else main.feed(source)
+        data = self._with_data(going.evaluate(self.dataset))
+        main, batches = (
+            self._batches(data, config, endless)
+            if self.branch is None
+            else self._branched(self.branch, data, config, endless, going.branch)
+        )
         going.kept[self.name] = (main, batches)
         return main, batches
+
+    @staticmethod
+    def _batches(data: Pipeline, config: Mapping[str, Any], endless: bool) -> tuple[Pipeline, Iterator[Any]]:
+        main = data << config
+        return main, _endless(main) if endless else iter(main.gen_batch())
+
+    def _branched(
+        self, branch: Pipeline, data: Pipeline, config: Mapping[str, Any], endless: bool, place: Branch
+    ) -> tuple[Pipeline, Iterator[Any]]:
+        main = branch << data.dataset << config
+        batches = place.read(self.name, lambda: self._batches(data, place.known(config), endless)[1])
+        return main, main.feed(batches)
+
+    def root_faults(self, config: Mapping[str, Any], differing: Collection[str]) -> Iterator[str]:
+        """Yield what a root asks for that is not the same in all trials which share it."""
+        if self.branch is None or isinstance(self.dataset, Expr):
+            return
+        known = {name: value for name, value in config.items() if name not in differing}
+        try:
+            (self._with_data(self.dataset) << {**known, **self.config}).bind()
+        except BindError as error:
+            yield f"the root is shared, so it can't know what differs between trials: {error}"
 
     def _with_data(self, dataset: Any) -> Pipeline:
         return self.pipeline if dataset is None else self.pipeline << dataset

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
+import cloudpickle
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
+
+from bf_research.launcher.pickles import dumps
 
 
 class Composer:
@@ -23,7 +25,7 @@ class Composer:
     def __init__(self, loader: Any, master: DictConfig) -> None:
         self._loader, self._master = loader, master
         self._parser = OverridesParser.create(config_loader=loader)
-        self._kept: dict[tuple[str, ...], DictConfig] = {}
+        self._kept: dict[tuple[str, ...], bytes] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration of a job; the same as ``load_sweep_config`` gives."""
@@ -32,8 +34,8 @@ class Composer:
             return self._whole(overrides)
         groups = tuple(override.input_line or "" for override in parsed if self._is_group(override))
         if groups not in self._kept:
-            self._kept[groups] = self._whole(groups)
-        config = deepcopy(self._kept[groups])
+            self._kept[groups] = dumps(self._whole(groups))
+        config: DictConfig = cloudpickle.loads(self._kept[groups])  # a fifth of the time of a deepcopy
         values = [override for override in parsed if not self._is_group(override)]
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         own = [override.input_line for override in values if override.is_hydra_override()]

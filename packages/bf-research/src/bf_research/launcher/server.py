@@ -33,6 +33,9 @@ def main(control_fd: int, preload: list[str]) -> None:
     _die_with_parent(0)
     _send(control, {"event": "ready", "seconds": time.monotonic() - began, "failed": failed})
     Server(control).serve()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # taking TensorFlow's modules apart would keep the driver waiting for a second
 
 
 def _preload(names: list[str]) -> dict[str, str]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gc
-import importlib
-import io
 import os
-import pickle
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,12 +14,10 @@ import cloudpickle
 
 from bf_research.launcher.channel import WorkerChannel, connect
 from bf_research.launcher.errors import JobStopped
+from bf_research.launcher.pickles import dumps
 
 #: Classes by whose name an error is known to be the lack of a device's memory.
 _OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
-
-#: Where Hydra's plugins lie.
-_TWINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 
 Function = Callable[[Any], Any]
 
@@ -116,13 +111,9 @@ def portable(error: BaseException) -> BaseException:
 
 
 def _pickled(value: Any) -> bytes:
-    """Pickle what a job gave; what can't be pickled becomes an error that says so.
-
-    cloudpickle looks through all modules for every function that it meets, 20 ms in a worker that has
-    TensorFlow: it is asked only for what plain pickle can't write, such as classes of the script.
-    """
+    """Pickle what a job gave; what can't be pickled becomes an error that says so."""
     try:
-        data = _dumps(value)
+        data = dumps(value)
         if isinstance(value, BaseException):
             cloudpickle.loads(data)  # many an exception pickles and can't be read again
     except Exception as error:  # noqa: BLE001 - the user's own pickling may raise anything
@@ -137,31 +128,6 @@ def _pickled(value: Any) -> bytes:
             )
         data = cloudpickle.dumps(replaced)
     return data
-
-
-def _dumps(value: Any) -> bytes:
-    file = io.BytesIO()
-    try:
-        _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)
-    except Exception:  # noqa: BLE001 - the user's own pickling may raise anything; cloudpickle tells what
-        data: bytes = cloudpickle.dumps(value)
-        return data
-    return file.getvalue()
-
-
-class _Pickler(pickle.Pickler):
-    """Writes the classes of Hydra's plugins by name: Hydra runs their modules twice, which makes twins."""
-
-    def reducer_override(self, value: Any) -> Any:
-        """Replace what plain pickle refuses as "not the same object"."""
-        if isinstance(value, type) and value.__module__.startswith(_TWINS):
-            return by_name, (value.__module__, value.__qualname__)
-        return NotImplemented
-
-
-def by_name(module: str, name: str) -> Any:
-    """Find a class of a plugin."""
-    return getattr(importlib.import_module(module), name)
 
 
 def _tidy(first: bool) -> None:

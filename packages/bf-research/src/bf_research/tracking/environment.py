@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import distributions
 
 GIT_SECONDS = 10
@@ -12,6 +13,7 @@ GIT_SECONDS = 10
 LONGEST_DIFF = 1_000_000
 
 
+@cache
 def packages() -> str:
     """List Python, the system and every installed package with its version, as a requirements file does."""
     found = {str(one.metadata["Name"]): one.version for one in distributions()}

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 #: More curves than these make no picture anyone reads.
 MOST_CURVES = 30
+#: An option with more values is a cloud of points, no longer a row of boxes with a label each.
+MOST_BOXES = 12
 FOLDER = "sweep"
 
 
@@ -84,7 +86,8 @@ def _parallel(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: 
         heights = [positions[name][row.params.get(name, "")] for name in options] + [scale(value)]
         axes.plot(range(len(heights)), heights, color=colormaps["viridis"](scale(value)), alpha=0.8)
     for place, name in enumerate(options):
-        for text, height in positions[name].items():
+        told = list(positions[name].items())
+        for text, height in told if len(told) <= MOST_BOXES else (told[0], told[-1]):
             axes.annotate(text, (place, height), fontsize="small")
     axes.set_xticks(range(len(options) + 1), [*options, metric])
     axes.set_yticks([])
@@ -107,11 +110,26 @@ def _positions(texts: Sequence[str]) -> dict[str, float]:
 def _boxes(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str) -> None:
     panels = figure.subplots(1, len(options), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, options, strict=True):
+        axes.set(xlabel=name)
         labels = list(_positions([row.params.get(name, "") for row in rows]))
+        if len(labels) > MOST_BOXES:
+            _cloud(axes, [row.params.get(name, "") for row in rows], [row.metrics[metric] for row in rows])
+            continue
         groups = [
             [row.metrics[metric] for row in rows if row.params.get(name, "") == text] for text in labels
         ]
         axes.boxplot(groups, tick_labels=labels)
-        axes.set(xlabel=name)
         axes.tick_params(axis="x", rotation=30)
     panels[0].set_ylabel(metric)
+
+
+def _cloud(axes: Any, texts: Sequence[str], values: Sequence[float]) -> None:
+    """Draw a point a trial: over the numbers that an option had, or over the places of its texts."""
+    try:
+        places = [float(text) for text in texts]
+    except ValueError:
+        order = {text: place for place, text in enumerate(_positions(texts))}
+        places = [float(order[text]) for text in texts]
+    axes.plot(places, values, "o", alpha=0.6)
+    if min(places) > 0 and max(places) > 100 * min(places):
+        axes.set_xscale("log")

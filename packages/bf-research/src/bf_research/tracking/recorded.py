@@ -22,7 +22,7 @@ def recorded(tracker: Tracker, name: str, tags: Mapping[str, str] | None = None)
     try:
         yield tracker
         status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
         status = "KILLED"
         raise
     finally:

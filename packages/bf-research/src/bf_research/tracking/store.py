@@ -18,6 +18,9 @@ CONNECT_SECONDS = 5.0
 #: Without it MLflow's pages open in the mode for language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
+#: Stores in files that this process has opened before, and found whole.
+_READY: set[tuple[int, str]] = set()
+
 
 class TrackingError(RuntimeError):
     """The store of runs can't be used."""
@@ -51,6 +54,8 @@ def open_store(uri: str) -> Any:
     from sqlalchemy.exc import SQLAlchemyError
 
     path = database(uri)
+    if (os.getpid(), uri) in _READY and path is not None and path.exists():
+        return MlflowClient(tracking_uri=uri)
     try:
         if path is None:
             client = MlflowClient(tracking_uri=uri)
@@ -60,6 +65,7 @@ def open_store(uri: str) -> Any:
         with _locked(path.parent):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
+        _READY.add((os.getpid(), uri))
         return client
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingError(

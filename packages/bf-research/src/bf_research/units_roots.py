@@ -1,0 +1,94 @@
+"""Roots that several trials of one process share: each of their batches is made once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bf_research.option import canonical
+from bf_research.trial import Config
+
+
+@dataclass(eq=False)
+class SharedRoot:
+    """Batches that are made once and handed to every trial that is still there."""
+
+    batches: Iterator[Any]
+    queues: dict[int, deque[Any]]
+
+    def take(self, place: int) -> Any:
+        """Give a trial its next batch, to change as it likes; ``StopIteration`` at the end."""
+        queue = self.queues[place]
+        if not queue:
+            batch = next(self.batches)
+            for other in self.queues.values():
+                other.append(batch)
+        batch = queue.popleft()
+        waiting = any(batch is kept for other in self.queues.values() for kept in other)
+        return batch.copy() if waiting else batch
+
+
+@dataclass(eq=False)
+class Roots:
+    """The shared roots of trials that run side by side, by the name of their unit."""
+
+    configs: Sequence[Config]
+    roots: dict[str, SharedRoot] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+
+    @property
+    def differing(self) -> frozenset[str]:
+        """Options that are not the same in all trials: a root can't know them."""
+        first, *others = self.configs
+        return frozenset(
+            name
+            for name, key in first.key.items()
+            if any(canonical(other.key.get(name)) != canonical(key) for other in others)
+        )
+
+    def read(self, name: str, place: int, make: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+        """Give a trial the batches of a root, made by whoever asks first."""
+        if name not in self.roots:
+            places = (place for place in range(len(self.configs)) if place not in self.gone)
+            self.roots[name] = SharedRoot(make(), {place: deque() for place in places})
+        root = self.roots[name]
+        while True:
+            try:
+                batch = root.take(place)
+            except StopIteration:
+                return
+            yield batch
+
+    def leave(self, place: int) -> None:
+        """Keep no more batches for a trial that has ended; the last one ends the roots."""
+        self.gone.add(place)
+        for root in self.roots.values():
+            root.queues.pop(place, None)
+            close = getattr(root.batches, "close", None)
+            if not root.queues and close is not None:
+                close()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The place of a trial among those that share roots; alone by default."""
+
+    roots: Roots | None = None
+    place: int = 0
+
+    def known(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what of a config a root may know: what all trials have in common."""
+        if self.roots is None:
+            return dict(config)
+        hidden = self.roots.differing | {name.partition(".")[0] for name in self.roots.differing}
+        return {name: value for name, value in config.items() if name not in hidden | {"repetition"}}
+
+    def read(self, name: str, make: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+        """Give the batches of a root, shared with the other trials."""
+        return make() if self.roots is None else self.roots.read(name, self.place, make)
+
+
+#: The place of a trial that shares nothing.
+ALONE = Branch()
