@@ -11,7 +11,7 @@ import numpy as np
 
 BATCH = 64
 WORKERS = 2
-DIGITS = BATCH * 150
+DIGITS = BATCH * 930  # as many as MNIST has
 PHOTOS = BATCH * 4
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

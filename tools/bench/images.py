@@ -73,7 +73,7 @@ def augmentation(rounds: int) -> bool:
     """W1: the seed's augmentation of digits."""
     images = digits()
     contenders: dict[str, Run] = {
-        "ours": ours_digits(images, prefetch=4 * WORKERS, workers=WORKERS),
+        "ours": ours_digits(images, prefetch=8 * WORKERS, workers=WORKERS),
         "ours inline": ours_digits(images),
     }
     if have("cv2"):

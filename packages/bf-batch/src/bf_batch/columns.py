@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Column(Protocol):
-    """One component's values for all rows."""
+    """One component's values for all rows; columns of rows of one shape have ``shape`` and ``dtype`` too."""
 
     def __len__(self) -> int: ...
 
@@ -21,30 +21,33 @@ class Column(Protocol):
 
 
 class ArrayColumn:
-    """An array in memory. A slice is a read-only view of it, so that no batch changes the data set."""
+    """An array in memory, held as a read-only view; a slice is one too, so that no batch changes the data
+    set.
+    """
 
-    __slots__ = ("_array", "_copy")
+    __slots__ = ("_copy", "array", "dtype", "shape")
 
     def __init__(self, array: NDArray[Any], copy: bool = False) -> None:
-        self._array = array.view()
-        self._array.flags.writeable = False
+        self.shape, self.dtype = array.shape, array.dtype
+        self.array = array.view()
+        self.array.flags.writeable = False
         self._copy = copy
 
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self.array)
 
     def take(self, rows: Any) -> NDArray[Any]:
         """Return a view for a slice (a copy if asked for), a copy for row numbers."""
         values: NDArray[Any]
         if type(rows) is not slice:
-            values = self._array.take(rows, axis=0)  # in half the time of array[rows]
+            values = self.array.take(rows, axis=0)  # in half the time of array[rows]
             return values
-        values = self._array[rows]
+        values = self.array[rows]
         return values.copy() if self._copy else values
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ArrayColumn, (
-            self._array,
+            self.array,
             self._copy,
         )  # made anew, since a pickle forgets that it is read-only
 
@@ -83,6 +86,16 @@ class MappedColumn:
         self._array = np.asarray(array)
         self._copy = copy
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the whole array."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers."""
+        return self._array.dtype
+
     def __len__(self) -> int:
         return len(self._array)
 
@@ -110,10 +123,10 @@ class HDF5Column:
     def __init__(self, dataset: Any) -> None:
         self._dataset: Any = dataset
         self._place = (dataset.file.filename, dataset.name)
-        self._length = len(dataset)
+        self.shape, self.dtype = dataset.shape, dataset.dtype
 
     def __len__(self) -> int:
-        return self._length
+        return int(self.shape[0])
 
     def take(self, rows: Any) -> NDArray[Any]:
         """Return the rows, read from the file."""
@@ -139,9 +152,10 @@ class ZarrColumn:
 
     def __init__(self, array: Any) -> None:
         self._array = array
+        self.shape, self.dtype = array.shape, array.dtype
 
     def __len__(self) -> int:
-        return int(self._array.shape[0])
+        return int(self.shape[0])
 
     def take(self, rows: Any) -> NDArray[Any]:
         """Return the rows, read and decompressed."""

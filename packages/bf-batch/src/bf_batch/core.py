@@ -22,6 +22,7 @@ from bf_index.errors import Suggests
 
 if TYPE_CHECKING:
     from bf_batch.dataset import Dataset
+    from bf_batch.unread import Unread
 
 _STAGE = 0
 """First number of a batch's random address; expressions of a pipeline have another."""
@@ -160,6 +161,12 @@ class BatchCore(Suggests):
             raise current.NeedsBatch
         self._bf_data[name] = value
         return value
+
+    def _bf_unread(self, name: str) -> Unread | None:
+        """Return a component that was not touched yet as unread rows, None where it must be read."""
+        if name in self._bf_data or self._bf_positions is None or self.dataset is None:
+            return None
+        return self.dataset.unread(name, self._bf_positions)
 
     def peek(self, name: str) -> Any:
         """Return a component as it is stored, a pending one unresolved."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from bf_batch.batch import Batch
 from bf_batch.sources import Rows, Source, compose
+from bf_batch.unread import Unread
 from bf_index import (
     BatchIterator,
     DatasetIndex,
@@ -95,6 +96,13 @@ class Dataset(Suggests):
             return None
         own = self._bf_rows
         return self._bf_source.take(name, positions if own is None else compose(own, positions))
+
+    def unread(self, name: str, positions: Rows) -> Unread | None:
+        """Return a component's values at some positions without reading them, None where that can't be."""
+        if self._bf_source is None or type(self).rows is not Dataset.rows:
+            return None
+        own = self._bf_rows
+        return self._bf_source.unread(name, positions if own is None else compose(own, positions))
 
     # Batches
 

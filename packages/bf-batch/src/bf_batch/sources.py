@@ -12,6 +12,7 @@ import numpy as np
 from bf_batch.columns import Column, open_column
 from bf_batch.components import Component
 from bf_batch.errors import RowsError
+from bf_batch.unread import Unread, unread
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
 
@@ -142,8 +143,16 @@ class Source:
         column = self._columns.get(name)
         if column is None:
             return None
+        return column.take(self._of(name, positions))
+
+    def unread(self, name: str, positions: Rows) -> Unread | None:
+        """Return those values unread, None where they must be read to know their shape."""
+        column = self._columns.get(name)
+        return None if column is None else unread(column, self._of(name, positions))
+
+    def _of(self, name: str, positions: Rows) -> Rows:
         rows = self._rows[name]
-        return column.take(positions if rows is None else compose(rows, positions))
+        return positions if rows is None else compose(rows, positions)
 
 
 def _refuse_doubt(name: str, index: DatasetIndex) -> None:

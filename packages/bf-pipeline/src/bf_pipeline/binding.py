@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from bf_pipeline import targets
 from bf_pipeline.blocks import bind_coin, bind_repeat, bind_sometimes
 from bf_pipeline.calling import constant_call, evaluated_call, mismatch, positional, signature
+from bf_pipeline.drawn import P, R
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Expr, lift, walk
 from bf_pipeline.lookups import fault, stranger
 from bf_pipeline.models import ModelSlot
-from bf_pipeline.named import MODES, B, M, Mode, V
+from bf_pipeline.named import MODES, B, C, M, Mode, V
 from bf_pipeline.registry import BUILTINS
 from bf_pipeline.regroup import Regroup, bind_regroup, split
 from bf_pipeline.steps import BoundStep, Call, Repeat, Sometimes, Step, calls
@@ -200,7 +201,8 @@ class Binder:
             run = evaluated_call(function, number, args, kwargs)
         else:
             run = constant_call(function, args, kwargs)
-        step = BoundStep(number, name, where, run, contextual, parent, spec.resizes)
+        pending = spec.pending is not None and _leaves(spec.pending, function, args, kwargs)
+        step = BoundStep(number, name, where, run, contextual, parent, spec.resizes, pending and coin is None)
         return step if coin is None else bind_coin(self, step, coin)
 
     def _function(self, call: Call, number: int) -> BoundStep | None:
@@ -283,6 +285,14 @@ class Binder:
                 return ()
             self.check((call.args, dict(call.kwargs)), call.where, call.name, with_batch=False)
         return self.sequence(steps)
+
+
+def _leaves(leaves: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call leaves its work pending: by its arguments, which must take no work either."""
+    if not all(isinstance(expr, P | R | C) for expr in walk((args, kwargs))):
+        return False
+    known = signature(function)
+    return known is not None and bool(leaves(known.bind(None, *args, **kwargs).arguments))
 
 
 def _call(function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -37,7 +36,7 @@ UNARY = {"neg": "-", "pos": "+", "invert": "~"}
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
-class Expr(ABC):
+class Expr:
     """A value that is known only when a batch is there.
 
     Operators, ``expr[key]``, ``expr(args)`` and ``expr.attr(name)`` make new expressions. What Python insists
@@ -48,9 +47,9 @@ class Expr(ABC):
     # Without this numpy would take `array + expression` apart element by element.
     __array_ufunc__ = None
 
-    @abstractmethod
     def evaluate(self, context: Context) -> Any:
-        """Give the value for the batch and the run in the context."""
+        """Give the value for the batch and the run in the context; every kind of expression has its own."""
+        raise TypeError(f"{type(self).__name__} has no evaluate(context)")
 
     def parts(self) -> tuple[Any, ...]:
         """Give what this expression is made of: where binding looks for further expressions."""

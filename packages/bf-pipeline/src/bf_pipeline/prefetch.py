@@ -16,6 +16,7 @@ from bf_batch.engines.base import check_workers
 from bf_index import Place
 from bf_index.errors import unknown
 from bf_pipeline.prefetch_elsewhere import elsewhere, telling_of_global_randomness
+from bf_pipeline.prefetch_recorded import only_records, recorded
 from bf_pipeline.profile import Timings, collecting
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def ahead(run: Run) -> Generator[Any, None, None]:
     finish, skip, profile = run.runner.finish, run.options.on_error == "skip", run.profile
     if profile is not None:
         finish = profile.around(finish)
-    with start_engine(run) as engine, closing(_prepared(run, engine, run.options.prefetch)) as prepared:
+    with start_engine(run) as engine, closing(_ahead(run, engine, run.options.prefetch)) as prepared:
         for place, future in prepared:
             try:
                 batch = finish(future.result() if profile is None else profile.unpacked(future.result()))
@@ -97,6 +98,12 @@ def ahead(run: Run) -> Generator[Any, None, None]:
             yield batch
             # While the next batch is awaited only the caller may hold this one.
             del batch, future
+
+
+def _ahead(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Any], None, None]:
+    if only_records(run):
+        return recorded(run, engine, depth, _places(run))
+    return _prepared(run, engine, depth)
 
 
 def _prepare(preparer: Preparer, place: Place) -> Any:

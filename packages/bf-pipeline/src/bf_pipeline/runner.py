@@ -73,7 +73,14 @@ class Preparer:
 
     def prepare(self, place: Place) -> Any:
         """Make the batch of a place and do the steps that need nothing of the caller, all of their work."""
-        batch = self._apply(self._create(place, self._seed), place)
+        return self.settle(self.record(place), place)
+
+    def record(self, place: Place) -> Any:
+        """Make the batch and do the steps; what they leave pending stays so."""
+        return self._apply(self._create(place, self._seed), place)
+
+    def settle(self, batch: Any, place: Place) -> Any:
+        """Do what the steps left pending."""
         try:
             return batch.settle()  # what steps left pending, such as the pixels of geometry
         except Exception as error:

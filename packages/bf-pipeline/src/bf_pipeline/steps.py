@@ -65,7 +65,8 @@ class BoundStep:
     """A step that is ready to run: ``run(batch)``, or ``run(batch, context)`` where ``contextual``.
 
     ``parent`` steps use what belongs to the whole run (models, variables that change) and so run in the
-    caller's process, batch after batch; all others may run ahead of them, anywhere.
+    caller's process, batch after batch; all others may run ahead of them, anywhere. ``pending`` ones leave
+    their work to ``settle``.
     """
 
     number: int
@@ -75,6 +76,7 @@ class BoundStep:
     contextual: bool = False
     parent: bool = False
     resizes: bool = False
+    pending: bool = False
 
     def __str__(self) -> str:
         return f"step {self.number} {self.name!r} ({self.where})"

@@ -13,7 +13,6 @@ from bf_batch.images.frames import ALL, Fill, Sizes, Step, numbers
 from bf_batch.images.need import need
 from bf_batch.images.points import Points
 from bf_batch.images.warp import Warp
-from bf_index.seeding import key_at
 
 if TYPE_CHECKING:
     from bf_batch.batch import Batch
@@ -24,6 +23,8 @@ Role = Literal["image", "mask", "boxes", "keypoints"]
 NONE = np.zeros(1, bool)
 _NO_ROLES: Mapping[str, Role] = {}
 _PICTURES = ("image", "mask")
+_BITS = 62  # of a seed in one number of an address
+_LOW = (1 << _BITS) - 1
 
 
 class How(NamedTuple):
@@ -46,8 +47,9 @@ def choose(batch: Batch, p: Any, what: str) -> NDArray[np.bool_]:
             return NONE
         if 0 < p < 1:
             # a generator for each step would cost more than the step; its address serves as well
-            key = np.uint64(int.from_bytes(key_at(batch.seed, *batch.address(), size=8), "little"))
-            heads: NDArray[np.bool_] = need("bf_batch.images.matrix_kernels").coins(key, len(batch), p)
+            seed, coins = batch.seed, need("bf_batch.images.matrix_kernels").coins
+            address = (seed & _LOW, seed >> _BITS & _LOW, *batch.address())
+            heads: NDArray[np.bool_] = coins(address, len(batch), p)
             return heads
     chance = numbers(p, len(batch), f"{what}: p")
     if not ((chance >= 0) & (chance <= 1)).all():
@@ -93,13 +95,19 @@ def role_of(batch: Batch, name: str) -> Role:
     return roles.get(name, "image")
 
 
+def unread(batch: Batch, name: str) -> Any:
+    """Return a component as it is stored; preloaded pictures as a warp that reads them when it must."""
+    rows = batch._bf_unread(name)
+    return batch.peek(name) if rows is None else Warp.of(rows, f"{type(batch).__name__}.{name}")
+
+
 def pending(batch: Batch, name: str, how: How, what: str) -> Warp:
     """Return pictures of a component ready for one more step, with earlier steps pending where they can
     be.
     """
     value: Any = batch._bf_data.get(name)
-    if type(value) is not Warp:
-        value = batch.peek(name)
+    if value is None:
+        value = unread(batch, name)
     order, fill = how.order, how.fill
     if role_of(batch, name) == "mask":
         order = 0

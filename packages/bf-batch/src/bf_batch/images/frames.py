@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.per_item import PerItem
+from bf_batch.unread import Unread
 
 Sizes = tuple[int, int] | NDArray[np.int64]
 """(height, width) of all pictures of a batch, or an array (n, 2) when they differ."""
@@ -45,7 +46,7 @@ def sizes_of(pictures: Any) -> Sizes:
     """Return the sizes of an array (n, h, w, ...) or a list of arrays (h, w, ...), as one pair when they
     agree.
     """
-    if isinstance(pictures, np.ndarray) and pictures.dtype != object:
+    if type(pictures) is Unread or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
         return pictures.shape[1], pictures.shape[2]
     return simplify(np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -26,6 +27,11 @@ from bf_batch.images.shrinking import resize_smoothly
 from bf_batch.per_item import PerItem
 
 
+def joins(arguments: Mapping[str, Any]) -> bool:
+    """Say whether a geometric step joins the one resample at the end, by its arguments."""
+    return arguments.get("fuse", True) is True and not arguments.get("antialias", False)
+
+
 class GeometryActions(Batch):
     """Rotate, scale, crop and the like.
 
@@ -38,7 +44,7 @@ class GeometryActions(Batch):
 
     roles: ClassVar[dict[str, Role]] = {"masks": "mask", "boxes": "boxes", "keypoints": "keypoints"}
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def rotate(
         self,
         angle: float | PerItem,
@@ -67,7 +73,7 @@ class GeometryActions(Batch):
         apply_step(self, make, p, How(order, fill, fuse, src, dst), "rotate")
         return self
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def scale(
         self,
         factor: float | tuple[float, float] | PerItem,
@@ -98,7 +104,7 @@ class GeometryActions(Batch):
         apply_step(self, make, p, How(order, fill, fuse, src, dst), "scale")
         return self
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def crop(
         self,
         shape: tuple[int, int],
@@ -119,14 +125,15 @@ class GeometryActions(Batch):
         after = size_pair(shape, "crop: shape")
 
         def make(sizes: Sizes) -> Step | None:
-            if after == sizes and isinstance(origin, str) and origin in NAMES:
+            same = isinstance(sizes, tuple) and after == sizes
+            if same and isinstance(origin, str) and origin in NAMES:
                 return None
             return Step(after, shift=-offsets(origin, after, sizes, self))
 
         apply_step(self, make, p, How(None, fill, fuse, src, dst), "crop")
         return self
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def flip(
         self,
         mode: Literal["lr", "ud"] = "lr",
@@ -146,7 +153,7 @@ class GeometryActions(Batch):
         apply_step(self, make, p, How(None, None, fuse, src, dst), "flip")
         return self
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def resize(
         self,
         size: tuple[int | None, int | None],
@@ -180,7 +187,7 @@ class GeometryActions(Batch):
             apply_step(self, make, p, how, "resize")
         return self
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def shift(
         self,
         offset: float | tuple[float, float] | PerItem,
@@ -197,7 +204,7 @@ class GeometryActions(Batch):
         apply_step(self, lambda sizes: Step(sizes, shift=moves), p, How(order, fill, fuse, src, dst), "shift")
         return self
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def shear(
         self,
         angle: float | PerItem,
@@ -225,7 +232,7 @@ class GeometryActions(Batch):
         apply_step(self, make, p, How(order, fill, fuse, src, dst), "shear")
         return self
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins)
     def pad(
         self,
         border: int | tuple[int, ...],

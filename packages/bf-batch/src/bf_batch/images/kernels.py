@@ -27,6 +27,16 @@ def kernel(function: Function) -> Function:
         return cast("Function", numba.njit(**_OPTIONS)(function))
 
 
+def brief(function: Function) -> Function:
+    """Compile a loop of a microsecond or two: it keeps the interpreter's lock, since handing that to another
+    thread and asking for it again takes longer than the loop.
+    """
+    try:
+        return cast("Function", numba.njit(cache=True, **{**_OPTIONS, "nogil": False})(function))
+    except RuntimeError:
+        return cast("Function", numba.njit(**{**_OPTIONS, "nogil": False})(function))
+
+
 def part(function: Function) -> Function:
     """Compile a function that only loops call: without a door for Python, which takes long to compile."""
     return cast("Function", numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))

@@ -112,11 +112,21 @@ def blend(
 
 @kernel
 def warp_bytes(
-    source: Any, size: Any, m: Any, mode: int, fill: int, gain: Any, bias: Any, limited: bool, out: Any
+    source: Any,
+    picked: Any,
+    size: Any,
+    m: Any,
+    mode: int,
+    fill: int,
+    gain: Any,
+    bias: Any,
+    limited: bool,
+    out: Any,
 ) -> None:
     """Resample pictures of bytes, bilinear, into ``out`` of bytes or float32.
 
-    ``source`` is (n, h * w) and ``out`` (n, rows * columns); ``size`` is (h, w, rows, columns).
+    ``source`` is (pictures, h * w), of which picture ``picked[i]`` becomes ``out[i]``; ``out`` is (n, rows *
+    columns); ``size`` is (h, w, rows, columns).
     """
     h, w, rows, columns = size
     block = min(rows, max(1, BLOCK // columns))
@@ -129,8 +139,8 @@ def warp_bytes(
     quads = np.empty((h + 2) * (w + 3) + _LANES, np.uint32)
     below = np.empty((h + 1) * w + 2 * _LANES, np.uint8)
     low, high, half = np.float32(0), np.float32(255), np.float32(0.5)
-    for i in range(source.shape[0]):
-        pack(source, i, h, w, fill, below, quads)
+    for i in range(picked.size):
+        pack(source, picked[i], h, w, fill, below, quads)
         for first in range(0, rows, block):
             count = (min(first + block, rows) - first) * columns
             locate(m, (i, first, count), down, across, mode, h, w, at, ys, xs)

@@ -7,10 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels import kernel
+from bf_batch.images.kernels import brief, part
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-@kernel
+@part
+def mixed(z: Any) -> Any:
+    """A number whose every bit depends on every bit of ``z``."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@brief
 def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any, chosen: Any) -> Any:
     """Matrices (n, 3, 3) after one more affine step of ``m`` (n or 1, 3, 3): result point to source point.
 
@@ -45,15 +55,14 @@ def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, cent
     return out
 
 
-@kernel
-def coins(key: Any, n: int, p: float) -> Any:
-    """Throw a coin for each of ``n`` items: True with probability ``p``, by the numbers of a key
+@brief
+def coins(address: Any, n: int, p: float) -> Any:
+    """Throw a coin for each of ``n`` items: True with probability ``p``, by the numbers of an address
     (SplitMix64).
     """
-    heads = np.empty(n, np.bool_)
+    heads, key = np.empty(n, np.bool_), np.uint64(0)
+    for number in address:
+        key = mixed((key + np.uint64(1)) * _GOLDEN ^ np.uint64(number))
     for i in range(n):
-        z = np.uint64(key) + np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        heads[i] = float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53 < p
+        heads[i] = float(mixed(key + np.uint64(i + 1) * _GOLDEN) >> np.uint64(11)) * 2.0**-53 < p
     return heads

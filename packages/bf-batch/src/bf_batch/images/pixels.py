@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,14 +10,22 @@ from numpy.typing import DTypeLike
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.images.following import Names, names_of, value_of
+from bf_batch.images.following import Names, names_of, unread, value_of
 from bf_batch.images.warp import Warp
+
+
+def _always(arguments: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _by_given_numbers(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("mean") is not None
 
 
 class PixelActions(Batch):
     """To arrays of floats, scaled and normalised in the same pass as the resample."""
 
-    @action
+    @action(pending=_always)
     def to_array(
         self,
         dtype: DTypeLike = "float32",
@@ -36,11 +44,10 @@ class PixelActions(Batch):
         if channels not in ("last", "first", None):
             raise ValueError(f"to_array: channels must be 'last', 'first' or None, got {channels!r}")
         for name, target in zip(*names_of(src, dst, "to_array")):
-            warp = waiting(self, name, "to_array")
-            setattr(self, target, warp.finished(kind, scale, 0.0, channels))
+            put(self, name, target, waiting(self, name, "to_array").finished(kind, scale, 0.0, channels))
         return self
 
-    @action
+    @action(pending=_by_given_numbers)
     def normalize(
         self,
         mean: float | Sequence[float] | None = None,
@@ -66,19 +73,24 @@ class PixelActions(Batch):
                 raise ValueError(f"normalize: std must be positive, got {std!r}")
             kind = warp.dtype or warp.stored
             top = float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else 1.0
-            setattr(
-                self,
-                target,
-                warp.finished(
-                    np.dtype(np.float32), 1 / (top * deviation), -np.asarray(mean, np.float64) / deviation
-                ),
-            )
+            gain, bias = 1 / (top * deviation), -np.asarray(mean, np.float64) / deviation
+            put(self, name, target, warp.finished(np.dtype(np.float32), gain, bias))
         return self
+
+
+def put(batch: Batch, name: str, target: str, warp: Warp) -> None:
+    """Store pending pictures; where they came from they need no check."""
+    if target == name:
+        batch._bf_data[name] = warp
+    else:
+        setattr(batch, target, warp)
 
 
 def waiting(batch: Batch, name: str, what: str) -> Warp:
     """Return a component as a warp, with the geometry that is pending on it."""
-    value = batch.peek(name)
+    value = batch._bf_data.get(name)
+    if value is None:
+        value = unread(batch, name)
     if type(value) is Warp:
         return value
     owner = type(batch).__name__

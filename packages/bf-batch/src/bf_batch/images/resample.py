@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bf_batch.images.buffers import outputs
 from bf_batch.images.need import need
 from bf_batch.images.workers import spread
+from bf_batch.unread import Unread
 
 if TYPE_CHECKING:
     from bf_batch.images.warp import Warp
@@ -31,6 +32,10 @@ def resample(warp: Warp) -> Any:
     arrays.
     """
     source = warp.source
+    if type(source) is Unread:
+        if (whole := source.whole) is not None and _by_words(warp, whole):
+            return _picked(warp, whole, source.rows)
+        return resample(warp.read())
     if isinstance(source, np.ndarray) and source.dtype != object:
         if warp.matrices is None and warp.dtype is None:
             return source
@@ -51,6 +56,19 @@ def _stack(warp: Warp, source: NDArray[Any]) -> NDArray[Any]:
         _run(warp, pictures, slice(0, n), out)
     else:
         spread(n, lambda rows: _run(warp, pictures[rows], rows, out[rows]))
+    return _layout(warp, out, flat)
+
+
+def _picked(warp: Warp, whole: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """Pictures of a data set in memory: the compiled loop reads them where they are."""
+    n, flat = len(rows), whole.ndim == 3
+    height, width = warp.sizes
+    out = outputs.take((n, int(height), int(width), 1), warp.dtype or whole.dtype)
+    if out.size < _MUCH:
+        _words(warp, whole, rows, warp.matrices, out)
+    else:
+        matrices: Any = warp.matrices
+        spread(n, lambda part: _words(warp, whole, rows[part], matrices[part], out[part]))
     return _layout(warp, out, flat)
 
 
@@ -167,24 +185,16 @@ def _smooth(
     warp: Warp, pictures: Any, rows: slice, matrices: Any, scaling: tuple[Any, Any], out: NDArray[Any]
 ) -> None:
     """Linear or cubic interpolation; maps along the axes of larger pictures have loops of their own."""
-    fill = warp.fill
-    mode = _MODES[fill] if isinstance(fill, str) else 0
-    level = 0.0 if isinstance(fill, str) else float(fill)
+    if _by_words(warp, pictures):
+        _words(warp, pictures, np.arange(len(pictures)), matrices, out)
+        return
+    mode, level = _border(warp)
     kind = 2 if warp.field is not None else int(warp.projective)
     limited = out.dtype == np.uint8
-    if kind == 0 and warp.order == 1:
-        if pictures.shape[3] == 1 and _for_words(pictures, level):
-            words = need("bf_batch.images.kernels_bytes").warp_bytes
-            gain, bias = scaling
-            k, h, w, _ = pictures.shape
-            size = h, w, out.shape[1], out.shape[2]
-            rest = gain[0], bias[0], limited, out.reshape(k, -1)
-            words(pictures.reshape(k, h * w), size, matrices, mode, int(level), *rest)
-            return
-        if pictures[0].size > _SMALL and _along_axes(matrices):
-            straight = need("bf_batch.images.kernels_straight").straight
-            straight(pictures, matrices, _how(kind, mode, limited), level, *scaling, out)
-            return
+    if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _along_axes(matrices):
+        straight = need("bf_batch.images.kernels_straight").straight
+        straight(pictures, matrices, _how(kind, mode, limited), level, *scaling, out)
+        return
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
     if warp.order == 1:
@@ -194,12 +204,39 @@ def _smooth(
     loop(pictures, matrices, pre, field, _how(kind, mode, limited), level, *scaling, out)
 
 
-def _for_words(pictures: NDArray[Any], level: float) -> bool:
-    """Say whether grey pictures fit the loop on packed bytes: bytes around them too, and words in little
-    memory.
+def _border(warp: Warp) -> tuple[int, float]:
+    """Return the mode of the border and the value outside as the compiled loops want them."""
+    return (_MODES[warp.fill], 0.0) if isinstance(warp.fill, str) else (0, float(warp.fill))
+
+
+def _by_words(warp: Warp, pictures: NDArray[Any]) -> bool:
+    """Say whether pictures (n, h, w) or (n, h, w, c) fit the loop on packed bytes: grey ones of bytes, bytes
+    around them too, and words in little memory.
     """
-    _, h, w, _ = pictures.shape
-    return pictures.dtype == np.uint8 and level in _BYTES and h * w <= _WORDS
+    shape = pictures.shape
+    return (
+        pictures.dtype == np.uint8
+        and shape[3:] in ((), (1,))
+        and warp.order == 1
+        and warp.matrices is not None
+        and not warp.projective
+        and warp.field is None
+        and shape[1] * shape[2] <= _WORDS
+        and (isinstance(warp.fill, str) or warp.fill in _BYTES)
+        and (warp.dtype is None or warp.dtype in _NATIVE)
+    )
+
+
+def _words(warp: Warp, pictures: NDArray[Any], picked: NDArray[np.intp], matrices: Any, out: Any) -> None:
+    """Run the loop on packed bytes for the picked ones of pictures (n, h, w) or (n, h, w, 1)."""
+    mode, level = _border(warp)
+    gain = 1.0 if warp.gain is None else _per_channel(warp.gain, 1)[0]
+    bias = 0.0 if warp.bias is None else _per_channel(warp.bias, 1)[0]
+    size = pictures.shape[1], pictures.shape[2], out.shape[1], out.shape[2]
+    flat = _readable(pictures.reshape(len(pictures), -1))
+    rest = np.float32(gain), np.float32(bias), out.dtype == np.uint8, out.reshape(len(out), -1)
+    loop = need("bf_batch.images.kernels_bytes").warp_bytes
+    loop(flat, picked, size, matrices, mode, int(level), *rest)
 
 
 def _along_axes(matrices: NDArray[np.float64]) -> bool:

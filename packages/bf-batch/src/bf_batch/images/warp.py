@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from bf_batch.images.frames import Fill, Floats, Sizes, Step, select, simplify, sizes_of
 from bf_batch.images.need import need
 from bf_batch.images.resample import resample
+from bf_batch.unread import Unread, concatenated
 
 IDENTITY = np.eye(3)[None].copy()
 _STEPS = "bf_batch.images.matrix_kernels"
@@ -19,10 +22,10 @@ class Warp:
     """A pending component: pictures, and for each a matrix from the points of the result to those of the
     picture.
 
-    ``source`` is an array (n, h, w) or (n, h, w, c), a list of arrays (h, w) or (h, w, c), or an object
-    like ``Encoded`` that decodes them.  ``order`` is 0 (nearest), 1 (linear) or 3 (cubic), ``fill`` what
-    lies outside: a value, 'edge' or 'reflect'. ``gain`` and ``bias`` scale the result to ``dtype``.  A
-    warp is never changed: steps return new ones.
+    ``source`` is an array (n, h, w) or (n, h, w, c) or rows of one that are still unread, a list of
+    arrays (h, w) or (h, w, c), or an object like ``Files`` that decodes them.  ``order`` is 0 (nearest), 1
+    (linear) or 3 (cubic), ``fill`` what lies outside: a value, 'edge' or 'reflect'. ``gain`` and ``bias``
+    scale the result to ``dtype``.  A warp is never changed: steps return new ones.
     """
 
     def __init__(self, source: Any, sizes: Sizes, order: int = 1, fill: Fill = 0.0) -> None:
@@ -44,7 +47,7 @@ class Warp:
         """Return pictures with no geometry pending yet; a TypeError or ValueError for what holds no
         pictures.
         """
-        if isinstance(pictures, np.ndarray) and pictures.dtype != object:
+        if type(pictures) is Unread or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
             if pictures.ndim not in (3, 4):
                 raise ValueError(
                     f"{owner}: got an array of shape {pictures.shape}; pictures are (items, height, "
@@ -74,12 +77,12 @@ class Warp:
 
     def take(self, rows: Any) -> Warp:
         """Return the pending pictures at some rows."""
-        new = self._copy()
+        new = self.read()
         positions = range(len(self))[rows] if isinstance(rows, slice) else rows
-        if isinstance(self.source, list):
-            new.source = [self.source[position] for position in positions]
+        if isinstance(new.source, list):
+            new.source = [new.source[position] for position in positions]
         else:
-            new.source = self.source[rows]
+            new.source = new.source[rows]
         if not isinstance(self.sizes, tuple):
             new.sizes = simplify(np.asarray(self.sizes)[rows])
         new.matrices = None if self.matrices is None else self.matrices[rows]
@@ -91,6 +94,13 @@ class Warp:
     def _copy(self) -> Warp:
         new = object.__new__(Warp)
         new.__dict__.update(self.__dict__)
+        return new
+
+    def read(self) -> Warp:
+        """Return a copy whose pictures are read."""
+        new = self._copy()
+        if type(new.source) is Unread:
+            new.source = new.source.read()
         return new
 
     def with_sampling(self, order: int, fill: Fill) -> Warp:
@@ -170,8 +180,7 @@ class Warp:
         new = self._copy()
         if self.gain is not None and self.bias is not None:
             gain, bias = np.multiply(self.gain, gain), np.multiply(self.bias, gain) + bias
-        new.gain = np.array(gain, np.float32, ndmin=1)
-        new.bias = np.array(bias, np.float32, ndmin=1)
+        new.gain, new.bias = _row(gain), _row(bias)
         new.dtype = dtype
         new.channels = channels if channels is not None else self.channels
         return new
@@ -179,6 +188,61 @@ class Warp:
     def resolve(self) -> Any:
         """Compute the pixels: an array when all pictures have one size, else a list of arrays."""
         return resample(self)
+
+    @property
+    def weight(self) -> int:
+        """How many numbers the results hold; a channel is counted for pictures in files."""
+        shape: tuple[int, ...] = getattr(self.source, "shape", ())
+        channels = shape[-1] if len(shape) == 4 else 1
+        if isinstance(self.sizes, tuple):
+            return len(self) * self.sizes[0] * self.sizes[1] * channels
+        return int(self.sizes.prod(axis=1).sum()) * channels
+
+    @staticmethod
+    def join(warps: Sequence[Warp]) -> Warp | None:
+        """Return one warp for the pictures of several, so that one pass serves them; None if they differ in
+        kind.
+        """
+        first = warps[0]
+        if not all(first._is_like(other) for other in warps[1:]):
+            return None
+        joined = first._copy()
+        joined.source = concatenated([warp.source for warp in warps])
+        if first.matrices is not None:
+            joined.matrices = np.concatenate([warp.matrices for warp in warps])  # type: ignore[arg-type, misc]
+        return joined
+
+    def _is_like(self, other: Warp) -> bool:
+        """Say whether one pass serves both: the same kind of pictures, an affine map each, the same end."""
+        mine, theirs = self.source, other.source
+        return (
+            isinstance(mine, (np.ndarray, Unread))
+            and isinstance(theirs, (np.ndarray, Unread))
+            and (mine.shape[1:], mine.dtype) == (theirs.shape[1:], theirs.dtype)
+            and mine.dtype != object
+            and isinstance(self.sizes, tuple)
+            and self.sizes == other.sizes
+            and not (self.projective or other.projective)
+            and self.field is None is other.field
+            and (self.matrices is None) == (other.matrices is None)
+            and (self.order, self.fill, self.dtype, self.channels)
+            == (other.order, other.fill, other.dtype, other.channels)
+            and _same(self.gain, other.gain)
+            and _same(self.bias, other.bias)
+        )
+
+
+def _row(value: Any) -> NDArray[np.float32]:
+    return _row_of(value) if type(value) is float else np.array(value, np.float32, ndmin=1)
+
+
+@functools.lru_cache(maxsize=64)
+def _row_of(value: float) -> NDArray[np.float32]:
+    return np.array([value], np.float32)
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    return mine is theirs or (mine is not None and theirs is not None and np.array_equal(mine, theirs))
 
 
 def _as_is(value: Any) -> Any:

@@ -1,0 +1,59 @@
+"""Computing what several batches left pending in one go: fewer, larger calls of compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bf_batch.batch import Batch
+
+
+def weight(batch: Batch) -> int:
+    """Return how many numbers the pending components of a batch will hold, as far as they tell."""
+    return sum(getattr(value, "weight", 0) for value in batch._bf_data.values())
+
+
+class Settling:
+    """The pending components of several batches: joined here, computed anywhere, delivered here.
+
+    A pending value may have a static method ``join(values)``: one pending value that stands for several of
+    its type, or None when they do not fit together. Only ``compute`` is long, and it holds no lock of the
+    interpreter while it runs compiled code; so it is the part for a thread.
+    """
+
+    __slots__ = ("_alone", "_joined")
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._joined: list[tuple[str, list[Batch], Any]] = []
+        self._alone: list[tuple[Batch, str]] = []
+        waiting: dict[tuple[str, Any], list[Batch]] = {}
+        for batch in batches:
+            for name, value in batch._bf_data.items():
+                if type(value) is not np.ndarray and hasattr(value, "resolve"):
+                    waiting.setdefault((name, getattr(value, "join", None)), []).append(batch)
+        for (name, join), some in waiting.items():
+            one = None
+            if join is not None and len(some) > 1:
+                one = join([batch._bf_data[name] for batch in some])
+            if one is not None:
+                self._joined.append((name, some, one))
+            else:
+                self._alone += [(batch, name) for batch in some]
+
+    def compute(self) -> None:
+        """Compute everything; raises what any of the components raises."""
+        for place, (name, some, one) in enumerate(self._joined):
+            self._joined[place] = name, some, one.resolve()
+        for batch, name in self._alone:
+            getattr(batch, name)
+
+    def deliver(self) -> None:
+        """Give each batch its part of what was computed for several."""
+        for name, some, values in self._joined:
+            end = 0
+            for batch in some:
+                start, end = end, end + len(batch)
+                setattr(batch, name, values[start:end])

@@ -1,0 +1,67 @@
+"""Rows of preloaded data that were not read yet: their shape is known, reading can wait for a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bf_batch.columns import ArrayColumn, Column
+
+
+class Unread:
+    """Some rows of a column of arrays of one shape; ``read`` gives them."""
+
+    __slots__ = ("column", "dtype", "rows", "shape")
+
+    def __init__(self, column: Column, rows: Any, count: int, shape: tuple[int, ...], dtype: Any) -> None:
+        self.column = column
+        self.rows = rows
+        self.shape = (count, *shape)
+        self.dtype = np.dtype(dtype)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def whole(self) -> NDArray[Any] | None:
+        """The whole array that ``rows`` (an array of numbers) are of, if it is in memory; else None."""
+        known = type(self.column) is ArrayColumn and type(self.rows) is np.ndarray
+        return self.column.array if known else None  # type: ignore[attr-defined]
+
+    def numbers(self) -> NDArray[np.intp]:
+        """Return the numbers of the rows."""
+        rows: NDArray[np.intp] = self.rows
+        return np.arange(self.rows.start, self.rows.stop) if type(self.rows) is slice else rows
+
+    def read(self) -> NDArray[Any]:
+        """Read the rows."""
+        values: NDArray[Any] = self.column.take(self.rows)
+        return values
+
+
+def concatenated(parts: Sequence[Unread | NDArray[Any]]) -> Unread | NDArray[Any]:
+    """Return the rows of several batches one after another, unread if all are of one column."""
+    some = [part for part in parts if type(part) is Unread]
+    if len(some) == len(parts) and all(part.column is some[0].column for part in some):
+        rows, first = np.concatenate([part.numbers() for part in some]), some[0]
+        return Unread(first.column, rows, len(rows), first.shape[1:], first.dtype)
+    return np.concatenate([part.read() if isinstance(part, Unread) else part for part in parts])
+
+
+def unread(column: Column, rows: Any) -> Unread | None:
+    """Return rows as unread ones; None when the column must read them to know their shape."""
+    shape, dtype = getattr(column, "shape", None), getattr(column, "dtype", None)
+    if shape is None or dtype is None or np.dtype(dtype).hasobject:
+        return None
+    if type(rows) is slice:
+        rows = slice(*rows.indices(shape[0]))
+        return Unread(column, rows, len(range(rows.start, rows.stop)), shape[1:], dtype)
+    return Unread(column, rows, len(rows), shape[1:], dtype)
