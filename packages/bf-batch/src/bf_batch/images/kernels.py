@@ -19,22 +19,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 
 
-def kernel(function: Function) -> Function:
+def kernel(function: Function, nogil: bool = True) -> Function:
     """Compile a loop that Python calls, when it is first called, and keep its machine code for later runs."""
+    options = {**_OPTIONS, "nogil": nogil}
     try:
-        return cast("Function", numba.njit(cache=True, **_OPTIONS)(function))
+        return cast("Function", numba.njit(cache=True, **options)(function))
     except RuntimeError:  # there is no folder to keep it in
-        return cast("Function", numba.njit(**_OPTIONS)(function))
+        return cast("Function", numba.njit(**options)(function))
 
 
 def brief(function: Function) -> Function:
     """Compile a loop of a microsecond or two: it keeps the interpreter's lock, since handing that to another
     thread and asking for it again takes longer than the loop.
     """
-    try:
-        return cast("Function", numba.njit(cache=True, **{**_OPTIONS, "nogil": False})(function))
-    except RuntimeError:
-        return cast("Function", numba.njit(**{**_OPTIONS, "nogil": False})(function))
+    return kernel(function, nogil=False)
 
 
 def part(function: Function) -> Function:
