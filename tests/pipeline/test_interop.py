@@ -85,10 +85,10 @@ def test_leaving_early_leaves_no_thread():
     import time
 
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(t.name.startswith("bf-") for t in threading.enumerate()):
+    while time.monotonic() < deadline and any(t.name.startswith("bf-engine") for t in threading.enumerate()):
         gc.collect()
         time.sleep(0.05)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bf-")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bf-engine")]
 
 
 def test_a_given_signature_is_taken():
