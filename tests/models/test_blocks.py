@@ -169,3 +169,15 @@ def test_adaptive_pooling_is_torchs():
     x = np.arange(5, dtype="float32").reshape(1, 5, 1, 1) * np.ones((1, 5, 5, 1), "float32")
     # rows 0..1, 1..3, 3..4 of five
     np.testing.assert_allclose(AdaptiveAveragePool(3)(x).numpy()[0, :, 0, 0], [0.5, 2.0, 3.5])
+
+
+def test_norms_are_not_counted_with_dropouts_and_a_config_changes_a_list():
+    from bf_models import KerasModel
+    from bf_models.blocks import ConvBlock
+
+    class Own(KerasModel):
+        body = ConvBlock("cnad cnad", filters=[8, 16], dropout_rate=[0.1, 0.2])
+
+    shape = {"num_classes": 2, "inputs": {"images": {"shape": (8, 8, 1)}}}
+    assert Own(shape).network.get_layer("block.7").rate == 0.2
+    assert Own({**shape, "body/filters": [4, 6]}).network.get_layer("block.4").filters == 6

@@ -70,6 +70,7 @@ def test_unknown_config_key_is_refused_with_close_matches(config, words):
         ({"optimizer": "adamm"}, ["adamm", "'adam'"]),
         ({"loss": "cee"}, ["cee", "'ce'"]),
         ({"loss": [{"name": "ce"}, {"name": "dise"}]}, ["dise", "'dice'"]),
+        ({"loss": {"name": "ce", "target": "lables"}}, ["lables", "'labels'"]),
         ({"schedule": {"name": "cosin"}}, ["cosin", "'cosine'"]),
         ({"stem": "smal"}, ["smal", "'small'"]),
         ({"precision": "float15"}, ["float15", "float16"]),

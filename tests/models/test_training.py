@@ -169,3 +169,52 @@ def test_odd_batches_of_a_network_of_few_channels_corrupt_no_memory(run_script):
         timeout=120,
     )
     assert done.out == "whole\n", (done.code, done.err)
+
+
+def test_evaluation_counts_right_labels_of_any_kind_of_target(tiny, batch):
+    images, labels = batch
+    model = tiny()
+    right = float(np.mean(model.predict(images, fetches="labels") == labels))
+    assert model.evaluate(images, labels, batch_size=5)["accuracy"] == pytest.approx(right)
+    assert model.evaluate(images, np.eye(3)[labels])["accuracy"] == pytest.approx(right)
+    one = {"num_classes": 1, "inputs": {"images": {"shape": (8, 8, 1)}}}
+    answers = tiny(**one, loss="bce")
+    right = float(np.mean(answers.predict(images, fetches="labels")[:, 0] == (labels == 0)))
+    assert answers.evaluate(images, labels == 0)["accuracy"] == pytest.approx(right)
+    assert set(tiny(**one, loss="mse").evaluate(images, labels)) == {"loss"}
+    with pytest.raises(ValueError, match="empty"):
+        model.evaluate(images[:0], labels[:0])
+
+
+def test_labels_out_of_range_are_named_with_those_there_are(tiny, batch):
+    with pytest.raises(ValueError, match=r"labels of 3 classes are 0 to 2.*value of 7"):
+        tiny().train(batch[0], np.full(12, 7))
+
+
+def test_a_gradient_that_is_not_finite_is_seen_when_norms_and_biases_are_frozen(tiny_resnet, batch):
+    import keras
+
+    @keras.ops.custom_gradient
+    def torn(x):
+        return x, lambda *args, upstream=None: (upstream if upstream is not None else args[0]) * np.inf
+
+    class Torn(keras.layers.Layer):
+        def call(self, x):
+            return torn(x)
+
+    def body(x, net):
+        x = net.norm(net.conv(x, 4, name="first"), "norm")
+        return Torn(name="torn")(net.conv(x, 4, name="second"))
+
+    model = tiny_resnet(body=body, freeze=["*bn*", "norm", "fc"])
+    model.build()
+    before = [item.numpy() for item in model.network.weights]
+    with pytest.raises(NonFiniteLoss):
+        model.train(*batch)
+    assert all(np.array_equal(old, new) for old, new in zip(before, model.network.weights))
+
+
+def test_an_error_while_building_notes_the_part(tiny_resnet):
+    with pytest.raises(Exception, match="strictly positive") as caught:
+        tiny_resnet(body={"filters": -4}).build()
+    assert any("ResNet18 built its body: ResNetBody" in note for note in caught.value.__notes__)

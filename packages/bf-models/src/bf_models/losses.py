@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
+from bf_models.errors import unknown
 from bf_models.optim import Named, is_pair, read_named
 from bf_models.options import resolve
 
@@ -66,6 +67,11 @@ class LossTerm:
         """Whether each output is a yes or no of its own."""
         return "Binary" in self.named.target
 
+    @property
+    def classes(self) -> bool:
+        """Whether targets are classes, so that predicted labels may be right or wrong."""
+        return any(word in self.named.target for word in ("Entropy", "entropy", "Soft"))
+
     def make(self, allow: Sequence[str]) -> Any:
         """Make the function (targets, outputs, sample_weight) -> scalar."""
         if self.named.made is not None and not _is_keras_loss(self.named.made):
@@ -99,17 +105,20 @@ def _weighted(function: Any) -> Any:
     return loss
 
 
-def read_losses(option: Any, owner: str) -> tuple[LossTerm, ...]:
+def read_losses(option: Any, owner: str, targets: Sequence[str]) -> tuple[LossTerm, ...]:
     """Check the config key ``loss``: a name, a mapping, a callable, or a list of these that is summed.
 
     A mapping may hold, beside the loss's own arguments, ``weight``, ``output`` (name of a layer) and
-    ``target``.
+    ``target``, one of ``targets``. ValueError names what is unknown, with close matches.
     """
     if option is None:
         return ()
-    if isinstance(option, Sequence) and not isinstance(option, str) and not is_pair(option):
-        return tuple(_read_term(item, owner) for item in option)
-    return (_read_term(option, owner),)
+    several = isinstance(option, Sequence) and not isinstance(option, str) and not is_pair(option)
+    terms = tuple(_read_term(item, owner) for item in (option if several else (option,)))
+    for term in terms:
+        if term.target is not None and term.target not in targets:
+            raise ValueError(unknown("target of a loss", term.target, targets, owner))
+    return terms
 
 
 def _read_term(option: Any, owner: str) -> LossTerm:

@@ -59,7 +59,7 @@ class KerasModel:
             part: choose_part(getattr(self, part), getattr(self.spec, part), part, self.spec.allow, self.name)
             for part in PART_NAMES
         }
-        self._losses = read_losses(self.spec.loss, self.name)
+        self._losses = read_losses(self.spec.loss, self.name, self.spec.target_names)
         self._optimizer = read_optimizer(self.spec, self.name)
         read_class_weights(self.spec, self.name)
         self._feeds = Feeds(self.spec, self.name)
@@ -156,7 +156,7 @@ class KerasModel:
         feed_dict: Mapping[str, Any] | None = None,
         **feeds: Any,
     ) -> Any:
-        """Make one training step on a batch and return what is fetched; None waits for nothing.
+        """Make one training step on a batch and return what is fetched; None copies nothing to the host.
 
         Arrays are those of ``inputs`` and ``targets``, or by name in ``feed_dict`` or as keywords; numbers
         of any dtype, cast to float32 on the device and not scaled. ``loss`` is a float, all else arrays.
@@ -192,14 +192,23 @@ class KerasModel:
             return pack("predictions" if fetches is None else fetches, _on_host(values, names))
 
     def evaluate(self, inputs: Any, targets: Any, *, batch_size: int = 256) -> dict[str, float]:
-        """Mean loss and, for classes, accuracy over arrays of any length."""
+        """Mean loss over arrays of any length and, with a loss of classes, accuracy: share of right labels.
+
+        Targets are labels or shares of classes; a map counts by its places. ValueError when they are empty.
+        """
         targets = np.asarray(targets)
-        sums = {"loss": 0.0, "accuracy": 0.0}
+        if not len(targets):
+            raise ValueError(f"{self.name}: there is nothing to evaluate, targets are empty")
+        classes = any(term.classes for term in self._losses)
+        fetches = {"loss": "loss", **({"labels": "labels"} if classes else {})}
+        sums = dict.fromkeys(("loss", "accuracy") if classes else ("loss",), 0.0)
         for start in range(0, len(targets), batch_size):
             part = slice(start, start + batch_size)
-            values = self.predict(inputs[part], targets[part], fetches={"loss": "loss", "labels": "labels"})
+            values = self.predict(inputs[part], targets[part], fetches=fetches)
             sums["loss"] += values["loss"] * len(targets[part])
-            sums["accuracy"] += float(np.sum(values["labels"] == targets[part]))
+            if classes:
+                right = values["labels"] == _labels(targets[part], values["labels"])
+                sums["accuracy"] += float(np.mean(right)) * len(right)
         return {name: total / len(targets) for name, total in sums.items()}
 
     def count_parameters(self, trainable: bool = True) -> int:
@@ -275,6 +284,13 @@ class KerasModel:
         """Whether each output is a yes or no of its own."""
         binary = bool(self._losses) and self._losses[0].binary
         return binary or self.network.outputs[0].shape[-1] == 1
+
+
+def _labels(targets: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Labels of targets that may be shares of classes, in the shape of predicted labels."""
+    if targets.size != like.size:
+        targets = targets.argmax(-1)
+    return targets.reshape(like.shape)
 
 
 def _on_host(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -71,12 +71,21 @@ def build_network(plan: Plan, boundaries: dict[str, Tensor] | None = None) -> An
             if len(x) == 1:
                 (x,) = x.values()
             for name in ("initial_block", "body", "head"):
-                x = getattr(plan, name)(x, plan.net)
+                x = _with_part(getattr(plan, name), x, plan.net, name)
                 if boundaries is not None:
                     boundaries[name] = x
             return k.Model(list(inputs.values()), x, name=plan.net.name.lower())
     finally:
         k.config.set_dtype_policy(policy)
+
+
+def _with_part(part: Part, x: Tensor, net: Net, name: str) -> Tensor:
+    """Output of a part; an error in it notes which part of which model it was."""
+    try:
+        return part(x, net)
+    except Exception as error:
+        error.add_note(f"while {net.name} built its {name}: {part!r}")
+        raise
 
 
 def _with_channel(x: Tensor, name: str) -> Tensor:

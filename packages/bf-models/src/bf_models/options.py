@@ -77,7 +77,11 @@ def amend(base: T, options: Mapping[str, Any], owner: str) -> T:
     for name, value in options.items():
         current = getattr(base, name)
         nested = dataclasses.is_dataclass(current) and isinstance(value, Mapping)
-        changes[name] = amend(current, value, f"{owner}.{name}") if nested else _frozen(value)
+        if nested:
+            changes[name] = amend(current, value, f"{owner}.{name}")
+        else:
+            # a block tells a list, one value a letter, from a tuple
+            changes[name] = value if isinstance(current, list) else _frozen(value)
     return dataclasses.replace(base, **changes)  # type: ignore[type-var]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,15 @@ class Steps:
                 return function(*map(self._tensor, arrays.values()))  # type: ignore[no-any-return]
             with on_device(self.options.device):
                 return function(*map(self._tensor, arrays.values()))  # type: ignore[no-any-return]
+        except tensorflow().errors.InvalidArgumentError as error:
+            told = re.search(r"Received a label value of \S+ which is outside the valid range", error.message)
+            if told is None:
+                raise
+            classes = self.network.outputs[0].shape[-1]
+            raise ValueError(
+                f"{self.options.owner}: labels of {classes} classes are 0 to {classes - 1}: {told.group()}; "
+                "look at the labels, or set 'num_classes'"
+            ) from error
         except (tensorflow().errors.ResourceExhaustedError, MemoryError) as error:
             length = len(next(iter(arrays.values())))
             raise MemoryError(

@@ -143,7 +143,7 @@ LETTERS: Mapping[str, Letter] = {
     "w": Letter("depthwise convolution", "c", _depthwise),
     "W": Letter("depthwise transposed convolution", "c", _depthwise_transposed),
     "f": Letter("fully connected layer", "f", _dense),
-    "n": Letter("batch normalisation", "d", lambda x, net, o, name: net.norm(x, name)),
+    "n": Letter("batch normalisation", "n", lambda x, net, o, name: net.norm(x, name)),
     "a": Letter("activation", "a", lambda x, net, o, name: net.act(x, name, o["activation"])),
     "p": Letter("max-pooling", "p", _pool("max")),
     "v": Letter("mean pooling", "p", _pool("mean")),

@@ -54,7 +54,7 @@ def load_state_dict(
     """Copy arrays by torch's names into a model.
 
     With ``replace_head`` layers of the head whose shape differs keep their own weights, as when classes
-    differ, and so does the first convolution never. WeightsError lists missing and unexpected names (with
+    differ; other layers never do. WeightsError lists missing and unexpected names (with
     ``strict``) and arrays of another shape; nothing is changed then.
     """
     wanted = {entry.name: entry for entry in entries(model.network)}
@@ -66,7 +66,12 @@ def load_state_dict(
     if wrong or (strict and (missing or unexpected)):
         report = Report((), tuple(missing), tuple(unexpected))
         shapes = f"; of another shape: {'; '.join(wrong[:8])}" if wrong else ""
-        raise WeightsError(f"{model.name}: the weights do not fit: {report}{shapes}")
+        advice = (
+            "build the model with the shapes of the file"
+            if wrong
+            else "load_weights(path, strict=False) takes those that fit"
+        )
+        raise WeightsError(f"{model.name}: the weights do not fit: {report}{shapes}; {advice}")
     for entry, array in fitting:
         entry.variable.assign(entry.layout.to_keras(array, tuple(entry.variable.shape)))
     loaded = tuple(entry.name for entry, _ in fitting)
