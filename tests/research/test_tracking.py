@@ -185,14 +185,14 @@ class TestSummary:
 
     def test_best_last_mean_and_deviation(self):
         numbers = aggregates(self.SWEEP, ["model", "repetition"], "acc", minimize=False)
-        assert numbers["best/acc"] == 0.9
-        assert numbers["last/acc"] == 0.7
-        assert numbers["mean/acc"] == pytest.approx(0.8)
-        assert numbers["std/acc"] == pytest.approx(math.sqrt(0.02))
-        assert numbers["trials"] == 6
+        assert numbers["trials/best acc"] == 0.9
+        assert numbers["trials/last acc"] == 0.7
+        assert numbers["trials/mean acc"] == pytest.approx(0.8)
+        assert numbers["trials/std acc"] == pytest.approx(math.sqrt(0.02))
+        assert numbers["trials/count"] == 6
 
     def test_a_sweep_without_values_has_no_best(self):
-        assert aggregates(rows(({}, None)), [], "acc", minimize=False) == {"trials": 1}
+        assert aggregates(rows(({}, None)), [], "acc", minimize=False) == {"trials/count": 1}
 
     def test_tables_show_all_columns(self):
         written = markdown(self.SWEEP[:1], ["model"], "acc").splitlines()

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bf_command.schema import register
 from bf_research.tracking.store import open_store
-from bf_research.train import train
+from bf_research.train import _seed, _short, train
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["model=lenet", "n_iters=3", "batch_size=32", "bar=false"]
@@ -90,6 +90,19 @@ def program(*arguments: str) -> str:
     """
 
 
+def test_repetitions_differ_and_the_first_is_the_single_run() -> None:
+    seeds = [_seed(OmegaConf.create({"seed": 7, "repetition": number})) for number in range(3)]
+    assert seeds[0] == 7
+    assert len(set(seeds)) == 3
+    assert seeds == [_seed(OmegaConf.create({"seed": 7, "repetition": number})) for number in range(3)]
+
+
+def test_runs_of_a_sweep_have_short_names_that_tell_them_apart() -> None:
+    own = {"model": "mlp", "optimizer.learning_rate": "0.01", "repetition": "1"}
+    assert _short(own, {"model"}) == "mlp learning_rate=0.01 #1"
+    assert _short({"a.lr": "1", "b.lr": "2"}, ()) == "a.lr=1 b.lr=2"
+
+
 WARM = ["hydra/launcher=gpu", "hydra.launcher.devices=[cpu:0,cpu:1]"]
 
 
@@ -106,11 +119,14 @@ def test_a_sweep_is_one_run_with_a_child_a_trial(run_script, tmp_path: Path, lau
     children = [run for run in runs if run.data.tags["bf.kind"] == "trial"]
     (parent,) = parents
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
-    assert {child.data.params["model._target_"] for child in children} == {"bf_models.LeNet", "bf_models.MLP"}
+    assert {child.data.params["model"] for child in children} == {"lenet", "mlp"}
+    assert {child.info.run_name for child in children} == {"lenet", "mlp"}
+    assert not any("launch" in name for child in children for name in child.data.params)
     assert {child.info.status for child in runs} == {"FINISHED"}
     best = max(child.data.metrics["test/accuracy"] for child in children)
-    assert parent.data.metrics["best/test/accuracy"] == best
-    assert {"last/test/accuracy", "mean/test/accuracy", "std/test/accuracy"} <= set(parent.data.metrics)
+    assert parent.data.metrics["trials/best test accuracy"] == best
+    names = {f"trials/{kind} test accuracy" for kind in ("last", "mean", "std")}
+    assert names <= set(parent.data.metrics)
     folder = Path(parent.info.artifact_uri.removeprefix("file://")) / "sweep"
     names = {path.name for path in folder.iterdir()}
     assert names == {

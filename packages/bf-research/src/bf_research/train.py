@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bf_research import targets
@@ -49,10 +50,12 @@ def train(config: DictConfig) -> Outcome:
     testing.bind()
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     began = time.monotonic()
-    with recorded(tracker, _run_name(name), {"bf.model": name, "bf.device": where(), **_varied()}):
+    with recorded(
+        tracker, _run_name(name), {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(_own())}
+    ):
         written = dict(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
         written.pop("launch", None)  # where it runs is no parameter of the training
-        tracker.log_params(flatten(written))
+        tracker.log_params(_params(written))
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
         log.info(
             "%s: %s iterations on %d items; the first one loads TensorFlow and builds the network",
@@ -99,7 +102,7 @@ def start(config: DictConfig, pipeline: Pipeline) -> Batches:
     """Begin the run that trains: every name and option is checked here, nothing is trained yet."""
     return pipeline.gen_batch(
         **_plan(config),
-        seed=config.seed,
+        seed=_seed(config),
         prefetch=config.prefetch,
         engine=config.engine,
         bar=config.bar and not where(),
@@ -164,7 +167,7 @@ def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) 
         "loss": config.loss,
         "optimizer": _plain(config.optimizer),
         "schedule": _plain(schedule),
-        "seed": config.seed,
+        "seed": _seed(config),
     }
     return {**known, **options}
 
@@ -191,22 +194,64 @@ def _plain(config: Any) -> Any:
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
-def _varied() -> dict[str, str]:
-    """Tell, as a tag, what was said on the command line or by the sweep: the columns of its table."""
+def _seed(config: DictConfig) -> int:
+    """Return the seed of a repetition: the first has the one that was given, each other one of its own."""
+    from bf_index.seeding import rng_at
+
+    if not config.repetition:
+        return int(config.seed)
+    return int(rng_at(config.seed, config.repetition).integers(2**31))
+
+
+def _params(config: Mapping[str, Any]) -> dict[str, str]:
+    """Flatten a configuration for people: ``model: resnet18`` in place of the name of its class."""
+    params = flatten(config)
+    hydra = _hydra()
+    said = (
+        set() if hydra is None else {str(text).lstrip("+").partition("=")[0] for text in hydra.overrides.task}
+    )
+    for group, choice in ({} if hydra is None else hydra.runtime.choices).items():
+        target = f"{group}._target_"
+        if target in params and target not in said and isinstance(choice, str):
+            del params[target]
+            params[str(group)] = choice
+    return params
+
+
+def _hydra() -> Any:
+    """Return Hydra's part of the configuration; None in a program without Hydra."""
     from hydra.core.hydra_config import HydraConfig
 
-    if not HydraConfig.initialized():
-        return {}
-    pairs = (str(override).lstrip("+~").partition("=") for override in HydraConfig.get().overrides.task)
-    return {"bf.overrides": json.dumps({key: value for key, _, value in pairs})}
+    return HydraConfig.get() if HydraConfig.initialized() else None
+
+
+def _own() -> dict[str, str]:
+    """Return what this run alone was told: not what the command said for all trials of its sweep."""
+    hydra, sweep = _hydra(), SweepContext.current()
+    texts = Counter([] if hydra is None else map(str, hydra.overrides.task))
+    texts -= Counter(sweep.given if sweep else ())
+    pairs = (text.lstrip("+~").partition("=") for text in texts)
+    return {key: value for key, _, value in pairs}
 
 
 def _run_name(name: str) -> str:
-    """Name the run by what the sweep says, else by the model."""
-    from hydra.core.hydra_config import HydraConfig
+    """Name the run by what is its own in the sweep, else by the model."""
     from hydra.types import RunMode
 
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        varied = str(HydraConfig.get().job.override_dirname or "")
-        return varied[:200] or name
-    return name
+    hydra, own = _hydra(), _own()
+    if hydra is None or hydra.mode is not RunMode.MULTIRUN or not own:
+        return name
+    return _short(own, hydra.runtime.choices)
+
+
+def _short(own: Mapping[str, str], groups: Container[str], longest: int = 200) -> str:
+    """Write settings for a narrow column: ``mlp learning_rate=0.01 #1``."""
+    ends = Counter(key.rpartition(".")[2] for key in own)
+
+    def one(key: str, value: str) -> str:
+        end = key.rpartition(".")[2]
+        return value if key in groups else f"{end if ends[end] == 1 else key}={value}"
+
+    words = [one(key, value) for key, value in own.items() if key != "repetition"]
+    words += [f"#{own['repetition']}"] if "repetition" in own else []
+    return " ".join(words)[:longest]

@@ -73,6 +73,8 @@ class SweepTracking(Callback):
         sys.stdout.flush()
 
     def _open(self, config: DictConfig) -> SweepContext:
+        from omegaconf import OmegaConf
+
         from bf_research.tracking import store
         from bf_research.tracking.writer import Writer
 
@@ -101,7 +103,8 @@ class SweepTracking(Callback):
         else:
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
-        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name})
+        given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
+        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given)
 
 
 def _remembered(folder: Path, uri: str, client: Any) -> str | None:

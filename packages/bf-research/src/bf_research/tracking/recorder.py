@@ -150,7 +150,7 @@ class Recorder:
             run_id=run_id,
             run_name=self.name,
             command=command,
-            page=f"{site}/#/experiments/{quote(experiment)}/runs/{run_id}",
+            page=f"{site}/#/experiments/{quote(experiment)}/runs/{run_id}?{store.MENU}",
         )
         self._writer = Writer(client, run_id)
         if self.settings.system_metrics:

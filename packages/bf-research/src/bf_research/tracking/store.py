@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 CONNECT_SECONDS = 5.0
 #: Without it MLflow's pages open in the mode for language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+#: The same for the menu beside the pages, at the end of their addresses.
+MENU = "workflowType=machine_learning"
 
 #: Stores in files that this process has opened before, and found whole.
 _READY: set[tuple[int, str]] = set()

@@ -51,7 +51,7 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     )
     draw(client, context.run_id, ranked, varied, metric)
     ranking = console(ranked, varied, metric) if table else ""
-    return ranking + addresses(context, parent.info.experiment_id, ranked, metric)
+    return ranking + addresses(context, parent.info.experiment_id, ranked, metric, minimize)
 
 
 def known_metric(rows: Sequence[Row], metric: str) -> str:
@@ -127,10 +127,13 @@ def varying(rows: Sequence[Row]) -> list[str]:
 
 
 def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize: bool) -> dict[str, float]:
-    """Return best, last, and mean and deviation over the repetitions of the best configuration."""
+    """Return best, last, and mean and deviation over the repetitions of the best configuration.
+
+    Their names begin with ``trials/``: MLflow draws sections of charts by the alphabet, these the last.
+    """
     values = [row.metrics[metric] for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
     if not values:
-        return {"trials": len(rows)}
+        return {"trials/count": len(rows)}
     groups: dict[tuple[str | None, ...], list[float]] = {}
     options = [name for name in varied if name not in ("repetition", "seed")]
     for row in rows:
@@ -139,12 +142,13 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
             groups.setdefault(tuple(row.params.get(name) for name in options), []).append(value)
     pick = min if minimize else max
     best = pick(groups.values(), key=statistics.fmean)
+    name = metric.replace("/", " ")  # a second stroke would make a section of its own
     return {
-        "trials": len(rows),
-        f"best/{metric}": pick(values),
-        f"last/{metric}": values[-1],
-        f"mean/{metric}": statistics.fmean(best),
-        f"std/{metric}": statistics.stdev(best) if len(best) > 1 else 0.0,
+        "trials/count": len(rows),
+        f"trials/best {name}": pick(values),
+        f"trials/last {name}": values[-1],
+        f"trials/mean {name}": statistics.fmean(best),
+        f"trials/std {name}": statistics.stdev(best) if len(best) > 1 else 0.0,
     }
 
 
@@ -188,15 +192,17 @@ def console(rows: Sequence[Row], varied: Sequence[str], metric: str) -> str:
     return text + (f"... and {left} more, in the artifact sweep/table.md\n" if left > 0 else "")
 
 
-def addresses(context: SweepContext, experiment: str, rows: Sequence[Row], metric: str) -> str:
+def addresses(
+    context: SweepContext, experiment: str, rows: Sequence[Row], metric: str, minimize: bool
+) -> str:
     """Return how to open MLflow, and the pages that show the sweep at first sight."""
     command, site = store.ui(context.store)
     # sorted by a metric the page shows the trials themselves instead of one folded parent
     order = quote(f"metrics.`{metric}`", safe="")
-    charts = (
-        f"{site}/#/experiments/{experiment}/runs?orderByKey={order}&orderByAsc=false&compareRunsMode=CHART"
-    )
+    sort = f"orderByKey={order}&orderByAsc={str(minimize).lower()}"
+    charts = f"{site}/#/experiments/{experiment}/runs?{sort}&compareRunsMode=CHART&{store.MENU}"
     runs = quote(json.dumps([row.run_id for row in rows[:COMPARED_RUNS]], separators=(",", ":")), safe="")
-    compare = f"{site}/#/compare-runs?runs={runs}&experiments={quote(json.dumps([str(experiment)]), safe='')}"
+    experiments = quote(json.dumps([str(experiment)]), safe="")
+    compare = f"{site}/#/compare-runs?runs={runs}&experiments={experiments}&{store.MENU}"
     where = f"{context.store}, experiment {context.experiment!r}"
     return f"logged   {where}\nopen     {command}\ncharts   {charts}\ncompare  {compare}\n"

@@ -18,6 +18,8 @@ class SweepContext:
     experiment: str
     run_id: str
     tags: dict[str, str] = field(default_factory=dict)
+    #: what was said for the whole sweep; the other overrides of a trial are its own
+    given: list[str] = field(default_factory=list)
 
     def publish(self) -> None:
         """Make this the sweep of the trials that this process and its later children run."""
