@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -31,6 +32,19 @@ def test_help_lists_parts_settings_and_their_defaults():
     ):
         assert expected in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf/launch").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_preset_of_a_launcher_uses_every_knob_that_it_offers(path: Path):
+    used = re.findall(r"\$\{launch\.(\w+)\}", path.read_text())
+    assert sorted(used) == sorted(OmegaConf.load(path).launch)
+
+
+def test_a_launcher_that_is_not_installed_names_its_package():
+    error = MissingConfigException("no", "hydra/launcher/ray", ["basic", "gpu"])
+    assert (
+        configuration_message(error) == "the launcher 'ray' is not installed: pip install hydra-ray-launcher"
+    )
 
 
 def test_an_error_of_a_user_shows_the_deepest_lines():
