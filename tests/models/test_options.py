@@ -132,6 +132,8 @@ def test_weights_of_classes_and_items_weigh_the_loss(tiny, batch):
     factors = np.array([1.0, 2.0, 0.0])
     weighed = tiny(class_weights=[1, 2, 0], **PLAIN).predict(images, labels, fetches="loss")
     assert weighed == pytest.approx(np.mean(each * factors[labels]), rel=1e-4)
+    shares = tiny(class_weights=[1, 2, 0], **PLAIN).predict(images, np.eye(3)[labels], fetches="loss")
+    assert shares == pytest.approx(weighed, rel=1e-5)
     items = np.linspace(0, 1, 12)
     weighed = tiny(**PLAIN).predict(images, labels, fetches="loss", sample_weight=items)
     assert weighed == pytest.approx(np.mean(each * items), rel=1e-4)

@@ -47,3 +47,18 @@ def test_what_is_wrong_is_named(batch):
         SklearnModel({"estimator": {"_target_": "os.system"}})
     with pytest.raises(ValueError, match=r"'probs'.*'proba'"):
         SklearnModel(SGD).predict(batch[0], fetches="probs")
+
+
+@pytest.mark.parametrize(
+    "name", ["linear_model.Perceptron", "naive_bayes.GaussianNB", "linear_model.SGDRegressor"]
+)
+def test_estimators_learn_by_batches_and_come_back(name, batch, tmp_path):
+    model = SklearnModel({"estimator": {"_target_": f"sklearn.{name}"}, "num_classes": 3})
+    images = batch[0] / 255
+    for _ in range(2):
+        model.train(images, batch[1])
+    model.save(tmp_path / "model.bfm")
+    loaded = SklearnModel.load(tmp_path / "model.bfm")
+    assert np.array_equal(loaded.predict(images), model.predict(images))
+    loaded.train(images, batch[1])
+    assert loaded.iterations == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,11 +113,8 @@ class SklearnModel:
         return array.reshape(len(array), -1), None if targets is None else np.asarray(targets)
 
     def _is_classifier(self) -> bool:
-        return (
-            getattr(self.estimator, "_estimator_type", None) == "classifier"
-            or hasattr(self.estimator, "predict_proba")
-            or "Classifier" in type(self.estimator).__name__
-        )
+        """Whether ``partial_fit`` wants to know all classes."""
+        return "classes" in inspect.signature(self.estimator.partial_fit).parameters
 
     def _known_classes(self) -> np.ndarray:
         if self._classes is None:
@@ -129,7 +127,7 @@ class SklearnModel:
         """Save parameters and learnt arrays as data; TypeError for an estimator that holds other objects."""
         with self._lock:
             target = f"{type(self.estimator).__module__}.{type(self.estimator).__qualname__}"
-            learnt, plain = _split(vars(self.estimator))
+            learnt, plain = _split(self.estimator)
             description = {
                 "model": "SklearnModel",
                 "target": ".".join(part for part in target.split(".") if not part.startswith("_")),
@@ -159,16 +157,17 @@ class SklearnModel:
         return model
 
 
-def _split(attributes: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
-    """Learnt arrays, and plain values told apart into parameters and what is learnt (ends with ``_``)."""
+def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    """Learnt arrays, and plain values told apart into parameters of the constructor and all else."""
+    parameters = estimator.get_params(deep=False)
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, dict[str, Any]] = {"parameters": {}, "attributes": {}}
-    for name, held in attributes.items():
-        kind = "attributes" if name.endswith("_") or name.startswith("_") else "parameters"
+    for name, held in vars(estimator).items():
+        kind = "parameters" if name in parameters else "attributes"
         value = held.item() if isinstance(held, np.generic) else held
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
             arrays[name] = value
-        elif value is None or isinstance(value, bool | int | float | str):
+        elif _is_plain(value):
             plain[kind][name] = value
         elif not name.startswith("_"):
             raise TypeError(
@@ -177,3 +176,10 @@ def _split(attributes: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[s
                 "yourself, for example by skops"
             )
     return arrays, plain
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON holds a value; a tuple comes back as a list."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -166,16 +166,21 @@ class Steps:
             outputs = tf.cast(values[term.output or "predictions"], tf.float32)
             if outputs.shape.rank == targets.shape.rank + 1 and outputs.shape[-1] == 1:
                 targets = targets[..., None]
-            weights = self._weights(feeds, targets)
+            weights = self._weights(feeds, targets, outputs)
             total += term.weight * tf.cast(function(targets, outputs, sample_weight=weights), tf.float32)
         return total
 
-    def _weights(self, feeds: Arrays, targets: Any) -> Any:
+    def _weights(self, feeds: Arrays, targets: Any, outputs: Any) -> Any:
         tf = tensorflow()
         weights = feeds.get(WEIGHTS)
         if self.options.class_weights is None:
             return weights
-        of_class = tf.gather(tf.constant(self.options.class_weights), tf.cast(targets, tf.int32))
+        factors = tf.constant(self.options.class_weights)
+        if len(self.options.class_weights) > 1 and tuple(targets.shape[1:]) == tuple(outputs.shape[1:]):
+            # shares of classes, not labels
+            of_class = tf.reduce_sum(tf.cast(targets, tf.float32) * factors, -1)
+        else:
+            of_class = tf.gather(factors, tf.cast(targets, tf.int32))
         return of_class if weights is None else of_class * tf.cast(weights, tf.float32)
 
     def _named(self, values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
