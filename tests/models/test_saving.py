@@ -29,6 +29,15 @@ def test_a_model_that_was_only_loaded_keeps_its_optimizer_when_saved(tiny, batch
     assert (tmp_path / "a.bfm").read_bytes() == (tmp_path / "b.bfm").read_bytes()
 
 
+def test_a_model_saved_for_another_machine_loads_on_this_one(tiny, batch, tmp_path):
+    tiny(device="cpu:0", optimizer={"name": "sgd"}).save(tmp_path / "model.bfm")
+    loaded = VGG7.load(tmp_path / "model.bfm", config={"device": None, "optimizer": {"learning_rate": 0.5}})
+    assert loaded.config["device"] is None
+    assert loaded.config["optimizer"] == {"name": "sgd", "learning_rate": 0.5}
+    with pytest.raises(TypeError, match="did you mean 'device'"):
+        VGG7.load(tmp_path / "model.bfm", config={"devise": None})
+
+
 def test_base_class_loads_any_zoo_model_and_a_class_only_its_own(tiny, tmp_path):
     tiny().save(tmp_path / "model.bfm")
     assert type(KerasModel.load(tmp_path / "model.bfm")) is VGG7

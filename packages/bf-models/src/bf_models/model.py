@@ -248,13 +248,16 @@ class KerasModel:
             saving.save(self, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path, *, allow: Sequence[str] = ()) -> KerasModel:
+    def load(
+        cls, path: str | Path, *, allow: Sequence[str] = (), config: Mapping[str, Any] | None = None
+    ) -> KerasModel:
         """Make the model that a file holds, ready to predict and to go on training.
 
-        Called on KerasModel it gives any zoo model. CorruptCheckpoint, UnsafeCheckpoint and StateError say
+        Called on KerasModel it gives any zoo model. ``config`` changes what belongs to a machine and not to
+        the model, such as ``device`` and ``strategy``. CorruptCheckpoint, UnsafeCheckpoint and StateError say
         what is wrong with the file; PermissionError names code of a package that is not in ``allow``.
         """
-        return saving.load(cls, Path(path), allow)
+        return saving.load(cls, Path(path), allow, config or {})
 
     def load_weights(self, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
         """Copy weights of torch or keras.applications from a file into the network; see bf_models.convert."""

@@ -91,7 +91,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def load(cls: type[KerasModel], path: Path, allow: Sequence[str]) -> KerasModel:
+def load(cls: type[KerasModel], path: Path, allow: Sequence[str], changes: Mapping[str, Any]) -> KerasModel:
     """Make the model that a file holds; StateError when it is another one than ``cls``."""
     saved = archive.load(path)
     told = saved.description
@@ -101,6 +101,7 @@ def load(cls: type[KerasModel], path: Path, allow: Sequence[str]) -> KerasModel:
     config = {
         key: value for key, value in told.get("config", {}).items() if key not in ("allow", "pretrained")
     }
+    config = merge(config, changes)
     if allow:
         config["allow"] = list(allow)
     shapes = {key: {"shape": shape} for key, shape in told.get("shapes", {}).items()}
