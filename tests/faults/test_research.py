@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -554,3 +556,23 @@ def test_exit_of_a_trial_ends_the_trial_only(run_script: Callable[..., Any], tmp
 def test_trial_ids_of_odd_values_differ() -> None:
     values = ["a/b", "a-b", "a b", "a_b", "A B"]
     assert len({trial_id(Config({"x": value})) for value in values}) == len(values)
+
+
+@pytest.mark.faults("ML04")
+def test_a_store_that_is_gone_at_the_end_costs_no_results(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = tmp_path / "mlflow.db"
+
+    def work(number: int) -> int:
+        if number == 2:
+            with closing(sqlite3.connect(store, timeout=20)) as database:
+                database.executescript("drop table metrics; drop table latest_metrics;")
+        return number
+
+    research = Research(Option("number", [1, 2])).add_callable(work, C("number"), returns="value")
+    tracking = {"uri": f"sqlite:///{store}", "folder": str(tmp_path), "buffering": {"patience": 0.1}}
+    research.run(name=tmp_path / "sweep", parallel=False, tracking=tracking)
+    assert research.results["value"].tolist() == [1, 2]
+    assert "the sweep's summary is not in MLflow" in caplog.text
+    assert list(tmp_path.glob("tracking-*.jsonl"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,3 +244,16 @@ def test_workers_stay_warm_for_the_next_sweep_of_the_process():
     finally:
         close_kept()
     assert pids[0] == pids[1]
+
+
+def test_a_server_that_was_killed_between_two_sweeps_is_replaced():
+    slots = plan(["cpu:0"], Machine((), (0,)))
+    try:
+        with pool([], slots) as made:
+            first = ends(made, "ok")[0].value[3]
+        os.kill(made._process.pid, signal.SIGKILL)
+        made._process.wait(10)
+        with pool([], slots) as made:
+            assert ends(made, "ok")[0].value[3] != first
+    finally:
+        close_kept()

@@ -132,4 +132,8 @@ def _tracked(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence
         if context is not None:
             finish(context.run_id, "KILLED")
         raise
-    callback.on_multirun_end(config)
+    try:
+        callback.on_multirun_end(config)
+    except Exception as error:  # noqa: BLE001 - the trials are done: a store that is away must not cost them
+        log.warning("all trials are done, but the sweep's summary is not in MLflow: %s", error)
+        SweepContext.withdraw()

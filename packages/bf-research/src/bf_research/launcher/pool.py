@@ -78,6 +78,11 @@ class Pool:
         )
         theirs.close()
 
+    @property
+    def lives(self) -> bool:
+        """Whether the server is there; it may have been killed between two sweeps."""
+        return self._process.poll() is None
+
     def fit(self, slots: Sequence[Slot], lease: bool = True) -> None:
         """Have a worker for exactly these slots; GPUs are leased first."""
         gpus = tuple(
@@ -85,6 +90,7 @@ class Pool:
         )
         if lease and gpus != self._leased:
             self._leases.release()
+            self._leased = ()  # should the next line refuse
             self._leases, self._leased = Leases(gpus), gpus
         wanted = {slot.name: slot for slot in slots}
         for name, worker in list(self.workers.items()):
@@ -249,8 +255,9 @@ def _give_back(made: Pool, kept: bool, keep: bool) -> None:
 
 
 def _usable(preload: tuple[str, ...]) -> bool:
-    """Whether the kept pool is this process's own, not that of the one it was forked from, and fits."""
-    return _Kept.pool is not None and _Kept.pid == os.getpid() and _Kept.pool.preload == preload
+    """Whether the kept pool is this process's own, not that of the one it was forked from, lives and fits."""
+    kept = _Kept.pool
+    return kept is not None and _Kept.pid == os.getpid() and kept.preload == preload and kept.lives
 
 
 def _discard() -> None:

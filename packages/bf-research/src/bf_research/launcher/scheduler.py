@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
@@ -254,7 +255,8 @@ class Scheduler:
             self._waiting.clear()
             for name, running in self._running.items():
                 running.stopped = True
-                self.pool.workers[name].connection.send(("stop",))
+                with suppress(OSError):  # it died this moment: found and told like any other death
+                    self.pool.workers[name].connection.send(("stop",))
         elif count > 1 or time.monotonic() > self._stopping_at:
             for name in self._running:
                 self.pool.kill(self.pool.workers[name])

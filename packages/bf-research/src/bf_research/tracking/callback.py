@@ -53,7 +53,7 @@ class SweepTracking(Callback):
             log.warning("the sweep has no run of its own: %s", error)
             return
         context.publish()
-        atexit.register(finish, context.run_id, "KILLED")
+        atexit.register(_abandon, context.run_id)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close trials of dead workers, log the summary, print table and addresses."""
@@ -140,6 +140,14 @@ def finish(run_id: str, status: Status) -> None:
     client.set_terminated(run_id, status)
     if status == "KILLED" and not has_trials(client, run_id):
         client.delete_run(run_id)
+
+
+def _abandon(run_id: str) -> None:
+    """Close the run of a sweep that this process leaves unfinished."""
+    try:
+        finish(run_id, "KILLED")
+    except Exception as error:  # noqa: BLE001 - nobody is left to catch it; the next sweep closes the run
+        log.warning("the sweep's run %s can't be closed, the next sweep will: %s", run_id, error)
 
 
 def has_trials(client: Any, run_id: str) -> bool:

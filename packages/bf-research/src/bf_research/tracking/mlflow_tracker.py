@@ -60,6 +60,7 @@ class MLflowTracker:
         if self._sweep:
             marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags}
         self._recorder = Recorder(self.settings, name, marks)
+        self._recorder.points.extend(self._points)  # what was logged before the start
         self._points = self._recorder.points
         if not self._sweep:
             self._recorder.put("surroundings", os.getcwd())
