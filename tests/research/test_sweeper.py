@@ -256,6 +256,7 @@ def test_command_line_runs_records_and_resumes(sweep: Callable[..., Any], launch
     done, results, ran = sweep(*launcher, "model=vgg7,resnet18", "lr=.1,.01,.5")
     assert done.code == 0
     assert sorted(ran) == ["resnet18 0.5 0", "vgg7 0.5 0"]
+    assert "4 are finished already" in done.out + done.err
     assert len(results) == 6
 
 

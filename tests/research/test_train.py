@@ -140,3 +140,8 @@ def test_a_sweep_is_one_run_with_a_child_a_trial(run_script, tmp_path: Path, lau
     assert all(word in done.out for word in ("charts", "compare", "compareRunsMode=CHART", "mlflow ui"))
     devices = {child.data.tags["bf.device"] for child in children}
     assert devices == ({"cpu:0", "cpu:1"} if launcher else {""})
+    refused = run_script(program(*sweep, "batch_size=16"))
+    assert refused.code == 1
+    assert "began with" in refused.err
+    after = client.get_run(parent.info.run_id)
+    assert (after.info.status, after.info.end_time) == ("FINISHED", parent.info.end_time)

@@ -31,7 +31,7 @@ from bf_research.research_place import reason, text
 from bf_research.results import Results
 from bf_research.sweeper import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweeper_overrides import Keys, domain_of, trial_overrides
-from bf_research.trial import Ended, Trial, TrialState, as_rows
+from bf_research.trial import FAILURES, Ended, Trial, TrialState, as_rows
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class DomainSweep:
         OmegaConf.save(self.config, folder / "multirun.yaml")
         sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recovered(folder / trial_id))
         sweep.head["fixed"] = settings_of(fixed)
-        log.info("%s trials of %r in %s", len(domain), domain, folder)
+        log.info("%s trials of %r in %s%s", len(domain), domain, folder, _already(folder))
         return self._told(sweep.run(placer), folder)
 
     def _domain(self, keys: Keys) -> Domain:
@@ -177,6 +177,15 @@ class Launched:
             ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
         for number, job in ends:
             yield ended(taken[number], job)
+
+
+def _already(folder: Path) -> str:
+    """Say what an earlier start has left of a sweep that goes on."""
+    records = journal.read(folder).records.values() if journal.exists(folder) else ()
+    finished = [record for record in records if record.state.finished]
+    failed = sum(record.state in FAILURES for record in finished)
+    again = f", {failed} of them failed: hydra.sweeper.resume=failed tries these again" if failed else ""
+    return f"; {len(finished)} are finished already{again}" if finished else ""
 
 
 def settings_of(fixed: Sequence[str]) -> list[str]:

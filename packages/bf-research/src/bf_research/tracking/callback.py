@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 
@@ -25,6 +25,14 @@ log = logging.getLogger(__name__)
 
 #: Remembers in the sweep's folder which run belongs to it, so that a resumed sweep goes on in the same run.
 MEMORY = "tracking.json"
+
+
+class Before(NamedTuple):
+    """What a sweep's run was before the sweep was started again."""
+
+    status: str
+    end: int | None
+    trials: frozenset[str]
 
 
 class SweepTracking(Callback):
@@ -46,14 +54,14 @@ class SweepTracking(Callback):
         if str(tracking.get("_target_", "")).rpartition(".")[2] != "MLflowTracker":
             return
         try:
-            context = self._open(config)
+            context, before = self._open(config)
         except TrackingError as error:
             if tracking.get("required", True):
                 raise SweepRefused(str(error)) from error
             log.warning("the sweep has no run of its own: %s", error)
             return
         context.publish()
-        atexit.register(_abandon, context.run_id)
+        atexit.register(_abandon, context.run_id, before)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close trials of dead workers, log the summary, print table and addresses."""
@@ -72,7 +80,7 @@ class SweepTracking(Callback):
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    def _open(self, config: DictConfig) -> SweepContext:
+    def _open(self, config: DictConfig) -> tuple[SweepContext, Before | None]:
         from omegaconf import OmegaConf
 
         from bf_research.tracking import store
@@ -85,7 +93,7 @@ class SweepTracking(Callback):
         number = store.experiment_id(client, experiment, uri)
         close_abandoned(client, number)
         folder = Path(str(config.hydra.sweep.dir)).absolute()
-        run_id = _remembered(folder, uri, client)
+        run_id, before = _remembered(folder, uri, client), None
         if run_id is None:
             tags = {
                 "bf.kind": "sweep",
@@ -101,10 +109,12 @@ class SweepTracking(Callback):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MEMORY).write_text(json.dumps({"store": uri, "run_id": run_id}), encoding="utf-8")
         else:
+            info = client.get_run(run_id).info
+            before = Before(info.status, info.end_time, trials_of(client, run_id))
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
         given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
-        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given)
+        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given), before
 
 
 def _remembered(folder: Path, uri: str, client: Any) -> str | None:
@@ -124,10 +134,11 @@ def _remembered(folder: Path, uri: str, client: Any) -> str | None:
     return None if run.info.lifecycle_stage == "deleted" else str(memory["run_id"])
 
 
-def finish(run_id: str, status: Status) -> None:
+def finish(run_id: str, status: Status, before: Before | None = None) -> None:
     """Close the sweep's run, once, and its trials that nobody runs any more.
 
-    A sweep that was refused before it had any trial leaves no run.
+    A sweep that was refused before it had any trial leaves no run, and a run that it was to go on with as it
+    was ``before``.
     """
     from bf_research.tracking import store
 
@@ -137,23 +148,28 @@ def finish(run_id: str, status: Status) -> None:
     SweepContext.withdraw()
     finish_trials(context)
     client = store.open_store(context.store)
+    trials = trials_of(client, run_id)
+    if status == "KILLED" and before is not None and before.trials == trials and before.end is not None:
+        client.set_terminated(run_id, before.status, before.end)
+        return
     client.set_terminated(run_id, status)
-    if status == "KILLED" and not has_trials(client, run_id):
+    if status == "KILLED" and not trials:
         client.delete_run(run_id)
 
 
-def _abandon(run_id: str) -> None:
+def _abandon(run_id: str, before: Before | None) -> None:
     """Close the run of a sweep that this process leaves unfinished."""
     try:
-        finish(run_id, "KILLED")
+        finish(run_id, "KILLED", before)
     except Exception as error:  # noqa: BLE001 - nobody is left to catch it; the next sweep closes the run
         log.warning("the sweep's run %s can't be closed, the next sweep will: %s", run_id, error)
 
 
-def has_trials(client: Any, run_id: str) -> bool:
-    """Whether a sweep's run has any trial."""
+def trials_of(client: Any, run_id: str) -> frozenset[str]:
+    """Return the runs of a sweep's trials, the newest thousand of them."""
     experiment = str(client.get_run(run_id).info.experiment_id)
-    return bool(client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1))
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1000)
+    return frozenset(str(run.info.run_id) for run in found)
 
 
 def finish_trials(context: SweepContext) -> None:
