@@ -132,6 +132,8 @@ def test_next_batch_is_endless_and_refuses_other_arguments_midway():
     assert sizes == [2, 2, 1, 2]
     with pytest.raises(ValueError, match="reset"):
         dataset.next_batch(3)
+    with pytest.raises(ValueError, match=r"got batch_size=3 \(was 2\), seed=1 \(was None\)"):
+        dataset.next_batch(3, seed=1)
     assert len(dataset.reset().next_batch(3)) == 3
 
 

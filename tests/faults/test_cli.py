@@ -69,6 +69,12 @@ def test_printing_the_configuration_loads_nothing_heavy(command):
     assert "loaded []" in done.err
 
 
+def test_printing_the_configuration_of_many_runs_is_a_wrong_command_line(command):
+    done = command("-m", "--cfg", "job", "model=vgg7,mlp")
+    assert done.code == 2
+    assert "leave -m out" in done.err
+
+
 @pytest.mark.faults("CL05")
 def test_a_sweep_with_a_failed_trial_ends_with_1_and_a_table(run_script, tmp_path: Path):
     (tmp_path / "conf").mkdir()

@@ -68,6 +68,11 @@ def test_epochs_count_when_iterations_are_not_given(configure):
     assert train(config).iterations == 2
 
 
+def test_a_training_of_nothing_is_refused(configure):
+    with pytest.raises(ValueError, match="n_iters=0: nothing is trained"):
+        train(configure("tracking=none", "n_iters=0"))
+
+
 def test_a_stop_of_the_sweep_ends_the_training_at_an_iteration(configure, monkeypatch: pytest.MonkeyPatch):
     calls = iter([False, True])
     monkeypatch.setattr("bf_research.train.stopping", lambda: next(calls))

@@ -155,9 +155,23 @@ class Dataset(Suggests):
                 places = self.index.gen_batch(*asked)
             self._bf_batches, self._bf_asked = DatasetBatches(self, places), asked
         elif asked != self._bf_asked:
+            names = (
+                "batch_size",
+                "shuffle",
+                "n_epochs",
+                "n_iters",
+                "drop_last",
+                "seed",
+                "order",
+                "cross_epochs",
+            )
+            changes = [
+                f"{name}={new!r} (was {old!r})"
+                for name, new, old in zip(names, asked, self._bf_asked)
+                if new != old
+            ]
             raise ValueError(
-                f"next_batch: got the arguments {asked} in the middle of a pass begun with {self._bf_asked}; "
-                "call reset() to begin anew"
+                f"next_batch: got {', '.join(changes)} in the middle of a pass; call reset() to begin anew"
             )
         return next(self._bf_batches)
 

@@ -78,7 +78,7 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
             register_resolvers()
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except KeyboardInterrupt:
-        _tell("interrupted")
+        _tell(f"interrupted{_way_on(sys.argv[1:])}")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge of the process: told, and in the exit code
         if complete:
@@ -90,6 +90,13 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
         if not complete:
             os.environ.pop(FULL_ERROR, None)
     return 0
+
+
+def _way_on(arguments: list[str]) -> str:
+    """Say how to go on with what was cut off."""
+    if {"-m", "--multirun"} & {*arguments}:
+        return "; the same command with hydra.sweep.dir=<the folder of this sweep> runs what is left of it"
+    return ""
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -107,6 +114,9 @@ def _check_arguments(arguments: list[str]) -> None:
 
     options = [text for action in get_args_parser()._actions for text in action.option_strings]
     values = {"--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p"}
+    if {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
+        _tell("--cfg prints one configuration and -m makes many: leave -m out")
+        raise SystemExit(MISUSED)
     values |= {"--cfg", "-c", "--info", "-i", "--experimental-rerun"}
     for previous, argument in zip(["", *arguments], arguments, strict=False):
         name = argument.partition("=")[0]

@@ -47,6 +47,8 @@ def train(config: DictConfig) -> Outcome:
     dataset = targets.build(_plain(config.dataset), "dataset", allow)
     training, testing = pipelines(config, dataset, allow)
     batches = start(config, training)
+    if batches.run.total == 0:
+        raise ValueError(f"n_iters={config.n_iters}: nothing is trained; give 1 or more, or n_epochs")
     testing.bind()
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     began = time.monotonic()
