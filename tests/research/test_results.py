@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bf_index import StateError
-from bf_research import Results, TrialState
+from bf_research import Research, Results, TrialState
 from bf_research.journal import Record
 from bf_research.report import describe, failure_table, ranking
 
@@ -116,3 +116,8 @@ def test_tables_for_a_person() -> None:
     assert ranked[3].split() == ["3", "int", "1", "-", "-", "0"]
     assert "... and 2 more" in ranking(RESULTS, "loss", most=1)
     assert describe(RESULTS.records[1]) == "model=Net, lr=0.1, repetition=1"
+
+
+def test_results_that_are_not_there_are_told_by_their_name() -> None:
+    with pytest.raises(FileNotFoundError, match="no folder or file 'nosuch'"):
+        Research.load("nosuch")

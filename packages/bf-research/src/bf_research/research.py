@@ -306,6 +306,10 @@ class Research(Suggests):
         """
         path = Path(path)
         research = cls()
+        if not path.exists():
+            raise FileNotFoundError(
+                f"Research.load: there is no folder or file {str(path)!r} in {Path.cwd()}"
+            )
         if path.is_dir():
             if not journal.exists(path):
                 raise FileNotFoundError(f"{path} holds no sweep: there is no {journal.NAME} in it")
