@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bf_models import VGG16, MobileNet, ResNet18, convert, safetensors, zoo
+from bf_models.convert.names import canonical
 from bf_models.errors import CorruptCheckpoint, UnsafeCheckpoint, WeightsError
 
 FAST = ("ResNet18", "SqueezeNet1_0", "MobileNetV3Small")
@@ -293,3 +294,55 @@ def test_outputs_are_those_of_keras_applications(ours, theirs, side, config, suf
 def test_keras_file_of_a_network_with_other_layers_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="VGG16"):
         small_resnet().load_weights(tmp_path / "any.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("vits16", "cls_token", "class_token"),
+        ("vits16", "pos_embed", "encoder.pos_embedding"),
+        ("vits16", "patch_embed.proj.weight", "conv_proj.weight"),
+        ("vits16", "blocks.11.norm2.bias", "encoder.layers.encoder_layer_11.ln_2.bias"),
+        (
+            "vits16",
+            "blocks.0.attn.qkv.weight",
+            "encoder.layers.encoder_layer_0.self_attention.in_proj_weight",
+        ),
+        (
+            "vits16",
+            "blocks.3.attn.proj.bias",
+            "encoder.layers.encoder_layer_3.self_attention.out_proj.bias",
+        ),
+        ("vits16", "blocks.3.mlp.fc1.weight", "encoder.layers.encoder_layer_3.mlp.0.weight"),
+        ("vits16", "blocks.3.mlp.fc2.weight", "encoder.layers.encoder_layer_3.mlp.3.weight"),
+        ("vits16", "norm.weight", "encoder.ln.weight"),
+        ("vits16", "head.bias", "heads.head.bias"),
+        ("convnexttiny", "stem.1.weight", "features.0.1.weight"),
+        ("convnexttiny", "stages.2.downsample.1.bias", "features.4.1.bias"),
+        ("convnexttiny", "stages.2.blocks.8.conv_dw.weight", "features.5.8.block.0.weight"),
+        ("convnexttiny", "stages.0.blocks.0.norm.bias", "features.1.0.block.2.bias"),
+        ("convnexttiny", "stages.3.blocks.2.mlp.fc1.weight", "features.7.2.block.3.weight"),
+        ("convnexttiny", "stages.3.blocks.2.mlp.fc2.weight", "features.7.2.block.5.weight"),
+        ("convnexttiny", "stages.1.blocks.1.gamma", "features.3.1.layer_scale"),
+        ("convnexttiny", "head.norm.weight", "classifier.0.weight"),
+        ("convnexttiny", "head.fc.weight", "classifier.2.weight"),
+    ],
+)
+def test_names_of_timm_are_known(shapes_of, name, theirs, ours):
+    known = set(shapes_of(name))
+    assert ours in known
+    assert list(canonical({theirs: np.zeros(1)}, known)) == [ours]
+
+
+@pytest.fixture(scope="module")
+def shapes_of():
+    """``shapes_of(name)``: the names and shapes of a zoo model's arrays, built once."""
+    made: dict[str, dict[str, tuple[int, ...]]] = {}
+
+    def find(name: str) -> dict[str, tuple[int, ...]]:
+        if name not in made:
+            model = zoo.zoo_names()[name]({"num_classes": 7, "inputs": {"images": {"shape": (64, 64, 3)}}})
+            made[name] = convert.state_shapes(model.build())
+        return made[name]
+
+    return find

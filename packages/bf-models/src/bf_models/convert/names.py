@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,10 +11,44 @@ import numpy as np
 _WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
 #: Buffers that count batches, and branches that only help training.
 _IGNORED = re.compile(r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2)\.")
-_RENAMED = (
+_LAYER = "encoder.layers.encoder_layer_"
+
+
+def _block(ours: str) -> Callable[[re.Match[str]], str]:
+    """Name a layer of timm's ConvNeXt: torchvision counts the steps between stages too."""
+    return lambda match: f"features.{2 * int(match[1]) + 1}.{match[2]}.{ours}"
+
+
+_RENAMED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # timm's legacy_seresnet: layer0 is the stem
     (re.compile(r"^layer0\.(conv1|bn1)\."), r"\1."),
     (re.compile(r"^last_linear\.(?=weight|bias)"), "fc."),
+    # timm's ViT
+    (re.compile(r"^cls_token$"), "class_token"),
+    (re.compile(r"^pos_embed$"), "encoder.pos_embedding"),
+    (re.compile(r"^patch_embed\.proj\."), "conv_proj."),
+    (re.compile(r"^blocks\.(\d+)\.norm([12])\."), rf"{_LAYER}\1.ln_\2."),
+    (re.compile(r"^blocks\.(\d+)\.attn\.qkv\."), rf"{_LAYER}\1.self_attention.in_proj_"),
+    (re.compile(r"^blocks\.(\d+)\.attn\.proj\."), rf"{_LAYER}\1.self_attention.out_proj."),
+    (re.compile(r"^blocks\.(\d+)\.mlp\.fc1\."), rf"{_LAYER}\1.mlp.0."),
+    (re.compile(r"^blocks\.(\d+)\.mlp\.fc2\."), rf"{_LAYER}\1.mlp.3."),
+    (re.compile(r"^norm\."), "encoder.ln."),
+    (re.compile(r"^head\."), "heads.head."),
+    # timm's ConvNeXt
+    (re.compile(r"^stem\.([01])\."), r"features.0.\1."),
+    (re.compile(r"^stages\.(\d+)\.downsample\.([01])\."), lambda m: f"features.{2 * int(m[1])}.{m[2]}."),
+    *(
+        (re.compile(rf"^stages\.(\d+)\.blocks\.(\d+)\.{theirs}"), _block(ours))
+        for theirs, ours in (
+            (r"conv_dw\.", "block.0."),
+            (r"norm\.", "block.2."),
+            (r"mlp\.fc1\.", "block.3."),
+            (r"mlp\.fc2\.", "block.5."),
+            ("gamma$", "layer_scale"),
+        )
+    ),
+    (re.compile(r"^head\.norm\."), "classifier.0."),
+    (re.compile(r"^head\.fc\."), "classifier.2."),
 )
 
 
@@ -40,7 +74,7 @@ def _rename(name: str, known: set[str]) -> str:
         if wrapper is None:
             break
         name = name.removeprefix(wrapper)
-    for pattern, replacement in _RENAMED:
-        if name not in known:
-            name = pattern.sub(replacement, name)
-    return name
+    if name in known:
+        return name
+    renamed = (pattern.sub(replacement, name) for pattern, replacement in _RENAMED)
+    return next((new for new in renamed if new in known), name)
