@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf, open_dict
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, run_job
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bf_command.schema import register
 from bf_research.launcher import JobTimeout, LauncherError, WorkerDied, report, stopping, where
@@ -21,6 +26,7 @@ from bf_research.launcher.devices import Gpu, Machine, choose, groups, parse, pl
 from bf_research.launcher.jobs import Job, Policy
 from bf_research.launcher.leases import Leases
 from bf_research.launcher.pool import Pool, close_kept, pool
+from bf_research.launcher.running import run
 from bf_research.launcher.scheduler import Scheduler
 
 TWO = Machine((Gpu("0", 8000), Gpu("1", 16000)), (0, 1, 2, 3))
@@ -143,6 +149,71 @@ class TestComposing:
         made, _ = composer
         with pytest.raises(Exception, match="nosuch"):
             made.compose(["model=vgg7", "nosuch=1"])
+
+
+class Noting:
+    """Callbacks that note what they are told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_job_start(self, config: DictConfig, task_function: object) -> None:
+        """Note the beginning."""
+        self.told.append(f"start {OmegaConf.to_yaml(config)} {HydraConfig.get().runtime.output_dir}")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn) -> None:
+        """Note the end."""
+        self.told.append(f"end {OmegaConf.to_yaml(config)} {job_return.status}")
+
+
+def seen_by(runner: Callable[..., JobReturn], composer: Any, folder: Path, fails: bool) -> dict[str, Any]:
+    """Everything that a run of a job shows, its folder called FOLDER."""
+
+    def task(config: DictConfig) -> object:
+        seen.update(
+            config=OmegaConf.to_yaml(config), struct=OmegaConf.is_struct(config), kind=HydraConfig.get().mode
+        )
+        logging.getLogger("job").info("a line")
+        if fails:
+            raise ValueError("bad")
+        config.batch_size = 1  # is not seen by callbacks
+        return 5
+
+    seen: dict[str, Any] = {}
+    config = composer[0].compose(
+        [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${hydra.job.num}", "seed=3"]
+    )
+    with open_dict(config):
+        config.hydra.job.id, config.hydra.job.num = "4", 4
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().cfg = config
+    callbacks = Noting()
+    loader = GlobalHydra.instance().hydra.config_loader
+    try:
+        result = runner(task, config, HydraContext(loader, callbacks))  # type: ignore[arg-type]
+    finally:
+        HydraConfig.instance().cfg = before
+        logging.getLogger().handlers.clear()
+    for path in sorted(folder.rglob("*")):
+        seen[path.relative_to(folder).as_posix()] = path.read_text() if path.is_file() else ""
+    seen["told"] = "\n".join(callbacks.told)
+    for name in ("overrides", "working_dir", "task_name", "status", "_return_value"):
+        seen[name] = repr(getattr(result, name))
+    seen |= {"cfg": OmegaConf.to_yaml(result.cfg), "hydra_cfg": OmegaConf.to_yaml(result.hydra_cfg)}
+    return {name: str(value).replace(str(folder), "FOLDER") for name, value in seen.items()}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_shows_the_same_as_one_run_by_hydra(composer, tmp_path: Path, monkeypatch, fails: bool):
+    monkeypatch.chdir(tmp_path)
+
+    def hydras(task: Any, config: DictConfig, context: HydraContext) -> JobReturn:
+        return run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+
+    ours = seen_by(run, composer, tmp_path / "ours", fails)
+    theirs = seen_by(hydras, composer, tmp_path / "theirs", fails)
+    assert ours == theirs
+    assert "4/.hydra/hydra.yaml" in ours
 
 
 def double(work: tuple[str, int]) -> object:

@@ -11,11 +11,12 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bf_research.launcher.composing import Composer
+from bf_research.launcher.running import run
 
 OUTPUT = "stdout.txt"
 
@@ -38,17 +39,11 @@ class HydraJob:
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
-        # for ${hydra:...} in the name of the folder; run_job makes a copy of its own
+        # for ${hydra:...} in the name of the folder
         HydraConfig.instance().cfg = config  # type: ignore[assignment]
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with redirected(folder / OUTPUT):
-            result = run_job(
-                task_function=self._task,
-                config=config,
-                job_dir_key="hydra.sweep.dir",
-                job_subdir_key="hydra.sweep.subdir",
-                hydra_context=self._context,
-            )
+            result = run(self._task, config, self._context)
             self._finish(result)
         return result
 
