@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bf_batch import Dataset, ImagesBatch, SkipBatch, StopPipeline, action
-from bf_batch.columns import MappedColumn
+from bf_batch.columns import ArrayColumn, MappedColumn
+from bf_batch.unread import Unread
+from bf_index import Place
 from bf_pipeline import P, Pipeline, R
 from bf_pipeline.prefetch_recorded import Group, only_records
 from bf_pipeline.running import Run
@@ -63,6 +65,20 @@ def test_batches_recorded_ahead_have_the_pixels_of_batches_made_one_by_one(image
     one_by_one, ahead = all_of(pipeline), all_of(pipeline, prefetch=depth, workers=2)
     assert len(one_by_one) == len(ahead) == 14
     assert all(np.array_equal(a, b) for a, b in zip(one_by_one, ahead))
+
+
+def test_a_strided_data_set_is_not_copied_whole_for_each_batch():
+    images = pictures((50, 24, 24))[:, ::2, ::2]
+    batch = next(bound(augmentation(), images).gen_batch(8, shuffle=True, seed=0))
+    assert Unread(ArrayColumn(images), np.arange(8), 8, (12, 12), np.uint8).whole is None
+    same = next(bound(augmentation(), images.copy()).gen_batch(8, shuffle=True, seed=0))
+    assert np.array_equal(batch.images, same.images)
+
+
+def test_positions_outside_the_data_never_reach_the_compiled_loop():
+    dataset = Dataset(50, ImagesBatch, preloaded={"images": pictures()})
+    with pytest.raises(IndexError):
+        dataset.create_batch(Place(0, 0, np.array([3, 50]))).rotate(10).settle()
 
 
 def test_masks_and_labels_come_along_with_joined_batches():

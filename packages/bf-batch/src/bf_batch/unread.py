@@ -32,9 +32,12 @@ class Unread:
 
     @property
     def whole(self) -> NDArray[Any] | None:
-        """The whole array that ``rows`` (an array of numbers) are of, if it is in memory; else None."""
-        known = type(self.column) is ArrayColumn and type(self.rows) is np.ndarray
-        return self.column.array if known else None  # type: ignore[attr-defined]
+        """The array that ``rows`` are of: one in memory, in C order, of which they are numbers; else None."""
+        if type(self.column) is not ArrayColumn or type(self.rows) is not np.ndarray or not len(self.rows):
+            return None
+        array = self.column.array
+        inside = self.rows.min() >= 0 and self.rows.max() < len(array)  # compiled loops do not ask again
+        return array if inside and array.flags.c_contiguous else None
 
     def numbers(self) -> NDArray[np.intp]:
         """Return the numbers of the rows."""
