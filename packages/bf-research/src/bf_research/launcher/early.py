@@ -24,20 +24,27 @@ class EarlyWorkers(Callback):
 
         ``SweepRefused`` for a folder or for options of our launcher that can't be: nothing has been made yet.
         """
-        from bf_research.launcher.launch import check_folder, settle
+        from bf_research.launcher.launch import check_folder
 
         launcher = config.hydra.launcher
         ours = str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher"
         try:
-            check_folder(str(config.hydra.sweep.dir))
             if ours:
-                settle(launcher)
+                prepare(launcher, config)
+            else:
+                check_folder(str(config.hydra.sweep.dir))
         except LauncherError as error:
             raise SweepRefused(str(error)) from error
-        if ours:
-            from bf_research.launcher.pool import start_early
 
-            start_early(preload_list(launcher, config))
+
+def prepare(options: Mapping[str, Any], config: DictConfig) -> None:
+    """Check the sweep's folder and the options of our launcher, and start the server; ``LauncherError``."""
+    from bf_research.launcher.launch import check_folder, settle
+    from bf_research.launcher.pool import start_early
+
+    check_folder(str(config.hydra.sweep.dir))
+    settle(options)
+    start_early(preload_list(options, config))
 
 
 def preload_list(options: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:

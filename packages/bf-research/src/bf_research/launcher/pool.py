@@ -77,6 +77,7 @@ class Pool:
             process_group=0,  # a Ctrl-C of the terminal is for the driver alone
         )
         theirs.close()
+        self._ready = False
 
     @property
     def lives(self) -> bool:
@@ -141,6 +142,7 @@ class Pool:
             raise ServerDied(self._obituary())
         message = json.loads(data)
         if message["event"] == "ready":
+            self._ready = True
             self.import_failures = message["failed"]
             for name, reason in self.import_failures.items():
                 log.warning("workers start without the module %s: %s", name, reason)
@@ -172,9 +174,9 @@ class Pool:
         for worker in list(self.workers.values()):
             self.end(worker)
         self.control.close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:  # it still imports: it has started nothing that would stay
+        try:  # a server that still imports hears nothing, and has started nothing that would stay
+            self._process.wait(STOP_SECONDS if self._ready else 0)
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._leases.release()

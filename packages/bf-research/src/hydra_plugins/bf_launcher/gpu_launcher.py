@@ -60,10 +60,13 @@ class GpuLauncher(Launcher):
         self._setup: tuple[HydraContext, DictConfig, TaskFunction] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives; ``LauncherError`` for a sweep folder that can't be made or written."""
-        from bf_research.launcher.launch import check_folder
+        """Take what Hydra gives, and start the workers' server: it imports while the sweeper still prepares.
 
-        check_folder(str(config.hydra.sweep.dir))
+        ``LauncherError`` for a sweep folder that can't be made or written and for options that can't be.
+        """
+        from bf_research.launcher.early import prepare
+
+        prepare(self.options, config)
         self._setup = (hydra_context, config, task_function)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
