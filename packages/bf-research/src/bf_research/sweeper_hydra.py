@@ -64,6 +64,7 @@ class DomainSweep:
     def setup(self, context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
         """Remember what Hydra composed, and make the launcher."""
         self.context, self.config = context, config
+        self.composer = Composer(context.config_loader, config)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=RecordedTask(task), config=config
         )
@@ -116,9 +117,8 @@ class DomainSweep:
 
     def _check(self, jobs: Iterable[list[str]]) -> None:
         """Compose jobs with every value of the domain: a wrong name or type is an error before any runs."""
-        composer = Composer(self.context.config_loader, self.config)
         for overrides in jobs:
-            composer.compose(overrides)
+            self.composer.check(overrides)
 
     def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
         """A sweep goes on with the settings it began with, or its results could not be compared."""
@@ -171,7 +171,7 @@ class Launched:
         stream = getattr(launcher, "launch_stream", None)
         ends: Iterable[tuple[int, JobReturn]]
         if stream is not None:
-            ends = stream(overrides(), initial_job_idx=0, total=left)
+            ends = stream(overrides(), initial_job_idx=0, total=left, composer=self.sweep.composer)
         else:
             everything = list(overrides())
             ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()

@@ -24,18 +24,30 @@ OUTPUT = "stdout.txt"
 class HydraJob:
     """Runs overrides as a job of a sweep; made in the driver, pickled, called in workers.
 
-    The call takes ``(overrides, number)`` and gives Hydra's ``JobReturn``.
+    The call takes ``(overrides, number)`` and gives Hydra's ``JobReturn``, without the configurations unless
+    it is to be ``whole``: they are in the job's folder. A ``composer`` that has composed the same choices of
+    groups before spares the workers to do so.
     """
 
-    def __init__(self, context: HydraContext, config: DictConfig, task: TaskFunction) -> None:
-        self._context, self._config, self._task = context, config, task
+    def __init__(
+        self,
+        context: HydraContext,
+        config: DictConfig,
+        task: TaskFunction,
+        whole: bool = True,
+        composer: Composer | None = None,
+    ) -> None:
+        self.config = config
+        self._context, self._task, self._whole = context, task, whole
+        self._composer = composer or Composer(context.config_loader, config)
         self._state = Singleton.get_state()
-        self._made: Composer | None = None
+        self._ready = False
 
     def __call__(self, work: tuple[Sequence[str], int]) -> JobReturn:
         """Run one job."""
         overrides, number = work
-        config = self._composer().compose(overrides)
+        self._prepare()
+        config = self._composer.compose(overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
@@ -45,16 +57,17 @@ class HydraJob:
         with redirected(folder / OUTPUT):
             result = run(self._task, config, self._context)
             self._finish(result)
+        if not self._whole:
+            result.cfg = result.hydra_cfg = None
         return result
 
-    def _composer(self) -> Composer:
+    def _prepare(self) -> None:
         """Take over Hydra's state of the driver, once a worker: it scans all plugins."""
-        if self._made is None:
+        if not self._ready:
             setup_globals()
             Singleton.set_state(self._state)
-            configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
-            self._made = Composer(self._context.config_loader, self._config)
-        return self._made
+            configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+            self._ready = True
 
     def _finish(self, result: JobReturn) -> None:
         """Print the traceback of a failed job to its output, and give the error its text for the driver."""

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, filter_overrides
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
 
 from bf_research.launcher import bars
 from bf_research.launcher.devices import Slot, machine, plan
@@ -27,26 +25,24 @@ ON_FAILURE = ("continue", "stop")
 
 
 def stream(
-    context: HydraContext,
-    config: DictConfig,
-    task: TaskFunction,
+    job: HydraJob,
     options: Mapping[str, Any],
     overrides: Iterable[Sequence[str] | None],
     first_number: int,
     total: int | None = None,
 ) -> Iterator[tuple[int, JobReturn]]:
-    """Run jobs as they come from an iterator; yield ``(number, result)`` as they end, in any order.
+    """Run a job with overrides as they come from an iterator; yield ``(number, result)``, in any order.
 
     None from the iterator says that the next job depends on results which are not there yet. Everything that
     is wrong with the options is an error before a process is started.
     """
+    config = job.config
     slots, policy = settle(options)
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     jobs = _jobs(overrides, first_number, frozenset(config.hydra.overrides.task))
     first = next(jobs, None)
     if first is None:  # a sweep that goes on and has nothing left to run starts no process
         return
-    job = HydraJob(context, config, task)
     with pool(
         preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]
     ) as workers:
@@ -98,15 +94,10 @@ def _jobs(
 
 
 def launch(
-    context: HydraContext,
-    config: DictConfig,
-    task: TaskFunction,
-    options: Mapping[str, Any],
-    overrides: Sequence[Sequence[str]],
-    first_number: int,
+    job: HydraJob, options: Mapping[str, Any], overrides: Sequence[Sequence[str]], first_number: int
 ) -> list[JobReturn]:
     """Run a list of jobs; returns their results in its order, those never begun as stopped."""
-    found = dict(stream(context, config, task, options, overrides, first_number, len(overrides)))
+    found = dict(stream(job, options, overrides, first_number, len(overrides)))
     never = JobStopped("never begun: the sweep was stopped by on_failure=stop")
     return [found.get(number) or failure(one, never) for number, one in enumerate(overrides, first_number)]
 

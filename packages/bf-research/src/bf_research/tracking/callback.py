@@ -114,7 +114,7 @@ class SweepTracking(Callback):
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
         given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
-        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given), before
+        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given, number), before
 
 
 def _remembered(folder: Path, uri: str, client: Any) -> str | None:

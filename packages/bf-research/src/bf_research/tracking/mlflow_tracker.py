@@ -42,6 +42,7 @@ class MLflowTracker:
         self.settings = Settings(
             uri=sweep.store if sweep else address(uri),
             experiment=sweep.experiment if sweep else experiment,
+            experiment_id=sweep.experiment_id if sweep else None,
             required=required,
             folder=folder,
             system_metrics=system_metrics,

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bf_research.tracking.summary import Row
 
-log = logging.getLogger(__name__)
-
 #: More curves than these make no picture anyone reads.
 MOST_CURVES = 30
+#: More labels than these hide the curves: colours tell how good each was instead.
+MOST_LABELS = 12
 #: An option with more values is a cloud of points, no longer a row of boxes with a label each.
 MOST_BOXES = 12
-FOLDER = "sweep"
 
 
-def draw(client: Any, run_id: str, rows: Sequence[Row], varied: Sequence[str], metric: str) -> None:
-    """Log the pictures that the results allow; needs two trials with the metric at least."""
+def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], metric: str) -> None:
+    """Draw the pictures that the results allow into a folder; needs two trials with the metric at least."""
     good = [row for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
     if len(good) < 2:
         return
@@ -28,70 +28,90 @@ def draw(client: Any, run_id: str, rows: Sequence[Row], varied: Sequence[str], m
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    def figure(name: str) -> Any:
-        made = Figure(figsize=(9, 5), layout="constrained")
-        FigureCanvasAgg(made)
-        made.suptitle(name)
-        return made
+    @contextmanager
+    def picture(name: str, title: str) -> Iterator[Any]:
+        figure = Figure(figsize=(9, 5), layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        figure.suptitle(title)
+        yield figure
+        if figure.axes:
+            canvas.print_png(folder / f"{name}.png")  # savefig would draw twice
 
-    curves = figure("train/loss: mean of the repetitions, band from least to most")
-    if _learning_curves(client, curves, good, options):
-        client.log_figure(run_id, curves, f"{FOLDER}/learning_curves.png")
+    with picture("learning_curves", "train/loss: mean of the repetitions, band from least to most") as curves:
+        _learning_curves(client, curves, good, options, metric)
     if options:
-        lines = figure(f"each line a trial, colour {metric}")
-        _parallel(lines, good, options, metric)
-        client.log_figure(run_id, lines, f"{FOLDER}/parallel_coordinates.png")
-        boxes = figure(f"{metric} by option")
-        _boxes(boxes, good, options, metric)
-        client.log_figure(run_id, boxes, f"{FOLDER}/by_option.png")
+        with picture("parallel_coordinates", f"each line a trial, colour {metric}") as lines:
+            _parallel(lines, good, options, metric)
+        with picture("by_option", f"{metric} by option") as boxes:
+            _boxes(boxes, good, options, metric)
 
 
 def _label(row: Row, options: Sequence[str]) -> str:
     return ", ".join(f"{name}={row.params.get(name, '')}" for name in options) or row.name
 
 
-def _learning_curves(client: Any, figure: Any, rows: Sequence[Row], options: Sequence[str]) -> bool:
-    groups: dict[str, list[dict[int, float]]] = {}
+def _learning_curves(
+    client: Any, figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str
+) -> None:
+    groups: dict[str, list[tuple[Row, dict[int, float]]]] = {}
     for row in rows[:MOST_CURVES]:
         history = client.get_metric_history(row.run_id, "train/loss")
         if history:
-            groups.setdefault(_label(row, options), []).append({m.step: m.value for m in history})
+            groups.setdefault(_label(row, options), []).append((row, {m.step: m.value for m in history}))
     if not groups:
-        return False
+        return
     axes = figure.subplots()
-    for label, runs in groups.items():
+    colours = None
+    if len(groups) > MOST_LABELS:
+        colours = _colours(figure, axes, [row for runs in groups.values() for row, _ in runs], metric)
+    for label, found in groups.items():
+        runs = [curve for _, curve in found]
         steps = sorted(set.intersection(*(set(run) for run in runs)))
         columns = [[run[step] for run in runs] for step in steps]
         (line,) = axes.plot(
             steps, [sum(column) / len(column) for column in columns], label=label, linewidth=1
         )
+        if colours is not None:
+            line.set_color(colours(sum(row.metrics[metric] for row, _ in found) / len(found)))
         if len(runs) > 1:
             low, high = [min(c) for c in columns], [max(c) for c in columns]
             axes.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
     axes.set(xlabel="iteration", ylabel="loss", yscale="log")
-    axes.legend(fontsize="small")
-    return True
+    if colours is None:
+        axes.legend(fontsize="small")
 
 
-def _parallel(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str) -> None:
-    from matplotlib import colormaps
+def _colours(figure: Any, axes: Any, rows: Sequence[Row], metric: str) -> Any:
+    """Draw a bar of the metric's values; returns the function that gives the colour of one."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    axes = figure.subplots()
     values = [row.metrics[metric] for row in rows]
     scale = Normalize(min(values), max(values) if max(values) > min(values) else min(values) + 1e-9)
+    mapped = ScalarMappable(scale, "viridis")
+    figure.colorbar(mapped, ax=axes, label=metric)
+    return mapped.to_rgba
+
+
+def _parallel(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str) -> None:
+    from matplotlib.collections import LineCollection
+
+    axes = figure.subplots()
+    values = [row.metrics[metric] for row in rows]
+    colours, least, most = _colours(figure, axes, rows, metric), min(values), max(values)
     positions = {name: _positions([row.params.get(name, "") for row in rows]) for name in options}
+    lines = []
     for row, value in zip(rows, values, strict=True):
-        heights = [positions[name][row.params.get(name, "")] for name in options] + [scale(value)]
-        axes.plot(range(len(heights)), heights, color=colormaps["viridis"](scale(value)), alpha=0.8)
+        heights = [positions[name][row.params.get(name, "")] for name in options]
+        lines.append(list(enumerate([*heights, (value - least) / (most - least or 1.0)])))
+    axes.add_collection(LineCollection(lines, colors=colours(values), alpha=0.8))
+    axes.autoscale()
     for place, name in enumerate(options):
         told = list(positions[name].items())
         for text, height in told if len(told) <= MOST_BOXES else (told[0], told[-1]):
             axes.annotate(text, (place, height), fontsize="small")
     axes.set_xticks(range(len(options) + 1), [*options, metric])
     axes.set_yticks([])
-    figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label=metric)
 
 
 def _positions(texts: Sequence[str]) -> dict[str, float]:

@@ -49,6 +49,7 @@ class Settings:
 
     uri: str
     experiment: str
+    experiment_id: str | None = None
     required: bool = True
     folder: str = "."
     system_metrics: bool = False
@@ -126,7 +127,7 @@ class Recorder:
                 log.warning("%s", error)
         finally:
             self._opened.set()
-        pause = self.settings.buffering.flush_seconds
+        pause = 0.0  # what was recorded meanwhile is written while the work goes on
         while self._is_open:
             ending = self._wake.wait(pause)
             done = self._flush()
@@ -138,7 +139,9 @@ class Recorder:
 
     def _open(self) -> None:
         client = store.open_store(self.settings.uri)
-        experiment = store.experiment_id(client, self.settings.experiment, self.settings.uri)
+        experiment = self.settings.experiment_id or store.experiment_id(
+            client, self.settings.experiment, self.settings.uri
+        )
         run_id = self._resumed
         if run_id is None:
             run_id = str(client.create_run(experiment, tags=self.tags, run_name=self.name).info.run_id)

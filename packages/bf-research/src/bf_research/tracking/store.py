@@ -20,8 +20,8 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: The same for the menu beside the pages, at the end of their addresses.
 MENU = "workflowType=machine_learning"
 
-#: Stores in files that this process has opened before, and found whole.
-_READY: set[tuple[int, str]] = set()
+#: Clients of stores in files that this process has opened before, and found whole.
+_READY: dict[tuple[int, str], Any] = {}
 
 
 class TrackingError(RuntimeError):
@@ -57,7 +57,7 @@ def open_store(uri: str) -> Any:
 
     path = database(uri)
     if (os.getpid(), uri) in _READY and path is not None and path.exists():
-        return MlflowClient(tracking_uri=uri)
+        return _READY[os.getpid(), uri]
     try:
         if path is None:
             client = MlflowClient(tracking_uri=uri)
@@ -67,7 +67,7 @@ def open_store(uri: str) -> Any:
         with _locked(path.parent):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-        _READY.add((os.getpid(), uri))
+        _READY[os.getpid(), uri] = client
         return client
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingError(

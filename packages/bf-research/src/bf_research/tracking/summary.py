@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -45,11 +47,12 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     _log_points(client, context.run_id, points)
     written = markdown(ranked, varied, metric)
     client.set_tag(context.run_id, "mlflow.note.content", written[:5000])
-    client.log_text(context.run_id, written, "sweep/table.md")
-    client.log_text(
-        context.run_id, json.dumps([_record(row) for row in ranked], indent=1), "sweep/table.json"
-    )
-    draw(client, context.run_id, ranked, varied, metric)
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        (folder / "table.md").write_text(written, encoding="utf-8")
+        (folder / "table.json").write_text(json.dumps([_record(row) for row in ranked], indent=1))
+        draw(client, folder, ranked, varied, metric)
+        client.log_artifacts(context.run_id, str(folder), "sweep")
     ranking = console(ranked, varied, metric) if table else ""
     return ranking + addresses(context, parent.info.experiment_id, ranked, metric, minimize)
 

@@ -20,6 +20,8 @@ class SweepContext:
     tags: dict[str, str] = field(default_factory=dict)
     #: what was said for the whole sweep; the other overrides of a trial are its own
     given: list[str] = field(default_factory=list)
+    #: of the experiment; looked up by its name where it is not told
+    experiment_id: str | None = None
 
     def publish(self) -> None:
         """Make this the sweep of the trials that this process and its later children run."""

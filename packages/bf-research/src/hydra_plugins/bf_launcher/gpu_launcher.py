@@ -71,22 +71,28 @@ class GpuLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs; results in their order."""
+        from bf_research.launcher.hydra_job import HydraJob
         from bf_research.launcher.launch import launch
 
         assert self._setup is not None
-        return launch(*self._setup, self.options, job_overrides, initial_job_idx)
+        return launch(HydraJob(*self._setup), self.options, job_overrides, initial_job_idx)
 
     def launch_stream(
         self,
         job_overrides: Iterable[Sequence[str] | None],
         initial_job_idx: int,
         total: int | None = None,
+        composer: Any = None,
     ) -> Iterator[tuple[int, JobReturn]]:
         """Run jobs as an iterator gives them; yield ``(number, result)`` as they end.
 
-        None from the iterator: the next job depends on results that are not there yet.
+        None from the iterator: the next job depends on results that are not there yet. ``composer``: a
+        ``Composer`` that knows the configurations already. The results come without ``cfg`` and
+        ``hydra_cfg``: these are in the folders of the jobs.
         """
+        from bf_research.launcher.hydra_job import HydraJob
         from bf_research.launcher.launch import stream
 
         assert self._setup is not None
-        return stream(*self._setup, self.options, job_overrides, initial_job_idx, total)
+        job = HydraJob(*self._setup, whole=False, composer=composer)
+        return stream(job, self.options, job_overrides, initial_job_idx, total)
