@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -28,6 +30,7 @@ from bf_research.launcher.leases import Leases
 from bf_research.launcher.pool import Pool, close_kept, pool
 from bf_research.launcher.running import run
 from bf_research.launcher.scheduler import Scheduler
+from hydra_plugins.bf_launcher.gpu_launcher import GpuLauncher, GpuLauncherConf
 
 TWO = Machine((Gpu("0", 8000), Gpu("1", 16000)), (0, 1, 2, 3))
 
@@ -149,6 +152,51 @@ class TestComposing:
         made, _ = composer
         with pytest.raises(Exception, match="nosuch"):
             made.compose(["model=vgg7", "nosuch=1"])
+
+    @pytest.mark.parametrize("overrides", OVERRIDES, ids=lambda one: " ".join(one) or "none")
+    def test_a_check_takes_what_can_be_composed_and_changes_nothing(self, composer, overrides):
+        made, whole = composer
+        made.check(overrides)
+        assert OmegaConf.to_yaml(made.compose(overrides)) == OmegaConf.to_yaml(whole(overrides))
+
+    @pytest.mark.parametrize(
+        "overrides", [["nosuch=1"], ["model=nosuch"], ["+batch_size=3"], ["~nosuch"], ["hydra.job.num=text"]]
+    )
+    def test_a_check_refuses_what_can_not(self, composer, overrides):
+        made, _ = composer
+        with pytest.raises(Exception) as composed:
+            made.compose(overrides)
+        with pytest.raises(type(composed.value)) as checked:
+            made.check(overrides)
+        assert str(checked.value) == str(composed.value)
+
+    def test_another_process_composes_no_choice_again(self, composer, monkeypatch: pytest.MonkeyPatch):
+        made, whole = composer
+        made.compose(["model=vgg7"])
+        there: Composer = cloudpickle.loads(cloudpickle.dumps(made))
+        monkeypatch.setattr(Composer, "_whole", None)
+        overrides = ["model=vgg7", "seed=2"]
+        assert OmegaConf.to_yaml(there.compose(overrides)) == OmegaConf.to_yaml(whole(overrides))
+
+
+def test_the_server_starts_as_soon_as_the_launcher_is_set_up(tmp_path: Path):
+    options = OmegaConf.to_container(OmegaConf.structured(GpuLauncherConf(devices=["cpu:0"], preload=[])))
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "sweep")}}})
+    close_kept()
+    assert not servers()
+    GpuLauncher(**options).setup(hydra_context=None, task_function=None, config=config)
+    try:
+        assert len(servers()) == 1
+    finally:
+        close_kept()
+    assert not servers()
+
+
+def servers() -> list[psutil.Process]:
+    """The processes of this one that workers would be forked from."""
+    return [
+        child for child in psutil.Process().children() if "bf_research.launcher.server" in child.cmdline()
+    ]
 
 
 class Noting:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker, flatten
 from bf_research.tracking.backlog import Backlog, Point
+from bf_research.tracking.plots import draw
 from bf_research.tracking.recorded import process_mark, recorded
 from bf_research.tracking.summary import Row, aggregates, console, markdown, rank, varying
 
@@ -242,3 +244,24 @@ def test_a_run_tells_data_environment_and_signature_and_keeps_its_model(store: s
 def test_senseless_buffering_is_refused(waits):
     with pytest.raises(ValueError, match=r"tracking\.buffering"):
         MLflowTracker(buffering=waits)
+
+
+@pytest.mark.parametrize("trials", [2, 14], ids=["named", "coloured"])
+def test_pictures_of_a_sweep_are_drawn_from_its_store(store: str, tmp_path: Path, trials: int) -> None:
+    rows = []
+    for number in range(trials):
+        tracker = MLflowTracker(store)
+        with recorded(tracker, f"n={number}") as run:
+            for step in range(3):
+                run.log_metric("train/loss", (number + 1) / (step + 1), step)
+        location = tracker.ready()
+        assert location is not None
+        params = {"n": str(number), "kind": "ab"[number % 2]}
+        rows.append(Row(location.run_id, f"n={number}", "FINISHED", params, {"score": float(number)}, 1.0))
+    draw(client_of(store), tmp_path, rows, ["kind", "n"], "score")
+    pictures = {path.stem: Image.open(path) for path in tmp_path.glob("*.png")}
+    assert set(pictures) == {"learning_curves", "parallel_coordinates", "by_option"}
+    for picture in pictures.values():
+        colours = picture.convert("RGB").getcolors(picture.width * picture.height)
+        assert picture.size == (900, 500)
+        assert len(colours) > 50  # more than an empty frame has

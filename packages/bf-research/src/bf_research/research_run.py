@@ -113,7 +113,7 @@ def _tracked(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence
         return
     from omegaconf import OmegaConf
 
-    from bf_research.tracking.callback import SweepTracking, finish
+    from bf_research.tracking.callback import SweepTracking, abandon
     from bf_research.tracking.store import TrackingError
     from bf_research.tracking.sweep import SweepContext
 
@@ -130,7 +130,7 @@ def _tracked(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence
         yield
     except BaseException:
         if context is not None:
-            finish(context.run_id, "KILLED")
+            abandon(context.run_id)
         raise
     try:
         callback.on_multirun_end(config)

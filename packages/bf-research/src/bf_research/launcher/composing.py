@@ -27,6 +27,7 @@ class Composer:
         self._loader, self._master = loader, master
         self._parser = OverridesParser.create(config_loader=loader)
         self._kept: dict[tuple[str, ...], bytes] = {}
+        self._named: dict[str, bool] = {}
         self._probes: dict[tuple[str, ...], DictConfig] = {}
 
     def __reduce__(self) -> Any:
@@ -41,7 +42,7 @@ class Composer:
         config = self._choice(parsed)
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         own = [override.input_line for override in values if override.is_hydra_override()]
-        config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *own]
+        config.hydra.overrides.hydra.extend(own)
         task = [override for override in parsed if not override.is_hydra_override()]
         config.hydra.overrides.task = [override.input_line for override in task]
         naming = config.hydra.job.config.override_dirname
@@ -54,7 +55,7 @@ class Composer:
         return config
 
     def check(self, overrides: Sequence[str]) -> None:
-        """Raise what ``compose`` would; nothing is copied, as each job sets its values over the last one's."""
+        """Raise what ``compose`` would; nothing is copied, each job sets its values over the last one's."""
         parsed = self._parser.parse_overrides(list(overrides))
         values = [override for override in parsed if not self._is_group(override)]
         if self._needs_hydra(parsed) or any(value.is_add() or value.is_delete() for value in values):
@@ -81,8 +82,10 @@ class Composer:
 
     def _is_group(self, override: Override) -> bool:
         """Tell groups as Hydra does: a mapping is a value even under the name of a group."""
-        named = self._loader.repository.group_exists(override.key_or_group)
-        return bool(named) and not isinstance(override.value(), dict)
+        name = override.key_or_group
+        if name not in self._named:
+            self._named[name] = bool(self._loader.repository.group_exists(name))
+        return self._named[name] and not isinstance(override.value(), dict)
 
     def _whole(self, overrides: Sequence[str]) -> DictConfig:
         config: DictConfig = self._loader.load_sweep_config(self._master, list(overrides))

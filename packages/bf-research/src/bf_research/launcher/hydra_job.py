@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -62,9 +63,10 @@ class HydraJob:
         return result
 
     def _prepare(self) -> None:
-        """Take over Hydra's state of the driver, once a worker: it scans all plugins."""
+        """Take over Hydra's state of the driver, once a sweep; a worker looks for plugins only once."""
         if not self._ready:
             setup_globals()
+            self._state["instances"][Plugins] = Plugins.instance()
             Singleton.set_state(self._state)
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
             self._ready = True

@@ -1,4 +1,4 @@
-"""Running a composed job: as Hydra's ``run_job`` does, with one copy of the configuration in place of five."""
+"""Running a composed job: as Hydra's ``run_job`` does, with one copy of the task's part in place of five."""
 
 from __future__ import annotations
 
@@ -66,17 +66,16 @@ def run(task: TaskFunction, config: DictConfig, context: HydraContext) -> JobRet
 
 
 def _parted(config: DictConfig) -> tuple[DictConfig, DictConfig]:
-    """Return copies of the task's own part and of Hydra's, with all flags and types.
+    """Return a copy of the task's own part, with all flags and types, and Hydra's part as it is.
 
-    Hydra's part goes on to look up values in ``config``, as ``HydraConfig.set_config`` has it.
+    Hydra's goes on to look up values in ``config``, as ``HydraConfig.set_config`` has it.
     """
+    whole = config.__dict__["_content"]  # setting and deleting keys would copy all of it
+    config.__dict__["_content"] = {name: node for name, node in whole.items() if name != "hydra"}
     own: DictConfig = cloudpickle.loads(dumps(config))  # a fifth of the time of a deepcopy
-    hydra = own._get_node("hydra")
-    with read_write(own), open_dict(own):
-        del own["hydra"]
+    config.__dict__["_content"] = whole
     part = OmegaConf.create({})
-    part.__dict__["_content"]["hydra"] = hydra  # setting it would copy it once more
-    hydra._set_parent(config)  # type: ignore[union-attr]
+    part.__dict__["_content"]["hydra"] = whole["hydra"]
     return own, part
 
 

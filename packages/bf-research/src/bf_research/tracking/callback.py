@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hydra.experimental.callback import Callback
 
 from bf_research.launcher.errors import SweepRefused
-from bf_research.tracking.base import Status
 from bf_research.tracking.recorded import process_mark
 from bf_research.tracking.sweep import SweepContext
 
@@ -65,6 +64,7 @@ class SweepTracking(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close trials of dead workers, log the summary, print table and addresses."""
+        from bf_research.tracking import store
         from bf_research.tracking.summary import summarize
 
         context = SweepContext.current()
@@ -76,7 +76,8 @@ class SweepTracking(Callback):
         metric = str(sweeper.get("metric") or self.metric)
         finish_trials(context)
         text = summarize(context, metric, bool(sweeper.get("minimize", self.minimize)), table=not ranked)
-        finish(context.run_id, "FINISHED")
+        SweepContext.withdraw()
+        store.open_store(context.store).set_terminated(context.run_id, "FINISHED")
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -134,8 +135,8 @@ def _remembered(folder: Path, uri: str, client: Any) -> str | None:
     return None if run.info.lifecycle_stage == "deleted" else str(memory["run_id"])
 
 
-def finish(run_id: str, status: Status, before: Before | None = None) -> None:
-    """Close the sweep's run, once, and its trials that nobody runs any more.
+def abandon(run_id: str, before: Before | None = None) -> None:
+    """Close the run of a sweep that did not come to its end, once, and its trials that nobody runs any more.
 
     A sweep that was refused before it had any trial leaves no run, and a run that it was to go on with as it
     was ``before``.
@@ -149,18 +150,18 @@ def finish(run_id: str, status: Status, before: Before | None = None) -> None:
     finish_trials(context)
     client = store.open_store(context.store)
     trials = trials_of(client, run_id)
-    if status == "KILLED" and before is not None and before.trials == trials and before.end is not None:
+    if before is not None and before.trials == trials and before.end is not None:
         client.set_terminated(run_id, before.status, before.end)
         return
-    client.set_terminated(run_id, status)
-    if status == "KILLED" and not trials:
+    client.set_terminated(run_id, "KILLED")
+    if not trials:
         client.delete_run(run_id)
 
 
 def _abandon(run_id: str, before: Before | None) -> None:
     """Close the run of a sweep that this process leaves unfinished."""
     try:
-        finish(run_id, "KILLED", before)
+        abandon(run_id, before)
     except Exception as error:  # noqa: BLE001 - nobody is left to catch it; the next sweep closes the run
         log.warning("the sweep's run %s can't be closed, the next sweep will: %s", run_id, error)
 
