@@ -40,7 +40,7 @@ class HydraJob:
     ) -> None:
         self.config = config
         self._context, self._task, self._whole = context, task, whole
-        self._composer = composer or Composer(context.config_loader, config)
+        self.composer = composer or Composer(context.config_loader, config)
         self._state = Singleton.get_state()
         self._ready = False
 
@@ -48,7 +48,7 @@ class HydraJob:
         """Run one job."""
         overrides, number = work
         self._prepare()
-        config = self._composer.compose(overrides)
+        config = self.composer.compose(overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number

@@ -96,7 +96,12 @@ def _jobs(
 def launch(
     job: HydraJob, options: Mapping[str, Any], overrides: Sequence[Sequence[str]], first_number: int
 ) -> list[JobReturn]:
-    """Run a list of jobs; returns their results in its order, those never begun as stopped."""
+    """Run a list of jobs; returns their results in its order, those never begun as stopped.
+
+    All are composed once before any begins, while the workers' server still imports.
+    """
+    for one in overrides:
+        job.composer.check(one)
     found = dict(stream(job, options, overrides, first_number, len(overrides)))
     never = JobStopped("never begun: the sweep was stopped by on_failure=stop")
     return [found.get(number) or failure(one, never) for number, one in enumerate(overrides, first_number)]
