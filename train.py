@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from bf_command import command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
 
 
 @command(config_path="conf", config_name="train")
@@ -16,7 +19,7 @@ def main(config: DictConfig) -> dict[str, float]:
     from bf_research.train import train  # not for --help, which answers at once
 
     outcome = train(config)
-    print(outcome)
+    log.info("%s", outcome)  # on the screen and in train.log
     return dict(outcome.metrics)
 
 

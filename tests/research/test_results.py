@@ -109,7 +109,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_tables_for_a_person() -> None:
     lines = failure_table(RESULTS, Path("sweeps")).splitlines()
-    assert lines[0] == "1 of 5 trials failed; tracebacks are in sweeps/journal.jsonl"
+    assert lines[0] == "1 of 5 trials failed; all tracebacks are in sweeps/journal.jsonl"
     assert lines[2].split() == ["4", "FAILED", "model=Net,", "lr=1.0", "0", "bad", "luck"]
     ranked = ranking(RESULTS, "loss", "min").splitlines()
     assert ranked[1].split() == ["1", "int", "0.01", "0.5", "-", "1"]

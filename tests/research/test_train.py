@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,16 @@ def test_runs_of_a_sweep_have_short_names_that_tell_them_apart() -> None:
     own = {"model": "mlp", "optimizer.learning_rate": "0.01", "repetition": "1"}
     assert _short(own, {"model"}) == "mlp learning_rate=0.01 #1"
     assert _short({"a.lr": "1", "b.lr": "2"}, ()) == "a.lr=1 b.lr=2"
+
+
+def test_a_training_cut_off_tells_how_far_it_was(start_script) -> None:
+    script = start_script(program("model=mlp", "n_iters=100000", "bar=false", "tracking=none"))
+    script.wait_for("100000 iterations on")
+    time.sleep(0.5)
+    script.interrupt()
+    done = script.finish(timeout=60)
+    assert done.code == 130
+    assert re.search(r"^interrupted after \d+ of 100000 iterations$", done.err, re.MULTILINE), done.err
 
 
 WARM = ["hydra/launcher=gpu", "hydra.launcher.devices=[cpu:0,cpu:1]"]

@@ -77,8 +77,9 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
 
             register_resolvers()
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
-    except KeyboardInterrupt:
-        _tell(f"interrupted{_way_on(sys.argv[1:])}")
+    except KeyboardInterrupt as error:
+        where = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+        _tell(f"interrupted{where}{_way_on(sys.argv[1:])}")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge of the process: told, and in the exit code
         if complete:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from bf_research.results import Mode, Results
 
 JOURNAL = "journal.jsonl"
+#: Of a traceback the deepest calls tell most; the journal has it whole.
+SHOWN_LINES = 12
 _WIDEST = 90
 
 
@@ -36,13 +38,18 @@ def _short(cell: str) -> str:
 
 
 def failure_table(results: Results, folder: Path) -> str:
-    """List the trials that failed: state, configuration, attempts and the error in one line."""
+    """List the trials that failed with the error in one line each, and the traceback of the first."""
     rows = [
         [str(record.number), str(record.state), describe(record), str(record.attempts), record.reason]
         for record in results.failures
     ]
-    head = f"{len(rows)} of {len(results)} trials failed; tracebacks are in {folder / JOURNAL}"
-    return f"{head}\n{text_table(['trial', 'state', 'configuration', 'attempts', 'error'], rows)}"
+    head = f"{len(rows)} of {len(results)} trials failed; all tracebacks are in {folder / JOURNAL}"
+    table = text_table(["trial", "state", "configuration", "attempts", "error"], rows)
+    told = next((record for record in results.failures if record.error), None)
+    if told is None:
+        return f"{head}\n{table}"
+    end = "\n".join(f"  {line}" for line in told.error.strip().splitlines()[-SHOWN_LINES:])
+    return f"{head}\n{table}\ntrial {told.number} ended with\n{end}"
 
 
 def describe(record: Record) -> str:

@@ -119,14 +119,18 @@ def fit(batches: Batches, tracker: Tracker) -> tuple[int, float]:
     TensorFlow and MLflow are loaded side by side.
     """
     iteration, loss = 0, float("nan")
-    for iteration in _counted(batches):
-        if iteration == 1:
-            tracker.ready()
-        loss = float(batches.v(LOSS))
-        tracker.log_metric("train/loss", loss, iteration)
-        report(iteration, batches.run.total, loss=loss)
-        if stopping():
-            raise KeyboardInterrupt("the sweep was stopped")
+    try:
+        for iteration in _counted(batches):
+            if iteration == 1:
+                tracker.ready()
+            loss = float(batches.v(LOSS))
+            tracker.log_metric("train/loss", loss, iteration)
+            report(iteration, batches.run.total, loss=loss)
+            if stopping():
+                raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        error.add_note(f"after {iteration} of {batches.run.total} iterations")
+        raise
     return iteration, loss
 
 
