@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nox
 
 nox.needs_version = ">=2025.2"
@@ -47,7 +49,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests but the slow ones; any pytest option may follow."""
     sync(session)
-    arguments = session.posargs or ["-q", "-m", "not slow"]
+    arguments = session.posargs or ["-q", "-m", "not slow and not browser"]
     session.run("pytest", *arguments, env=ENVIRONMENT)
 
 
@@ -94,6 +96,15 @@ def build(session: nox.Session) -> None:
     extras = {"bf-batch": "bf-batch[images,opensets]", "bf-models": "bf-models[cpu]"}
     session.install("--find-links", folder, *[extras.get(name, name) for name in names])
     session.run("python", "tools/smoke.py", env=ENVIRONMENT)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The printed addresses of a sweep in a real browser, which Debian's packages bring."""
+    if shutil.which("chromium") is None:
+        session.run("apt-get", "install", "-y", "-qq", "chromium", external=True)
+    sync(session)
+    session.run("pytest", "-q", "tests/browser", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session(venv_backend="venv")

@@ -36,7 +36,7 @@ LAYERS: Mapping[str, Layer] = {
     "bf_pipeline": layer("bf_index", "bf_batch", libraries="numpy omegaconf tqdm"),
     "bf_models": layer(),
     "bf_research": layer(
-        "bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle"
+        "bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle yaml"
     ),
     "hydra_plugins": layer("bf_research", libraries="hydra omegaconf"),
     # opens at once: nothing but the standard library before a command is known to be a good one
