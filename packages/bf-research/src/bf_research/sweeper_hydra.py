@@ -87,7 +87,7 @@ class DomainSweep:
         OmegaConf.save(self.config, folder / "multirun.yaml")
         sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recovered(folder / trial_id))
         sweep.head["fixed"] = settings_of(fixed)
-        log.info("%s trials of %r in %s%s", len(domain), domain, folder, _already(folder))
+        log.info("%s in %s%s", _title(domain, fixed), folder, _already(folder))
         return self._told(sweep.run(placer), folder)
 
     def _domain(self, keys: Keys) -> Domain:
@@ -177,6 +177,13 @@ class Launched:
             ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
         for number, job in ends:
             yield ended(taken[number], job)
+
+
+def _title(domain: Domain, fixed: Sequence[str]) -> str:
+    """Say how many trials of what there are."""
+    count = len(domain)
+    what = " ".join(fixed) if repr(domain) == repr(Domain()) else repr(domain)
+    return f"{count} {'trial' if count == 1 else 'trials'} of {what or 'the configuration as it is'}"
 
 
 def _already(folder: Path) -> str:
