@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,30 @@ class TestComposing:
             made.check(overrides)
         assert str(checked.value) == str(composed.value)
 
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("schedule=null", "schedule.name=constant"),
+            ("schedule={name: constant}", "schedule={warmup: 1}"),
+            ("targets=[]", "targets.0=a"),
+            ("targets=[a, b]", "targets=[c]"),
+            ("++launch.x=1", "launch.x=2"),
+            ("~schedule", "schedule.name=constant"),
+            ("batch_size=3", "batch_size=text"),
+            ("n_iters=null", "n_iters=5"),
+            ("loss=ce", "loss={a: 1}"),
+            ("loss={a: 1}", "loss.a=2"),
+        ],
+    )
+    def test_a_check_does_not_depend_on_what_was_checked_before(self, composer, first: str, second: str):
+        made, _ = composer
+        alone, after = (Composer(made._loader, made._master) for _ in range(2))
+        with suppress(Exception):
+            after.check([first])
+        composed = refusal(alone.compose, [second])
+        assert refusal(alone.check, [second]) == composed
+        assert refusal(after.check, [second]) == composed
+
     def test_another_process_composes_no_choice_again(self, composer, monkeypatch: pytest.MonkeyPatch):
         made, whole = composer
         made.compose(["model=vgg7"])
@@ -190,6 +215,15 @@ def test_the_server_starts_as_soon_as_the_launcher_is_set_up(tmp_path: Path):
     finally:
         close_kept()
     assert not servers()
+
+
+def refusal(work: Callable[[list[str]], object], overrides: list[str]) -> str:
+    """What an error of the work says; nothing when there is none."""
+    try:
+        work(overrides)
+    except Exception as error:  # noqa: BLE001 - any refusal of Hydra's
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def servers() -> list[psutil.Process]:

@@ -15,7 +15,9 @@ from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker
 from bf_research.tracking.backlog import Backlog, Point
 from bf_research.tracking.plots import draw
 from bf_research.tracking.recorded import process_mark, recorded
-from bf_research.tracking.summary import Row, aggregates, console, markdown, rank, varying
+from bf_research.tracking.recorder import longer
+from bf_research.tracking.store import TrackingError, experiment_id, open_store
+from bf_research.tracking.summary import Row, aggregates, console, markdown, rank, summarize, varying
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +258,7 @@ def test_pictures_of_a_sweep_are_drawn_from_its_store(store: str, tmp_path: Path
                 run.log_metric("train/loss", (number + 1) / (step + 1), step)
         location = tracker.ready()
         assert location is not None
-        params = {"n": str(number), "kind": "ab"[number % 2]}
+        params = {"n": str(number), "kind": ("a", r"$\x^$0")[number % 2]}
         rows.append(Row(location.run_id, f"n={number}", "FINISHED", params, {"score": float(number)}, 1.0))
     draw(client_of(store), tmp_path, rows, ["kind", "n"], "score")
     pictures = {path.stem: Image.open(path) for path in tmp_path.glob("*.png")}
@@ -265,3 +267,41 @@ def test_pictures_of_a_sweep_are_drawn_from_its_store(store: str, tmp_path: Path
         colours = picture.convert("RGB").getcolors(picture.width * picture.height)
         assert picture.size == (900, 500)
         assert len(colours) > 50  # more than an empty frame has
+
+
+def test_a_picture_that_can_not_be_drawn_costs_no_table(store: str, caplog: pytest.LogCaptureFixture) -> None:
+    parent = MLflowTracker(store)
+    with recorded(parent, "sweep"):
+        location = parent.ready()
+        assert location is not None
+        context = SweepContext(store, "batchflow", location.run_id)
+        context.publish()
+        for number, score in enumerate([1.7e308, -1.7e308]):
+            with recorded(MLflowTracker(store), f"n={number}") as run:
+                run.log_params({"n": number})
+                run.log_metric("score", score)
+        SweepContext.withdraw()
+    summarize(context, "score", minimize=False)
+    assert "can't be drawn" in caplog.text
+    found = {artifact.path for artifact in client_of(store).list_artifacts(location.run_id, "sweep")}
+    assert {"sweep/table.md", "sweep/table.json"} <= found
+
+
+def test_a_trial_of_an_experiment_that_was_deleted_tells_how_to_bring_it_back(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = open_store(uri)
+    number = experiment_id(client, "gone", uri)
+    client.delete_experiment(number)
+    SweepContext(uri, "gone", "none", experiment_id=number).publish()
+    tracker = MLflowTracker()
+    SweepContext.withdraw()
+    tracker.start("trial")
+    with pytest.raises(TrackingError, match="experiments restore"):
+        tracker.ready()
+
+
+def test_a_store_that_is_away_is_asked_more_and_more_seldom() -> None:
+    pauses = [0.0]
+    for _ in range(5):
+        pauses.append(longer(pauses[-1], 1.0))
+    assert pauses == [0.0, 1.0, 2.0, 4.0, 5.0, 5.0]

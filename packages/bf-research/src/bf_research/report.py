@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.jsonl"
 #: Of a traceback the deepest calls tell most; the journal has it whole.
-SHOWN_LINES = 12
+SHOWN_LINES, LONGEST_LINE = 12, 200
 _WIDEST = 90
 
 
@@ -48,7 +48,7 @@ def failure_table(results: Results, folder: Path) -> str:
     told = next((record for record in results.failures if record.error), None)
     if told is None:
         return f"{head}\n{table}"
-    end = "\n".join(f"  {line}" for line in told.error.strip().splitlines()[-SHOWN_LINES:])
+    end = "\n".join(f"  {line[:LONGEST_LINE]}" for line in told.error.strip().splitlines()[-SHOWN_LINES:])
     return f"{head}\n{table}\ntrial {told.number} ended with\n{end}"
 
 

@@ -129,7 +129,8 @@ def fit(batches: Batches, tracker: Tracker) -> tuple[int, float]:
             if stopping():
                 raise KeyboardInterrupt
     except KeyboardInterrupt as error:
-        error.add_note(f"after {iteration} of {batches.run.total} iterations")
+        planned = f" of {batches.run.total}" if batches.run.total is not None else ""
+        error.add_note(f"after {iteration}{planned} iterations")
         raise
     return iteration, loss
 

@@ -8,8 +8,8 @@ from typing import Any
 import cloudpickle
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
 
 from bf_research.launcher.pickles import dumps
 
@@ -55,16 +55,20 @@ class Composer:
         return config
 
     def check(self, overrides: Sequence[str]) -> None:
-        """Raise what ``compose`` would; nothing is copied, each job sets its values over the last one's."""
+        """Raise what ``compose`` would, mostly without a copy: single values are set over those before."""
         parsed = self._parser.parse_overrides(list(overrides))
-        values = [override for override in parsed if not self._is_group(override)]
-        if self._needs_hydra(parsed) or any(value.is_add() or value.is_delete() for value in values):
+        if self._needs_hydra(parsed):
             self.compose(overrides)
             return
         groups = self._groups(parsed)
         if groups not in self._probes:
             self._probes[groups] = self._choice(parsed)
-        ConfigLoaderImpl._apply_overrides_to_config(values, self._probes[groups])
+        probe = self._probes[groups]
+        values = [override for override in parsed if not self._is_group(override)]
+        if all(_leaves_no_trace(override, probe) for override in values):
+            ConfigLoaderImpl._apply_overrides_to_config(values, probe)
+        else:
+            self.compose(overrides)
 
     def _choice(self, parsed: Sequence[Override]) -> DictConfig:
         """Return a new copy of what the choice of groups gives, composed once."""
@@ -96,6 +100,16 @@ def _restored(loader: Any, master: DictConfig, kept: dict[tuple[str, ...], bytes
     composer = Composer(loader, master)
     composer._kept = kept
     return composer
+
+
+def _leaves_no_trace(override: Override, config: DictConfig) -> bool:
+    """Whether an override only puts one value in place of another: the next check is as on a new copy."""
+    if override.type is not OverrideType.CHANGE or isinstance(override.value(), dict | list):
+        return False
+    there = OmegaConf.select(
+        config, override.key_or_group, throw_on_resolution_failure=False, throw_on_missing=False
+    )
+    return not OmegaConf.is_config(there)
 
 
 def _is_special(override: Override) -> bool:

@@ -1,6 +1,7 @@
-"""A Hydra callback that comes first of all: refuses what can't be, and starts the workers' server.
+"""Before a sweep is composed: refuse what can't be, and start the workers' server.
 
-The server's imports overlap with what the sweep's own process still has to do.
+The server's imports overlap with what the sweep's own process still has to do. The launcher prepares when it
+is set up; a callback of ours does so before all others.
 """
 
 from __future__ import annotations

@@ -34,14 +34,14 @@ def stream(
     """Run a job with overrides as they come from an iterator; yield ``(number, result)``, in any order.
 
     None from the iterator says that the next job depends on results which are not there yet. Everything that
-    is wrong with the options is an error before a process is started.
+    is wrong with the options is an error before a worker is started.
     """
     config = job.config
     slots, policy = settle(options)
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     jobs = _jobs(overrides, first_number, frozenset(config.hydra.overrides.task))
     first = next(jobs, None)
-    if first is None:  # a sweep that goes on and has nothing left to run starts no process
+    if first is None:  # a sweep that goes on and has nothing left to run starts no worker
         return
     with pool(
         preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]

@@ -72,8 +72,10 @@ def _parted(config: DictConfig) -> tuple[DictConfig, DictConfig]:
     """
     whole = config.__dict__["_content"]  # setting and deleting keys would copy all of it
     config.__dict__["_content"] = {name: node for name, node in whole.items() if name != "hydra"}
-    own: DictConfig = cloudpickle.loads(dumps(config))  # a fifth of the time of a deepcopy
-    config.__dict__["_content"] = whole
+    try:
+        own: DictConfig = cloudpickle.loads(dumps(config))  # a fifth of the time of a deepcopy
+    finally:
+        config.__dict__["_content"] = whole
     part = OmegaConf.create({})
     part.__dict__["_content"]["hydra"] = whole["hydra"]
     return own, part
@@ -94,7 +96,7 @@ class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
 
 
 def to_yaml(part: object) -> str:
-    """Write a configuration as ``OmegaConf.to_yaml`` does, in a third of the time."""
+    """Write a configuration: it reads back as what ``OmegaConf.to_yaml`` writes, three times as fast."""
     plain = OmegaConf.to_container(part, resolve=False, enum_to_str=True)
     text = yaml.dump(plain, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper)
     return str(text)

@@ -34,7 +34,7 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
         if layout == "none":
             figure.subplots_adjust(0.09, 0.12, 0.98, 0.91)
         canvas = FigureCanvasAgg(figure)
-        figure.suptitle(title)
+        figure.suptitle(_literal(title))
         yield figure
         if figure.axes:
             # savefig would draw twice, and packing as small as can be takes a quarter of the time
@@ -47,6 +47,11 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
             _parallel(lines, good, options, metric)
         with picture("by_option", f"{metric} by option", "constrained") as boxes:  # labels of any length
             _boxes(boxes, good, options, metric)
+
+
+def _literal(text: str) -> str:
+    """Keep the drawing from reading dollars as formulas."""
+    return text.replace("$", r"\$")
 
 
 def _label(row: Row, options: Sequence[str]) -> str:
@@ -72,9 +77,11 @@ def _learning_curves(
     for label, found in groups.items():
         runs = [curve for _, curve in found]
         steps = sorted(set.intersection(*(set(run) for run in runs)))
+        if not steps:
+            continue
         columns = [[run[step] for run in runs] for step in steps]
         (line,) = axes.plot(
-            steps, [sum(column) / len(column) for column in columns], label=label, linewidth=1
+            steps, [sum(column) / len(column) for column in columns], label=_literal(label), linewidth=1
         )
         if colours is not None:
             line.set_color(colours(sum(row.metrics[metric] for row, _ in found) / len(found)))
@@ -96,7 +103,7 @@ def _colours(figure: Any, axes: Any, rows: Sequence[Row], metric: str) -> Any:
     values = [row.metrics[metric] for row in rows]
     scale = Normalize(min(values), max(values) if max(values) > min(values) else min(values) + 1e-9)
     mapped = ScalarMappable(scale, "viridis")
-    figure.colorbar(mapped, ax=axes, label=metric, ticks=MaxNLocator(5))
+    figure.colorbar(mapped, ax=axes, label=_literal(metric), ticks=MaxNLocator(5))
     return mapped.to_rgba
 
 
@@ -116,8 +123,8 @@ def _parallel(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: 
     for place, name in enumerate(options):
         told = list(positions[name].items())
         for text, height in told if len(told) <= MOST_BOXES else (told[0], told[-1]):
-            axes.annotate(text, (place, height), fontsize="small")
-    axes.set_xticks(range(len(options) + 1), [*options, metric])
+            axes.annotate(_literal(text), (place, height), fontsize="small")
+    axes.set_xticks(range(len(options) + 1), [_literal(text) for text in (*options, metric)])
     axes.set_yticks([])
 
 
@@ -137,7 +144,7 @@ def _positions(texts: Sequence[str]) -> dict[str, float]:
 def _boxes(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str) -> None:
     panels = figure.subplots(1, len(options), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, options, strict=True):
-        axes.set(xlabel=name)
+        axes.set(xlabel=_literal(name))
         labels = list(_positions([row.params.get(name, "") for row in rows]))
         if len(labels) > MOST_BOXES:
             _cloud(axes, [row.params.get(name, "") for row in rows], [row.metrics[metric] for row in rows])
@@ -145,9 +152,9 @@ def _boxes(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str
         groups = [
             [row.metrics[metric] for row in rows if row.params.get(name, "") == text] for text in labels
         ]
-        axes.boxplot(groups, tick_labels=labels)
+        axes.boxplot(groups, tick_labels=[_literal(text) for text in labels])
         axes.tick_params(axis="x", rotation=30)
-    panels[0].set_ylabel(metric)
+    panels[0].set_ylabel(_literal(metric))
 
 
 def _cloud(axes: Any, texts: Sequence[str], values: Sequence[float]) -> None:

@@ -133,7 +133,8 @@ class Recorder:
             done = self._flush()
             if ending and (done or time.monotonic() > (self._deadline or 0.0)):
                 break
-            pause = self.settings.buffering.flush_seconds if done else min(pause * 2, LONGEST_PAUSE)
+            usual = self.settings.buffering.flush_seconds
+            pause = usual if done else longer(pause, usual)
             if ending:
                 time.sleep(min(pause, 0.5))
 
@@ -144,7 +145,12 @@ class Recorder:
         )
         run_id = self._resumed
         if run_id is None:
-            run_id = str(client.create_run(experiment, tags=self.tags, run_name=self.name).info.run_id)
+            try:
+                run_id = str(client.create_run(experiment, tags=self.tags, run_name=self.name).info.run_id)
+            except Exception:
+                # an experiment that was deleted meanwhile is told with the way to bring it back
+                store.experiment_id(client, self.settings.experiment, self.settings.uri)
+                raise
         command, site = store.ui(self.settings.uri)
         self.location = Location(
             store=self.settings.uri,
@@ -243,6 +249,11 @@ class Recorder:
             "python -m bf_research.tracking.replay %s",
             self.settings.uri, self.name, path, path,
         )  # fmt: skip
+
+
+def longer(pause: float, usual: float) -> float:
+    """Return how long to wait for a store that did not take the records after a pause."""
+    return min(max(pause * 2, usual), LONGEST_PAUSE)
 
 
 def _short(error: BaseException) -> str:

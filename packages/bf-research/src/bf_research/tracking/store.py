@@ -140,7 +140,7 @@ def experiment_id(client: Any, name: str, uri: str) -> str:
 def ui(uri: str) -> tuple[str, str]:
     """Return the command that opens MLflow's pages, and the address at which they are."""
     if urlsplit(uri).scheme in ("http", "https"):
-        return f"open {uri}", uri.rstrip("/")
+        return uri, uri.rstrip("/")
     return f"{sys.executable} -m mlflow ui --backend-store-uri {uri}", "http://127.0.0.1:5000"
 
 

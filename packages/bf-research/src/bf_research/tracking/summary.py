@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import statistics
 import tempfile
@@ -14,6 +15,8 @@ from urllib.parse import quote
 
 from bf_research.tracking import store
 from bf_research.tracking.sweep import SweepContext
+
+log = logging.getLogger(__name__)
 
 #: Rows that the console shows; the artifact has all.
 SHOWN_ROWS = 20
@@ -51,7 +54,10 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
         folder = Path(text)
         (folder / "table.md").write_text(written, encoding="utf-8")
         (folder / "table.json").write_text(json.dumps([_record(row) for row in ranked], indent=1))
-        draw(client, folder, ranked, varied, metric)
+        try:
+            draw(client, folder, ranked, varied, metric)
+        except Exception as error:  # noqa: BLE001 - a picture that can't be drawn must not cost the tables
+            log.warning("a picture of the sweep can't be drawn: %s: %s", type(error).__name__, error)
         client.log_artifacts(context.run_id, str(folder), "sweep")
     ranking = console(ranked, varied, metric) if table else ""
     return ranking + addresses(context, parent.info.experiment_id, ranked, metric, minimize)
