@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -442,6 +443,26 @@ def test_update_in_the_middle_replaces_what_is_left(tmp_path: Path) -> None:
     domain.set_update(lambda results: Option("a", [-1]), when=3)
     table = here(Research(domain).add_callable(lambda a: a, C("a"), returns="score"), tmp_path)
     assert table["a"].tolist() == [0, 1, 2, -1]
+
+
+def slow(a: int) -> int:
+    """Give the number a moment later, so that no worker is free before."""
+    time.sleep(0.05)
+    return a
+
+
+@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 2}, {"workers": 4}, {"parallel": False}])
+@pytest.mark.parametrize("when", [1, 2, "last"])
+def test_domain_of_an_update_runs_also_when_all_trials_had_been_taken(
+    tmp_path: Path, options: dict[str, Any], when: Any
+) -> None:
+    domain = Domain(Option("a", [1, 2]))
+    domain.set_update(lambda results: Option("a", [100 + len(results), 200]), when, n_updates=2)
+    research = Research(domain).add_callable(slow, C("a"), returns="b")
+    table = research.run(name=tmp_path / "sweep", **options).results
+    assert table["a"].tolist()[-1] == 200
+    assert table["b"].tolist() == table["a"].tolist()
+    assert max(record.update for record in research.trials.records) == 2
 
 
 class Heavy:

@@ -214,8 +214,11 @@ class Workers:
 
         placed: dict[int, list[Trial]] = {}
 
-        def jobs() -> Iterator[Job]:
-            while group := list(islice(trials, self.branches)):
+        def jobs() -> Iterator[Job | None]:
+            while (group := list(islice(trials, self.branches))) or placed:
+                if not group:  # what still runs may bring an update of the domain
+                    yield None
+                    continue
                 number = group[0].number
                 placed[number] = group
                 label = group[0].id + (f" and {len(group) - 1} more" if len(group) > 1 else "")

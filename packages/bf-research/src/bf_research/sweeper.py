@@ -34,6 +34,8 @@ class Placer(Protocol):
     """Runs trials somewhere: takes the next when it has room, yields each when it has ended, in any order.
 
     A trial is asked for only when it can start. Closing the iterator stops what runs and leaves no process.
+    ``trials`` may have more after its end, once trials have ended and the domain was updated: a placer asks
+    again, or comes to its own end and is called again.
     """
 
     def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
@@ -68,6 +70,19 @@ def check_countable(domain: Domain, advice: str) -> None:
         raise ValueError(f"{domain!r} has no configuration: its conditions leave all of them out")
 
 
+@dataclass(frozen=True)
+class Trials(Iterator[Trial]):
+    """The trials that are left; unlike a generator it may be asked again after its end."""
+
+    take: Callable[[], Trial | None]
+
+    def __next__(self) -> Trial:
+        trial = self.take()
+        if trial is None:
+            raise StopIteration
+        return trial
+
+
 class Sweep:
     """One run over the trials of a domain, recorded in the journal of a folder."""
 
@@ -93,6 +108,8 @@ class Sweep:
         self._number = self._finished = self._updates = 0
         self._stopped = False
         self._source: Iterator[Config] = iter(())
+        #: How many updates there had been when a placer found no trial left; None while it has not.
+        self._ended_at: int | None = None
 
     def run(self, placer: Placer) -> Results:
         """Run what is left and return all results; failures are in them, not raised.
@@ -127,18 +144,20 @@ class Sweep:
 
     def _run(self, journal: Journal, placer: Placer) -> None:
         while True:
-            endings = placer.place(self._trials(journal), self._left(journal))
+            self._ended_at = None
+            endings = placer.place(Trials(lambda: self._next(journal)), self._left(journal))
             with closing(endings):
                 for ended in endings:
                     journal.ended(ended)
                     if ended.state in FAILURES and self.rules.on_failure == "stop":
                         self._stopped = True
                     self._one_more(journal)
-            if self._stopped or not self._updated(journal, last=True):
+            unseen = self._ended_at is not None and self._ended_at < self._updates
+            if self._stopped or not (unseen or self._updated(journal, last=True)):
                 return
 
-    def _trials(self, journal: Journal) -> Iterator[Trial]:
-        """The trials that are left, each noted as running when it is taken."""
+    def _next(self, journal: Journal) -> Trial | None:
+        """Take the next trial that is left and note it as running; None when there is none now."""
         while not self._stopped and (config := next(self._source, None)) is not None:
             plain = Trial(config, update=self._updates)
             trial = Trial(config, self._number, self._updates, self._seen[plain.id])
@@ -150,7 +169,9 @@ class Sweep:
                 self._one_more(journal)
                 continue
             journal.running(trial)
-            yield trial
+            return trial
+        self._ended_at = self._updates
+        return None
 
     def _left_alone(self, state: TrialState) -> bool:
         return state.finished and not (self.rules.resume == "failed" and state in FAILURES)
