@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from bf_batch import Batch, Dataset, action
+from bf_index.errors import StateError
 from bf_pipeline import B, C, Pipeline, V
 from bf_research import KV, RD, RI, RID, RP, RR, Domain, Option, Research
 
@@ -378,6 +380,48 @@ def test_what_does_not_fit_is_told_before_anything_runs(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=re.escape(message)):
             research.run(name=tmp_path / "sweep", workers=2)
     assert not (tmp_path / "sweep").exists()
+
+
+def test_result_with_the_name_of_an_option_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    called = Research(Option("a", [1])).add_callable(lambda a: a + 1, C("a"), returns="a", name="more")
+    trained = Research(Option("loss", [1]) * Option("model", [Line])).add_pipeline(TRAIN, variables="loss")
+    for research, unit, name in [(called, "more", "a"), (trained, "pipeline", "loss")]:
+        with pytest.raises(ValueError, match=f"unit '{unit}': '{name}' is an option.*name it otherwise"):
+            research.run(name=tmp_path / "sweep", parallel=False)
+        with pytest.raises(ValueError, match="is an option"):
+            research.test()
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_another_research_does_not_go_on_in_the_folder_of_one(tmp_path: Path) -> None:
+    def made(values: list[int], returns: str = "n", name: str = "count") -> Research:
+        return Research(Option("a", values)).add_generator(count, 5, returns=returns, name=name)
+
+    options: dict[str, Any] = {"name": tmp_path / "sweep", "parallel": False, "resume": "missing"}
+    assert len(made([1]).run(3, **options).results) == 3
+    journal = (tmp_path / "sweep" / "journal.jsonl").read_text()
+    for research, n_iters, message in [
+        (made([1, 2]), 4, "began with n_iters=3, got 4; give the same"),
+        (made([1, 2]), None, "began with n_iters=3, got None"),
+        (made([1, 2], returns="m"), 3, r"began with returns=\['n'\], got \['m'\]"),
+        (made([1, 2], name="other"), 3, r"began with units=\['count'\], got \['other'\]"),
+    ]:
+        with pytest.raises(StateError, match=message):
+            research.run(n_iters, **options)
+    assert (tmp_path / "sweep" / "journal.jsonl").read_text() == journal
+    assert made([2, 1]).run(3, **options).results["a"].tolist() == [1] * 3 + [2] * 3
+
+
+def test_journal_that_does_not_tell_its_research_goes_on(tmp_path: Path) -> None:
+    research = Research(Option("a", [1])).add_callable(lambda a: a, C("a"), returns="b")
+    here(research, tmp_path)
+    path = tmp_path / "sweep" / "journal.jsonl"
+    head, *lines = path.read_text().splitlines(keepends=True)
+    old = {name: value for name, value in json.loads(head).items() if name != "research"}
+    path.write_text("".join([json.dumps(old) + "\n", *lines]))
+    assert here(research.init_domain(Option("a", [1, 2])), tmp_path, n_iters=1, resume="missing")[
+        "b"
+    ].tolist() == [1, 2]
 
 
 def test_units_are_checked_when_they_are_added() -> None:

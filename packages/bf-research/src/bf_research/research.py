@@ -243,7 +243,12 @@ class Research(Suggests):
         """Check all units against the domain: ``ValueError`` lists what does not fit."""
         if not self._units:
             raise ValueError("this research has no units; add_pipeline, add_callable or add_generator first")
-        faults: dict[str, None] = {}
+        faults: dict[str, None] = {
+            f"unit {unit.name!r}: {name!r} is an option, no result can have its name; name it otherwise": None
+            for unit in self._units
+            for name in unit.returns
+            if name in self._domain.names
+        }
         for config in self._domain.examples():
             faults |= dict.fromkeys(self.experiment.faults(config))
         if faults:

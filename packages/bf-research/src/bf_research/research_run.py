@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bf_index.errors import StateError
+from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.launcher.errors import SweepRefused
 from bf_research.launcher.jobs import Policy
@@ -56,6 +58,9 @@ def run(
     check_countable(domain, "domain.set_iterator(n_iters=...)")
     returns = [name for unit in research.experiment.units for name in unit.returns]
     sweep = Sweep(domain, folder.absolute(), rules, returns=returns)
+    units = [unit.name for unit in research.experiment.units]
+    sweep.head["research"] = {"n_iters": n_iters, "units": units, "returns": returns}
+    _refuse_other_research(folder, sweep.head["research"])
     parallel = options.get("parallel", True)
     given = options.get("tracking")
     tracking = None if given is None else {"_target_": TRACKER, **given}
@@ -71,6 +76,20 @@ def run(
     if results.failures:
         log.error("%s", failure_table(results, folder))
     return results, folder
+
+
+def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:
+    """Go on with the research that a folder began with, or its results could not be compared: ``StateError``.
+
+    The domain may be another: only its new trials run. Journals of earlier versions do not tell.
+    """
+    before = journal.read(folder).head.get("research") if journal.exists(folder) else None
+    for name, value in now.items():
+        if before is not None and before.get(name, value) != value:
+            raise StateError(
+                f"{folder} holds a sweep that began with {name}={before[name]!r}, got {value!r}; "
+                "give the same as then, or this research another name"
+            )
 
 
 def _checked_branches(research: Research, branches: int) -> int:
