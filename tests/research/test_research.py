@@ -442,6 +442,29 @@ def test_units_are_checked_when_they_are_added() -> None:
         research.get_metrics("a", "b", ["c", "d"], returns="e")
 
 
+def test_misspelt_keywords_of_units_are_refused_with_the_close_match() -> None:
+    research = Research(Option("a", [1]) * Option("model", [Line]))
+    shifted = Pipeline().add(C("add/shift")).run_later(4) << DATA
+    for add, message in [
+        (lambda: research.add_callable(slow, C("a"), return_="k"), "'return_'.*did you mean 'returns'"),
+        (lambda: research.add_callable(slow, C("a"), nothing="k"), "'nothing' of the function slow"),
+        (lambda: research.add_generator(count, 3, exectue=2), "'exectue'.*did you mean 'execute'"),
+        (lambda: research.add_callable(max, 1, 2, retruns="k"), "did you mean 'returns'"),
+        (lambda: research.get_metrics("a", "b", "c", exceute=2), "did you mean 'execute'"),
+        (lambda: research.add_pipeline(TRAIN, name="train", varables="loss"), "did you mean 'variables'"),
+        (lambda: research.add_pipeline(TRAIN, exectue=2), "did you mean 'execute'"),
+        (lambda: research.add_pipeline(TRAIN, raet=2), r"did you mean 'rate'.*no C\('raet'\)"),
+        (lambda: research.add_pipeline(shifted, shift=2), "unknown argument 'shift'"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            add()
+    assert research.experiment.units == ()
+    research.add_callable(slow, a=C("a")).add_callable(lambda **names: names, return_=1)
+    research.add_pipeline(TRAIN, rate=0.5).add_pipeline(shifted, add={"shift": 2})
+    research.add_pipeline(Pipeline().add(C()) << DATA, anything=2)
+    research.add_pipeline((Pipeline().add(1) @ C("share") << DATA).run_later(4), TRAIN, share=0.5, rate=1)
+
+
 def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
     research = Research(Option("a", [1])).add_callable(len)
     for options, error, message in [

@@ -15,7 +15,7 @@ from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.results import Results
 from bf_research.trial import Trial
-from bf_research.units import CallableUnit, Experiment, GeneratorUnit, MetricsUnit, Unit
+from bf_research.units import CallableUnit, Experiment, GeneratorUnit, MetricsUnit, Unit, check_keywords
 from bf_research.units_pipeline import PipelineUnit
 from bf_research.units_schedule import Execute, Schedule
 
@@ -146,6 +146,7 @@ class Research(Suggests):
         whole = schedule.only_last if run is None else run
         kept = self._free_returns(_names(variables), name)
         unit = PipelineUnit(name, root, branch, dataset, import_from, whole, kept, config, schedule)
+        unit.check_config()
         return self._add(unit)
 
     def add_callable(
@@ -195,6 +196,7 @@ class Research(Suggests):
         if len(returned) != len(metrics):
             raise ValueError(f"get_metrics: returns has {len(returned)} names for {len(metrics)} metrics")
         schedule = Schedule.of(execute, "get_metrics")
+        check_keywords("get_metrics", None, tuple(kwargs))
         name = self._free_name(name, f"metrics of {pipeline}")
         kept = self._free_returns(returned, name)
         return self._add(MetricsUnit(name, pipeline, metrics_var, metrics, args, kwargs, kept, schedule))
@@ -210,7 +212,9 @@ class Research(Suggests):
         returns, name, execute = options
         if not callable(function):
             raise TypeError(f"a function is needed, got {function!r}")
-        name = self._free_name(name, getattr(function, "__name__", "function"))
+        text = getattr(function, "__name__", "function")
+        check_keywords(f"the function {text}", function, tuple(kwargs))
+        name = self._free_name(name, text)
         kept = self._free_returns(_names(returns), name)
         return self._add(kind(name, function, args, kwargs, kept, Schedule.of(execute, name)))
 

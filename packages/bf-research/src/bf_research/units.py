@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
-from bf_index.errors import unknown
+from bf_index.errors import close_matches, unknown
 from bf_pipeline import BindError
 from bf_pipeline.expressions import lift, value_of, walk
 from bf_pipeline.named import C
@@ -173,6 +174,29 @@ def named(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any]:
             f"{unit}: returns has the names {', '.join(names)}, but the function returned {value!r}"
         )
     return dict(zip(names, value))
+
+
+#: What methods that add a unit take by keyword; other keywords go on to a function or a config.
+OWN_KEYWORDS = ("returns", "name", "execute")
+
+
+def check_keywords(method: str, function: Any, keywords: Sequence[str]) -> None:
+    """Refuse keywords that a function does not take, which are ours misspelt: ``TypeError``.
+
+    Of a function that does not tell its parameters (None: one that is not known yet) only those are refused
+    that look like ours.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        known, strange = list(OWN_KEYWORDS), [name for name in keywords if close_matches(name, OWN_KEYWORDS)]
+    else:
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+        named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        known, strange = [*OWN_KEYWORDS, *named], [name for name in keywords if name not in named]
+    for name in strange:
+        raise TypeError(unknown("argument", name, known, method))
 
 
 def expression_faults(value: Any, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import unknown
 from bf_pipeline import BindError, Pipeline
-from bf_pipeline.expressions import Expr
+from bf_pipeline.expressions import Expr, walk
+from bf_pipeline.named import C, W
+from bf_pipeline.steps import Call, Repeat, Step
 from bf_research.units import Going, Unit, expression_faults
 from bf_research.units_roots import Branch
 from bf_research.units_schedule import Schedule
+
+#: What ``Research.add_pipeline`` takes itself; other keywords are for the pipeline's config.
+OWN_KEYWORDS = ("root", "branch", "dataset", "variables", "name", "execute", "run", "import_from")
 
 if TYPE_CHECKING:
     from bf_pipeline.binding import Bound
@@ -100,6 +105,19 @@ class PipelineUnit:
         except BindError as error:
             yield f"the root is shared, so it can't know what differs between trials: {error}"
 
+    def check_config(self) -> None:
+        """Refuse keys of the config that nothing in the pipelines reads: ``TypeError``."""
+        read = [*_reads(self.pipeline), *_reads(self.branch)]
+        paths = [path for path in read if path is not None]
+        if len(paths) < len(read):  # C() is the whole config
+            return
+        for key in self.config:
+            if not any(path == key or path.startswith(f"{key}/") for path in paths):
+                raise TypeError(
+                    f"{unknown('argument', key, (*OWN_KEYWORDS, *paths), 'add_pipeline')}; a further keyword is "
+                    f"for the pipeline's config, and no C({key!r}) in it reads this one"
+                )
+
     def _with_data(self, dataset: Any) -> Pipeline:
         return self.pipeline if dataset is None else self.pipeline << dataset
 
@@ -128,6 +146,34 @@ class PipelineUnit:
         for name in self.variables:
             if name not in bound.variables:
                 yield unknown("variable", name, bound.variables, f"pipeline {self.name!r}")
+
+
+def _reads(pipeline: Pipeline | None) -> Iterator[str | None]:
+    """Yield the config paths that a pipeline and those it joins read; None stands for the whole config."""
+    steps = () if pipeline is None else (*pipeline.before_steps, *pipeline.steps, *pipeline.after_steps)
+    yield from _paths([value for step in steps for value in _values(step)])
+    yield from _paths([] if pipeline is None else [dict(pipeline.options)])
+
+
+def _paths(values: Sequence[Any]) -> Iterator[str | None]:
+    for value in values:
+        for expr in walk(value):
+            if isinstance(expr, C):
+                yield expr.path
+            elif isinstance(expr, W):
+                yield from _paths([expr.expression])
+        if isinstance(value, Pipeline):
+            yield from _reads(value)
+
+
+def _values(step: Step) -> Iterator[Any]:
+    """Yield the arguments of a step and of those inside it."""
+    if isinstance(step, Call):
+        yield from (*step.args, *step.kwargs.values())
+        return
+    yield step.times if isinstance(step, Repeat) else step.p
+    for inner in step.steps:
+        yield from _values(inner)
 
 
 def _endless(pipeline: Pipeline) -> Iterator[Any]:
