@@ -116,13 +116,13 @@ def test_an_unusable_sqlite_store_is_named(tmp_path: Path):
 @pytest.mark.faults("ML03")
 def test_a_store_that_is_not_required_leaves_its_records_in_a_file(store: str, tmp_path: Path):
     tracker = MLflowTracker(f"http://127.0.0.1:{free_port()}", required=False, folder=str(tmp_path))
-    tracker.start("run", {"mine": "yes"})
+    tracker.start("a run/with lr=0.1: 'x'", {"mine": "yes"})
     assert tracker.ready() is None
     tracker.log_params({"lr": 0.1})
     for step in range(10):
         tracker.log_metric("loss", step / 2, step)
     tracker.end()
-    (kept,) = tmp_path.glob("tracking-*.jsonl")
+    (kept,) = tmp_path.glob("tracking-a_run_with_lr=0.1_x_-*.jsonl")
     assert json.loads(kept.read_text().splitlines()[0])[0] == "start"
     location = replay(kept, store)
     assert location is not None

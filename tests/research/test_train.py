@@ -120,6 +120,51 @@ def test_a_training_cut_off_tells_how_far_it_was(start_script) -> None:
     assert re.search(r"^interrupted after \d+ of 100000 iterations$", done.err, re.MULTILINE), done.err
 
 
+def test_a_sweep_cut_off_tells_the_way_on(start_script) -> None:
+    settings = ["model=mlp,lenet", "n_iters=100000", "bar=false", "tracking=none", "hydra.sweep.dir=cut"]
+    script = start_script(program("-m", *settings))
+    script.wait_for("100000 iterations on")
+    time.sleep(0.5)
+    script.interrupt()
+    done = script.finish(timeout=60)
+    assert done.code == 130
+    assert "the same command with hydra.sweep.dir=cut runs what is left of it" in done.err
+
+
+def test_what_follows_from_other_settings_is_recorded(configure) -> None:
+    location = train(configure("n_epochs=3")).location
+    run = open_store(location.store).get_run(location.run_id)
+    assert run.data.params["schedule.steps"] == "3"
+    assert run.data.params["n_epochs"] == "None"
+    text = (Path(run.info.artifact_uri.removeprefix("file://")) / "config.yaml").read_text()
+    assert "???" not in text
+
+
+def test_a_trial_that_fails_before_it_begins_has_a_run(run_script, tmp_path: Path) -> None:
+    done = run_script(program("-m", *SMALL, "loss=ce,nosuch", "hydra.sweep.dir=sweep"), timeout=170)
+    assert done.code == 1
+    client = open_store(f"sqlite:///{tmp_path}/mlflow.db")
+    runs: list[Any] = client.search_runs(["1"], "tags.`bf.kind` = 'trial'")
+    ends = {run.data.params["loss"]: run.info.status for run in runs}
+    assert ends == {"ce": "FINISHED", "nosuch": "FAILED"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("+launch.wokers=2", "unknown option 'wokers' of launch; did you mean 'workers'?"),
+        ("launch.wokers=2", "unknown config key 'wokers' of launch; did you mean 'workers'?"),
+        ("launch.workers=two", "launch.workers"),
+    ],
+)
+def test_a_wrong_knob_of_a_launcher_is_refused_before_anything_starts(run_script, tmp_path, wrong, told):
+    done = run_script(program("-m", *SMALL, "launch=gpu", wrong))
+    assert done.code == 1
+    assert done.err.startswith(f"error: {told}") or told in done.err.splitlines()[0]
+    assert "Warning" not in done.err
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 WARM = ["hydra/launcher=gpu", "hydra.launcher.devices=[cpu:0,cpu:1]"]
 
 
@@ -162,3 +207,20 @@ def test_a_sweep_is_one_run_with_a_child_a_trial(run_script, tmp_path: Path, lau
     assert "began with" in refused.err
     after = client.get_run(parent.info.run_id)
     assert (after.info.status, after.info.end_time) == ("FINISHED", parent.info.end_time)
+    misspelt = run_script(program(*sweep, "hydra.sweeper.metric=test/acuracy"), timeout=170)
+    assert misspelt.code == 0, misspelt.err
+    assert "unknown result 'test/acuracy'" in misspelt.out + misspelt.err
+
+
+def test_a_second_driver_leaves_the_run_of_the_first_alone(run_script, start_script, tmp_path: Path):
+    sweep = ["-m", *SMALL, "n_iters=100000", "model=lenet,mlp", "hydra.sweep.dir=sweep"]
+    first = start_script(program(*sweep))
+    first.wait_for("100000 iterations on")
+    second = run_script(program(*sweep), timeout=60)
+    assert second.code == 1
+    assert f"process {first.process.pid} is running the sweep" in second.err
+    client = open_store(f"sqlite:///{tmp_path}/mlflow.db")
+    (parent,) = client.search_runs(["1"], "tags.`bf.kind` = 'sweep'")
+    assert parent.info.status == "RUNNING"
+    first.interrupt()
+    assert first.finish(timeout=60).code == 130

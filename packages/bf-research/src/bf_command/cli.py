@@ -78,8 +78,7 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
             register_resolvers()
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except KeyboardInterrupt as error:
-        where = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
-        _tell(f"interrupted{where}{_way_on(sys.argv[1:])}")
+        _tell(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge of the process: told, and in the exit code
         if complete:
@@ -91,13 +90,6 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
         if not complete:
             os.environ.pop(FULL_ERROR, None)
     return 0
-
-
-def _way_on(arguments: list[str]) -> str:
-    """Say how to go on with what was cut off."""
-    if {"-m", "--multirun"} & {*arguments}:
-        return "; the same command with hydra.sweep.dir=<the folder of this sweep> runs what is left of it"
-    return ""
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

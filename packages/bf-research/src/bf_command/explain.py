@@ -62,10 +62,13 @@ def _wrong_key(error: Exception) -> str:
     if isinstance(error, ConfigAttributeError | ConfigKeyError) and parent is not None:
         owner, _, key = path.rpartition(".")
         known = [str(name) for name in parent if name != "hydra"] if hasattr(parent, "keys") else []
+        told = unknown("config key", key, known, owner)
+        if owner == "launch":
+            return told  # all that a launcher reads is listed
         hint = (
             f"a setting that the file does not list is added by +{path}=..., and checked by the part itself"
         )
-        return f"{unknown('config key', key, known, owner)}\n{hint}"
+        return f"{told}\n{hint}"
     if isinstance(error, MissingMandatoryValue):
         return f"config key {path!r} has no value: give one as {path}=..."
     if isinstance(error, InterpolationResolutionError):

@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from bf_index.errors import StateError
+from bf_index.errors import StateError, unknown
 from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.domain_plan import Plan
@@ -88,7 +88,15 @@ class DomainSweep:
         sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recovered(folder / trial_id))
         sweep.head["fixed"] = settings_of(fixed)
         log.info("%s in %s%s", _title(domain, fixed), folder, _already(folder))
-        return self._told(sweep.run(placer), folder)
+        try:
+            results = sweep.run(placer)
+        except KeyboardInterrupt as error:
+            again = (
+                f"the same command with hydra.sweep.dir={self.config.hydra.sweep.dir} runs what is left of it"
+            )
+            error.add_note(f"before the end of the sweep; {again}")
+            raise
+        return self._told(results, folder)
 
     def _domain(self, keys: Keys) -> Domain:
         data = self.options["domain"]
@@ -127,7 +135,8 @@ class DomainSweep:
         if before is not None and sorted(before) != sorted(fixed):
             raise StateError(
                 f"{folder} holds a sweep that began with {' '.join(before) or 'no settings of its own'}, got "
-                f"{' '.join(fixed) or 'none'}; give the same settings, or another hydra.sweep.dir"
+                f"{' '.join(fixed) or 'none'}; give the same settings (model=mlp is one, model=mlp,lenet is "
+                "an option), or another hydra.sweep.dir"
             )
 
     def _told(self, results: Results, folder: Path) -> Results:
@@ -136,6 +145,8 @@ class DomainSweep:
         names = results.returns
         if metric is None and names:
             metric = "test/accuracy" if "test/accuracy" in names else names[-1]
+        elif names and metric not in names:
+            log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
         if metric in names:
             log.info("\n%s", ranking(results, metric, "min" if self.options["minimize"] else "max"))
         if results.failures:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bf_research import targets
@@ -44,20 +45,20 @@ def train(config: DictConfig) -> Outcome:
     register_resolvers()
     allow = list(config.get("targets") or ())
     tracker: Tracker = targets.build(_plain(config.tracking), "tracking", allow)
-    dataset = targets.build(_plain(config.dataset), "dataset", allow)
-    training, testing = pipelines(config, dataset, allow)
-    batches = start(config, training)
-    if batches.run.total == 0:
-        raise ValueError(f"n_iters={config.n_iters}: nothing is trained; give 1 or more, or n_epochs")
-    testing.bind()
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
+    run = _run_name(name)
+    tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(_own())}
     began = time.monotonic()
-    with recorded(
-        tracker, _run_name(name), {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(_own())}
-    ):
-        written = dict(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
-        written.pop("launch", None)  # where it runs is no parameter of the training
-        tracker.log_params(_params(written))
+    with _failure_recorded(tracker, run, tags, config):
+        dataset = targets.build(_plain(config.dataset), "dataset", allow)
+        config = _completed(config, dataset)
+        training, testing = pipelines(config, dataset, allow)
+        batches = start(config, training)
+        if batches.run.total == 0:
+            raise ValueError(f"n_iters={config.n_iters}: nothing is trained; give 1 or more, or n_epochs")
+        testing.bind()
+    with recorded(tracker, run, tags):
+        tracker.log_params(_params(config))
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
         log.info(
             "%s: %s iterations on %d items; the first one loads TensorFlow and builds the network",
@@ -76,6 +77,32 @@ def train(config: DictConfig) -> Outcome:
                 tracker.log_metric(metric, value, iterations)
     location = None if SweepContext.current() else tracker.end()
     return Outcome(name, metrics, iterations, time.monotonic() - began, location)
+
+
+@contextmanager
+def _failure_recorded(
+    tracker: Tracker, name: str, tags: Mapping[str, str], config: DictConfig
+) -> Iterator[None]:
+    """Give a trial of a sweep a run even if it fails before it begins; a single run just tells."""
+    try:
+        yield
+    except Exception:
+        if SweepContext.current() is None:
+            raise
+        with recorded(tracker, name, tags):
+            tracker.log_params(_params(config))
+            raise
+
+
+def _completed(config: DictConfig, dataset: Any) -> DictConfig:
+    """Return the configuration with what follows from its parts: one length, and the schedule's steps."""
+    from omegaconf import OmegaConf
+
+    known: dict[str, Any] = {} if config.n_iters is None else {"n_epochs": None}
+    if config.schedule is not None and OmegaConf.is_missing(config.schedule, "steps"):
+        known["schedule"] = {"steps": dataset.train.index.gen_batch(**_plan(config)).total}
+    merged: DictConfig = OmegaConf.merge(config, known)  # type: ignore[assignment]
+    return merged
 
 
 def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipeline, Pipeline]:
@@ -163,17 +190,11 @@ def _plan(config: DictConfig) -> dict[str, Any]:
 
 def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the model's options with what the other parts know: classes, optimizer, length."""
-    from omegaconf import OmegaConf
-
-    schedule = config.schedule
-    if schedule is not None and OmegaConf.is_missing(schedule, "steps"):
-        total = dataset.train.index.gen_batch(**_plan(config)).total
-        schedule = OmegaConf.merge(schedule, {"steps": total})
     known = {
         "num_classes": getattr(dataset, "num_classes", None),
         "loss": config.loss,
         "optimizer": _plain(config.optimizer),
-        "schedule": _plain(schedule),
+        "schedule": _plain(config.schedule),
         "seed": _seed(config),
     }
     return {**known, **options}
@@ -210,9 +231,13 @@ def _seed(config: DictConfig) -> int:
     return int(rng_at(config.seed, config.repetition).integers(2**31))
 
 
-def _params(config: Mapping[str, Any]) -> dict[str, str]:
+def _params(config: DictConfig) -> dict[str, str]:
     """Flatten a configuration for people: ``model: resnet18`` in place of the name of its class."""
-    params = flatten(config)
+    from omegaconf import OmegaConf
+
+    written: Any = OmegaConf.to_container(config, resolve=False)
+    written.pop("launch", None)  # where it runs is no parameter of the training
+    params = flatten(written)
     hydra = _hydra()
     said = (
         set() if hydra is None else {str(text).lstrip("+").partition("=")[0] for text in hydra.overrides.task}

@@ -6,11 +6,15 @@ is set up; a callback of ours does so before all others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
+from omegaconf.errors import ValidationError
 
+from bf_index.errors import unknown
 from bf_research.launcher.errors import LauncherError, SweepRefused
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ class EarlyWorkers(Callback):
         """
         from bf_research.launcher.launch import check_folder
 
+        _refuse_unknown_knobs(config)
         launcher = config.hydra.launcher
         ours = str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher"
         try:
@@ -36,6 +41,17 @@ class EarlyWorkers(Callback):
                 check_folder(str(config.hydra.sweep.dir))
         except LauncherError as error:
             raise SweepRefused(str(error)) from error
+        except ValidationError as error:
+            raise SweepRefused(str(error).partition("\n")[0]) from error
+
+
+def _refuse_unknown_knobs(config: DictConfig) -> None:
+    """Refuse ``+launch.wokers=2``: what the launcher's own options do not refer to is read by nobody."""
+    known = re.findall(r"\$\{launch\.(\w+)\}", OmegaConf.to_yaml(config.hydra.launcher))
+    for text in config.hydra.overrides.task:
+        found = re.match(r"\+{1,2}launch\.(\w+)", str(text))
+        if found and found[1] not in known:
+            raise SweepRefused(unknown("option", found[1], known, "launch"))
 
 
 def prepare(options: Mapping[str, Any], config: DictConfig) -> None:

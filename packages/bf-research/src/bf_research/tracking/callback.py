@@ -57,7 +57,10 @@ class SweepTracking(Callback):
         except TrackingError as error:
             if tracking.get("required", True):
                 raise SweepRefused(str(error)) from error
-            log.warning("the sweep has no run of its own: %s", error)
+            log.warning(
+                "the sweep has no run of its own: %s; its trials keep records in tracking-*.jsonl files",
+                error,
+            )
             return
         context.publish()
         atexit.register(_abandon, context.run_id, before)
@@ -110,8 +113,9 @@ class SweepTracking(Callback):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MEMORY).write_text(json.dumps({"store": uri, "run_id": run_id}), encoding="utf-8")
         else:
-            info = client.get_run(run_id).info
-            before = Before(info.status, info.end_time, trials_of(client, run_id))
+            run = client.get_run(run_id)
+            _refuse_second(run, folder)
+            before = Before(run.info.status, run.info.end_time, trials_of(client, run_id))
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
         given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
@@ -133,6 +137,18 @@ def _remembered(folder: Path, uri: str, client: Any) -> str | None:
     except MlflowException:
         return None
     return None if run.info.lifecycle_stage == "deleted" else str(memory["run_id"])
+
+
+def _refuse_second(run: Any, folder: Path) -> None:
+    """Leave the run of a sweep alone that another process of this machine is running."""
+    mark = str(run.data.tags.get("bf.process", ""))
+    pid = int(mark.partition(":")[0] or 0)
+    here = run.data.tags.get("bf.host") == socket.gethostname() and pid not in (0, os.getpid())
+    if here and run.info.status == "RUNNING" and process_mark(pid) == mark:
+        raise SweepRefused(
+            f"{folder}: process {pid} is running the sweep of this folder; wait for it, stop it, "
+            "or give this sweep a folder of its own"
+        )
 
 
 def abandon(run_id: str, before: Before | None = None) -> None:

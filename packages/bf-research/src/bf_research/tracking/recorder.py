@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import shlex
 import threading
 import time
 from collections import deque
@@ -226,7 +228,8 @@ class Recorder:
         unopened = self.location is None and not self.settings.required
         if not (unopened or self._backlog or self._operations or self._down_since is not None):
             return
-        path = Path(self.settings.folder).absolute() / f"tracking-{self.name}-{time.time_ns()}.jsonl"
+        name = re.sub(r"[^\w.=-]+", "_", self.name)[:100]
+        path = Path(self.settings.folder).absolute() / f"tracking-{name}-{time.time_ns()}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         head = {
             "store": self.settings.uri,
@@ -247,7 +250,7 @@ class Recorder:
         log.warning(
             "the MLflow store %s did not take all records of run %s; they are in %s and are written by: "
             "python -m bf_research.tracking.replay %s",
-            self.settings.uri, self.name, path, path,
+            self.settings.uri, self.name, path, shlex.quote(str(path)),
         )  # fmt: skip
 
 
