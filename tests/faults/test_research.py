@@ -528,7 +528,9 @@ def test_update_that_raises_stops_the_sweep_in_order(run_script: Callable[..., A
     )
     assert done.code == 1
     assert "ZeroDivisionError" in done.err
-    assert "in the function of set_update" in done.err
+    *_, last = done.err.strip().splitlines()
+    assert "in the function of set_update" in last
+    assert "ZeroDivisionError: division by zero" in last
     assert "Exception ignored" not in done.err
     assert str(history(tmp_path)[1].state) == "DONE"
     assert str(history(tmp_path)[2].state) == "KILLED"
@@ -551,6 +553,45 @@ def test_exit_of_a_trial_ends_the_trial_only(run_script: Callable[..., Any], tmp
     records = history(tmp_path)
     assert [str(record.state) for record in records.values()] == ["FAILED", "CRASHED", "DONE"]
     assert "exit code 7" in records[2].reason
+
+
+@pytest.mark.parametrize("branches", [1, 2])
+def test_exit_of_a_trial_in_this_process_ends_the_trial_only(
+    run_script: Callable[..., Any], tmp_path: Path, branches: int
+) -> None:
+    done = run_script(
+        script(f"""
+        from bf_batch import Batch, Dataset
+        from bf_pipeline import Pipeline
+        def work(a):
+            if a == 1:
+                sys.exit(0)
+            return a
+        r = research(work, [1, 2, 3])
+        root = Pipeline().run_later(1, n_epochs=1) << Dataset(1, Batch)
+        r.add_pipeline(root=root, branch=Pipeline())
+        print(r.run(name="sweep", parallel=False, branches={branches}).results["state"].tolist())
+        print("went on")
+        """)
+    )
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == ["['FAILED', 'DONE', 'DONE']", "went on"]
+    assert "sys.exit(0)" in history(tmp_path)[1].reason
+
+
+def test_sigterm_ends_a_sweep_in_this_process(start_script: Callable[..., Any], tmp_path: Path) -> None:
+    started = start_script(
+        script("""
+        def work(a):
+            note(a)
+            time.sleep(60)
+        research(work, [1, 2]).run(name="sweep", parallel=False)
+        """)
+    )
+    wait_until(lambda: ran(tmp_path) == ["1"])
+    os.kill(started.process.pid, signal.SIGTERM)
+    assert started.finish().code == 143
+    assert {a: str(record.state) for a, record in history(tmp_path).items()} == {1: "KILLED"}
 
 
 def test_trial_ids_of_odd_values_differ() -> None:

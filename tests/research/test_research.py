@@ -80,13 +80,14 @@ class Error:
 
 
 DATA = Dataset(8, Numbers, preloaded=(np.full(8, 4.0),))
-TRAIN = (
+NO_DATA = (
     Pipeline()
     .init_variable("loss", 0.0)
     .init_model("dynamic", C("model"), "net", config={"rate": C("rate", 0.5)})
     .train_model("net", B("x"), fetches="loss", save_to=V("loss"))
     .run_later(2, n_epochs=1, seed=0)
-) << DATA
+)
+TRAIN = NO_DATA << DATA
 TEST = (
     Pipeline()
     .import_model("net", C("import_from"))
@@ -204,7 +205,6 @@ def test_folds_are_an_option(tmp_path: Path) -> None:
         ("last", [4]),
         (["#0", "last"], [0, 4]),
         ([2, "#4"], [1, 3, 4]),
-        (0, []),
         ("#9", []),
     ],
 )
@@ -225,7 +225,7 @@ def test_execute_says_when_a_unit_runs(
         assert table["at"].isna().all()
 
 
-@pytest.mark.parametrize("execute", ["%10", "lats", -1, 1.5, True, "#x", [1, "#"]])
+@pytest.mark.parametrize("execute", ["%10", "lats", 0, [], ["last", 0], -1, 1.5, True, "#x", [1, "#"]])
 def test_execute_that_means_nothing_is_refused(execute: Any) -> None:
     with pytest.raises(ValueError, match="execute"):
         Research().add_callable(print, execute=execute)
@@ -308,6 +308,16 @@ def test_failed_trial_keeps_the_results_it_had(tmp_path: Path) -> None:
     assert set(table["state"]) == {"FAILED"}
 
 
+def test_generator_that_is_a_plain_function_is_told_what_it_must_be(tmp_path: Path) -> None:
+    research = Research().add_generator(lambda: 5, returns="n", name="five")
+    here(research, tmp_path)
+    assert (
+        "five: the function returned 5; add_generator needs a generator" in research.trials.failures[0].reason
+    )
+    lists = Research().add_generator(lambda: [1, 2], returns="n")
+    assert lists.run(name=tmp_path / "lists", parallel=False).results["n"].tolist() == [1, 2]
+
+
 def test_repetitions_are_a_column(tmp_path: Path) -> None:
     domain = Domain(Option("a", [1, 2]))
     domain.set_iterator(brute_force=True, n_reps=2)
@@ -374,6 +384,29 @@ def test_what_does_not_fit_is_told_before_anything_runs(tmp_path: Path) -> None:
         .add_pipeline(TEST, import_from="trian"),
         "unknown variable 'losss'": Research(domain).add_pipeline(broken, variables="losss"),
         "has no units": Research(domain),
+        "unknown result 'tota' of this research; did you mean 'total'": Research(domain)
+        .add_callable(len, "text", returns="total")
+        .add_callable(print, RR("tota")),
+        "unit 'made': unknown variable 'losss' of pipeline 'made'; did you mean 'loss'": Research(
+            Option("fold", [KV(DATA, "0")]) * domain
+        ).add_pipeline(NO_DATA, dataset=C("fold").attr("copy")(), variables="losss", name="made"),
+        "unit 'found': unknown variable 'losss'": Research(
+            Option("fold", [KV(DATA, "0")]) * domain
+        ).add_pipeline(NO_DATA, dataset=C("fold"), variables="losss", name="found"),
+        "unknown action 'ad' of Numbers": Research(Option("fold", [KV(DATA, "0")])).add_pipeline(
+            Pipeline().ad(1).run_later(2), dataset=C("fold")
+        ),
+        "dataset=C('fold').attr('trian')": Research(Option("fold", [KV(DATA, "0")]) * domain).add_pipeline(
+            NO_DATA, dataset=C("fold").attr("trian")
+        ),
+        "dataset=C('rate'): a Dataset is needed, got 1": Research(domain).add_pipeline(
+            NO_DATA, dataset=C("rate")
+        ),
+        "unknown variable 'los' of pipeline 'made'; did you mean 'loss'": Research(
+            Option("fold", [KV(DATA, "0")]) * domain
+        )
+        .add_pipeline(NO_DATA, dataset=C("fold").attr("copy")(), name="made")
+        .get_metrics("made", "los", "error"),
         "'model'": Research(Option("modle", [Line])).add_pipeline(TRAIN),
     }
     for message, research in cases.items():
@@ -478,6 +511,10 @@ def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
         ({"on_failure": "ignore"}, ValueError, "on_failure"),
         ({"retries": -1}, ValueError, "retries"),
         ({"timeout": 0}, ValueError, "timeout"),
+        ({"timeout": 5, "parallel": False}, ValueError, "timeout=5 with parallel=False.*leave out"),
+        ({"tracking": "mlflow"}, TypeError, "tracking must be a mapping.*got 'mlflow'"),
+        ({"tracking": True}, TypeError, "tracking must be a mapping.*got True"),
+        ({"tracking": {"experment": "x"}}, TypeError, "'experment' of tracking; did you mean 'experiment'"),
         ({"worker": 2}, TypeError, "did you mean 'workers'"),
     ]:
         with pytest.raises(error, match=message):
@@ -485,8 +522,11 @@ def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
     endless = Domain(Option("a", [1])).set_iterator(brute_force=False)
     with pytest.raises(ValueError, match="conditions leave all of them out"):
         Research(Option("a", [1]).where("a > 1")).add_callable(len).run(name=tmp_path / "sweep")
-    with pytest.raises(ValueError, match=r"never ends.*n_iters"):
+    with pytest.raises(ValueError, match=r"brute_force=False .*random draws.* never ends.*n_iters"):
         Research(endless).add_callable(len).run(name=tmp_path / "sweep")
+    for parallel in (True, False):
+        with pytest.raises(ValueError, match=r"^name=/proc/x can't be made.*choose another folder"):
+            research.run(name="/proc/x", parallel=parallel)
     assert not (tmp_path / "sweep").exists()
 
 

@@ -163,6 +163,12 @@ class Domain(Suggests):
         """Whether the walk has no end."""
         return self._walk.endless
 
+    @property
+    def endless_text(self) -> str:
+        """What to say of a walk without end, and why it has none."""
+        drawn = "" if self._plan.brute_force else " with brute_force=False (independent random draws)"
+        return f"{self!r}{drawn} never ends"
+
     def values_by_id(self) -> dict[int, KV]:
         """Return the values of all finite options, each object once."""
         return {id(kv): kv for cube in self._cubes for kv in cube.listed()}
@@ -185,7 +191,7 @@ class Domain(Suggests):
         count = self._walk.n_configs
         if count is None:
             raise TypeError(
-                f"{self!r} never ends, so it has no length; set_iterator(n_iters=...) says how many to take"
+                f"{self.endless_text}, so it has no length; set_iterator(n_iters=...) says how many to take"
             )
         return count * self._plan.n_reps
 

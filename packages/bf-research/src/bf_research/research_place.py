@@ -20,6 +20,7 @@ from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
 from bf_research.launcher.worker import portable
 from bf_research.option import KV
+from bf_research.sweeper import Terminated
 from bf_research.tracking.base import NoTracker, Tracker
 from bf_research.trial import Config, Ended, Trial, TrialState
 from bf_research.units import Experiment, Iterations, finish
@@ -117,7 +118,9 @@ class Together:
                     ends[place] = end.value
                 except KeyboardInterrupt:
                     ends[place] = JobStopped("the trial stopped at an iteration, as the sweep asked")
-                except Exception as error:  # noqa: BLE001 - the edge of a trial: recorded as its end
+                except Terminated:
+                    raise
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a trial: its end
                     ends[place] = portable(error)
                 del going[place]
                 roots.leave(place)
@@ -294,6 +297,10 @@ class Here:
             return [self.work(group[0])]
         except Exception as error:  # noqa: BLE001 - the edge of a trial: recorded as its end
             return [error]
+        except Terminated:
+            raise
+        except SystemExit as error:
+            return [portable(error)]
 
 
 def libraries() -> tuple[str, ...]:

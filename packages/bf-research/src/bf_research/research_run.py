@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bf_index.errors import StateError
+from bf_index.errors import StateError, unknown
 from bf_research import journal
 from bf_research.domain import Domain
-from bf_research.launcher.errors import SweepRefused
+from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
 from bf_research.report import failure_table
 from bf_research.research_place import Here, Shelf, TrialWork, Workers, libraries, slots
@@ -62,8 +63,12 @@ def run(
     sweep.head["research"] = {"n_iters": n_iters, "units": units, "returns": returns}
     _refuse_other_research(folder, sweep.head["research"])
     parallel = options.get("parallel", True)
-    given = options.get("tracking")
-    tracking = None if given is None else {"_target_": TRACKER, **given}
+    if not parallel and policy.timeout is not None:
+        raise ValueError(
+            f"timeout={policy.timeout:g} with parallel=False: only a trial in a process of its own can be "
+            "ended; leave out parallel=False or timeout"
+        )
+    tracking = _checked_tracking(options.get("tracking"))
     work = TrialWork(research.experiment, folder.absolute(), n_iters, tracking, parallel)
     placer: Here | Workers = Here(work, branches)
     if parallel:
@@ -71,11 +76,42 @@ def run(
         placer = Workers(work, Shelf(domain), places, policy, preload, bar, branches)
     if options.get("test_run", False):
         _try_out(placer, domain)
+    _check_folder(folder)
     with _tracked(tracking, folder, returns):
         results = sweep.run(placer)
     if results.failures:
         log.error("%s", failure_table(results, folder))
     return results, folder
+
+
+def _checked_tracking(given: Any) -> dict[str, Any] | None:
+    """Make the tracker once, so that options which mean nothing are an error before anything starts."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"tracking must be a mapping such as {{'experiment': 'digits'}} or None, got {given!r}; "
+            "{} records in mlflow.db of the working folder"
+        )
+    from bf_research import targets
+
+    tracking = {"_target_": TRACKER, **given}
+    known = inspect.signature(targets.resolve(tracking["_target_"])).parameters
+    for name in given:
+        if name not in known and name != "_target_":
+            raise TypeError(unknown("option", name, known, "tracking"))
+    targets.build(tracking, "tracking")
+    return tracking
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that can't be made or written: ``LauncherError``, a ``ValueError``."""
+    from bf_research.launcher.launch import check_folder
+
+    try:
+        check_folder(str(folder.resolve()))
+    except LauncherError as error:
+        raise LauncherError(str(error).replace("hydra.sweep.dir=", "name=")) from error
 
 
 def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:

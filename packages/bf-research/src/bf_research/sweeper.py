@@ -30,6 +30,10 @@ class SweepFailed(RuntimeError):
     """Trials of the sweep failed; the message is the table of failures. The others are recorded."""
 
 
+class Terminated(SystemExit):
+    """The sweep was asked to end by SIGTERM; a trial's own ``sys.exit`` is only the end of the trial."""
+
+
 class Placer(Protocol):
     """Runs trials somewhere: takes the next when it has room, yields each when it has ended, in any order.
 
@@ -65,7 +69,7 @@ class Rules:
 def check_countable(domain: Domain, advice: str) -> None:
     """Refuse a domain without end or without any configuration: ``ValueError``."""
     if domain.endless:
-        raise ValueError(f"{domain!r} never ends; {advice} says how many to run")
+        raise ValueError(f"{domain.endless_text}; {advice} says how many to run")
     if len(domain) == 0:
         raise ValueError(f"{domain!r} has no configuration: its conditions leave all of them out")
 
@@ -190,8 +194,11 @@ class Sweep:
         try:
             domain = update.function(self._results(journal))
         except Exception as error:
-            error.add_note("in the function of set_update, which gives the next domain from the results")
-            raise
+            raise RuntimeError(
+                "in the function of set_update, which gives the next domain from the results: "
+                f"{type(error).__name__}: {error}; the trials that ended are kept, repair it and go on with "
+                "resume='missing'"
+            ) from error
         if domain is None:
             return False
         if not isinstance(domain, Domain):
@@ -221,7 +228,7 @@ def _terminate_as_exit() -> Iterator[None]:
         return
 
     def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise Terminated(128 + number)
 
     before = signal.signal(signal.SIGTERM, leave)
     try:

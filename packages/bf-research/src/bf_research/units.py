@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 from bf_index.errors import close_matches, unknown
-from bf_pipeline import BindError
 from bf_pipeline.expressions import lift, value_of, walk
 from bf_pipeline.named import C
 from bf_research.journal import to_json
 from bf_research.trial import Config, Trial
-from bf_research.units_expressions import RP
+from bf_research.units_expressions import RP, RR
 from bf_research.units_roots import ALONE, Branch
 from bf_research.units_schedule import Schedule
 
@@ -39,6 +38,10 @@ class Unit(Protocol):
     @property
     def returns(self) -> tuple[str, ...]:
         """Names of its results."""
+
+    @property
+    def arguments(self) -> Any:
+        """What may hold expressions such as ``C``, ``RP`` and ``RR``."""
 
     def execute(self, going: Going) -> Mapping[str, Any]:
         """Run once; returns results by name. ``StopIteration`` says that its data have ended."""
@@ -98,14 +101,19 @@ class CallableUnit:
     returns: tuple[str, ...]
     schedule: Schedule
 
+    @property
+    def arguments(self) -> Any:
+        """Arguments of the function."""
+        return (self.args, dict(self.kwargs))
+
     def execute(self, going: Going) -> Mapping[str, Any]:
         """Call the function with the values of its arguments."""
         value = self.function(*going.evaluate(self.args), **going.evaluate(dict(self.kwargs)))
         return named(self.returns, value, self.name)
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
-        """Yield unknown config paths and units in its arguments."""
-        yield from expression_faults((self.args, dict(self.kwargs)), before, config)
+        """Yield nothing: its arguments are looked at with those of all units."""
+        yield from ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,11 @@ class GeneratorUnit(CallableUnit):
         """Take the next value."""
         if self.name not in going.kept:
             made = self.function(*going.evaluate(self.args), **going.evaluate(dict(self.kwargs)))
+            if not isinstance(made, Iterable):
+                raise TypeError(
+                    f"{self.name}: the function returned {made!r}; add_generator needs a generator function "
+                    "(with yield) or one that returns an iterator, add_callable takes a plain function"
+                )
             going.kept[self.name] = iter(made)
         return named(self.returns, next(going.kept[self.name]), self.name)
 
@@ -133,6 +146,11 @@ class MetricsUnit:
     returns: tuple[str, ...]
     schedule: Schedule
 
+    @property
+    def arguments(self) -> Any:
+        """Arguments of ``evaluate``."""
+        return (self.args, dict(self.kwargs))
+
     def execute(self, going: Going) -> Mapping[str, Any]:
         """Evaluate each metric."""
         gathered = going.run_of(self.pipeline).v(self.variable)
@@ -146,21 +164,15 @@ class MetricsUnit:
         return dict(zip(self.returns, values))
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
-        """Yield an unknown pipeline, and unknown names in its arguments."""
+        """Yield an unknown pipeline or variable."""
         pipelines = {unit.name: unit for unit in before if hasattr(unit, "bound")}
         if self.pipeline not in pipelines:
             yield unknown("pipeline", self.pipeline, pipelines)
         else:
-            yield from self._variable_fault(pipelines[self.pipeline], config)
-        yield from expression_faults((self.args, dict(self.kwargs)), before, config)
-
-    def _variable_fault(self, pipeline: Any, config: Mapping[str, Any]) -> Iterator[str]:
-        try:
-            variables = pipeline.bound(config).variables
-        except BindError:
-            return  # the pipeline's own fault, told there
-        if self.variable not in variables:
-            yield unknown("variable", self.variable, variables, f"pipeline {self.pipeline!r}")
+            pipeline: Any = pipelines[self.pipeline]
+            variables = pipeline.variables_in(config)
+            if self.variable not in variables:
+                yield unknown("variable", self.variable, variables, f"pipeline {self.pipeline!r}")
 
 
 def named(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any]:
@@ -199,10 +211,14 @@ def check_keywords(method: str, function: Any, keywords: Sequence[str]) -> None:
         raise TypeError(unknown("argument", name, known, method))
 
 
-def expression_faults(value: Any, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
+def expression_faults(
+    value: Any, before: Sequence[Unit], results: Sequence[str], config: Mapping[str, Any]
+) -> Iterator[str]:
     """Yield what the expressions in arguments speak of that is not there."""
     names = [unit.name for unit in before]
     for expr in walk(value):
+        if isinstance(expr, RR) and expr.name not in results:
+            yield unknown("result", expr.name, results, "this research")
         if isinstance(expr, C) and expr.absent(config):
             yield expr.missing(config)
         elif isinstance(expr, RP) and expr.unit not in names:
@@ -218,8 +234,14 @@ class Experiment:
     def faults(self, config: Config) -> list[str]:
         """Tell what is wrong, so that it is known before any worker starts."""
         found: list[str] = []
+        known = config_for_units(config)
+        results = [name for unit in self.units for name in unit.returns]
         for number, unit in enumerate(self.units):
-            faults = unit.faults(self.units[:number], config_for_units(config))
+            before = self.units[:number]
+            faults = [
+                *unit.faults(before, known),
+                *expression_faults(unit.arguments, before, results, known),
+            ]
             found += [f"unit {unit.name!r}: {text}" for text in faults]
         return found
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from bf_batch import Dataset
 from bf_index.errors import unknown
 from bf_pipeline import BindError, Pipeline
-from bf_pipeline.expressions import Expr, walk
+from bf_pipeline.expressions import Attribute, Expr, Item, walk
 from bf_pipeline.named import C, W
-from bf_pipeline.steps import Call, Repeat, Step
-from bf_research.units import Going, Unit, expression_faults
+from bf_pipeline.steps import Call, Repeat, Step, calls
+from bf_research.units import Going, Unit
 from bf_research.units_roots import Branch
 from bf_research.units_schedule import Schedule
 
@@ -47,6 +49,11 @@ class PipelineUnit:
     def returns(self) -> tuple[str, ...]:
         """Variables that go to the results."""
         return self.variables
+
+    @property
+    def arguments(self) -> Any:
+        """What may hold expressions of the trial."""
+        return (dict(self.config), self.dataset)
 
     @property
     def ends(self) -> bool:
@@ -113,9 +120,10 @@ class PipelineUnit:
             return
         for key in self.config:
             if not any(path == key or path.startswith(f"{key}/") for path in paths):
+                text = unknown("argument", key, (*OWN_KEYWORDS, *paths), "add_pipeline")
                 raise TypeError(
-                    f"{unknown('argument', key, (*OWN_KEYWORDS, *paths), 'add_pipeline')}; a further keyword is "
-                    f"for the pipeline's config, and no C({key!r}) in it reads this one"
+                    f"{text}; a further keyword is for the pipeline's config, and no C({key!r}) in it reads "
+                    "this one"
                 )
 
     def _with_data(self, dataset: Any) -> Pipeline:
@@ -124,28 +132,59 @@ class PipelineUnit:
     def bound(self, config: Mapping[str, Any]) -> Bound:
         """Bind what has the variables and models; ``BindError`` names what does not fit."""
         known = {**config, **self.config, **({} if self.import_from is None else {"import_from": self})}
-        root = self._with_data(None if isinstance(self.dataset, Expr) else self.dataset)
+        root = self._with_data(self._known_data(config))
         if root.dataset is None:
             return ((self.branch or root) << known).bind()
         data = (root << known).bind()
         return data if self.branch is None else (self.branch << root.dataset << known).bind()
+
+    def _known_data(self, config: Mapping[str, Any]) -> Any:
+        """Give the data; of an expression when it is only looked up in the config, None when it is made."""
+        if not isinstance(self.dataset, Expr):
+            return self.dataset
+        if not all(isinstance(part, C | Attribute | Item) for part in walk(self.dataset)):
+            return None
+        found = self.dataset.evaluate(SimpleNamespace(scope=SimpleNamespace(config=config)))  # type: ignore[arg-type]
+        if not isinstance(found, Dataset):
+            raise TypeError(f"a Dataset is needed, got {found!r}")
+        return found
+
+    def variables_in(self, config: Mapping[str, Any]) -> Collection[str]:
+        """Name the variables that the pipeline declares, also when its data are not known yet."""
+        try:
+            return self.bound(config).variables
+        except (BindError, TypeError, LookupError, AttributeError):  # its own fault, told there
+            main = self.branch or self.pipeline
+            steps = calls((*main.before_steps, *main.steps, *main.after_steps))
+            made = [step for step in steps if step.builtin and step.name == "init_variable"]
+            return [str(step.args[0] if step.args else step.kwargs.get("name")) for step in made]
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
         """Yield what does not fit: names in the pipeline, its variables, the unit it imports from."""
         pipelines = [unit.name for unit in before if isinstance(unit, PipelineUnit)]
         if self.import_from is not None and self.import_from not in pipelines:
             yield f"import_from: {unknown('pipeline', self.import_from, pipelines)}"
-        yield from expression_faults((dict(self.config), self.dataset), before, config)
-        if isinstance(self.dataset, Expr) and self.pipeline.dataset is None:
-            return  # the batch class is known only when the trial runs
+        yield from self._binding_faults(config)
+        variables = self.variables_in(config)
+        for name in self.variables:
+            if name not in variables:
+                yield unknown("variable", name, variables, f"pipeline {self.name!r}")
+
+    def _binding_faults(self, config: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what binding finds, unless the data and so the batch class are known only in a trial."""
+        if any(isinstance(expr, C) and expr.absent(config) for expr in walk(self.dataset)):
+            return  # told already
         try:
-            bound = self.bound(config)
+            data = self._known_data(config)
+        except (TypeError, LookupError, AttributeError) as error:
+            yield f"dataset={self.dataset!r}: {error}"
+            return
+        if data is None and self.pipeline.dataset is None:
+            return
+        try:
+            self.bound(config)
         except BindError as error:
             yield str(error)
-            return
-        for name in self.variables:
-            if name not in bound.variables:
-                yield unknown("variable", name, bound.variables, f"pipeline {self.name!r}")
 
 
 def _reads(pipeline: Pipeline | None) -> Iterator[str | None]:
