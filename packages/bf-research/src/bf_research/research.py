@@ -15,7 +15,8 @@ from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.results import Results
 from bf_research.trial import Trial
-from bf_research.units import CallableUnit, Experiment, GeneratorUnit, MetricsUnit, Unit, check_keywords
+from bf_research.units import CallableUnit, Experiment, GeneratorUnit, MetricsUnit, Unit
+from bf_research.units_expressions import check_keywords
 from bf_research.units_pipeline import PipelineUnit
 from bf_research.units_schedule import Execute, Schedule
 
@@ -247,12 +248,7 @@ class Research(Suggests):
         """Check all units against the domain: ``ValueError`` lists what does not fit."""
         if not self._units:
             raise ValueError("this research has no units; add_pipeline, add_callable or add_generator first")
-        faults: dict[str, None] = {
-            f"unit {unit.name!r}: {name!r} is an option, no result can have its name; name it otherwise": None
-            for unit in self._units
-            for name in unit.returns
-            if name in self._domain.names
-        }
+        faults: dict[str, None] = {}
         for config in self._domain.examples():
             faults |= dict.fromkeys(self.experiment.faults(config))
         if faults:

@@ -111,7 +111,7 @@ def _check_folder(folder: Path) -> None:
     try:
         check_folder(str(folder.resolve()))
     except LauncherError as error:
-        raise LauncherError(str(error).replace("hydra.sweep.dir=", "name=")) from error
+        raise LauncherError(str(error).replace("hydra.sweep.dir=", "name=")) from None
 
 
 def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:

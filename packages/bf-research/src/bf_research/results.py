@@ -16,7 +16,7 @@ import numpy as np
 from bf_index.errors import StateError, unknown
 from bf_research.journal import SCHEMA, History, Record, to_json
 from bf_research.option import canonical, plain, same_json
-from bf_research.trial import FAILURES, TrialState
+from bf_research.trial import FAILURES, Config, TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +66,8 @@ class Results:
     def df(self) -> pd.DataFrame:
         """Table with a row for each trial and iteration that gave results.
 
-        Columns: id, the options with real values, repetition, iteration, the results, state. A trial without
-        results has one row, so that failures are seen.
+        Columns: id, the options with real values (the name where ``KV`` gave one), repetition, iteration,
+        the results, state. A trial without results has one row, so that failures are seen.
         """
         import pandas as pd
 
@@ -77,10 +77,20 @@ class Results:
 
     def _rows(self) -> Iterable[dict[str, Any]]:
         for record in self.records:
-            config = self.values.get(record.id, record.config)
-            shared = {"id": record.id, **config, "repetition": record.repetition, "state": str(record.state)}
+            shared = {
+                "id": record.id,
+                **self._shown(record),
+                "repetition": record.repetition,
+                "state": str(record.state),
+            }
             for row in record.rows or ({},):
                 yield {"iteration": math.nan, **row, **shared}
+
+    def _shown(self, record: Record) -> dict[str, Any]:
+        """Give the real values of a trial's options, and the names of those that were named by ``KV``."""
+        config = self.values.get(record.id, record.config)
+        named = config.values_by_name().items() if isinstance(config, Config) else ()
+        return {**config, **{name: kv.alias for name, kv in named if kv.alias is not None}}
 
     def filter(self, config: Mapping[str, Any] | None = None, /, **options: Any) -> Results:
         """Return the results of trials with these values (real or aliases); hints at unknown names."""
@@ -140,9 +150,8 @@ class Results:
         numbers = [value for value in values if math.isfinite(value)]
         mean = statistics.fmean(numbers) if numbers else math.nan
         std = statistics.stdev(numbers) if len(numbers) > 1 else math.nan
-        config = dict(self.values.get(records[0].id, records[0].config))
         return {
-            **config,
+            **self._shown(records[0]),
             "mean": mean,
             "std": std,
             "count": len(numbers),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
-from bf_index.errors import close_matches, unknown
-from bf_pipeline.expressions import lift, value_of, walk
-from bf_pipeline.named import C
+from bf_index.errors import unknown
+from bf_pipeline.expressions import lift, value_of
 from bf_research.journal import to_json
 from bf_research.trial import Config, Trial
-from bf_research.units_expressions import RP, RR
+from bf_research.units_expressions import expression_faults
 from bf_research.units_roots import ALONE, Branch
 from bf_research.units_schedule import Schedule
 
@@ -188,43 +186,6 @@ def named(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any]:
     return dict(zip(names, value))
 
 
-#: What methods that add a unit take by keyword; other keywords go on to a function or a config.
-OWN_KEYWORDS = ("returns", "name", "execute")
-
-
-def check_keywords(method: str, function: Any, keywords: Sequence[str]) -> None:
-    """Refuse keywords that a function does not take, which are ours misspelt: ``TypeError``.
-
-    Of a function that does not tell its parameters (None: one that is not known yet) only those are refused
-    that look like ours.
-    """
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        known, strange = list(OWN_KEYWORDS), [name for name in keywords if close_matches(name, OWN_KEYWORDS)]
-    else:
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return
-        named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        known, strange = [*OWN_KEYWORDS, *named], [name for name in keywords if name not in named]
-    for name in strange:
-        raise TypeError(unknown("argument", name, known, method))
-
-
-def expression_faults(
-    value: Any, before: Sequence[Unit], results: Sequence[str], config: Mapping[str, Any]
-) -> Iterator[str]:
-    """Yield what the expressions in arguments speak of that is not there."""
-    names = [unit.name for unit in before]
-    for expr in walk(value):
-        if isinstance(expr, RR) and expr.name not in results:
-            yield unknown("result", expr.name, results, "this research")
-        if isinstance(expr, C) and expr.absent(config):
-            yield expr.missing(config)
-        elif isinstance(expr, RP) and expr.unit not in names:
-            yield unknown("unit", expr.unit, names)
-
-
 @dataclass(frozen=True)
 class Experiment:
     """The units of a trial in their order: what is sent to workers."""
@@ -238,7 +199,9 @@ class Experiment:
         results = [name for unit in self.units for name in unit.returns]
         for number, unit in enumerate(self.units):
             before = self.units[:number]
+            taken = [name for name in unit.returns if name in config]
             faults = [
+                *(f"{name!r} is an option, no result can have its name; name it otherwise" for name in taken),
                 *unit.faults(before, known),
                 *expression_faults(unit.arguments, before, results, known),
             ]

@@ -1,15 +1,18 @@
-"""What arguments of a unit may speak of: the trial's iteration, units, folder, id and results so far."""
+"""Arguments of units: what they may speak of (iteration, units, folder, id, results), and their checks."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from bf_index.errors import unknown
-from bf_pipeline.expressions import Expr
+from bf_index.errors import close_matches, unknown
+from bf_pipeline.expressions import Expr, walk
+from bf_pipeline.named import C
 
 if TYPE_CHECKING:
-    from bf_research.units import Going
+    from bf_research.units import Going, Unit
 
 
 def _going(context: Any) -> Going:
@@ -72,3 +75,40 @@ class RR(Expr):
         if self.name not in latest:
             raise KeyError(unknown("result", self.name, latest, "this trial so far"))
         return latest[self.name]
+
+
+#: What methods that add a unit take by keyword; other keywords go on to a function or a config.
+OWN_KEYWORDS = ("returns", "name", "execute")
+
+
+def check_keywords(method: str, function: Any, keywords: Sequence[str]) -> None:
+    """Refuse keywords that a function does not take, which are ours misspelt: ``TypeError``.
+
+    Of a function that does not tell its parameters (None: one that is not known yet) only those are refused
+    that look like ours.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        known, strange = list(OWN_KEYWORDS), [name for name in keywords if close_matches(name, OWN_KEYWORDS)]
+    else:
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+        named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        known, strange = [*OWN_KEYWORDS, *named], [name for name in keywords if name not in named]
+    for name in strange:
+        raise TypeError(unknown("argument", name, known, method))
+
+
+def expression_faults(
+    value: Any, before: Sequence[Unit], results: Sequence[str], config: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what the expressions in arguments speak of that is not there."""
+    names = [unit.name for unit in before]
+    for expr in walk(value):
+        if isinstance(expr, RR) and expr.name not in results:
+            yield unknown("result", expr.name, results, "this research")
+        if isinstance(expr, C) and expr.absent(config):
+            yield expr.missing(config)
+        elif isinstance(expr, RP) and expr.unit not in names:
+            yield unknown("unit", expr.unit, names)
