@@ -140,13 +140,17 @@ def test_what_follows_from_other_settings_is_recorded(configure) -> None:
     assert "???" not in text
 
 
-def test_a_trial_that_fails_before_it_begins_has_a_run(run_script, tmp_path: Path) -> None:
-    done = run_script(program("-m", *SMALL, "loss=ce,nosuch", "hydra.sweep.dir=sweep"), timeout=170)
+@pytest.mark.parametrize(("sweeper", "state"), [("domain", "FINISHED"), ("basic", "FAILED")])
+def test_a_trial_that_fails_before_it_begins_has_a_run(run_script, tmp_path: Path, sweeper, state) -> None:
+    settings = ["loss=ce,nosuch", "hydra.sweep.dir=sweep", f"hydra/sweeper={sweeper}"]
+    done = run_script(program("-m", *SMALL, *settings), timeout=170)
     assert done.code == 1
     client = open_store(f"sqlite:///{tmp_path}/mlflow.db")
     runs: list[Any] = client.search_runs(["1"], "tags.`bf.kind` = 'trial'")
     ends = {run.data.params["loss"]: run.info.status for run in runs}
     assert ends == {"ce": "FINISHED", "nosuch": "FAILED"}
+    (parent,) = client.search_runs(["1"], "tags.`bf.kind` = 'sweep'")
+    assert parent.info.status == state  # Hydra tells callbacks nothing of a basic sweeper that raised
 
 
 @pytest.mark.parametrize(

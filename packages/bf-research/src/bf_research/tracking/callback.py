@@ -115,7 +115,7 @@ class SweepTracking(Callback):
         else:
             run = client.get_run(run_id)
             _refuse_second(run, folder)
-            before = Before(run.info.status, run.info.end_time, trials_of(client, run_id))
+            before = Before(run.info.status, run.info.end_time, frozenset(trials_of(client, run_id)))
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
         given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
@@ -154,8 +154,8 @@ def _refuse_second(run: Any, folder: Path) -> None:
 def abandon(run_id: str, before: Before | None = None) -> None:
     """Close the run of a sweep that did not come to its end, once, and its trials that nobody runs any more.
 
-    A sweep that was refused before it had any trial leaves no run, and a run that it was to go on with as it
-    was ``before``.
+    It is KILLED when a trial was, else FAILED: its sweeper raised. A sweep that was refused before it had any
+    trial leaves no run, and a run that it was to go on with as it was ``before``.
     """
     from bf_research.tracking import store
 
@@ -165,13 +165,16 @@ def abandon(run_id: str, before: Before | None = None) -> None:
     SweepContext.withdraw()
     finish_trials(context)
     client = store.open_store(context.store)
-    trials = trials_of(client, run_id)
-    if before is not None and before.trials == trials and before.end is not None:
+    states = trials_of(client, run_id)
+    if before is not None and before.trials == frozenset(states) and before.end is not None:
         client.set_terminated(run_id, before.status, before.end)
         return
-    client.set_terminated(run_id, "KILLED")
-    if not trials:
+    client.set_terminated(run_id, "FAILED" if states and "KILLED" not in states.values() else "KILLED")
+    if not states:
+        folder = client.get_run(run_id).data.tags.get("bf.folder")
         client.delete_run(run_id)
+        if folder:
+            Path(folder, MEMORY).unlink(missing_ok=True)
 
 
 def _abandon(run_id: str, before: Before | None) -> None:
@@ -182,11 +185,11 @@ def _abandon(run_id: str, before: Before | None) -> None:
         log.warning("the sweep's run %s can't be closed, the next sweep will: %s", run_id, error)
 
 
-def trials_of(client: Any, run_id: str) -> frozenset[str]:
-    """Return the runs of a sweep's trials, the newest thousand of them."""
+def trials_of(client: Any, run_id: str) -> dict[str, str]:
+    """Return the states of a sweep's trials by their runs, the newest thousand of them."""
     experiment = str(client.get_run(run_id).info.experiment_id)
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1000)
-    return frozenset(str(run.info.run_id) for run in found)
+    return {str(run.info.run_id): str(run.info.status) for run in found}
 
 
 def finish_trials(context: SweepContext) -> None:
