@@ -67,7 +67,7 @@ def sleep(number: int) -> int:
 
 def warm() -> bool:
     """A second sweep in the same process: what a trial costs over its work, two workers."""
-    research = Research(Option("n", list(range(TRIALS)))).add_callable(sleep, C("n"), returns="n")
+    research = Research(Option("n", list(range(TRIALS)))).add_callable(sleep, C("n"), returns="number")
     over = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(5):
