@@ -66,8 +66,8 @@ class Results:
     def df(self) -> pd.DataFrame:
         """Table with a row for each trial and iteration that gave results.
 
-        Columns: id, the options with real values (the name where ``KV`` gave one), repetition, iteration,
-        the results, state. A trial without results has one row, so that failures are seen.
+        Columns: id, the options with real values, repetition, iteration, the results, state. A trial without
+        results has one row, so that failures are seen.
         """
         import pandas as pd
 
@@ -77,17 +77,13 @@ class Results:
 
     def _rows(self) -> Iterable[dict[str, Any]]:
         for record in self.records:
-            shared = {
-                "id": record.id,
-                **self._shown(record),
-                "repetition": record.repetition,
-                "state": str(record.state),
-            }
+            config = self.values.get(record.id, record.config)
+            shared = {"id": record.id, **config, "repetition": record.repetition, "state": str(record.state)}
             for row in record.rows or ({},):
                 yield {"iteration": math.nan, **row, **shared}
 
     def _shown(self, record: Record) -> dict[str, Any]:
-        """Give the real values of a trial's options, and the names of those that were named by ``KV``."""
+        """Give a trial's options for people: the real values, and names where ``KV`` gave one."""
         config = self.values.get(record.id, record.config)
         named = config.values_by_name().items() if isinstance(config, Config) else ()
         return {**config, **{name: kv.alias for name, kv in named if kv.alias is not None}}
