@@ -44,7 +44,11 @@ class Lines(Silent):
     def finished(self, done: Done) -> None:
         """Write how a job ended."""
         self._done += 1
-        share = f"[{self._done}/{self._total}]" if self._total else f"[{self._done}]"
+        share = (
+            f"[{self._done}/{self._total}]"
+            if self._total and self._done <= self._total
+            else f"[{self._done}]"
+        )
         _write(f"{share} {text(done)}")
 
     def retried(self, job: Job, reason: str) -> None:
