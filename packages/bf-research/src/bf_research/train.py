@@ -260,10 +260,16 @@ def _hydra() -> Any:
 def _own() -> dict[str, str]:
     """Return what this run alone was told: not what the command said for all trials of its sweep."""
     hydra, sweep = _hydra(), SweepContext.current()
-    texts = Counter([] if hydra is None else map(str, hydra.overrides.task))
-    texts -= Counter(sweep.given if sweep else ())
-    pairs = (text.lstrip("+~").partition("=") for text in texts)
-    return {key: value for key, _, value in pairs}
+    # Hydra's own sweeper writes false as False
+    given = Counter(text.lower() for text in (sweep.given if sweep else ()))
+    own = {}
+    for text in () if hydra is None else map(str, hydra.overrides.task):
+        if given[text.lower()]:
+            given[text.lower()] -= 1
+        else:
+            key, _, value = text.lstrip("+~").partition("=")
+            own[key] = value
+    return own
 
 
 def _run_name(name: str) -> str:
