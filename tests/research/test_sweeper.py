@@ -256,7 +256,7 @@ def test_command_line_runs_records_and_resumes(sweep: Callable[..., Any], launch
     done, results, ran = sweep(*launcher, "model=vgg7,resnet18", "lr=.1,.01,.5")
     assert done.code == 0
     assert sorted(ran) == ["resnet18 0.5 0", "vgg7 0.5 0"]
-    assert "4 are finished already" in done.out + done.err
+    assert "holds 4 that are finished already" in done.out + done.err
     assert len(results) == 6
 
 
@@ -274,6 +274,10 @@ def test_failed_trial_gives_code_1_and_a_table_and_is_tried_again_when_asked(
     done, _, ran = sweep("model=bad,vgg7", "hydra.sweeper.resume=failed")
     assert done.code == 1
     assert ran == ["bad 0.1 0"]
+    done, results, ran = sweep("model=vgg7,resnet18")  # without the bad one
+    assert done.code == 0, done.err
+    assert ran == ["resnet18 0.1 0"]
+    assert len(results.failures) == 1
 
 
 @pytest.mark.faults("RS04c")
@@ -301,6 +305,10 @@ def test_stop_starts_no_trial_after_the_first_failure(sweep: Callable[..., Any])
     done, _, ran = sweep("model=bad,vgg7,resnet18", *stop)
     assert done.code == 1
     assert ran == ["bad 0.1 0"]
+    done, results, ran = sweep("model=vgg7,resnet18")  # without the bad one
+    assert done.code == 0, done.err
+    assert ran == ["resnet18 0.1 0"]
+    assert len(results.failures) == 1
 
 
 def test_yaml_text_and_command_line_are_multiplied_and_repeated(sweep: Callable[..., Any]) -> None:

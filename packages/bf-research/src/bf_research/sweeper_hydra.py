@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +149,12 @@ class DomainSweep:
             log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
         if metric in names:
             log.info("\n%s", ranking(results, metric, "min" if self.options["minimize"] else "max"))
-        if results.failures:
+        # what an earlier domain of the folder left is no failure of this one
+        asked = replace(results, records=tuple(r for r in results.records if r.id in results.values))
+        if asked.failures:
             if hydra.__version__.startswith("1.3"):  # it forgets to tell callbacks of a sweep that raises
                 self.context.callbacks.on_multirun_end(config=self.config, config_name=None)
-            raise SweepFailed(failure_table(results, folder))
+            raise SweepFailed(failure_table(asked, folder))
         return results
 
 
@@ -203,7 +205,7 @@ def _already(folder: Path) -> str:
     finished = [record for record in records if record.state.finished]
     failed = sum(record.state in FAILURES for record in finished)
     again = f", {failed} of them failed: hydra.sweeper.resume=failed tries these again" if failed else ""
-    return f"; {len(finished)} are finished already{again}" if finished else ""
+    return f"; the folder holds {len(finished)} that are finished already{again}" if finished else ""
 
 
 def settings_of(fixed: Sequence[str]) -> list[str]:
