@@ -44,12 +44,8 @@ class Lines(Silent):
     def finished(self, done: Done) -> None:
         """Write how a job ended."""
         self._done += 1
-        share = (
-            f"[{self._done}/{self._total}]"
-            if self._total and self._done <= self._total
-            else f"[{self._done}]"
-        )
-        _write(f"{share} {text(done)}")
+        of = f"/{self._total}" if self._total and self._done <= self._total else ""  # an update brings more
+        _write(f"[{self._done}{of}] {text(done)}")
 
     def retried(self, job: Job, reason: str) -> None:
         """Write why a job is tried again."""

@@ -40,7 +40,9 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
             # savefig would draw twice, and packing as small as can be takes a quarter of the time
             canvas.print_png(folder / f"{name}.png", pil_kwargs={"compress_level": 1})
 
-    with picture("learning_curves", "train/loss: mean of the repetitions, band from least to most") as curves:
+    best = f" of the {MOST_CURVES} best trials" if len(good) > MOST_CURVES else ""
+    title = f"train/loss{best}: mean of the repetitions, band from least to most"
+    with picture("learning_curves", title) as curves:
         _learning_curves(client, curves, good, options, metric)
     if options:
         with picture("parallel_coordinates", f"each line a trial, colour {metric}") as lines:
