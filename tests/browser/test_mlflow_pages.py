@@ -95,4 +95,5 @@ def test_the_charts_show_each_trial_by_its_name_and_each_metric(page: Callable[.
 
 
 def test_the_comparison_shows_what_differs(page: Callable[..., str]) -> None:
-    page("compare", ">lenet<", ">mlp<", "Parallel Coordinates Plot", "test/accuracy")
+    text = page("compare", ">lenet<", ">mlp<", "Parallel Coordinates Plot", "test/accuracy")
+    assert "Comparing 2 Runs" in text  # the trials, without the sweep's own run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bf_index.errors import StateError, unknown
+from bf_index.errors import StateError
 from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
@@ -96,10 +95,6 @@ def _checked_tracking(given: Any) -> dict[str, Any] | None:
     from bf_research import targets
 
     tracking = {"_target_": TRACKER, **given}
-    known = inspect.signature(targets.resolve(tracking["_target_"])).parameters
-    for name in given:
-        if name not in known and name != "_target_":
-            raise TypeError(unknown("option", name, known, "tracking"))
     targets.build(tracking, "tracking")
     return tracking
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -73,11 +74,29 @@ def split(config: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:
 
 
 def build(config: Mapping[str, Any], what: str, allow: Sequence[str] = ()) -> Any:
-    """Call what ``_target_`` names with the other keys as arguments; an error tells ``what`` was built."""
+    """Call what ``_target_`` names with the other keys as arguments; an error tells ``what`` was built.
+
+    ``TypeError`` with close matches for an argument that is not taken.
+    """
     path, options = split(config, what)
     maker = resolve(path, allow)
+    parameters = _parameters(maker)
+    for name in options:
+        if parameters is not None and name not in parameters:
+            raise TypeError(unknown("argument", name, parameters, f"{what} {path}"))
     try:
         return maker(**options)
     except TypeError as error:
         error.add_note(f"in {what}: {path} with {', '.join(options) or 'no arguments'}")
         raise
+
+
+def _parameters(maker: Any) -> list[str] | None:
+    """Return the names of a callable's arguments; None if it takes any or does not tell."""
+    try:
+        parameters = inspect.signature(maker).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]

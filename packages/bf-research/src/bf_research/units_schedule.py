@@ -19,7 +19,7 @@ class Schedule:
 
     @classmethod
     def of(cls, execute: Execute, unit: str = "unit") -> Self:
-        """Read what ``execute=``: ``10`` (iterations 9, 19, ...), ``'#5'``, ``'last'``, or a list.
+        """Read what ``execute=``: ``10`` (iterations 9, 19, ...; 0: never), ``'#5'``, ``'last'``, or a list.
 
         ``ValueError`` for anything else.
         """
@@ -30,16 +30,16 @@ class Schedule:
         for part in parts:
             if part == "last":
                 last = True
-            elif isinstance(part, int) and not isinstance(part, bool) and part > 0:
+            elif isinstance(part, int) and not isinstance(part, bool) and part >= 0:
                 every.add(part)
             elif isinstance(part, str) and part[:1] == "#" and part[1:].isdecimal():
                 exact.add(int(part[1:]))
             else:
                 raise ValueError(
-                    f"{unit}: execute={part!r} is none of: n >= 1 (every n-th iteration), '#i' (exactly "
+                    f"{unit}: execute={part!r} is none of: n >= 0 (every n-th iteration), '#i' (exactly "
                     "iteration i, from 0), 'last', or a list of these"
                 )
-        return cls(frozenset(every), frozenset(exact), last)
+        return cls(frozenset(every - {0}), frozenset(exact), last)
 
     def at(self, iteration: int, n_iters: int | None) -> bool:
         """Whether the unit runs at an iteration; the last one is known only when ``n_iters`` is."""
