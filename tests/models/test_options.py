@@ -313,3 +313,19 @@ print("sum", float(np.sum([np.abs(item.numpy()).sum() for item in model.network.
     told = [line.split()[1:] for end in ends for line in end.out.splitlines() if line.startswith("sum")]
     assert len(told) == 2, [end.err[-2000:] for end in ends]
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(("given", "seen"), [(None, "1"), ("0", "0")])
+def test_onednn_is_on_unless_the_user_says_otherwise(run_script, monkeypatch, given, seen):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    code = """
+        import os
+        from bf_models._backend import tensorflow
+
+        tensorflow()
+        from tensorflow.python.framework import test_util
+
+        print(os.environ["TF_ENABLE_ONEDNN_OPTS"], test_util.IsMklEnabled())
+    """
+    told = {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
+    assert run_script(code, **told).out.split() == [seen, str(seen == "1")]

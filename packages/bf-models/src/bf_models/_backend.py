@@ -49,6 +49,8 @@ def tensorflow() -> Any:
     if sys.modules.get("tensorflow") is not None:
         return sys.modules["tensorflow"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Without AVX-512 TensorFlow leaves oneDNN off, and its own input gradients of small maps are far slower.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if "keras" not in sys.modules:
         # ~/.keras/keras.json may name another backend: the environment wins over the file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ def to_tf_dataset(
 
 
 def _tensorflow() -> Any:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read when TensorFlow is imported, which may be here
     try:
         import tensorflow as tf
     except ImportError as error:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: Ends that ask nobody must be quick; after this the system's own means are used.
 STOP_SECONDS = 2.0
+# What the server is started with unless the user has set it: TensorFlow reads it when it is imported.
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class ServerDied(RuntimeError):
@@ -65,7 +67,7 @@ class Pool:
     def _start(self) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "bf_research.launcher.server", str(theirs.fileno()), *self.preload]
-        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENBLAS_NUM_THREADS": "1", **os.environ}
+        environment = {**_ENVIRONMENT, **os.environ}
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
             command,
