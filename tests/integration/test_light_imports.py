@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -41,17 +40,6 @@ def test_importing_the_plugins_loads_no_tensorflow_and_no_mlflow() -> None:
     names = loaded(f"import {plugins}; from hydra.core.plugins import Plugins; Plugins.instance()")
     assert "hydra" in names
     assert sorted(names & {"tensorflow", "keras", "mlflow", "numba", "pandas"}) == []
-
-
-@pytest.fixture(scope="module")
-def layers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_layers", ROOT / "tools" / "check_layers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["check_layers"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_direction_of_imports_holds(layers: ModuleType) -> None:
