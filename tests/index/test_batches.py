@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bf_index import Balanced, DatasetIndex, Place, Sequential, Shuffled, Weighted
+from bf_index import Balanced, BatchIterator, DatasetIndex, Place, Sequential, Shuffled, Weighted
+from bf_index.plan import make_plan
 
 
 def ids(batches):
@@ -208,3 +209,25 @@ def test_repr_and_total_tell_where_an_iterator_is():
     assert endless.total is None
     assert "without end" in repr(endless)
     assert json.dumps(endless.state())
+
+
+class Letters:
+    """The least that can be cut into batches."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def subset(self, positions):
+        return Letters("".join(np.array(list(self.text))[positions]))
+
+    def content_hash(self):
+        return self.text
+
+
+def test_anything_with_subsets_and_a_hash_is_cut_into_batches():
+    iterator = BatchIterator(Letters("abcde"), make_plan(5, 2, Sequential(), n_epochs=1), seed=0)
+    assert next(iterator).text == "ab"
+    state = iterator.state()
+    assert [batch.text for batch in iterator] == ["cd", "e"]
+    iterator.restore(state)
+    assert next(iterator).text == "cd"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,23 @@ from bf_index.errors import StateError
 from bf_index.order import Positions
 from bf_index.plan import Plan
 
-if TYPE_CHECKING:
-    from bf_index.index import DatasetIndex
-
 STATE_VERSION = 1
 
 _BLOCK = 1 << 16
 """Places computed at a time: half a MiB and less than a millisecond."""
 
-IndexT = TypeVar("IndexT", bound="DatasetIndex")
+
+class Indexed(Protocol):
+    """What an iterator asks of an index that it cuts into batches."""
+
+    def subset(self, positions: Positions, /) -> Self:
+        """Return the items at positions."""
+
+    def content_hash(self) -> str:
+        """Return a hash of the ids in their order."""
+
+
+IndexT = TypeVar("IndexT", bound=Indexed)
 
 
 class Place(NamedTuple):
