@@ -12,6 +12,7 @@ from bf_index.index import DatasetIndex
 from bf_index.listing import Group, Walker, split_pattern
 from bf_index.paths import Paths, collision
 from bf_index.plan import check_bool
+from bf_index.remote import find_remote, is_remote, open_file
 from bf_index.stamps import Stamp, check_stamp, stamp
 
 Pattern = str | os.PathLike[str]
@@ -141,12 +142,7 @@ class FilesIndex(DatasetIndex):
 
     def open(self, id: str, mode: Literal["rb", "r"] = "rb") -> IO[Any]:
         """Open the file of an id for reading, local or remote."""
-        path = self.fullpath(id)
-        if "://" in path:
-            from bf_index.remote import open_remote
-
-            return open_remote(path, mode, self._options)
-        return open(path, mode)
+        return open_file(self.fullpath(id), mode, self._options)
 
     def _pass_on(self, new: Self) -> None:
         new._paths, new._stamps, new._options = self._paths, self._stamps, self._options
@@ -208,9 +204,7 @@ def _start(
     pattern: str, walker: Walker, dirs: bool, options: Mapping[str, Any]
 ) -> tuple[str, Iterable[Group]]:
     """Return the folder where a pattern starts, and what it will find."""
-    if "://" in pattern:
-        from bf_index.remote import find_remote
-
+    if is_remote(pattern):
         return find_remote(pattern, dirs, options)
     root, parts = split_pattern(pattern)
     return root if parts else os.path.dirname(root), walker.find(root, parts)
@@ -256,7 +250,7 @@ def _nothing(patterns: list[str], dirs: bool) -> str:
 
 
 def _common_root(roots: list[str]) -> str:
-    if "://" not in roots[0]:
+    if not is_remote(roots[0]):
         return os.path.commonpath(roots)
     protocol, _, rest = roots[0].partition("://")
     return (

@@ -8,6 +8,11 @@ from typing import IO, Any
 from bf_index.listing import Group
 
 
+def is_remote(path: str) -> bool:
+    """Whether a path is a URL, a matter for fsspec."""
+    return "://" in path
+
+
 def _filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
@@ -35,10 +40,12 @@ def find_remote(pattern: str, dirs: bool, options: Mapping[str, Any]) -> tuple[s
     return filesystem.unstrip_protocol(root), [(folder, sorted(names)) for folder, names in groups.items()]
 
 
-def open_remote(url: str, mode: str, options: Mapping[str, Any]) -> IO[Any]:
-    """Open a URL for reading."""
-    filesystem, path = _filesystem(url, options)
-    opened: IO[Any] = filesystem.open(path, mode)
+def open_file(path: str, mode: str, options: Mapping[str, Any]) -> IO[Any]:
+    """Open a local path or a URL for reading."""
+    if not is_remote(path):
+        return open(path, mode)
+    filesystem, name = _filesystem(path, options)
+    opened: IO[Any] = filesystem.open(name, mode)
     return opened
 
 

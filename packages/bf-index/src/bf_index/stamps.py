@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bf_index.errors import FileChangedError
+from bf_index.remote import is_remote, remote_key
 
 Stamp = tuple[int, int] | str
 """Time (ns) and size of a local file; what the storage has for a key of a remote one."""
@@ -14,9 +15,7 @@ Stamp = tuple[int, int] | str
 
 def stamp(path: str, options: Mapping[str, Any]) -> Stamp:
     """Return the stamp that a file has now."""
-    if "://" in path:
-        from bf_index.remote import remote_key
-
+    if is_remote(path):
         return remote_key(path, options)
     status = os.stat(path)
     return status.st_mtime_ns, status.st_size
