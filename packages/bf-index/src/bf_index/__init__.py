@@ -2,7 +2,7 @@
 
 from bf_index.batches import BatchIterator, Place
 from bf_index.errors import FileChangedError, StateError, Suggests, unknown
-from bf_index.files import FilesIndex
+from bf_index.files.files_index import FilesIndex
 from bf_index.index import DatasetIndex
 from bf_index.order import Balanced, Order, Positions, Sequential, Shuffled, Weighted
 from bf_index.seeding import new_seed, rng_at

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bf_index.arguments import as_positions
 from bf_index.batches import BatchIterator
 from bf_index.errors import close_matches
 from bf_index.ids import Ids, Lookup, as_ids, digest, gather, items_of, joined, places_in_range
 from bf_index.order import Order, Positions
 from bf_index.plan import check_order, make_plan
-from bf_index.positions import as_positions
 from bf_index.seeding import check_seed
 from bf_index.split import Split, fold_positions, shard_positions, split_positions
 

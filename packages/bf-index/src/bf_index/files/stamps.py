@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bf_index.errors import FileChangedError
-from bf_index.remote import is_remote, remote_key
+from bf_index.files.storage import is_remote, remote_key
 
 Stamp = tuple[int, int] | str
 """Time (ns) and size of a local file; what the storage has for a key of a remote one."""

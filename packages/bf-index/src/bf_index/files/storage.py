@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
-from bf_index.listing import Group
+from bf_index.files.glob import Group
 
 
 def is_remote(path: str) -> bool:

@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any, Literal, Self
 
+from bf_index.files.glob import Group, Walker, split_pattern
+from bf_index.files.paths import Paths, collision
+from bf_index.files.stamps import Stamp, check_stamp, stamp
+from bf_index.files.storage import find_remote, is_remote, open_file
 from bf_index.ids import Ids, objects
 from bf_index.index import DatasetIndex
-from bf_index.listing import Group, Walker, split_pattern
-from bf_index.paths import Paths, collision
 from bf_index.plan import check_bool
-from bf_index.remote import find_remote, is_remote, open_file
-from bf_index.stamps import Stamp, check_stamp, stamp
 
 Pattern = str | os.PathLike[str]
 

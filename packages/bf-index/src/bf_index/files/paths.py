@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import chain, pairwise
 
-from bf_index.listing import Group, join
+from bf_index.files.glob import Group, join
 
 
 class Paths:
