@@ -1,11 +1,30 @@
-"""Positions that a user gives, checked: a slice, integers, or a mask."""
+"""Arguments that a user gives, checked: numbers, flags and positions."""
 
 from __future__ import annotations
 
+from operator import index as as_int
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def check_count(name: str, value: Any, least: int) -> int:
+    """Return an integer argument as int; TypeError for another type, ValueError below ``least``."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer >= {least}, got {value!r} ({type(value).__name__})")
+    number = as_int(value)
+    if number < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {number}")
+    return number
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """Return a flag as bool; TypeError with advice for anything else."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    advice = "; give the seed by itself: shuffle=True, seed=..." if name == "shuffle" else ""
+    raise TypeError(f"{name} must be True or False, got {value!r} ({type(value).__name__}){advice}")
 
 
 def as_positions(positions: Any, n: int) -> slice | NDArray[np.int64]:
@@ -19,7 +38,7 @@ def as_positions(positions: Any, n: int) -> slice | NDArray[np.int64]:
             return slice(places.start, places.stop, None if places.step == 1 else places.step)
         array = np.arange(places.start, places.stop, places.step)
     else:
-        array = _integers(np.asarray(positions), n)
+        array = _as_integers(np.asarray(positions), n)
     if not array.size:
         raise ValueError(
             f"positions are empty: got {positions!r} for an index of {n} items; a subset needs an item"
@@ -32,7 +51,7 @@ def as_positions(positions: Any, n: int) -> slice | NDArray[np.int64]:
     return array
 
 
-def _integers(array: NDArray[Any], n: int) -> NDArray[np.int64]:
+def _as_integers(array: NDArray[Any], n: int) -> NDArray[np.int64]:
     if array.ndim != 1:
         raise ValueError(f"positions must be 1-d, got shape {array.shape}; for one item give [position]")
     if array.dtype == bool:

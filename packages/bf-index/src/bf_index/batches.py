@@ -15,11 +15,11 @@ from bf_index.plan import Plan
 STATE_VERSION = 1
 
 _BLOCK = 1 << 16
-"""Places computed at a time: half a MiB and less than a millisecond."""
+"""How many places are computed at a time: half a MiB and less than a millisecond."""
 
 
 class Indexed(Protocol):
-    """What an iterator asks of an index that it cuts into batches."""
+    """An index as an iterator sees it that cuts it into batches."""
 
     def subset(self, positions: Positions, /) -> Self:
         """Return the items at positions."""
@@ -32,7 +32,7 @@ IndexT = TypeVar("IndexT", bound=Indexed)
 
 
 class Place(NamedTuple):
-    """Where a batch is: its epoch, its number within the epoch (from 0), and its positions in the index."""
+    """The place of a batch: its epoch, its number within the epoch (from 0), its positions in the index."""
 
     epoch: int
     batch: int
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 class BatchIterator(Generic[IndexT]):
-    """Batches of an index, one after another; ``state()`` tells the position and ``restore()`` returns to it.
+    """Batches of an index, one after another; ``state()`` has the position and ``restore()`` goes back to it.
 
     Made by ``index.gen_batch(...)``. Iterators are independent of each other and carry no random state:
     the n-th batch is a function of the index, the arguments and the seed.

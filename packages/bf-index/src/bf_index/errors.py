@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 _MOST_KNOWN = 12
-"""So many known names are listed in a message: more hide the hint."""
+"""How many known names a message lists at most: more would hide the hint."""
 
 
 class StateError(ValueError):
@@ -26,7 +26,7 @@ def close_matches(name: object, known: Iterable[object], most: int = 3) -> list[
 
 
 def unknown(kind: str, name: object, known: Iterable[object], owner: str = "") -> str:
-    """Say that ``name`` is no known ``kind`` of ``owner``, with the close matches and what is known.
+    """Return the message that ``name`` is no ``kind`` of ``owner``, with close matches and what is known.
 
     >>> unknown("component", "imagse", ["images", "masks"], owner="SatelliteBatch")
     "unknown component 'imagse' of SatelliteBatch; did you mean 'images'? known: images, masks"

@@ -16,20 +16,20 @@ Ids = range | NDArray[Any]
 
 _CHUNK = 1 << 14
 _WIDEST = 4.0
-"""Strings go into an array of fixed width unless the longest is so many times the mean."""
+"""Strings go into an array of fixed width unless the longest has more than so many times the mean length."""
 
 
 def as_ids(index: Any) -> Ids:
     """Return the ids in whatever ``DatasetIndex`` takes; TypeError or ValueError when there are none."""
     if isinstance(index, range):
-        return _not_empty(index)
+        return _check_range(index)
     if isinstance(index, (bool, np.bool_, str, bytes)) or index is None:
         raise TypeError(
             f"index must be a number of items or a 1-d sequence of unique ids, got {index!r}"
             f" ({type(index).__name__}); for one id give a list, for files use FilesIndex(path)"
         )
     if hasattr(index, "__index__") and np.ndim(index) == 0:
-        return _count(as_int(index))
+        return _from_count(as_int(index))
     if isinstance(index, (set, frozenset)):
         raise TypeError("index: a set has no order of its own, so batches would differ between runs; sort it")
     if not isinstance(index, np.ndarray):
@@ -42,13 +42,13 @@ def as_ids(index: Any) -> Ids:
     return _finish(ids)
 
 
-def _count(number: int) -> range:
+def _from_count(number: int) -> range:
     if number < 0:
         raise ValueError(f"index: a number of items must be >= 1, got {number}")
-    return _not_empty(range(number))
+    return _check_range(range(number))
 
 
-def _not_empty(ids: range) -> range:
+def _check_range(ids: range) -> range:
     if not ids:
         raise ValueError("index is empty: got 0 items; an index needs at least one id")
     return ids
@@ -78,14 +78,14 @@ def _from_list(items: Sequence[Any]) -> NDArray[Any]:
     if not kinds:
         return np.empty(0, np.int64)
     if kinds <= {str, np.str_}:
-        return _strings(items)
+        return _from_strings(items)
     if any(issubclass(kind, (list, np.ndarray)) for kind in kinds):
         raise ValueError(f"index must be 1-d, got a sequence of {kinds.pop().__name__}; give one id per item")
     if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
         try:
             return np.fromiter(items, np.int64, len(items))
         except OverflowError:
-            return objects(items)
+            return as_objects(items)
     if len(kinds) > 1:
         first = type(items[0])
         place = next(number for number, item in enumerate(items) if type(item) is not first)
@@ -99,18 +99,18 @@ def _from_list(items: Sequence[Any]) -> NDArray[Any]:
         raise TypeError(f"index: ids of type {kind.__name__} are not supported; give integers or strings")
     if issubclass(kind, (float, np.generic)):
         return _from_array(np.asarray(items))
-    return objects(items)
+    return as_objects(items)
 
 
-def _strings(items: Sequence[str]) -> NDArray[Any]:
+def _from_strings(items: Sequence[str]) -> NDArray[Any]:
     longest = max(map(len, items))
     if longest > 64 and longest > _WIDEST * sum(map(len, items)) / len(items):
-        return objects(items)
+        return as_objects(items)
     # Much quicker than np.array, which looks at each string twice.
     return np.fromiter(items, f"<U{max(longest, 1)}", len(items))
 
 
-def objects(items: Sequence[Any]) -> NDArray[Any]:
+def as_objects(items: Sequence[Any]) -> NDArray[Any]:
     """Return an array of references to the very items."""
     return np.fromiter(items, object, len(items))
 
@@ -119,14 +119,14 @@ def _finish(ids: NDArray[Any]) -> Ids:
     """Check that ids are there and unique; consecutive integers become a range."""
     if not ids.size:
         raise ValueError("index is empty: got 0 items; an index needs at least one id")
-    if (found := consecutive(ids)) is not None:
+    if (found := as_range(ids)) is not None:
         return found
     check_unique(ids)
     ids.setflags(write=False)
     return ids
 
 
-def consecutive(ids: NDArray[Any]) -> range | None:
+def as_range(ids: NDArray[Any]) -> range | None:
     """Return ids as a range when they are consecutive integers."""
     if ids.dtype != np.int64 or int(ids[-1]) - int(ids[0]) != len(ids) - 1:
         return None
@@ -149,10 +149,10 @@ def check_unique(ids: NDArray[Any]) -> None:
         ordered = np.sort(keys)
         repeated = bool((ordered[1:] == ordered[:-1]).any())
     if repeated:
-        _name_duplicates(ids)
+        _refuse_duplicates(ids)
 
 
-def _name_duplicates(ids: NDArray[Any]) -> None:
+def _refuse_duplicates(ids: NDArray[Any]) -> None:
     seen: dict[Any, int] = {}
     found: list[str] = []
     count = 0
@@ -192,7 +192,7 @@ def items_of(ids: Ids) -> Iterable[Any]:
 
 def digest(ids: Ids) -> str:
     """Return a hash (32 hex digits) of ids in their order: the same for any width of strings or integers."""
-    if not isinstance(ids, range) and (found := consecutive(ids)) is not None:
+    if not isinstance(ids, range) and (found := as_range(ids)) is not None:
         ids = found
     if isinstance(ids, range):
         ids = ids if ids.step == 1 else np.arange(ids.start, ids.stop, ids.step, dtype=np.int64)
@@ -211,7 +211,7 @@ def digest(ids: Ids) -> str:
     return total.hexdigest()
 
 
-def joined(parts: Iterable[Any]) -> Ids:
+def join_ids(parts: Iterable[Any]) -> Ids:
     """Return the ids of several stores, lists or arrays one after another."""
     lists = (part.tolist() if isinstance(part, np.ndarray) else part for part in parts)
     return as_ids(list(chain.from_iterable(lists)))
@@ -229,7 +229,7 @@ def gather(ids: Ids, positions: Any) -> Ids:
     return np.asarray(positions) * ids.step + ids.start
 
 
-def places_in_range(ids: range, wanted: NDArray[Any], owner: str) -> NDArray[np.int64]:
+def find_in_range(ids: range, wanted: NDArray[Any], owner: str) -> NDArray[np.int64]:
     """Return the positions of integers in a range; KeyError for one that is not there."""
     places, rest = np.divmod(wanted.astype(np.int64) - ids.start, ids.step)
     wrong = np.flatnonzero((rest != 0) | (places < 0) | (places >= len(ids)))

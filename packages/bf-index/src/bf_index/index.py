@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bf_index.arguments import as_positions
 from bf_index.batches import BatchIterator
 from bf_index.errors import close_matches
-from bf_index.ids import Ids, Lookup, as_ids, digest, gather, items_of, joined, places_in_range
+from bf_index.ids import Ids, Lookup, as_ids, digest, find_in_range, gather, items_of, join_ids
 from bf_index.order import Order, Positions
 from bf_index.plan import check_order, make_plan
 from bf_index.seeding import check_seed
@@ -20,7 +20,7 @@ from bf_index.split import Split, fold_positions, shard_positions, split_positio
 
 _SHOWN = 3
 _COMPARED = 20_000
-"""Close matches of an unknown id are looked for among so many ids."""
+"""Close matches of an unknown id are looked for among the first so many ids."""
 
 
 class DatasetIndex:
@@ -157,7 +157,7 @@ class DatasetIndex:
         if isinstance(ids, np.ndarray) and ids.ndim:
             store = self._store()
             if isinstance(store, range) and ids.dtype.kind in "iu":
-                return places_in_range(store, ids, repr(self))
+                return find_in_range(store, ids, repr(self))
             ids = ids.tolist()
         if isinstance(ids, (list, range)) or (isinstance(ids, Sequence) and not self._is_id(ids)):
             return np.fromiter(map(self._position, ids), np.int64, len(ids))
@@ -187,7 +187,7 @@ class DatasetIndex:
         return new
 
     def _pass_on(self, new: Self) -> None:
-        """Give a subset what this index has beside its ids; for subclasses to extend."""
+        """Copy to a subset what this index has beside its ids; for subclasses to extend."""
         if more := getattr(self, "__dict__", None):
             new.__dict__.update(more)
 
@@ -213,7 +213,7 @@ class DatasetIndex:
     def concat(cls, *indices: Any) -> Self:
         """Return one index of the ids of several, in their order; ValueError when an id comes twice."""
         new = object.__new__(cls)
-        new._ids = joined([part._store() if isinstance(part, DatasetIndex) else part for part in indices])
+        new._ids = join_ids([part._store() if isinstance(part, DatasetIndex) else part for part in indices])
         new._forget(None, None)
         if isinstance(indices[0], cls) and cls._has_more:
             indices[0]._pass_on(new)

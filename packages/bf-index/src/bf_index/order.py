@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bf_index.permutation import Permutation, permuted
+from bf_index.permutation import Permutation, permute
 from bf_index.seeding import words_at
 
 Positions = NDArray[np.int64] | slice
@@ -22,7 +22,7 @@ _SHUFFLE, _WEIGHT, _CLASS, _MEMBER = 101, 102, 103, 104
 
 @runtime_checkable
 class Order(Protocol):
-    """What ``gen_batch(order=...)`` takes."""
+    """An order of positions, as ``gen_batch(order=...)`` takes it."""
 
     def epoch_length(self, n: int) -> int:
         """Return how many positions an epoch over n items has; ValueError when the order is not for n."""
@@ -61,7 +61,7 @@ class Shuffled:
 
     def block(self, epoch: int, start: int, stop: int, n: int, seed: int) -> NDArray[np.int64]:
         """Return positions of the epoch's permutation."""
-        return permuted(start, stop, n, seed, _SHUFFLE, epoch)
+        return permute(start, stop, n, seed, _SHUFFLE, epoch)
 
     def fingerprint(self) -> str:
         """Return the order's name."""
@@ -119,7 +119,7 @@ class Weighted:
     def block(self, epoch: int, start: int, stop: int, n: int, seed: int) -> NDArray[np.int64]:
         """Return the positions drawn at places start..stop-1."""
         if self.replacement:
-            chances = _unit(words_at(start, stop, seed, _WEIGHT, epoch)) * self._bounds[-1]
+            chances = _as_fractions(words_at(start, stop, seed, _WEIGHT, epoch)) * self._bounds[-1]
             drawn: NDArray[np.int64] = np.searchsorted(self._bounds, chances, side="right")
             # A product that rounds up to the last bound would fall past the last item with a weight.
             last = np.flatnonzero(self._values)[-1]
@@ -132,7 +132,7 @@ class Weighted:
         latest = self._latest
         if latest is not None and latest[:2] == (epoch, seed):
             return latest[2]
-        chances = _unit(words_at(0, len(self._values), seed, _WEIGHT, epoch))
+        chances = _as_fractions(words_at(0, len(self._values), seed, _WEIGHT, epoch))
         # Exponential times with rates = weights: the order of arrival is a draw without replacement.
         with np.errstate(divide="ignore", invalid="ignore"):
             times = -np.log1p(-chances) / self._values
@@ -226,7 +226,7 @@ def _check_length(owner: str, what: str, got: int, n: int) -> None:
         )
 
 
-def _unit(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+def _as_fractions(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Turn 64-bit words into floats in [0, 1), each a multiple of 2**-53."""
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 

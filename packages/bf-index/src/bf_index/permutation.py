@@ -101,7 +101,7 @@ def sorted_keys(n: int, seed: int, *path: int) -> NDArray[np.int64]:
     return np.argsort(words_at(0, n, seed, *path), kind="stable")
 
 
-def permuted(start: int, stop: int, n: int, seed: int, *path: int) -> NDArray[np.int64]:
+def permute(start: int, stop: int, n: int, seed: int, *path: int) -> NDArray[np.int64]:
     """Return the images of positions start..stop-1 under the permutation of 0..n-1 of an address."""
     if n <= SMALL:
         return sorted_keys(n, seed, *path)[start:stop]

@@ -3,30 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import index as as_int
 from typing import Any
 
-import numpy as np
-
+from bf_index.arguments import check_bool, check_count
 from bf_index.order import Order, Sequential, Shuffled
-
-
-def check_count(name: str, value: Any, least: int) -> int:
-    """Return an integer argument as int; TypeError for another type, ValueError below ``least``."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r} ({type(value).__name__})")
-    number = as_int(value)
-    if number < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {number}")
-    return number
-
-
-def check_bool(name: str, value: Any) -> bool:
-    """Return a flag as bool; TypeError with advice for anything else."""
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    advice = "; give the seed by itself: shuffle=True, seed=..." if name == "shuffle" else ""
-    raise TypeError(f"{name} must be True or False, got {value!r} ({type(value).__name__}){advice}")
 
 
 def check_order(shuffle: Any, order: Any) -> Order:

@@ -17,7 +17,7 @@ _WORDS_A_COUNT = 4
 
 
 class _Key(ISeedSequence):
-    """Hands a ready key to Philox; given as ``key=`` numpy would first ask the system for entropy (20 us)."""
+    """A ready key for Philox; given as ``key=`` numpy would first ask the system for entropy (20 us)."""
 
     __slots__ = ("digest",)
 

@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_index.arguments import check_bool, check_count
 from bf_index.order import Positions, class_codes
-from bf_index.permutation import permuted
-from bf_index.plan import check_bool, check_count
+from bf_index.permutation import permute
 from bf_index.seeding import check_seed
 
 _SPLIT = 105
@@ -109,12 +109,12 @@ def split_positions(
     ends = np.cumsum([sizes[2], sizes[1]]).tolist()
     parts: Sequence[Positions]
     if stratify is not None:
-        parts = _stratified(n, sizes, _labels(stratify, n, "split: stratify"), seed)
+        parts = _stratify(n, sizes, _labels(stratify, n, "split: stratify"), seed)
     elif seed is None:
         bounds = [0, *ends, n]
         parts = [slice(low, high) for low, high in pairwise(bounds)]
     else:
-        parts = np.split(permuted(0, n, n, seed, _SPLIT), ends)
+        parts = np.split(permute(0, n, n, seed, _SPLIT), ends)
     validation, test, train = (part if size else None for part, size in zip(parts, reversed(sizes)))
     return Split(train, test, validation, seed)
 
@@ -128,14 +128,14 @@ def _labels(labels: Any, n: int, what: str) -> NDArray[np.int64]:
     return codes
 
 
-def _dealt(n: int, codes: NDArray[np.int64], seed: int | None) -> NDArray[np.int64]:
+def _deal(n: int, codes: NDArray[np.int64], seed: int | None) -> NDArray[np.int64]:
     """Return positions ordered by class, within a class shuffled or in their order."""
-    order = np.arange(n) if seed is None else permuted(0, n, n, seed, _SPLIT)
+    order = np.arange(n) if seed is None else permute(0, n, n, seed, _SPLIT)
     dealt: NDArray[np.int64] = order[np.argsort(codes[order], kind="stable")]
     return dealt
 
 
-def _stratified(
+def _stratify(
     n: int, sizes: tuple[int, int, int], codes: NDArray[np.int64], seed: int | None
 ) -> list[NDArray[np.int64]]:
     """Cut each class so that parts have exactly their sizes and proportions are off by less than an item."""
@@ -147,7 +147,7 @@ def _stratified(
         left, remaining = left - taken[part], remaining - size
     taken[2] = left
     starts = np.cumsum(counts) - counts
-    by_class = _dealt(n, codes, seed)
+    by_class = _deal(n, codes, seed)
     parts = []
     for part in range(3):
         lows = starts + taken[:part].sum(axis=0)
@@ -155,9 +155,7 @@ def _stratified(
         parts.append(np.sort(np.concatenate(pieces)))
     if seed is None:
         return parts
-    return [
-        part[permuted(0, len(part), len(part), seed, _SPLIT, number)] for number, part in enumerate(parts)
-    ]
+    return [part[permute(0, len(part), len(part), seed, _SPLIT, number)] for number, part in enumerate(parts)]
 
 
 def _apportion(counts: NDArray[np.int64], size: int, total: int) -> NDArray[np.int64]:
@@ -180,7 +178,7 @@ def fold_positions(
         raise ValueError(f"folds: {n} items can't be cut into {count} folds")
     seed = check_seed(seed) if check_bool("shuffle", shuffle) else None
     if stratify is None:
-        order = np.arange(n) if seed is None else permuted(0, n, n, seed, _SPLIT)
+        order = np.arange(n) if seed is None else permute(0, n, n, seed, _SPLIT)
         tests = np.array_split(order, count)
     else:
         codes = _labels(stratify, n, "folds: stratify")
@@ -191,12 +189,12 @@ def fold_positions(
                 stacklevel=3,
             )
         # Dealing the items of one class after another like cards keeps both classes and sizes even.
-        by_class = _dealt(n, codes, seed)
+        by_class = _deal(n, codes, seed)
         tests = [np.sort(by_class[number::count]) for number in range(count)]
-    return tuple(Split(_others(test, n), test, seed=seed) for test in tests)
+    return tuple(Split(_complement(test, n), test, seed=seed) for test in tests)
 
 
-def _others(test: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def _complement(test: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     keep = np.ones(n, bool)
     keep[test] = False
     return np.flatnonzero(keep)

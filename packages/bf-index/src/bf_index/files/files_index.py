@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any, Literal, Self
 
+from bf_index.arguments import check_bool
 from bf_index.files.glob import Group, Walker, split_pattern
-from bf_index.files.paths import Paths, collision
-from bf_index.files.stamps import Stamp, check_stamp, stamp
-from bf_index.files.storage import find_remote, is_remote, open_file
-from bf_index.ids import Ids, objects
+from bf_index.files.paths import Paths, describe_collision
+from bf_index.files.storage import Stamp, check_stamp, find_remote, is_remote, open_file, take_stamp
+from bf_index.ids import Ids, as_objects
 from bf_index.index import DatasetIndex
-from bf_index.plan import check_bool
 
 Pattern = str | os.PathLike[str]
 
@@ -66,18 +65,18 @@ class FilesIndex(DatasetIndex):
             check_bool(name, value)
         walker = Walker(dirs, recursive)
         options = dict(storage_options or {})
-        starts = [_start(pattern, walker, dirs, options) for pattern in patterns]
+        starts = [_begin_search(pattern, walker, dirs, options) for pattern in patterns]
         paths = Paths(_common_root([root for root, _ in starts]) if relative else None, no_ext)
-        found = [_collect(groups, paths) for _, groups in starts]
+        found = [_add_all(groups, paths) for _, groups in starts]
         _report(walker.problems, on_error)
         if not any(found):
-            raise FileNotFoundError(_nothing(patterns, dirs))
+            raise FileNotFoundError(_explain_nothing_found(patterns, dirs))
         for pattern, some in zip(patterns, found):
             if not some:
                 warnings.warn(f"FilesIndex: {pattern!r} matches nothing", stacklevel=2)
         count = paths.settle(sort)
         stamps = (
-            {path: stamp(path, options) for path in paths.table().values()}
+            {path: take_stamp(path, options) for path in paths.table().values()}
             if check_bool("verify", verify)
             else None
         )
@@ -107,7 +106,7 @@ class FilesIndex(DatasetIndex):
         stamps: dict[str, Stamp] | None,
         options: dict[str, Any],
     ) -> None:
-        self._ids = objects(ids)
+        self._ids = as_objects(ids)
         self._ids.setflags(write=False)
         self._forget(None, None)
         self._paths = paths
@@ -117,7 +116,7 @@ class FilesIndex(DatasetIndex):
     def _store(self) -> Ids:
         if self._ids is None and self._parent is None:
             # The very strings of the listing: an array of fixed width would hold all of them once more.
-            self._ids = objects(self._paths.ids())
+            self._ids = as_objects(self._paths.ids())
             self._ids.setflags(write=False)
         return super()._store()
 
@@ -151,16 +150,16 @@ class FilesIndex(DatasetIndex):
     @classmethod
     def concat(cls, *indices: Any) -> Self:
         """Return one index of the files of several; ValueError when two files have one id."""
-        if strangers := [type(part).__name__ for part in indices if not isinstance(part, FilesIndex)]:
+        if others := [type(part).__name__ for part in indices if not isinstance(part, FilesIndex)]:
             raise TypeError(
-                f"FilesIndex: can't add {strangers[0]}; only another FilesIndex, since each id needs a path"
+                f"FilesIndex: can't add {others[0]}; only another FilesIndex, since each id needs a path"
             )
         ids = [name for part in indices for name in part]
         paths: dict[str, str] = {}
         for part in indices:
             for name, path in part.paths.items():
                 if paths.setdefault(name, path) != path:
-                    raise ValueError(collision(name, paths[name], path))
+                    raise ValueError(describe_collision(name, paths[name], path))
         if len(paths) < len(ids):
             raise ValueError(f"FilesIndex: got {len(ids)} files, but only {len(paths)} of them are different")
         stamps = {path: known for part in indices for path, known in (part._stamps or {}).items()}
@@ -200,7 +199,7 @@ def _check_patterns(path: Any) -> list[str]:
     return [str(os.fspath(pattern)) for pattern in path]
 
 
-def _start(
+def _begin_search(
     pattern: str, walker: Walker, dirs: bool, options: Mapping[str, Any]
 ) -> tuple[str, Iterable[Group]]:
     """Return the folder where a pattern starts, and what it will find."""
@@ -210,7 +209,7 @@ def _start(
     return root if parts else os.path.dirname(root), walker.find(root, parts)
 
 
-def _collect(groups: Iterable[Group], paths: Paths) -> bool:
+def _add_all(groups: Iterable[Group], paths: Paths) -> bool:
     """Add what one pattern finds; False for nothing."""
     empty = True
     for folder, names in groups:
@@ -231,13 +230,13 @@ def _report(problems: list[OSError], on_error: str) -> None:
             continue
         named = ", ".join(f"{error.filename!r} ({error.strerror})" for error in of_kind[:_SHOWN])
         more = f" and {len(of_kind) - _SHOWN} more" if len(of_kind) > _SHOWN else ""
-        message = f"FilesIndex: {named}{more} {what}; mend them, or pass on_error='warn' to leave them out"
+        message = f"FilesIndex: {named}{more} {what}; repair them, or pass on_error='warn' to leave them out"
         if on_error == "raise":
             raise type(of_kind[0])(of_kind[0].errno, message, of_kind[0].filename)
         warnings.warn(message, stacklevel=3)
 
 
-def _nothing(patterns: list[str], dirs: bool) -> str:
+def _explain_nothing_found(patterns: list[str], dirs: bool) -> str:
     kind = "folder" if dirs else "file"
     shown = ", ".join(map(repr, patterns))
     hint = ""

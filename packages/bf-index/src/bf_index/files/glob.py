@@ -19,7 +19,7 @@ Group = tuple[str, list[str]]
 
 @dataclass(slots=True)
 class Listing:
-    """What one folder holds, sorted; folders that are symbolic links are in both ``dirs`` and ``links``."""
+    """The contents of one folder, sorted; a link to a folder is in both ``dirs`` and ``links``."""
 
     files: list[str] = field(default_factory=list)
     dirs: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Listing:
 
 
 class Walker:
-    """Expands patterns; reads each folder once, and collects what it could not read in ``problems``."""
+    """A walk over folders that expands patterns: it reads each folder once, and collects its ``problems``."""
 
     def __init__(self, dirs: bool, recursive: bool) -> None:
         self.problems: list[OSError] = []
@@ -62,12 +62,12 @@ class Walker:
                 yield folder, names
 
     def _is_there(self, folder: str, name: str) -> bool:
-        """Say whether a name is there and of the kind wanted, without reading its folder."""
+        """Whether a name is there and of the kind wanted; does not read its folder."""
         path = join(folder, name)
         if self._exists(path):
             return os.path.isdir(path) == self._dirs
         if os.path.islink(path):
-            self.problems.append(_dangling(path))
+            self.problems.append(_dangling_link(path))
         return False
 
     def _exists(self, path: str) -> bool:
@@ -94,7 +94,7 @@ class Walker:
         listing = self._list(folder)
         if listing.broken:
             for name in filter(matcher(part), listing.broken):
-                self.problems.append(_dangling(join(folder, name)))
+                self.problems.append(_dangling_link(join(folder, name)))
         names = listing.dirs if self._dirs else listing.files
         if part == "*" or (part.startswith("*.") and not _MAGIC.search(part, 1)):
             return _with_suffix(names, part[1:])
@@ -153,7 +153,7 @@ class Walker:
 
 
 def _sort_out(entries: list[os.DirEntry[str]], listing: Listing) -> None:
-    """Tell files, folders and broken links apart."""
+    """Sort entries into files, folders and broken links."""
     listing.files = []
     for entry in entries:
         try:
@@ -219,5 +219,5 @@ def _identity(folder: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _dangling(path: str) -> OSError:
+def _dangling_link(path: str) -> OSError:
     return FileNotFoundError(errno.ENOENT, "dangling link", path)

@@ -60,7 +60,7 @@ class Paths:
             table: dict[str, str] = {}
             for name, path in self._pairs():
                 if table.setdefault(name, path) != path:
-                    raise ValueError(collision(name, table[name], path))
+                    raise ValueError(describe_collision(name, table[name], path))
             self._table = table
         return self._table
 
@@ -78,8 +78,8 @@ class Paths:
         return [start + name for name in names]
 
 
-def collision(name: str, first: str, second: str) -> str:
-    """Say that two files have the same id."""
+def describe_collision(name: str, first: str, second: str) -> str:
+    """Return the message that two files have the same id."""
     return (
         f"FilesIndex: two files have the id {name!r}: {first!r} and {second!r};"
         " pass relative=True for ids that are relative paths"

@@ -1,11 +1,19 @@
-"""Files on other storage (s3://, gs://, memory://...) through fsspec: the extra ``remote``."""
+"""What local and remote storage is asked: what matches a pattern, a file to read, whether it has changed.
+
+Remote storage (s3://, gs://, memory://...) is reached through fsspec: the extra ``remote``.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import IO, Any
 
+from bf_index.errors import FileChangedError
 from bf_index.files.glob import Group
+
+Stamp = tuple[int, int] | str
+"""Tells whether a file is still the same: time (ns) and size of a local file, a remote one's etag or such."""
 
 
 def is_remote(path: str) -> bool:
@@ -49,8 +57,23 @@ def open_file(path: str, mode: str, options: Mapping[str, Any]) -> IO[Any]:
     return opened
 
 
-def remote_key(url: str, options: Mapping[str, Any]) -> str:
-    """Return what the storage tells a file's contents by (an etag, or its size and time)."""
-    filesystem, path = _filesystem(url, options)
-    filesystem.invalidate_cache()
-    return str(filesystem.ukey(path))
+def take_stamp(path: str, options: Mapping[str, Any]) -> Stamp:
+    """Return the stamp that a file has now."""
+    if is_remote(path):
+        filesystem, name = _filesystem(path, options)
+        filesystem.invalidate_cache()
+        return str(filesystem.ukey(name))
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
+def check_stamp(path: str, before: Stamp, options: Mapping[str, Any]) -> None:
+    """Raise FileChangedError when the stamp of a file is not what it was."""
+    now = take_stamp(path, options)
+    if now == before:
+        return
+    if isinstance(now, tuple) and isinstance(before, tuple):
+        change = f"size {before[1]} -> {now[1]}, time {before[0]} -> {now[0]} ns"
+    else:
+        change = f"key {before} -> {now}"
+    raise FileChangedError(f"{path!r} has changed since it was indexed: {change}; make the index anew")
