@@ -8,7 +8,7 @@ from bf_pipeline.config import register_resolvers
 from bf_pipeline.drawn import P, R
 from bf_pipeline.errors import BindError, SkippedBatches
 from bf_pipeline.expressions import Expr
-from bf_pipeline.models import Metrics, Model
+from bf_pipeline.model import Metrics, Model
 from bf_pipeline.named import B, C, D, F, I, L, M, V, W, Where
 from bf_pipeline.pipeline import Pipeline
 from bf_pipeline.running import Batches, Run

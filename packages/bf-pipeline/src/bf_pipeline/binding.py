@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from bf_pipeline import targets
 from bf_pipeline.blocks import bind_coin, bind_repeat, bind_sometimes
 from bf_pipeline.calling import constant_call, evaluated_call, mismatch, positional, signature
+from bf_pipeline.context import ModelSlot
 from bf_pipeline.drawn import P, R
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Expr, lift, walk
 from bf_pipeline.lookups import fault, stranger
-from bf_pipeline.models import ModelSlot
 from bf_pipeline.named import MODES, B, C, M, Mode, V
 from bf_pipeline.registry import BUILTINS
 from bf_pipeline.regroup import Regroup, bind_regroup, split

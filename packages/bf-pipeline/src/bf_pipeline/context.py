@@ -1,21 +1,84 @@
-"""What an expression sees: the batch at hand, its place in the run, and what belongs to the whole run."""
+"""What belongs to a run (data, variables, models) and the batch at hand in it: what an expression sees."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bf_index import Place, rng_at
-from bf_pipeline.models import Models
+from bf_index.errors import unknown
 
 # The stage of the random address: actions draw at 0, expressions and coins at 1.
 EXPRESSIONS = 1
 # Values that no step can change in place.
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 NOWHERE = Place(0, 0, slice(0, 0))
+
+
+class ModelSlot:
+    """A model under its name: built at its first use, then shared by all who hold the slot.
+
+    ``lock`` is held around every use, so one model never trains in two threads at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[Context | None], Any] | None = None,
+        model: Any = None,
+        kind: Callable[[Context], Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.lock = threading.RLock()
+        self.model = model
+        self._build = build
+        self._kind = kind
+
+    def get(self, context: Context | None = None) -> Any:
+        """Return the model; the first call builds it."""
+        if self.model is None:
+            with self.lock:
+                if self.model is None:
+                    if self._build is None:
+                        raise LookupError(f"model {self.name!r} was neither built nor loaded")
+                    self.model = self._build(context)
+        return self.model
+
+    def reader(self, context: Context) -> Any:
+        """Return the class whose ``load`` reads what this model saved."""
+        kind = None if self.model is not None or self._kind is None else self._kind(context)
+        return kind if hasattr(kind, "load") else type(self.get(context))
+
+
+class Models:
+    """The models of a run by name."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, ModelSlot] = {}
+
+    def add(self, slot: ModelSlot, name: str | None = None) -> None:
+        """Put a slot in, under its own name or another one."""
+        self._slots[slot.name if name is None else name] = slot
+
+    def slot(self, name: str) -> ModelSlot:
+        """Return a model's slot; ``KeyError`` with close matches."""
+        if name not in self._slots:
+            raise KeyError(unknown("model", name, self._slots, "this run"))
+        return self._slots[name]
+
+    def get(self, name: str, context: Context | None = None) -> Any:
+        """Return a model, building it if this is its first use."""
+        return self.slot(name).get(context)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)
 
 
 @dataclass(slots=True)
@@ -43,7 +106,7 @@ class Scope:
         return place.batch if self.plan is None else self.plan.first(place.epoch) + place.batch
 
     def ahead(self) -> Scope:
-        """Give what steps that run ahead may see: no models and no variables that may change."""
+        """Return what steps that run ahead may see: no models and no variables that may change."""
         plain = {name: value for name, value in self.variables.items() if isinstance(value, PLAIN)}
         return replace(self, models=Models(), variables=plain)
 
@@ -66,7 +129,7 @@ class Context:
         return self.scope.number(self.place)
 
     def rng(self) -> np.random.Generator:
-        """Give the generator of the next draw of this step: its address is seed, place, step, draw."""
+        """Return the generator of the next draw of this step: its address is seed, place, step, draw."""
         draw, self.draws = self.draws, self.draws + 1
         place = self.place
         return rng_at(self.scope.seed, EXPRESSIONS, place.epoch, place.batch, self.step + self.offset, draw)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import StopPipeline
 from bf_index.errors import unknown
 from bf_pipeline.calling import mismatch
-from bf_pipeline.context import Context, Scope
+from bf_pipeline.context import Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions import Expr, lift, value_of
-from bf_pipeline.models import ModelSlot
 from bf_pipeline.named import C, find
 from bf_pipeline.settings import plain
 from bf_pipeline.steps import BoundStep, Call

@@ -27,7 +27,7 @@ from bf_pipeline.runner import Runner
 from bf_pipeline.variables import initialise
 
 if TYPE_CHECKING:
-    from bf_pipeline.models import Models
+    from bf_pipeline.context import Models
     from bf_pipeline.pipeline import Pipeline
 
 

@@ -16,7 +16,7 @@ from bf_pipeline.options import Options, RunOptions, check_names
 from bf_pipeline.running import Batches, Holds, Run
 
 if TYPE_CHECKING:
-    from bf_pipeline.models import Models
+    from bf_pipeline.context import Models
 
 
 class Memory:

@@ -1,0 +1,53 @@
+"""Protocols: what a pipeline needs of a model and of metrics, whoever wrote them."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What a pipeline needs of a model; its class is called with the config, or with nothing.
+
+    An error with a true attribute ``stops_pipeline`` ends the run without a fault, as ``StopPipeline`` does.
+    """
+
+    def train(
+        self,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        fetches: Any = None,
+        feed_dict: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Make one step and return what ``fetches`` names: None, one value, a list or a dict as asked."""
+
+    def predict(
+        self,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        fetches: Any = None,
+        feed_dict: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return what ``fetches`` names, by default the predictions."""
+
+    def save(self, path: str | PathLike[str]) -> Any:
+        """Write the whole model, optimizer included."""
+
+    def load(self, path: str | PathLike[str]) -> Any:
+        """Read a model; a classmethod that returns it."""
+
+
+@runtime_checkable
+class Metrics(Protocol):
+    """What ``gather_metrics`` needs; its class is called with ``targets``, ``predictions`` and options."""
+
+    def update(self, other: Any) -> None:
+        """Take the counts of another batch in."""
+
+    def evaluate(self, name: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return a metric over all that was taken in."""
