@@ -305,9 +305,9 @@ class TestProcesses(EngineContract):
 
     @pytest.mark.parametrize("program", ["/bin/false", "/nowhere/python"])
     def test_workers_that_can_t_be_started_are_told_at_once(self, program, monkeypatch):
-        from bf_batch.engines import nursery
+        from bf_batch.engines import fork_server
 
-        monkeypatch.setattr(nursery, "_address", (0, b""))
+        monkeypatch.setattr(fork_server, "_address", (0, b""))
         monkeypatch.setattr("sys.executable", program)
         with pytest.raises(RuntimeError, match=rf"can't be started with {program}"):
             make_engine("processes", 1)

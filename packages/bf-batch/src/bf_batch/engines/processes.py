@@ -15,7 +15,7 @@ from typing import Any
 
 from bf_batch.engines.base import Stops, WorkerDied, check_workers, describe_exit
 from bf_batch.engines.channel import SMALL, Channel, Message, pack
-from bf_batch.engines.nursery import Child, Nursery
+from bf_batch.engines.fork_server import Child, Nursery
 from bf_batch.engines.payload import Payload
 from bf_batch.engines.picklable import refuse
 from bf_batch.engines.pickling import dumps

@@ -170,7 +170,7 @@ watch.register(parent, select.POLLIN)
 signal.signal(signal.SIGALRM, lambda *_: watch.poll(0) and os._exit(1))
 signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
 sys.path[:] = {path!r}
-from bf_batch.engines.nursery import main
+from bf_batch.engines.fork_server import main
 main({listener}, parent, {parent}, {preload!r})
 """
 """The nursery's program: it looks after the parent while it is still importing, which may take seconds."""
