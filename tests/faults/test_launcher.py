@@ -152,7 +152,7 @@ def test_workers_end_with_a_driver_killed_while_they_import(app, start_script):
 HOLDER = """
     import sys, time
     from pathlib import Path
-    from bf_research.launcher.leases import Leases
+    from bf_research.launcher.gpu_leases import Leases
 
     with Leases(["gpu:0"], Path("leases")):
         print("holds", flush=True)

@@ -23,13 +23,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bf_command.schema import register
 from bf_research.launcher import JobTimeout, LauncherError, WorkerDied, report, stopping, where
-from bf_research.launcher.bars import Silent
-from bf_research.launcher.composing import Composer
+from bf_research.launcher.compose import Composer
 from bf_research.launcher.devices import Gpu, Machine, choose, groups, parse, plan, share, visible
+from bf_research.launcher.gpu_leases import Leases
 from bf_research.launcher.jobs import Job, Policy
-from bf_research.launcher.leases import Leases
 from bf_research.launcher.pool import Pool, close_kept, pool
-from bf_research.launcher.running import run
+from bf_research.launcher.progress import Silent
+from bf_research.launcher.run_job import run
 from bf_research.launcher.scheduler import Scheduler
 from hydra_plugins.bf_launcher.gpu_launcher import GpuLauncher, GpuLauncherConf
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bf_research.domain import Domain
-from bf_research.launcher import bars
+from bf_research.launcher import progress
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.devices import Slot, machine, plan
 from bf_research.launcher.errors import JobStopped
@@ -227,7 +227,7 @@ class Workers:
                 label = group[0].id + (f" and {len(group) - 1} more" if len(group) > 1 else "")
                 yield Job(number, [self.shelf.packed(trial) for trial in group], label)
 
-        monitor = bars.monitor(
+        monitor = progress.monitor(
             None if left is None else -(-left // self.branches), [slot.name for slot in self.slots], self.bar
         )
         try:

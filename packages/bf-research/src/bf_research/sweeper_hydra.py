@@ -23,7 +23,7 @@ from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.domain_plan import Plan
 from bf_research.domain_yaml import domain_from_data
-from bf_research.launcher.composing import Composer
+from bf_research.launcher.compose import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
 from bf_research.launcher.launch import check_folder
 from bf_research.report import failure_table, ranking

@@ -16,8 +16,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bf_research.launcher.composing import Composer
-from bf_research.launcher.running import run
+from bf_research.launcher.compose import Composer
+from bf_research.launcher.run_job import run
 
 OUTPUT = "stdout.txt"
 

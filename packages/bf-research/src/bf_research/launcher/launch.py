@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, filter_overrides
 
-from bf_research.launcher import bars
+from bf_research.launcher import progress
 from bf_research.launcher.devices import Slot, machine, plan
 from bf_research.launcher.early import preload_list
 from bf_research.launcher.errors import JobStopped, LauncherError
@@ -46,7 +46,7 @@ def stream(
     with pool(
         preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]
     ) as workers:
-        monitor = bars.monitor(total, [slot.name for slot in slots], bool(options["bar"]))
+        monitor = progress.monitor(total, [slot.name for slot in slots], bool(options["bar"]))
         try:
             for done in Scheduler(workers, policy, monitor).run(job, chain([first], jobs)):
                 good = isinstance(done.value, JobReturn)

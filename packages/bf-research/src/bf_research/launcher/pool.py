@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 
 from bf_research.launcher.devices import Slot
 from bf_research.launcher.errors import LauncherError
-from bf_research.launcher.leases import Leases
+from bf_research.launcher.gpu_leases import Leases
 from bf_research.launcher.server import LARGEST_MESSAGE
 
 log = logging.getLogger(__name__)
