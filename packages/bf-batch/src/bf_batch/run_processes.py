@@ -15,8 +15,7 @@ from bf_batch.current import NeedsBatch
 from bf_batch.engines.base import WorkerDied, check_workers
 from bf_batch.engines.channel import pack
 from bf_batch.engines.factory import shared
-from bf_batch.engines.picklable import refuse
-from bf_batch.engines.pickling import dumps
+from bf_batch.engines.pickling import dumps, refuse_unpicklable
 from bf_batch.engines.processes import ProcessesEngine
 from bf_batch.engines.worker import Remote
 from bf_batch.errors import ItemTimeoutError
@@ -162,7 +161,9 @@ def _pack_common(work: Work, whole: bool, action: str) -> tuple[tuple[int, bytes
             *work.kwargs.items(),
         ]
         named = {f"argument {name} of {action}": value for name, value in given}
-        refuse({**named, f"{action}": work.function, "the batch": batch}, "worker processes", error)
+        refuse_unpicklable(
+            {**named, f"{action}": work.function, "the batch": batch}, "worker processes", error
+        )
     return (next(_calls), message.data), [np.frombuffer(buffer, np.uint8) for buffer in message.buffers]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bf_batch.engines.picklable import fails
+from bf_batch.engines.pickling import explain_failure
 from bf_pipeline.steps import BoundStep, calls
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check_travels(run: Run) -> None:
     if run.options.prefetch == 0 or not elsewhere(run.options):
         return
     for step in run.runner.bound.ahead:
-        if (reason := fails(step.run)) is not None:
+        if (reason := explain_failure(step.run)) is not None:
             raise TypeError(f"{step} can't go to a worker process: {_which(run, step, reason)}")
 
 
@@ -49,7 +49,7 @@ def _which(run: Run, step: BoundStep, reason: str) -> str:
             named: dict[str, Any] = {f"argument {place}": value for place, value in enumerate(call.args)}
             named |= {f"argument {name!r}": value for name, value in call.kwargs.items()}
             for name, value in named.items():
-                if (why := fails(value)) is not None:
+                if (why := explain_failure(value)) is not None:
                     return f"{name} can't be pickled ({why}); {_ADVICE}"
     return f"it can't be pickled ({reason}); {_ADVICE}"
 

@@ -12,8 +12,7 @@ import tempfile
 from typing import Any
 
 from bf_batch.engines.channel import Message, layout, new_memory, pack, read_exactly
-from bf_batch.engines.picklable import refuse
-from bf_batch.engines.pickling import dumps
+from bf_batch.engines.pickling import dumps, refuse_unpicklable
 
 
 class Payload:
@@ -35,7 +34,7 @@ class Payload:
         try:
             message = pack(value, dumps)
         except Exception as error:  # noqa: BLE001  pickling runs code of any type
-            refuse({"payload": value}, "worker processes", error)
+            refuse_unpicklable({"payload": value}, "worker processes", error)
         try:
             return cls(message)
         except (OSError, MemoryError) as error:

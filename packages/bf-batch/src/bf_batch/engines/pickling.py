@@ -1,16 +1,22 @@
-"""Pickling for workers: what they can import goes by name, the rest (scripts, closures) by value."""
+"""Pickling for workers: what they can import goes by name, the rest (scripts, closures) by value.
+
+What can't be pickled is refused with the name of the part that stands in the way.
+"""
 
 from __future__ import annotations
 
 import functools
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import PathFinder
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
+
+_DEPTH = 8
+"""How deep the part of a value that can't be pickled is looked for."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -42,3 +48,52 @@ def dumps(value: Any, protocol: int = 5, buffer_callback: Callable[[Any], Any] |
     file = io.BytesIO()
     _Pickler(file, protocol=protocol, buffer_callback=buffer_callback).dump(value)
     return file.getvalue()
+
+
+def explain_failure(value: Any) -> str | None:
+    """Return why a value can't be pickled, None when it can."""
+    try:
+        dumps(value, protocol=5, buffer_callback=lambda _: None)
+    except Exception as error:  # noqa: BLE001  pickling runs code of any type
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def find_culprit(name: str, value: Any) -> tuple[str, Any]:
+    """Return the path and value of the innermost part that can't be pickled."""
+    for _ in range(_DEPTH):
+        for part, inner in _parts(value):
+            if explain_failure(inner) is not None:
+                name, value = name + part, inner
+                break
+        else:
+            break
+    return name, value
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((f"[{key!r}]", inner) for key, inner in value.items())
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{number}]", inner) for number, inner in enumerate(value))
+    elif isinstance(value, FunctionType):
+        code = value.__code__
+        for name, cell in zip(code.co_freevars, value.__closure__ or ()):
+            yield f"'s variable {name}", cell.cell_contents
+        for name in code.co_names:
+            if name in value.__globals__:
+                yield f"'s variable {name}", value.__globals__[name]
+    else:
+        yield from ((f".{name}", inner) for name, inner in getattr(value, "__dict__", {}).items())
+
+
+def refuse_unpicklable(named: Mapping[str, Any], receiver: str, error: Exception) -> NoReturn:
+    """Raise the TypeError for values of which one can't be sent to another process."""
+    for name, value in named.items():
+        if explain_failure(value) is not None:
+            path, inner = find_culprit(name, value)
+            raise TypeError(
+                f"{path} can't be pickled for {receiver}: {explain_failure(inner)} (it is {inner!r:.100}); "
+                "make it inside the worker, or use threads"
+            ) from error
+    raise TypeError(f"{', '.join(named)} can't be pickled for {receiver}: {error}") from error

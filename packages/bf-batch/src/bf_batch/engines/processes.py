@@ -17,8 +17,7 @@ from bf_batch.engines.base import Stops, WorkerDied, check_workers, describe_exi
 from bf_batch.engines.channel import SMALL, Channel, Message, pack
 from bf_batch.engines.fork_server import Child, Nursery
 from bf_batch.engines.payload import Payload
-from bf_batch.engines.picklable import refuse
-from bf_batch.engines.pickling import dumps
+from bf_batch.engines.pickling import dumps, refuse_unpicklable
 
 _PATIENCE = 2.0
 """Seconds that ``stop`` gives idle workers to end by themselves; busy ones are ended at once."""
@@ -102,7 +101,7 @@ class ProcessesEngine(Stops):
             message = pack((function, args), dumps)
         except Exception as error:  # noqa: BLE001  pickling runs code of any type
             named = {"function": function, **{f"argument {n}": value for n, value in enumerate(args)}}
-            refuse(named, "a worker process", error)
+            refuse_unpicklable(named, "a worker process", error)
         return self.send(message)
 
     def send(self, message: Message) -> Future[Any]:
