@@ -11,6 +11,7 @@ from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Container, Expr, walk
 from bf_pipeline.named import F
 from bf_pipeline.options import NAMES
+from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.registry import BUILTINS
 from bf_pipeline.settings import plain
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step
@@ -157,7 +158,7 @@ def _aliased(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
-def to_yaml(pipeline: Pipeline) -> str:
+def to_yaml(pipeline: Recorded) -> str:
     """Write a pipeline as YAML for ``build``; what is not plain data is a ``TypeError`` naming it."""
     from omegaconf import OmegaConf
 

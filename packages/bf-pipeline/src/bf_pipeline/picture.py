@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bf_pipeline.expressions import arguments, written
+from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.steps import Call, Repeat, Step
-
-if TYPE_CHECKING:
-    from bf_pipeline.pipeline import Pipeline
 
 _LONGEST = 60
 
@@ -63,7 +59,7 @@ def _quoted(text: str) -> str:
     return text
 
 
-def mermaid(pipeline: Pipeline) -> str:
+def mermaid(pipeline: Recorded) -> str:
     """Give the text of the picture."""
     drawing = _Drawing()
     data = "no dataset" if pipeline.dataset is None else repr(pipeline.dataset)

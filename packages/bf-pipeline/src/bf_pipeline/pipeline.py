@@ -12,8 +12,9 @@ from bf_pipeline.errors import BindError
 from bf_pipeline.expressions import Expr
 from bf_pipeline.lookups import stranger
 from bf_pipeline.picture import mermaid
+from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.recording import Recording
-from bf_pipeline.settings import Settings, merged, plain
+from bf_pipeline.settings import merged
 from bf_pipeline.starting import Memory, Starting
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step, caller, calls
 from bf_pipeline.writing import written_pipeline
@@ -35,7 +36,7 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
-class Pipeline(Recording, Starting):
+class Pipeline(Recorded, Recording, Starting):
     """Actions recorded now and run later, batch after batch.
 
     Any action of the batch class is a method; its arguments may be named expressions. ``p=0.8`` runs the
@@ -60,28 +61,8 @@ class Pipeline(Recording, Starting):
     2
     """
 
-    dataset: Any = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    steps: tuple[Step, ...] = field(default=(), kw_only=True)
-    before_steps: tuple[Step, ...] = field(default=(), kw_only=True)
-    after_steps: tuple[Step, ...] = field(default=(), kw_only=True)
-    namespaces: tuple[Any, ...] = field(default=(), kw_only=True)
-    options: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     section: str = field(default="steps", kw_only=True)
     _memory: Memory = field(default_factory=Memory, init=False)
-
-    def __post_init__(self) -> None:
-        if self.dataset is not None and not isinstance(self.dataset, Dataset):
-            if isinstance(self.dataset, Mapping) and not self.config:  # Pipeline(config), as a config alone
-                object.__setattr__(self, "config", self.dataset)
-                object.__setattr__(self, "dataset", None)
-            else:
-                raise TypeError(f"Pipeline: the first argument is a Dataset, got {self.dataset!r}")
-        if not isinstance(self.config, Settings):
-            config = plain(self.config)
-            if not isinstance(config, dict):
-                raise TypeError(f"Pipeline: config must be a mapping, got {self.config!r}")
-            object.__setattr__(self, "config", Settings(config))
 
     def __getattr__(self, name: str) -> Recorder:
         # Names with an underscore are what Python and notebooks look for; they are never actions.
@@ -171,7 +152,7 @@ class Pipeline(Recording, Starting):
             given._check_actions()
             return given
         if isinstance(other, Mapping) or hasattr(other, "_metadata"):
-            return replace(self, config=merged(self.config, replace(Pipeline(), config=other).config))
+            return with_config(self, other)
         raise TypeError(f"pipeline << a dataset or a config, got {type(other).__name__} {other!r}")
 
     def __rrshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bf_pipeline.expressions import arguments, written
+from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.steps import Call, Repeat, Step
-
-if TYPE_CHECKING:
-    from bf_pipeline.pipeline import Pipeline
 
 _WIDTH = 100
 
 
-def written_pipeline(pipeline: Pipeline) -> str:
+def written_pipeline(pipeline: Recorded) -> str:
     """Write the pipeline; what runs once, how to run it and the data come behind the steps."""
-    text, whole = _sum(pipeline.steps)
+    owner = type(pipeline)
+    text, whole = _sum(pipeline.steps, owner)
     behind = []
     for name, steps in (("before", pipeline.before_steps), ("after", pipeline.after_steps)):
         if steps:
-            behind.append(f".{name}{''.join(_call(step) for step in steps if isinstance(step, Call))}.main")
+            calls = "".join(_call(step, owner) for step in steps if isinstance(step, Call))
+            behind.append(f".{name}{calls}.main")
     if pipeline.namespaces:
         behind.append(f".add_namespace({', '.join(map(_name, pipeline.namespaces))})")
     if pipeline.options:
@@ -36,26 +34,24 @@ def _name(space: object) -> str:
     return str(getattr(space, "__name__", None) or repr(space))
 
 
-def _call(call: Call) -> str:
-    from bf_pipeline.pipeline import Pipeline
-
-    own = not call.builtin and hasattr(Pipeline, call.name)
+def _call(call: Call, owner: type) -> str:
+    own = not call.builtin and hasattr(owner, call.name)
     name = f"action({call.name!r})" if own else call.name
     return f".{name}({arguments(call.args, dict(call.kwargs))})"
 
 
-def _sum(steps: tuple[Step, ...]) -> tuple[str, bool]:
+def _sum(steps: tuple[Step, ...], owner: type) -> tuple[str, bool]:
     """Write steps as chains of calls and blocks joined by ``+``; say whether it is one chain."""
     terms: list[str] = []
     chain: list[str] = []
     whole = True
     for step in steps:
         if isinstance(step, Call):
-            chain.append(_call(step))
+            chain.append(_call(step, owner))
             continue
         if chain:
             terms.append(_chain(chain))
-        terms.append(_block(step))
+        terms.append(_block(step, owner))
         chain, whole = [], False
     if chain or not terms:
         terms.append(_chain(chain))
@@ -71,10 +67,10 @@ def _chain(chain: list[str]) -> str:
     return f"(Pipeline(){inner}\n)"
 
 
-def _block(step: Step) -> str:
+def _block(step: Step, owner: type) -> str:
     if isinstance(step, Call):
-        return _chain([_call(step)])
-    inner, whole = _sum(step.steps)
+        return _chain([_call(step, owner)])
+    inner, whole = _sum(step.steps, owner)
     sign, value = ("*", step.times) if isinstance(step, Repeat) else ("@", step.p)
     # `a + b * 2` repeats only b, and `a * 2 @ p` is read from the left: brackets say what is meant.
     return f"{inner if whole else f'({inner})'} {sign} {written(value)}"
