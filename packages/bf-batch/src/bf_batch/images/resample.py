@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.images.buffers import outputs
 from bf_batch.images.need import need
+from bf_batch.images.pending import PendingGeometry
 from bf_batch.images.workers import spread
 from bf_batch.unread import Unread
-
-if TYPE_CHECKING:
-    from bf_batch.images.warp import Warp
 
 _NATIVE = (np.dtype(np.uint8), np.dtype(np.float32))
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
@@ -27,7 +25,7 @@ _WORDS = 1 << 20  # pixels of the largest picture that is packed into words
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
-def resample(warp: Warp) -> Any:
+def resample(warp: PendingGeometry) -> Any:
     """Compute the pixels of a warp: an array when all results have one size and kind, else a list of
     arrays.
     """
@@ -44,7 +42,7 @@ def resample(warp: Warp) -> Any:
     return _each(warp)
 
 
-def _stack(warp: Warp, source: NDArray[Any]) -> NDArray[Any]:
+def _stack(warp: PendingGeometry, source: NDArray[Any]) -> NDArray[Any]:
     """Pictures of one size to pictures of one size: one compiled call, or one a thread when there is much
     to do.
     """
@@ -59,7 +57,7 @@ def _stack(warp: Warp, source: NDArray[Any]) -> NDArray[Any]:
     return _layout(warp, out, flat)
 
 
-def _picked(warp: Warp, whole: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+def _picked(warp: PendingGeometry, whole: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
     """Pictures of a data set in memory: the compiled loop reads them where they are."""
     n, flat = len(rows), whole.ndim == 3
     height, width = warp.sizes
@@ -72,7 +70,7 @@ def _picked(warp: Warp, whole: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[
     return _layout(warp, out, flat)
 
 
-def _each(warp: Warp) -> Any:
+def _each(warp: PendingGeometry) -> Any:
     """Pictures of many sizes, or still in files: one compiled call each."""
     n, sizes, source = len(warp), warp.sizes, warp.source
     kind = uniform_kind(source)
@@ -112,7 +110,7 @@ def _picture(source: Any, i: int, into: Any = None) -> NDArray[Any]:
     return np.asarray(source[i])
 
 
-def _reached(warp: Warp, i: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+def _reached(warp: PendingGeometry, i: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
     """Return one picture, of files only what the map of a result reaches, with the map to it."""
     source, matrices = warp.source, warp.matrices
     if isinstance(source, (list, np.ndarray)):
@@ -135,7 +133,7 @@ def uniform_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _layout(warp: Warp, out: NDArray[Any], flat: bool) -> NDArray[Any]:
+def _layout(warp: PendingGeometry, out: NDArray[Any], flat: bool) -> NDArray[Any]:
     """Give results (n, h, w, c) the axes that were asked for: as the source has them, or channels last or
     first.
     """
@@ -147,7 +145,7 @@ def _layout(warp: Warp, out: NDArray[Any], flat: bool) -> NDArray[Any]:
 
 
 def _run(
-    warp: Warp,
+    warp: PendingGeometry,
     pictures: NDArray[Any],
     rows: slice,
     out: NDArray[Any],
@@ -182,7 +180,12 @@ def _run(
 
 
 def _smooth(
-    warp: Warp, pictures: Any, rows: slice, matrices: Any, scaling: tuple[Any, Any], out: NDArray[Any]
+    warp: PendingGeometry,
+    pictures: Any,
+    rows: slice,
+    matrices: Any,
+    scaling: tuple[Any, Any],
+    out: NDArray[Any],
 ) -> None:
     """Linear or cubic interpolation; maps along the axes of larger pictures have loops of their own."""
     if _by_words(warp, pictures):
@@ -204,12 +207,12 @@ def _smooth(
     loop(pictures, matrices, pre, field, _how(kind, mode, limited), level, *scaling, out)
 
 
-def _border(warp: Warp) -> tuple[int, float]:
+def _border(warp: PendingGeometry) -> tuple[int, float]:
     """Return the mode of the border and the value outside as the compiled loops want them."""
     return (_MODES[warp.fill], 0.0) if isinstance(warp.fill, str) else (0, float(warp.fill))
 
 
-def _by_words(warp: Warp, pictures: NDArray[Any]) -> bool:
+def _by_words(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
     """Say whether pictures (n, h, w) or (n, h, w, c) fit the loop on packed bytes: grey ones of bytes, bytes
     around them too, and words in little memory.
     """
@@ -227,7 +230,9 @@ def _by_words(warp: Warp, pictures: NDArray[Any]) -> bool:
     )
 
 
-def _words(warp: Warp, pictures: NDArray[Any], picked: NDArray[np.intp], matrices: Any, out: Any) -> None:
+def _words(
+    warp: PendingGeometry, pictures: NDArray[Any], picked: NDArray[np.intp], matrices: Any, out: Any
+) -> None:
     """Run the loop on packed bytes for the picked ones of pictures (n, h, w) or (n, h, w, 1)."""
     mode, level = _border(warp)
     gain = 1.0 if warp.gain is None else _per_channel(warp.gain, 1)[0]
@@ -243,7 +248,9 @@ def _along_axes(matrices: NDArray[np.float64]) -> bool:
     return not (matrices[:, 0, 1].any() or matrices[:, 1, 0].any())
 
 
-def _nearest(warp: Warp, pictures: NDArray[Any], rows: slice, matrices: Any, out: NDArray[Any]) -> None:
+def _nearest(
+    warp: PendingGeometry, pictures: NDArray[Any], rows: slice, matrices: Any, out: NDArray[Any]
+) -> None:
     """Nearest pixels of any dtype: they are copied as unsigned integers of the same width."""
     fill = np.zeros((), out.dtype) if isinstance(warp.fill, str) else np.asarray(warp.fill).astype(out.dtype)
     unsigned = _UNSIGNED.get(out.dtype.itemsize)

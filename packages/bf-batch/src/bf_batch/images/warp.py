@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bf_batch.images.frames import Fill, Floats, Sizes, Step, select, simplify, sizes_of
 from bf_batch.images.need import need
+from bf_batch.images.pending import PendingGeometry
 from bf_batch.images.resample import resample
 from bf_batch.unread import Unread, concatenated
 
@@ -18,29 +19,11 @@ IDENTITY = np.eye(3)[None].copy()
 _STEPS = "bf_batch.images.matrix_kernels"
 
 
-class Warp:
-    """A pending component: pictures, and for each a matrix from the points of the result to those of the
-    picture.
+class Warp(PendingGeometry):
+    """A pending component: pictures and the geometry that waits, resampled when they are read.
 
-    ``source`` is an array (n, h, w) or (n, h, w, c) or rows of one that are still unread, a list of
-    arrays (h, w) or (h, w, c), or an object like ``Files`` that decodes them.  ``order`` is 0 (nearest), 1
-    (linear) or 3 (cubic), ``fill`` what lies outside: a value, 'edge' or 'reflect'. ``gain`` and ``bias``
-    scale the result to ``dtype``.  A warp is never changed: steps return new ones.
+    A warp is never changed: steps return new ones.
     """
-
-    def __init__(self, source: Any, sizes: Sizes, order: int = 1, fill: Fill = 0.0) -> None:
-        self.source = source
-        self.sizes = sizes
-        self.order = order
-        self.fill = fill
-        self.matrices: Floats | None = None
-        self.pre: Floats | None = None
-        self.field: list[NDArray[np.float32]] | None = None
-        self.projective = False
-        self.dtype: np.dtype[Any] | None = None
-        self.gain: NDArray[np.float32] | None = None
-        self.bias: NDArray[np.float32] | None = None
-        self.channels: str | None = None
 
     @classmethod
     def of(cls, pictures: Any, owner: str) -> Warp:
@@ -65,9 +48,6 @@ class Warp:
                     )
         return cls(pictures, sizes_of(pictures))
 
-    def __len__(self) -> int:
-        return len(self.source)
-
     def __getitem__(self, rows: Any) -> Any:
         return self.resolve()[rows] if isinstance(rows, (int, np.integer)) else self.take(rows)
 
@@ -89,18 +69,6 @@ class Warp:
         new.pre = None if self.pre is None else self.pre[rows]
         if self.field is not None:
             new.field = [self.field[i] for i in positions]
-        return new
-
-    def _copy(self) -> Warp:
-        new = object.__new__(Warp)
-        new.__dict__.update(self.__dict__)
-        return new
-
-    def read(self) -> Warp:
-        """Return a copy whose pictures are read."""
-        new = self._copy()
-        if type(new.source) is Unread:
-            new.source = new.source.read()
         return new
 
     def with_sampling(self, order: int, fill: Fill) -> Warp:
@@ -157,22 +125,6 @@ class Warp:
     def _identity(self) -> Floats:
         return np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy()
 
-    @property
-    def stored(self) -> np.dtype[Any]:
-        """The dtype of the pictures before scaling."""
-        source = self.source
-        if isinstance(source, list):
-            return source[0].dtype if source else np.dtype(np.float32)
-        dtype: np.dtype[Any] = source.dtype
-        return dtype
-
-    @property
-    def scaled(self) -> bool:
-        """Whether the result is scaled to another dtype: more geometry would then mix up the fill value's
-        units.
-        """
-        return self.dtype is not None
-
     def finished(
         self, dtype: np.dtype[Any], gain: Any = 1.0, bias: Any = 0.0, channels: str | None = None
     ) -> Warp:
@@ -188,15 +140,6 @@ class Warp:
     def resolve(self) -> Any:
         """Compute the pixels: an array when all pictures have one size, else a list of arrays."""
         return resample(self)
-
-    @property
-    def weight(self) -> int:
-        """How many numbers the results hold; a channel is counted for pictures in files."""
-        shape: tuple[int, ...] = getattr(self.source, "shape", ())
-        channels = shape[-1] if len(shape) == 4 else 1
-        if isinstance(self.sizes, tuple):
-            return len(self) * self.sizes[0] * self.sizes[1] * channels
-        return int(self.sizes.prod(axis=1).sum()) * channels
 
     @staticmethod
     def join(warps: Sequence[Warp]) -> Warp | None:
