@@ -5,13 +5,49 @@ read.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.random import Generator
 
-if TYPE_CHECKING:
-    from bf_batch.core import BatchCore
+from bf_batch.actions import ActionSpec
+from bf_index import DatasetIndex
+
+
+class Holder(Protocol):
+    """What the parts of a batch need of the batch that holds them: its items, their values, its name."""
+
+    components: ClassVar[tuple[str, ...]]
+    actions: ClassVar[Mapping[str, ActionSpec]]
+    _bf_settable: ClassVar[frozenset[str]]
+    _bf_data: dict[str, Any]
+    _bf_size: int
+
+    @property
+    def index(self) -> DatasetIndex:
+        """The items' ids as an index."""
+        ...
+
+    @property
+    def indices(self) -> Any:
+        """The items' ids as an array."""
+        ...
+
+    @property
+    def data(self) -> Any:
+        """The rows of a batch without components."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def rng(self, *path: int) -> Generator:
+        """Return a generator of the batch's own."""
+        ...
+
+    def _bf_fetch(self, name: str) -> Any: ...
+    @classmethod
+    def _bf_owner(cls) -> str: ...
 
 
 @runtime_checkable
@@ -33,7 +69,7 @@ class Component:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, batch: BatchCore | None, owner: type | None = None) -> Any:
+    def __get__(self, batch: Holder | None, owner: type | None = None) -> Any:
         if batch is None:
             return self
         try:
@@ -47,10 +83,10 @@ class Component:
         batch._bf_data[self.name] = value
         return value
 
-    def __set__(self, batch: BatchCore, value: Any) -> None:
+    def __set__(self, batch: Holder, value: Any) -> None:
         batch._bf_data[self.name] = self.check(batch, value)
 
-    def check(self, batch: BatchCore, value: Any) -> Any:
+    def check(self, batch: Holder, value: Any) -> Any:
         """Return the value to store; ValueError or TypeError when it has not one entry for each item."""
         if value is None:
             return None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from bf_batch.core import BatchCore
+from bf_batch.components import Holder
 
 
 class NeedsBatch(BaseException):
@@ -22,7 +21,7 @@ class Current:
 
     __slots__ = ("batch", "calls", "path")
 
-    def __init__(self, batch: BatchCore, path: tuple[int, ...]) -> None:
+    def __init__(self, batch: Holder, path: tuple[int, ...]) -> None:
         self.batch = batch
         self.path = path
         self.calls = -1

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import inspect
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from bf_batch.actions import ActionSpec
-from bf_batch.components import Component, check_names
+from bf_batch.components import Component, Holder, check_names
 from bf_index.errors import unknown
 
-if TYPE_CHECKING:
-    from bf_batch.core import BatchCore
-
-BatchT = TypeVar("BatchT", bound="BatchCore")
+BatchT = TypeVar("BatchT", bound="Holder")
 
 
-def refuse_attribute(batch: BatchCore, name: str) -> None:
+def refuse_attribute(batch: Holder, name: str) -> None:
     """Raise the AttributeError for an attribute that the class of a batch does not declare."""
     known = [*batch.components, *(n for n in sorted(batch._bf_settable) if not n.startswith("_"))]
     raise AttributeError(
@@ -25,7 +22,7 @@ def refuse_attribute(batch: BatchCore, name: str) -> None:
     )
 
 
-def declare(cls: type[BatchCore]) -> None:
+def declare(cls: type[Holder]) -> None:
     """Check what a new class of batches declares, and make descriptors for its components."""
     if "components" in cls.__dict__:
         known = {name for name in dir(cls) if isinstance(getattr(cls, name, None), Component)}

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
+from bf_batch.components import Holder
 from bf_index.errors import Suggests
 
-if TYPE_CHECKING:
-    from numpy.random import Generator
-
-    from bf_batch.core import BatchCore
-
-_CLASSES: weakref.WeakKeyDictionary[type[BatchCore], type[Item]] = weakref.WeakKeyDictionary()
+_CLASSES: weakref.WeakKeyDictionary[type[Holder], type[Item]] = weakref.WeakKeyDictionary()
 
 
 class Item(Suggests):
@@ -22,7 +19,7 @@ class Item(Suggests):
 
     __slots__ = ("batch", "position")
 
-    def __init__(self, batch: BatchCore, position: int) -> None:
+    def __init__(self, batch: Holder, position: int) -> None:
         self.batch = batch
         self.position = position
 
@@ -79,7 +76,7 @@ class _Entry:
         values[item.position] = value
 
 
-def item_class(cls: type[BatchCore]) -> type[Item]:
+def item_class(cls: type[Holder]) -> type[Item]:
     """Return the class of items of a class of batches, made once."""
     try:
         return _CLASSES[cls]

@@ -5,19 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from bf_batch.columns import Column, open_column
-from bf_batch.components import Component
+from bf_batch.components import Component, Holder
 from bf_batch.errors import RowsError
 from bf_batch.unread import Unread, unread
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
-
-if TYPE_CHECKING:
-    from bf_batch.core import BatchCore
 
 Rows: TypeAlias = Any
 """A slice or an integer array."""
@@ -176,7 +173,7 @@ def _refuse_doubt(name: str, index: DatasetIndex) -> None:
         )
 
 
-def batch_values(batch: BatchCore, preloaded: Any) -> dict[str, Any]:
+def batch_values(batch: Holder, preloaded: Any) -> dict[str, Any]:
     """Return the values of a batch's components from what was given to it, checked."""
     components = batch.components
     given = preloaded if type(preloaded) is dict and preloaded.keys() <= _known(components) else None
@@ -185,7 +182,7 @@ def batch_values(batch: BatchCore, preloaded: Any) -> dict[str, Any]:
     return own_values(batch, given)
 
 
-def own_values(batch: BatchCore, given: Mapping[str, Any]) -> dict[str, Any]:
+def own_values(batch: Holder, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a batch's items from containers by component, checked."""
     values: dict[str, Any] = {}
     for name, container in given.items():
@@ -205,7 +202,7 @@ def _known(components: tuple[str, ...]) -> frozenset[str]:
     return frozenset(components)
 
 
-def _own_rows(name: str, container: Any, batch: BatchCore) -> Any:
+def _own_rows(name: str, container: Any, batch: Holder) -> Any:
     if isinstance(container, (list, tuple)) and len(container) == len(batch):
         return container
     if isinstance(container, (str, PathLike)) or hasattr(container, "__len__"):
