@@ -1,4 +1,4 @@
-"""Actions: marks on functions, and what an action may hand back."""
+"""Actions: the mark on a function, and what a pipeline knows of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
+from typing import Any, TypeVar, overload
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Leaves = Callable[[Mapping[str, Any]], bool]
@@ -76,22 +73,3 @@ def _locked(method: Method) -> Method:
             return method(*args, **kwargs)
 
     return call  # type: ignore[return-value]
-
-
-def check_result(result: Any, batch: Batch, spec: ActionSpec) -> Batch:
-    """Return what an action gave back if it is a batch of the same length, else raise an error that names it.
-
-    Raises TypeError for anything that is no batch (``return self`` forgotten), ValueError for another length.
-    """
-    from bf_batch.batch import Batch
-
-    owner = type(batch).__name__
-    if not isinstance(result, Batch):
-        hint = "end it with `return self`" if result is None else "an action returns the batch"
-        raise TypeError(f"{owner}.{spec.name} returned {type(result).__name__}, not a batch: {hint}")
-    if len(result) != len(batch) and not spec.resizes:
-        raise ValueError(
-            f"{owner}.{spec.name} returned a {type(result).__name__} of {len(result)} items for a batch of "
-            f"{len(batch)}; mark it @action(resizes=True) if that is meant"
-        )
-    return result

@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from bf_batch.actions import ActionSpec
 from bf_batch.components import assemble, check_names
+from bf_batch.core import BatchCore
 from bf_batch.hooks import takes
 from bf_batch.parallel import OWN, Parallel, Settings
 from bf_index.errors import unknown
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _DEFAULTS = ("src", "dst", "init", "post", "target", "on_error", "timeout", "n_workers")
@@ -29,7 +27,7 @@ def takes_rng(function: Callable[..., Any]) -> bool:
 
 
 def apply(
-    batch: Batch,
+    batch: BatchCore,
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -70,7 +68,7 @@ def apply(
     return plan.call(batch, args, kwargs, settings, p)
 
 
-def store(batch: Batch, results: Sequence[Any], dst: str | Sequence[str]) -> None:
+def store(batch: BatchCore, results: Sequence[Any], dst: str | Sequence[str]) -> None:
     """Join the results of items and assign them; several targets take the parts of each result."""
     names = (dst,) if isinstance(dst, str) else tuple(dst)
     if isinstance(dst, str):
@@ -93,7 +91,7 @@ def store(batch: Batch, results: Sequence[Any], dst: str | Sequence[str]) -> Non
             batch.add_components(check_names(type(batch).__name__, (name,))[0], value)
 
 
-def _title(batch: Batch, function: Callable[..., Any]) -> str:
+def _title(batch: BatchCore, function: Callable[..., Any]) -> str:
     return f"{type(batch).__name__}.apply({getattr(function, '__name__', function)})"
 
 
@@ -104,7 +102,7 @@ class Applied:
         self.method = method
         self.defaults = defaults
 
-    def check(self, cls: type[Batch], name: str) -> None:
+    def check(self, cls: type[BatchCore], name: str) -> None:
         """Check the components named in the decorator, when the class is defined."""
         given = self.defaults.get("src")
         for source in given if isinstance(given, (tuple, list)) else [given]:
@@ -147,7 +145,7 @@ def apply_parallel(method: Method | None = None, /, **defaults: Any) -> Method |
             )
 
         @functools.wraps(method)
-        def call(batch: Batch, *args: Any, p: Any = None, **kwargs: Any) -> Any:
+        def call(batch: BatchCore, *args: Any, p: Any = None, **kwargs: Any) -> Any:
             own = {name: kwargs.pop(name) for name in _DEFAULTS if name in kwargs}
             given = {**batch.apply_defaults, **defaults, **own}
             place = {"src": None, "dst": None, **given, "with_batch": True}

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 from bf_batch import loading, merging
 from bf_batch.actions import action
 from bf_batch.apply import apply, settings_of
-from bf_batch.components import Component, check_names
 from bf_batch.core import BatchCore
-from bf_batch.declare import declare, extended
 from bf_batch.engines.base import EngineName
-from bf_batch.formats import FORMATS, Format
 from bf_batch.parallel import OnError, Settings
-
-if TYPE_CHECKING:
-    from bf_batch.dataset import Dataset
 
 
 class Batch(BatchCore):
@@ -36,33 +29,9 @@ class Batch(BatchCore):
     [5.0, 7.0, 9.0]
     """
 
-    formats: ClassVar[Mapping[str, Format]] = FORMATS
-    apply_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-
-    @action
-    def add_components(self, names: str | Sequence[str], init: Any = None) -> Self:
-        """Give this batch, not its class, more components; ``init`` is one value or a tuple of them.
-
-        A name that the batch already has is a ValueError.
-        """
-        single = isinstance(names, str)
-        new = check_names(self._bf_owner(), (names,) if single else names, dir(self))
-        values = [init] if single else list(init) if init is not None else [None] * len(new)
-        if len(values) != len(new):
-            raise ValueError(
-                f"{self._bf_owner()}: got {len(values)} values for {len(new)} new components {new}"
-            )
-        checked = [Component(name).check(self, value) for name, value in zip(new, values)]
-        plain: Any = self._bf_plain_class or type(self)
-        self.__class__ = extended(plain, self.components + new)
-        self._bf_data.update(zip(new, checked))
-        return self
-
-    def add_attributes(self, **values: Any) -> Self:
-        """Give this batch attributes of any value that its class does not declare."""
-        check_names(self._bf_owner(), tuple(values), set(dir(self)) - set(self.__dict__))
-        self.__dict__.update(values)
-        return self
+    dataset: Any
+    _bf_dataset_class: ClassVar[Callable[..., Any]]
+    """What ``as_dataset`` makes: ``dataset.py`` sets it to ``Dataset``."""
 
     # Work on components
 
@@ -85,7 +54,7 @@ class Batch(BatchCore):
         or parquet file at ``src`` is a table with the ids in its first column. ``options`` go to the reader.
         A failed item is an ItemError, or left out with ``on_error='skip'``.
         """
-        return loading.load(self, src, fmt, dst, Settings(target, on_error), options)  # type: ignore[return-value]
+        return loading.load(self, src, fmt, dst, Settings(target, on_error), options)
 
     @action
     def dump(
@@ -101,7 +70,7 @@ class Batch(BatchCore):
 
         Files appear under their names when they are whole. ``options`` go to the writer.
         """
-        return loading.dump(self, dst, fmt, src, Settings(target), options)  # type: ignore[return-value]
+        return loading.dump(self, dst, fmt, src, Settings(target), options)
 
     @action(itemwise=True)
     def apply(
@@ -147,12 +116,7 @@ class Batch(BatchCore):
         """
         return merging.merge(cls, batches, batch_size, components)
 
-    def as_dataset(self) -> Dataset:
+    def as_dataset(self) -> Any:
         """Return a data set of the items of this batch, with its data as it is now."""
-        from bf_batch.dataset import Dataset
-
         kind: Any = self._bf_plain_class or type(self)
-        return Dataset(self.index, kind, self.to_dict() if self.components else self.data)
-
-
-declare(Batch)
+        return self._bf_dataset_class(self.index, kind, self.to_dict() if self.components else self.data)

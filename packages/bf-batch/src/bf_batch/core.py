@@ -5,27 +5,47 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.random import Generator
 
 from bf_batch import current
-from bf_batch.actions import ActionSpec
-from bf_batch.components import kind_of, take_rows
+from bf_batch.actions import ActionSpec, action
+from bf_batch.components import Component, check_names, kind_of, take_rows
 from bf_batch.declare import declare, extended, refuse_attribute
 from bf_batch.errors import ItemError, SkipBatch
+from bf_batch.formats import FORMATS, Format
 from bf_batch.items import Item, item_class
-from bf_batch.sources import batch_values
+from bf_batch.sources import Rows, batch_values
+from bf_batch.unread import Unread
 from bf_index import DatasetIndex, Place, rng_at
-from bf_index.errors import Suggests
-
-if TYPE_CHECKING:
-    from bf_batch.dataset import Dataset
-    from bf_batch.unread import Unread
+from bf_index.errors import Suggests, unknown
 
 _STAGE = 0
 """First number of a batch's random address; expressions of a pipeline have another."""
+
+
+class DatasetLike(Protocol):
+    """What a batch needs of its data set: the ids of all items, and their preloaded values by position."""
+
+    @property
+    def index(self) -> DatasetIndex:
+        """The ids of all items."""
+        ...
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is preloaded data."""
+        ...
+
+    def rows(self, name: str, positions: Rows) -> Any:
+        """Return a component's preloaded values at some positions, None when there are none."""
+        ...
+
+    def unread(self, name: str, positions: Rows) -> Unread | None:
+        """Return those values unread, None where they must be read."""
+        ...
 
 
 class BatchCore(Suggests):
@@ -33,10 +53,12 @@ class BatchCore(Suggests):
 
     components: ClassVar[tuple[str, ...]] = ()
     actions: ClassVar[Mapping[str, ActionSpec]] = MappingProxyType({})
+    formats: ClassVar[Mapping[str, Format]] = FORMATS
+    apply_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     _bf_settable: ClassVar[frozenset[str]] = frozenset({"step", "seed", "place", "dataset"})
     _bf_plain_class: ClassVar[type[BatchCore] | None] = None
 
-    dataset: Dataset | None
+    dataset: DatasetLike | None
     place: Place | None
     seed: int
     step: int = 0
@@ -56,7 +78,7 @@ class BatchCore(Suggests):
     def __init__(
         self,
         index: DatasetIndex | Sequence[Any] | np.ndarray | int | None,
-        dataset: Dataset | None = None,
+        dataset: DatasetLike | None = None,
         preloaded: Any = None,
         *,
         seed: int = 0,
@@ -88,7 +110,7 @@ class BatchCore(Suggests):
             state["_bf_data"] = batch_values(self, preloaded)
 
     @classmethod
-    def _bf_at(cls, dataset: Dataset, place: Place, seed: int) -> Self:
+    def _bf_at(cls, dataset: DatasetLike, place: Place, seed: int) -> Self:
         """Return the batch at a place of a data set, as calling the class does but in half the time."""
         if cls.__init__ is not BatchCore.__init__:
             return cls(None, dataset, None, seed=seed, place=place)
@@ -263,7 +285,32 @@ class BatchCore(Suggests):
         self._bf_keep([position for position in range(len(self)) if position not in failed])
         return self
 
-    # Attributes
+    # Components and attributes
+
+    @action
+    def add_components(self, names: str | Sequence[str], init: Any = None) -> Self:
+        """Give this batch, not its class, more components; ``init`` is one value or a tuple of them.
+
+        A name that the batch already has is a ValueError.
+        """
+        single = isinstance(names, str)
+        new = check_names(self._bf_owner(), (names,) if single else names, dir(self))
+        values = [init] if single else list(init) if init is not None else [None] * len(new)
+        if len(values) != len(new):
+            raise ValueError(
+                f"{self._bf_owner()}: got {len(values)} values for {len(new)} new components {new}"
+            )
+        checked = [Component(name).check(self, value) for name, value in zip(new, values)]
+        plain: Any = self._bf_plain_class or type(self)
+        self.__class__ = extended(plain, self.components + new)
+        self._bf_data.update(zip(new, checked))
+        return self
+
+    def add_attributes(self, **values: Any) -> Self:
+        """Give this batch attributes of any value that its class does not declare."""
+        check_names(self._bf_owner(), tuple(values), set(dir(self)) - set(self.__dict__))
+        self.__dict__.update(values)
+        return self
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[0] == "_" or name in self._bf_settable or name in self.__dict__:
@@ -273,8 +320,6 @@ class BatchCore(Suggests):
 
     def _bf_check_component(self, name: str) -> None:
         if name not in self.components and not (name == "data" and not self.components):
-            from bf_index.errors import unknown
-
             raise AttributeError(unknown("component", name, self.components, self._bf_owner()))
 
     @classmethod
@@ -302,6 +347,23 @@ class BatchCore(Suggests):
             shape = f" {value.shape} {value.dtype}" if isinstance(value, np.ndarray) else ""
             parts.append(f"{name}: {kind}{shape}")
         return f"<{self._bf_owner()} of {len(self)} items{': ' if parts else ''}{', '.join(parts)}>"
+
+
+def check_result(result: Any, batch: BatchCore, spec: ActionSpec) -> BatchCore:
+    """Return what an action gave back if it is a batch of the same length, else raise an error that names it.
+
+    Raises TypeError for anything that is no batch (``return self`` forgotten), ValueError for another length.
+    """
+    owner = type(batch).__name__
+    if not isinstance(result, BatchCore):
+        hint = "end it with `return self`" if result is None else "an action returns the batch"
+        raise TypeError(f"{owner}.{spec.name} returned {type(result).__name__}, not a batch: {hint}")
+    if len(result) != len(batch) and not spec.resizes:
+        raise ValueError(
+            f"{owner}.{spec.name} returned a {type(result).__name__} of {len(result)} items for a batch of "
+            f"{len(batch)}; mark it @action(resizes=True) if that is meant"
+        )
+    return result
 
 
 def _rebuild(cls: type[BatchCore], components: tuple[str, ...] | None) -> BatchCore:

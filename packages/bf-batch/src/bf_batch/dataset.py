@@ -286,6 +286,9 @@ class Dataset(Suggests):
         return f"{type(self).__name__}({len(self)} items, {self.batch_class.__name__}{parts})"
 
 
+Batch._bf_dataset_class = Dataset
+
+
 class DatasetBatches:
     """Iterator of batches; ``state()`` tells where it is and ``restore()`` goes back there."""
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from bf_batch.components import Component, assemble, check_names
-from bf_batch.formats import TABLES, Format, find_format, write_whole
+from bf_batch.core import BatchCore
+from bf_batch.formats import TABLES, Format, find_format, pandas, write_whole
 from bf_batch.parallel import Settings, component, run_settled
 from bf_batch.sources import batch_values, by_component, by_id, own_values
 from bf_batch.work import ColumnItems, Work
 
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
+BatchT = TypeVar("BatchT", bound=BatchCore)
 
 
 def is_place(src: Any) -> bool:
@@ -27,8 +27,8 @@ def is_place(src: Any) -> bool:
 
 
 def load(
-    batch: Batch, src: Any, fmt: str | None, dst: Any, settings: Settings, options: dict[str, Any]
-) -> Batch:
+    batch: BatchT, src: Any, fmt: str | None, dst: Any, settings: Settings, options: dict[str, Any]
+) -> BatchT:
     """Load components; see ``Batch.load``."""
     if fmt is None and not is_place(src):
         _set(batch, _from_memory(batch, src, dst))
@@ -49,7 +49,7 @@ def load(
     return _from_files(batch, path, fmt, dst, settings, options)
 
 
-def _set(batch: Batch, values: Mapping[str, Any]) -> None:
+def _set(batch: BatchCore, values: Mapping[str, Any]) -> None:
     """Assign components, adding those that the batch does not have."""
     for name, value in values.items():
         if name in batch.components or (name == "data" and not batch.components):
@@ -58,7 +58,7 @@ def _set(batch: Batch, values: Mapping[str, Any]) -> None:
             batch.add_components(name, value)
 
 
-def _names(batch: Batch, dst: Any, count: int | None = None) -> tuple[str, ...]:
+def _names(batch: BatchCore, dst: Any, count: int | None = None) -> tuple[str, ...]:
     """Return the components to fill: those given, else all of the batch."""
     owner = type(batch).__name__
     if dst is None:
@@ -73,7 +73,7 @@ def _names(batch: Batch, dst: Any, count: int | None = None) -> tuple[str, ...]:
     return names
 
 
-def _from_memory(batch: Batch, src: Any, dst: Any) -> dict[str, Any]:
+def _from_memory(batch: BatchCore, src: Any, dst: Any) -> dict[str, Any]:
     if dst is None:
         return batch_values(batch, src)
     if isinstance(dst, str):
@@ -84,13 +84,13 @@ def _from_memory(batch: Batch, src: Any, dst: Any) -> dict[str, Any]:
 # Tables: one file with a row for each item
 
 
-def _is_table(batch: Batch, path: str, fmt: str | None) -> bool:
+def _is_table(batch: BatchCore, path: str, fmt: str | None) -> bool:
     name = fmt or os.path.splitext(path)[1].lower().lstrip(".")
     return name in TABLES and os.path.isfile(path)
 
 
 def _from_table(
-    batch: Batch, path: str, fmt: str | None, dst: Any, options: dict[str, Any]
+    batch: BatchCore, path: str, fmt: str | None, dst: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Read the rows of the batch's ids; the ids are the first column of csv, the index of parquet."""
     name, found = find_format(batch.formats, fmt, path)
@@ -112,7 +112,7 @@ def _from_table(
 # Files: one for each item
 
 
-def path_of(batch: Batch, id: Any, src: str | None, ending: str = "") -> str:
+def path_of(batch: BatchCore, id: Any, src: str | None, ending: str = "") -> str:
     """Return the file of an item: its own path, ``src`` inside its folder, or its name inside the folder
     ``src``.
     """
@@ -149,8 +149,8 @@ def _open(path: str, index: Any, id: Any) -> IO[bytes]:
 
 
 def _from_files(
-    batch: Batch, src: str | None, fmt: str | None, dst: Any, settings: Settings, options: dict[str, Any]
-) -> Batch:
+    batch: BatchT, src: str | None, fmt: str | None, dst: Any, settings: Settings, options: dict[str, Any]
+) -> BatchT:
     first = path_of(batch, _plain(batch.indices[0]), src)
     _, found = find_format(batch.formats, fmt, first if src is None or os.path.splitext(first)[1] else src)
     ending = found.endings[0] if fmt is not None else ""
@@ -192,7 +192,7 @@ def _parts(value: Any, names: Sequence[str], path: str, found: Format) -> tuple[
     raise ValueError(f"{path} holds {', '.join(value)} for the components {tuple(names)}; name them alike")
 
 
-def _work(batch: Batch, function: Callable[..., Any], items: Any) -> Work:
+def _work(batch: BatchCore, function: Callable[..., Any], items: Any) -> Work:
     return Work(function, batch, items, (), {}, range(len(batch)), batch.address(), False, False, False)
 
 
@@ -204,8 +204,8 @@ def _plain(id: Any) -> Any:
 
 
 def dump(
-    batch: Batch, dst: Any, fmt: str | None, src: Any, settings: Settings, options: dict[str, Any]
-) -> Batch:
+    batch: BatchT, dst: Any, fmt: str | None, src: Any, settings: Settings, options: dict[str, Any]
+) -> BatchT:
     """Dump components; see ``Batch.dump``."""
     action = f"{type(batch).__name__}.dump"
     names = (
@@ -238,12 +238,10 @@ def dump(
 
 
 def _frame(table: Mapping[str, Any], ids: Any) -> Any:
-    from bf_batch.formats import pandas
-
     return pandas().DataFrame(table, index=pandas().Index(ids, name="id"))
 
 
-def _to_memory(batch: Batch, dst: Any, names: Sequence[str], action: str) -> None:
+def _to_memory(batch: BatchCore, dst: Any, names: Sequence[str], action: str) -> None:
     """Write the items' values into a container: an array by integer ids, a mapping by ids."""
     if len(names) != 1:
         raise ValueError(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from bf_batch.components import join, take_rows
+from bf_batch.core import BatchCore
 from bf_index import DatasetIndex
 
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
-
-BatchT = TypeVar("BatchT", bound="Batch")
+BatchT = TypeVar("BatchT", bound=BatchCore)
 
 
 def merge(
-    cls: type[BatchT], batches: Sequence[Batch], batch_size: int | None, components: Sequence[str] | None
+    cls: type[BatchT], batches: Sequence[BatchCore], batch_size: int | None, components: Sequence[str] | None
 ) -> tuple[BatchT, BatchT | None]:
     """Return one batch of the items of several, and the rest beyond ``batch_size``; see ``Batch.merge``."""
     batches = list(batches)
@@ -34,7 +32,7 @@ def merge(
     return first, _make(cls, batches[0], values, slice(batch_size, total))
 
 
-def _column(cls: type[Batch], batches: Sequence[Batch], name: str) -> Any:
+def _column(cls: type[BatchCore], batches: Sequence[BatchCore], name: str) -> Any:
     """Return the joined values of a component; ValueError naming the batch that lacks it."""
     parts = []
     for number, batch in enumerate(batches):
@@ -61,8 +59,8 @@ def _column(cls: type[Batch], batches: Sequence[Batch], name: str) -> Any:
     return join(parts)
 
 
-def _make(cls: type[BatchT], model: Batch, values: dict[str, Any], rows: slice) -> BatchT:
-    batch = cls(DatasetIndex(rows.stop - rows.start), seed=model.seed, place=model.place)
+def _make(cls: type[BatchT], model: BatchCore, values: dict[str, Any], rows: slice) -> BatchT:
+    batch: BatchT = cls(DatasetIndex(rows.stop - rows.start), seed=model.seed, place=model.place)
     for name, value in values.items():
         part = take_rows(value, rows)
         if name in batch.components:

@@ -6,10 +6,11 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from bf_batch.core import BatchCore
 from bf_batch.engines.base import EngineName, check_engine, check_workers
 from bf_batch.errors import ItemError, SkipBatch, StopPipeline, item_error
 from bf_batch.hooks import call_hook
@@ -17,9 +18,6 @@ from bf_batch.per_item import PerItem, check_per_item
 from bf_batch.run import run_work
 from bf_batch.work import ColumnItems, Failed, GivenItems, Work
 from bf_index.errors import unknown
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 OnError: TypeAlias = Literal["raise", "skip", "collect"]
@@ -71,9 +69,9 @@ class Parallel:
     with_rng: bool = False
     with_batch: bool = True
     first_only: bool = False
-    finish: Callable[[Batch, list[Any]], None] | None = None
+    finish: Callable[[BatchCore, list[Any]], None] | None = None
 
-    def check(self, cls: type[Batch], name: str) -> None:
+    def check(self, cls: type[BatchCore], name: str) -> None:
         """Check the names of init and post against a class of batches, when it is defined."""
         for kind, value in (("init", self.init), ("post", self.post)):
             names = value if isinstance(value, (tuple, list)) and kind == "init" else (value,)
@@ -86,7 +84,7 @@ class Parallel:
                     raise AttributeError(f"{cls.__name__}.{name}: {kind}={part!r}: {hint}")
 
     def call(
-        self, batch: Batch, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Settings, p: Any
+        self, batch: BatchCore, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Settings, p: Any
     ) -> Any:
         """Run the method for the items of a batch and hand the results to post."""
         action = f"{type(batch).__name__}.{getattr(self.method, '__name__', repr(self.method))}"
@@ -119,7 +117,7 @@ class Parallel:
         return result
 
     def _items(
-        self, batch: Batch, args: tuple[Any, ...], kwargs: dict[str, Any], action: str
+        self, batch: BatchCore, args: tuple[Any, ...], kwargs: dict[str, Any], action: str
     ) -> ColumnItems | GivenItems:
         init = self.init
         names = (init,) if isinstance(init, str) else init
@@ -185,7 +183,7 @@ def inbatch_parallel(
 
         @functools.wraps(method)
         def call(
-            batch: Batch,
+            batch: BatchCore,
             *args: Any,
             p: Any = None,
             target: Any = None,
@@ -205,7 +203,7 @@ def inbatch_parallel(
     return decorate
 
 
-def component(batch: Batch, name: str, action: str) -> Any:
+def component(batch: BatchCore, name: str, action: str) -> Any:
     """Return a component's values for item-wise work; ValueError when nothing is loaded."""
     values = getattr(batch, name)
     if values is None:
@@ -213,7 +211,7 @@ def component(batch: Batch, name: str, action: str) -> Any:
     return values
 
 
-def choose(batch: Batch, p: Any, n: int, action: str) -> Any:
+def choose(batch: BatchCore, p: Any, n: int, action: str) -> Any:
     """Return a mask of the items that an action is applied to, None for all.
 
     ``p`` is the probability of each item, or ``PerItem`` of probabilities or of bools.
@@ -257,13 +255,13 @@ def run_settled(work: Work, settings: Settings, action: str) -> list[Any]:
 
 
 def _settle(
-    batch: Batch,
+    batch: BatchCore,
     results: list[Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     on_error: str,
     action: str,
-) -> tuple[Batch, list[Any], tuple[Any, ...], dict[str, Any]]:
+) -> tuple[BatchCore, list[Any], tuple[Any, ...], dict[str, Any]]:
     """Raise, leave out or hand on failed items; return the batch, the results and the arguments for post."""
     failed = [number for number, result in enumerate(results) if type(result) is Failed]
     if not failed:
@@ -287,7 +285,7 @@ def _settle(
     return batch, kept, tuple(map(shorter, args)), {name: shorter(value) for name, value in kwargs.items()}
 
 
-def to_errors(batch: Batch, results: list[Any], failed: list[int], action: str) -> list[ItemError]:
+def to_errors(batch: BatchCore, results: list[Any], failed: list[int], action: str) -> list[ItemError]:
     """Return the errors of failed items; a signal such as SkipBatch is raised as it is."""
     ids = batch.indices if len(results) == len(batch) else range(len(results))
     errors = []

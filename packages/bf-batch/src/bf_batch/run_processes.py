@@ -7,10 +7,11 @@ import pickle
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from bf_batch.core import BatchCore
 from bf_batch.current import NeedsBatch
 from bf_batch.engines.base import WorkerDied, check_workers
 from bf_batch.engines.channel import pack
@@ -22,9 +23,6 @@ from bf_batch.errors import ItemTimeoutError
 from bf_batch.hooks import takes
 from bf_batch.run import await_all, id_of
 from bf_batch.work import ColumnItems, Failed, Work
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
 
 _PIECES = 4
 """Pieces of the items for each worker: several, so that a slow one does not keep the others waiting."""
@@ -45,7 +43,7 @@ class _Received:
 class Shell:
     """A batch without its data, for item methods that need only its attributes and random numbers."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: BatchCore) -> None:
         self.batch = batch
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -54,8 +52,8 @@ class Shell:
         return _empty, (kind, arguments, {**state, "dataset": None, "_bf_shell": True})
 
 
-def _empty(kind: Any, arguments: Any, state: dict[str, Any]) -> Batch:
-    batch: Batch = kind(*arguments)
+def _empty(kind: Any, arguments: Any, state: dict[str, Any]) -> BatchCore:
+    batch: BatchCore = kind(*arguments)
     batch.__setstate__(state)
     return batch
 
@@ -76,7 +74,7 @@ def _function(owner: type, name: str) -> Callable[..., Any]:
     return function
 
 
-def _address(function: Callable[..., Any], batch: Batch) -> Any:
+def _address(function: Callable[..., Any], batch: BatchCore) -> Any:
     for owner in type(batch).__mro__:
         found = owner.__dict__.get(function.__name__)
         if found is not None and getattr(getattr(found, "__bf_parallel__", None), "method", None) is function:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
+from bf_batch.core import BatchCore
 
 
-def weight(batch: Batch) -> int:
+def weight(batch: BatchCore) -> int:
     """Return how many numbers the pending components of a batch will hold, as far as they tell."""
     return sum(getattr(value, "weight", 0) for value in batch._bf_data.values())
 
@@ -26,10 +25,10 @@ class Settling:
 
     __slots__ = ("_alone", "_joined")
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        self._joined: list[tuple[str, list[Batch], Any]] = []
-        self._alone: list[tuple[Batch, str]] = []
-        waiting: dict[tuple[str, Any], list[Batch]] = {}
+    def __init__(self, batches: Sequence[BatchCore]) -> None:
+        self._joined: list[tuple[str, list[BatchCore], Any]] = []
+        self._alone: list[tuple[BatchCore, str]] = []
+        waiting: dict[tuple[str, Any], list[BatchCore]] = {}
         for batch in batches:
             for name, value in batch._bf_data.items():
                 if type(value) is not np.ndarray and hasattr(value, "resolve"):

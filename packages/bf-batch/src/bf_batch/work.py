@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_batch.components import take_rows
+from bf_batch.core import BatchCore
 from bf_batch.current import Current, set_item
 from bf_batch.current import item as current_item
 from bf_batch.per_item import PerItem
 from bf_index import rng_at
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
 
 
 class Failed:
@@ -95,7 +93,7 @@ class Work:
     """
 
     function: Callable[..., Any]
-    batch: Batch
+    batch: BatchCore
     items: ColumnItems | GivenItems
     args: tuple[Any, ...]
     kwargs: dict[str, Any]

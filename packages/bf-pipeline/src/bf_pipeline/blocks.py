@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bf_batch import SkipBatch, StopPipeline
-from bf_batch.actions import ActionSpec, check_result
+from bf_batch.actions import ActionSpec
+from bf_batch.core import check_result
 from bf_index.seeding import key_at
 from bf_pipeline.context import EXPRESSIONS, Context
 from bf_pipeline.drawn import P
