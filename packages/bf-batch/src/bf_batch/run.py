@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import threading
-import time
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from operator import length_hint
 from typing import Any
 
-import numpy as np
-
 from bf_batch.engines import base
-from bf_batch.engines.base import Engine, check_workers
-from bf_batch.engines.factory import forget, shared
-from bf_batch.engines.threads import THREAD_NAME, ThreadsEngine
-from bf_batch.errors import ItemTimeoutError
+from bf_batch.engines.base import check_workers
+from bf_batch.itemwise.threads import run_threads
+from bf_batch.itemwise.timeouts import run_watched
 from bf_batch.work import Work
-
-_TRIAL = 5e-4
-"""Seconds that the caller works alone before it asks threads for help."""
-
-_SAMPLE = 4
-"""Items of the caller's own between judgements of whether help pays."""
-
-_GAIN = 0.9
-"""Help pays when an item takes less than this share of its time alone."""
-
-_REMEMBERED = 1000
-
-_POLL = 0.05
-"""Seconds between looks at which items have begun."""
-
-_WORTH = 1e-3
-"""Seconds of work left from which on help is worth its cost."""
 
 
 def run_work(work: Work, target: str, workers: int | None, timeout: float | None, action: str) -> list[Any]:
@@ -41,11 +17,11 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
     if not len(work):
         return []
     if inspect.iscoroutinefunction(work.function):
-        from bf_batch.run_async import run_async
+        from bf_batch.run_async import run_async  # late: asyncio takes 20 ms of start-up
 
         return run_async(work, timeout, action)
     if target == "processes" and not base.in_worker:  # workers start no workers of their own
-        from bf_batch.run_processes import run_processes
+        from bf_batch.run_processes import run_processes  # late: start-up time; few programs ask for it
 
         return run_processes(work, workers, timeout, action)
     if timeout is not None:
@@ -53,167 +29,3 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
     if target == "threads":
         return run_threads(work, check_workers(workers))
     return [work.run(number) for number in range(len(work))]
-
-
-def run_threads(work: Work, workers: int) -> list[Any]:
-    """Run the items in the caller and in up to ``workers - 1`` threads besides.
-
-    The caller takes part, so that a call from inside a thread can never wait for itself. It works alone while
-    the items are too cheap to share, and sends the threads away when they do not make the work any faster,
-    which is so where items hold the interpreter lock or let go of it for microseconds only.
-    """
-    n = len(work)
-    results: list[Any] = [None] * n
-    number = 0
-    alone = workers == 1 or not worth_help(work.function)
-    begin = time.perf_counter()
-    while number < n:
-        results[number] = work.run(number)
-        number += 1
-        if not alone:
-            spent = time.perf_counter() - begin
-            if spent > _TRIAL and spent / number * (n - number) > _WORTH:
-                break
-    if number < n:
-        crew = Crew(work, results, number, (time.perf_counter() - begin) / number)
-        crew.run(min(workers, n - number) - 1, shared("threads", workers))
-    return results
-
-
-class Crew:
-    """The caller and the threads that help it, taking items off one list."""
-
-    def __init__(self, work: Work, results: list[Any], first: int, seconds: float) -> None:
-        self.work = work
-        self.results = results
-        self.numbers = iter(range(first, len(results)))  # next() of it is atomic under the interpreter lock
-        self.seconds = seconds
-        self.wanted = True
-        self.joined: tuple[float, int] | None = None
-        self.doubts = 0
-        self.judged = False
-
-    def help(self) -> None:
-        """Take items as long as help is wanted; runs in a thread."""
-        if self.joined is None:
-            self.joined = time.perf_counter(), length_hint(self.numbers)
-        while self.wanted and (number := next(self.numbers, None)) is not None:
-            self.results[number] = self.work.run(number)
-
-    def run(self, helpers: int, engine: Engine) -> None:
-        """Run all items; an interrupt leaves no thread at work."""
-        futures = [engine.submit(self.help) for _ in range(helpers)]
-        own = 0
-        try:
-            for number in self.numbers:
-                self.results[number] = self.work.run(number)
-                own += 1
-                if own % _SAMPLE == 0 and self.wanted and self.joined is not None:
-                    self._judge(*self.joined, helpers)
-            if self.judged:
-                remember_help(self.work.function, self.wanted)
-        finally:  # no waiting here: an interrupt must not last as long as the items of the others
-            self.wanted = False
-            waiting = [future for future in futures if not future.cancel()]
-        for future in waiting:
-            future.result()
-
-    def _judge(self, joined: float, left: int, helpers: int) -> None:
-        """Send the helpers away when, twice in a row, an item takes as long as it does alone."""
-        spent = time.perf_counter() - joined
-        done = left - length_hint(self.numbers) - helpers
-        if spent < _TRIAL or done < _SAMPLE:
-            return
-        helped = spent / done < _GAIN * self.seconds
-        self.doubts = 0 if helped else self.doubts + 1
-        self.wanted = self.doubts < 2
-        self.judged = True
-
-
-_unhelped: dict[Any, tuple[int, int]] = {}
-"""By code: for how many calls no help is asked for, and for how many more next time."""
-
-
-def _code(function: Any) -> Any:
-    return getattr(function, "__code__", type(function))
-
-
-def worth_help(function: Any) -> bool:
-    """Say whether to ask threads for help: not if they were of none, but for a new try now and then."""
-    left, again = _unhelped.get(_code(function), (0, 0))
-    if left:
-        _unhelped[_code(function)] = left - 1, again
-    return not left
-
-
-def remember_help(function: Any, helped: bool) -> None:
-    """Remember whether threads were of help, for the calls to come."""
-    code = _code(function)
-    if helped:
-        _unhelped.pop(code, None)
-        return
-    if len(_unhelped) > _REMEMBERED:
-        _unhelped.clear()
-    again = min(max(2 * _unhelped.get(code, (0, 0))[1], 8), 256)
-    _unhelped[code] = again, again
-
-
-def run_watched(work: Work, workers: int, timeout: float, action: str) -> list[Any]:
-    """Run the items in threads while the caller watches the time of each.
-
-    A thread can't be ended: the one that hangs is left behind with its engine, and goes with the program.
-    """
-    own = threading.current_thread().name == THREAD_NAME  # a pool must not wait for itself
-    engine = ThreadsEngine(workers) if own else shared("threads", workers)
-    assert isinstance(engine, ThreadsEngine)
-    started: dict[int, float] = {}
-
-    def run(number: int) -> Any:
-        started[number] = time.monotonic()
-        return work.run(number)
-
-    try:
-        futures = [engine.submit(run, number) for number in range(len(work))]
-        return await_all(futures, started, work, timeout, action)
-    except BaseException:
-        forget(engine)
-        engine.stop(patience=0)
-        raise
-    finally:
-        if own:
-            engine.stop()
-
-
-def await_all(
-    futures: list[Future[Any]], started: dict[int, float], work: Work, timeout: float, action: str
-) -> list[Any]:
-    """Return the results of the futures; ItemTimeoutError for one that runs longer than ``timeout`` seconds.
-
-    ``started`` says when the work of a future began; one that is seen running for the first time is added.
-    """
-    pending = dict(enumerate(futures))
-    while pending:
-        now = time.monotonic()
-        for number in [number for number, future in pending.items() if future.done()]:
-            del pending[number]
-        for number, future in pending.items():
-            if number not in started and future.running():
-                started[number] = now
-        running = [started[number] for number in pending if number in started]
-        if running and min(running) + timeout <= now:
-            late = next(number for number in pending if started.get(number, now) + timeout <= now)
-            raise ItemTimeoutError(
-                id_of(work, late), action, work.positions[late], f"took longer than timeout={timeout} s"
-            )
-        left = min(running) + timeout - now if running else timeout
-        wait(pending.values(), min(left, _POLL), FIRST_COMPLETED)
-    return [future.result() for future in futures]
-
-
-def id_of(work: Work, number: int) -> Any:
-    """Return the id of an item of the work, its number when the items are not those of the batch."""
-    position = work.positions[number]
-    if len(work.batch) <= position:
-        return position
-    id = work.batch.indices[position]
-    return id.item() if isinstance(id, np.generic) else id

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from bf_batch.errors import ItemTimeoutError
-from bf_batch.work import Failed, Work
+from bf_batch.work import Failed, Work, id_of
 
 
 def run_async(work: Work, timeout: float | None, action: str) -> list[Any]:
@@ -37,8 +37,6 @@ def run_async(work: Work, timeout: float | None, action: str) -> list[Any]:
 
 
 async def _gather(work: Work, timeout: float | None, action: str) -> list[Any]:
-    from bf_batch.run import id_of
-
     async def one(number: int) -> Any:  # each is a task, and each task knows its own item
         try:
             return await asyncio.wait_for(work.call(number), timeout)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bf_batch.components import take_rows
 from bf_batch.core import BatchCore
 from bf_batch.current import Current, set_item
@@ -149,6 +151,15 @@ class Work:
             kwargs = {name: _values(argument, rows) for name, argument in kwargs.items()}
         positions = self.positions[rows] if isinstance(rows, slice) else [self.positions[row] for row in rows]
         return replace(self, items=self.items.part(rows), args=args, kwargs=kwargs, positions=positions)
+
+
+def id_of(work: Work, number: int) -> Any:
+    """Return the id of an item of the work, its number when the items are not those of the batch."""
+    position = work.positions[number]
+    if len(work.batch) <= position:
+        return position
+    id = work.batch.indices[position]
+    return id.item() if isinstance(id, np.generic) else id
 
 
 def _values(argument: Any, rows: slice | list[int]) -> Any:
