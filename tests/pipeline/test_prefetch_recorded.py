@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bf_batch import Dataset, ImagesBatch, SkipBatch, StopPipeline, action
-from bf_batch.columns import ArrayColumn, MappedColumn
-from bf_batch.unread import Unread
+from bf_batch.data.columns import ArrayColumn, MappedColumn
+from bf_batch.data.lazy_rows import Unread
 from bf_index import Place
 from bf_pipeline import P, Pipeline, R
 from bf_pipeline.prefetch_recorded import Group, only_records

@@ -4,9 +4,9 @@ from bf_batch.actions import ActionSpec, action
 from bf_batch.apply import apply_parallel
 from bf_batch.batch import Batch
 from bf_batch.components import Pending
+from bf_batch.data.formats import Format
 from bf_batch.dataset import Dataset, DatasetBatches
 from bf_batch.errors import ItemError, ItemTimeoutError, SkipBatch, StopPipeline
-from bf_batch.formats import Format
 from bf_batch.images import ImagesBatch
 from bf_batch.items import Item
 from bf_batch.parallel import any_action_failed, inbatch_parallel

@@ -13,12 +13,12 @@ from numpy.random import Generator
 from bf_batch import current
 from bf_batch.actions import ActionSpec, action
 from bf_batch.components import Component, check_names, kind_of, take_rows
+from bf_batch.data.formats import FORMATS, Format
+from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.sources import Rows, batch_values
 from bf_batch.declare import declare, extended, refuse_attribute
 from bf_batch.errors import ItemError, SkipBatch
-from bf_batch.formats import FORMATS, Format
 from bf_batch.items import Item, item_class
-from bf_batch.sources import Rows, batch_values
-from bf_batch.unread import Unread
 from bf_index import DatasetIndex, Place, rng_at
 from bf_index.errors import Suggests, unknown
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from bf_batch.batch import Batch
-from bf_batch.sources import Rows, Source, compose
-from bf_batch.unread import Unread
+from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.sources import Rows, Source, compose
 from bf_index import (
     BatchIterator,
     DatasetIndex,

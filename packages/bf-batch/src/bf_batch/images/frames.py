@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.data.lazy_rows import Unread
 from bf_batch.per_item import PerItem
-from bf_batch.unread import Unread
 
 Sizes = tuple[int, int] | NDArray[np.int64]
 """(height, width) of all pictures of a batch, or an array (n, 2) when they differ."""

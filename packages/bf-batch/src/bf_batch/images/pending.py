@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.data.lazy_rows import Unread
 from bf_batch.images.frames import Fill, Floats, Sizes
-from bf_batch.unread import Unread
 
 
 class PendingGeometry:

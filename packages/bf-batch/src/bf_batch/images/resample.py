@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.data.lazy_rows import Unread
 from bf_batch.images.buffers import outputs
 from bf_batch.images.need import need
 from bf_batch.images.pending import PendingGeometry
 from bf_batch.images.workers import spread
-from bf_batch.unread import Unread
 
 _NATIVE = (np.dtype(np.uint8), np.dtype(np.float32))
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)

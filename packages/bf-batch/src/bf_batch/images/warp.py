@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.data.lazy_rows import Unread, concatenated
 from bf_batch.images.frames import Fill, Floats, Sizes, Step, select, simplify, sizes_of
 from bf_batch.images.need import need
 from bf_batch.images.pending import PendingGeometry
 from bf_batch.images.resample import resample
-from bf_batch.unread import Unread, concatenated
 
 IDENTITY = np.eye(3)[None].copy()
 _STEPS = "bf_batch.images.matrix_kernels"

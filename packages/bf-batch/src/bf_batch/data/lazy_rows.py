@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.columns import ArrayColumn, Column
+from bf_batch.data.columns import ArrayColumn, Column
 
 
 class Unread:

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bf_batch.columns import Column, open_column
 from bf_batch.components import Component, Holder
+from bf_batch.data.columns import Column, open_column
+from bf_batch.data.lazy_rows import Unread, unread
 from bf_batch.errors import RowsError
-from bf_batch.unread import Unread, unread
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
 
