@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Self
 
 from bf_batch import loading, merging
 from bf_batch.actions import action
-from bf_batch.apply import apply, settings_of
 from bf_batch.core import BatchCore
 from bf_batch.engines.base import EngineName
-from bf_batch.parallel import OnError, Settings
+from bf_batch.itemwise.apply import apply, settings_of
+from bf_batch.itemwise.parallel import OnError, Settings
 
 
 class Batch(BatchCore):

@@ -20,7 +20,7 @@ from bf_batch.images.recolour import (
     recolour,
 )
 from bf_batch.images.tables import LEVELS, equalizing, levels_of, rounded, stretching
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 
 Number = float | PerItem
 

@@ -14,7 +14,7 @@ from bf_batch.images.following import How, Names, Order, apply_map, apply_step
 from bf_batch.images.frames import Fill, Floats, Sizes, Step, numbers, rows_of, size_pair
 from bf_batch.images.geometry import GeometryActions
 from bf_batch.images.need import need
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 
 
 class DistortActions(GeometryActions):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import Unread
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 
 Sizes = tuple[int, int] | NDArray[np.int64]
 """(height, width) of all pictures of a batch, or an array (n, 2) when they differ."""

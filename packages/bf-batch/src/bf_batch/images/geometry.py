@@ -24,7 +24,7 @@ from bf_batch.images.frames import (
 )
 from bf_batch.images.origins import NAMES, Origin, offsets
 from bf_batch.images.shrinking import resize_smoothly
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 
 
 def joins(arguments: Mapping[str, Any]) -> bool:

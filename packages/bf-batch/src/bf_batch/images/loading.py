@@ -21,8 +21,8 @@ from bf_batch.images.frames import Floats, simplify
 from bf_batch.images.jpeg import CHANNELS, Mode
 from bf_batch.images.warp import Warp
 from bf_batch.images.workers import spread
+from bf_batch.itemwise.parallel import OnError
 from bf_batch.loading import is_place, path_of
-from bf_batch.parallel import OnError
 from bf_index import FilesIndex
 
 

@@ -12,7 +12,7 @@ from bf_batch.images.following import Names, names_of, value_of
 from bf_batch.images.frames import size_pair
 from bf_batch.images.mixing import mixed_labels, partners, pasted
 from bf_batch.images.recolour import Pictures, fresh, recolour
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 
 Number = float | PerItem
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bf_batch.images.frames import Floats, Sizes, both, pairs, rows_of
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 
 if TYPE_CHECKING:
     from bf_batch.batch import Batch

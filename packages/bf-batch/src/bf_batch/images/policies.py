@@ -13,7 +13,7 @@ from bf_batch.images.colour import ColourActions
 from bf_batch.images.following import How, Names, apply_step, role_of
 from bf_batch.images.frames import Fill, Sizes, Step, centred, rows_of
 from bf_batch.images.geometry import GeometryActions
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 
 STEPS = (
     "identity",

@@ -8,7 +8,7 @@ from typing import Any
 
 from bf_batch.engines.base import Engine
 from bf_batch.engines.factory import shared
-from bf_batch.work import Work
+from bf_batch.itemwise.work import Work
 
 _TRIAL = 5e-4
 """Seconds that the caller works alone before it asks threads for help."""

@@ -10,7 +10,7 @@ from typing import Any
 from bf_batch.engines.factory import forget, shared
 from bf_batch.engines.threads import THREAD_NAME, ThreadsEngine
 from bf_batch.errors import ItemTimeoutError
-from bf_batch.work import Work, id_of
+from bf_batch.itemwise.work import Work, id_of
 
 _POLL = 0.05
 """Seconds between looks at which items have begun."""

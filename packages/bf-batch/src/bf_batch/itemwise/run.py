@@ -9,7 +9,7 @@ from bf_batch.engines import base
 from bf_batch.engines.base import check_workers
 from bf_batch.itemwise.threads import run_threads
 from bf_batch.itemwise.timeouts import run_watched
-from bf_batch.work import Work
+from bf_batch.itemwise.work import Work
 
 
 def run_work(work: Work, target: str, workers: int | None, timeout: float | None, action: str) -> list[Any]:
@@ -17,11 +17,11 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
     if not len(work):
         return []
     if inspect.iscoroutinefunction(work.function):
-        from bf_batch.run_async import run_async  # late: asyncio takes 20 ms of start-up
+        from bf_batch.itemwise.coroutines import run_async  # late: asyncio takes 20 ms of start-up
 
         return run_async(work, timeout, action)
     if target == "processes" and not base.in_worker:  # workers start no workers of their own
-        from bf_batch.run_processes import run_processes  # late: start-up time; few programs ask for it
+        from bf_batch.itemwise.processes import run_processes  # late: start-up time; few programs ask for it
 
         return run_processes(work, workers, timeout, action)
     if timeout is not None:

@@ -20,9 +20,9 @@ from bf_batch.engines.pickling import dumps, refuse_unpicklable
 from bf_batch.engines.processes import ProcessesEngine
 from bf_batch.engines.worker import Remote
 from bf_batch.errors import ItemTimeoutError
-from bf_batch.hooks import takes
+from bf_batch.itemwise.init_post import takes
 from bf_batch.itemwise.timeouts import await_all
-from bf_batch.work import ColumnItems, Failed, Work, id_of
+from bf_batch.itemwise.work import ColumnItems, Failed, Work, id_of
 
 _PIECES = 4
 """Pieces of the items for each worker: several, so that a slow one does not keep the others waiting."""

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, overload
 from bf_batch.actions import ActionSpec
 from bf_batch.components import assemble, check_names
 from bf_batch.core import BatchCore
-from bf_batch.hooks import takes
-from bf_batch.parallel import OWN, Parallel, Settings
+from bf_batch.itemwise.init_post import takes
+from bf_batch.itemwise.parallel import OWN, Parallel, Settings
 from bf_index.errors import unknown
 
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from bf_batch.errors import ItemTimeoutError
-from bf_batch.work import Failed, Work, id_of
+from bf_batch.itemwise.work import Failed, Work, id_of
 
 
 def run_async(work: Work, timeout: float | None, action: str) -> list[Any]:

@@ -12,7 +12,7 @@ from bf_batch.components import take_rows
 from bf_batch.core import BatchCore
 from bf_batch.current import Current, set_item
 from bf_batch.current import item as current_item
-from bf_batch.per_item import PerItem
+from bf_batch.itemwise.per_item import PerItem
 from bf_index import rng_at
 
 
