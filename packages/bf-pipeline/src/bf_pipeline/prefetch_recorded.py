@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from bf_batch.settling import Settling, weight
+from bf_batch.pending import Settling, weight
 from bf_index import Place
 
 if TYPE_CHECKING:
