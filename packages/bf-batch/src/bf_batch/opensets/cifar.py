@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
 from bf_batch.opensets.archives import read_members
+from bf_batch.opensets.base import ArrayOpenset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
-from bf_batch.opensets.openset import ArrayOpenset
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32

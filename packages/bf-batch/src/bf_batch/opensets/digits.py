@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bf_batch.batch import Batch
-from bf_batch.opensets.openset import ArrayOpenset, fixed_order
+from bf_batch.opensets.base import ArrayOpenset, fixed_order
 
 _ORDER_SEED = 1797
 """Fixes which digits are for the test, and the order of all."""

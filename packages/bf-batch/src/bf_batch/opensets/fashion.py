@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from bf_batch.batch import Batch
+from bf_batch.opensets.base import ArrayOpenset
 from bf_batch.opensets.download import Patience
 from bf_batch.opensets.idx import idx_files
-from bf_batch.opensets.openset import ArrayOpenset
 
 FILES = idx_files(
     (

@@ -9,9 +9,9 @@ from typing import Literal
 
 from bf_batch.batch import Batch
 from bf_batch.opensets.archives import unpack
+from bf_batch.opensets.base import Openset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
-from bf_batch.opensets.folders import find_classes
-from bf_batch.opensets.openset import Openset
+from bf_batch.opensets.image_folder import find_classes
 
 _SOURCE = "https://s3.amazonaws.com/fast-ai-imageclas"
 _SUMS = {

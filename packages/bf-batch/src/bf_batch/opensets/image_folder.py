@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
-from bf_batch.opensets.openset import Openset
+from bf_batch.opensets.base import Openset
 from bf_index import FilesIndex, split_positions
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
