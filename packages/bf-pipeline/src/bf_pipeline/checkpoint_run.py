@@ -2,58 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bf_index import StateError
-from bf_index.errors import unknown
 from bf_pipeline.checkpoint import SCHEMA, Checkpoint, check_schema, latest, open_folder, write_checkpoint
 from bf_pipeline.checkpoint_signal import Terminated, Termination
 from bf_pipeline.checkpoint_values import Decoder, Encoder, class_name
 from bf_pipeline.context import Context
+from bf_pipeline.options import Checkpointing, Resumable, RunOptions
 from bf_pipeline.steps import calls
 
 if TYPE_CHECKING:
-    from bf_pipeline.options import RunOptions
     from bf_pipeline.running import Run
 
 _PARTS = ("position", "begun", "delivered", "variables", "sources", "regroups", "models")
-Resumable = Mapping[str, Any] | str | os.PathLike[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpointing:
-    """Where a run writes checkpoints: after every so many batches, on SIGTERM and at the end."""
-
-    path: Path
-    every: int | None = None
-    keep: int = 2
-
-    def __post_init__(self) -> None:
-        for name, value in (("every", self.every), ("keep", self.keep)):
-            if name == "every" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"checkpoint: {name} must be an integer >= 1, got {value!r}")
-
-    @classmethod
-    def of(cls, given: Any) -> Checkpointing:
-        """Make a schedule of one, or of a mapping as YAML gives it; anything else is a ``TypeError``."""
-        if isinstance(given, Checkpointing):
-            return given
-        if not isinstance(given, Mapping) or "path" not in given:
-            advice = "use pipeline.checkpoint(path, every=...), or {path: ..., every: ...} in YAML"
-            raise TypeError(f"checkpoint: got {given!r}; {advice}")
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise TypeError(unknown("argument", name, known, "checkpoint"))
-        return cls(**{**given, "path": Path(given["path"])})
 
 
 def capture(run: Run, arrays: dict[str, np.ndarray] | None = None) -> dict[str, Any]:

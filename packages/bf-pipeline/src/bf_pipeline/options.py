@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_args
 
 from bf_batch.engines import Engine
+from bf_batch.engines.base import check_workers
 from bf_index.errors import unknown
-from bf_pipeline.checkpoint_run import Checkpointing, Resumable
-from bf_pipeline.prefetch import EngineName, check_ahead
+
+EngineName = Literal["inline", "threads", "processes", "ray"]
+OnError = Literal["raise", "skip"]
+Resumable = Mapping[str, Any] | str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointing:
+    """Where a run writes checkpoints: after every so many batches, on SIGTERM and at the end."""
+
+    path: Path
+    every: int | None = None
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        for name, value in (("every", self.every), ("keep", self.keep)):
+            if name == "every" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"checkpoint: {name} must be an integer >= 1, got {value!r}")
+
+    @classmethod
+    def of(cls, given: Any) -> Checkpointing:
+        """Make a schedule of one, or of a mapping as YAML gives it; anything else is a ``TypeError``."""
+        if isinstance(given, Checkpointing):
+            return given
+        if not isinstance(given, Mapping) or "path" not in given:
+            advice = "use pipeline.checkpoint(path, every=...), or {path: ..., every: ...} in YAML"
+            raise TypeError(f"checkpoint: got {given!r}; {advice}")
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise TypeError(unknown("argument", name, known, "checkpoint"))
+        return cls(**{**given, "path": Path(given["path"])})
 
 
 class Options(TypedDict, total=False):
@@ -28,7 +63,7 @@ class Options(TypedDict, total=False):
     retries: int
     bar: bool
     bar_variables: Sequence[str]
-    on_error: Literal["raise", "skip"]
+    on_error: OnError
     profile: bool
     config: Mapping[str, Any]
     checkpoint: Checkpointing | None
@@ -76,7 +111,7 @@ class RunOptions:
     retries: int = 0
     bar: bool = False
     bar_variables: Sequence[str] = ()
-    on_error: Literal["raise", "skip"] = "raise"
+    on_error: OnError = "raise"
     profile: bool = False
     config: Mapping[str, Any] | None = None
     checkpoint: Checkpointing | None = None
@@ -119,3 +154,21 @@ def check_names(given: Mapping[str, Any], owner: str) -> None:
     for name in given:
         if name not in NAMES:
             raise TypeError(unknown("argument", name, NAMES, owner))
+
+
+def check_ahead(prefetch: int, engine: EngineName | Engine, workers: int | None, on_error: str) -> None:
+    """Refuse a wrong way of running at the call: ``TypeError`` or ``ValueError`` naming what is wrong."""
+    if isinstance(prefetch, bool) or not isinstance(prefetch, int):
+        raise TypeError(f"prefetch must be a number of batches (0 for none), got {prefetch!r}")
+    if prefetch < 0:
+        raise ValueError(f"prefetch must not be negative (0 for none), got {prefetch}")
+    if isinstance(engine, Engine):
+        if workers is not None:
+            raise ValueError(
+                f"workers: the engine that is lent has {engine.workers}; leave workers={workers} out"
+            )
+    elif engine not in get_args(EngineName):
+        raise ValueError(unknown("engine", engine, get_args(EngineName)))
+    check_workers(workers)
+    if on_error not in get_args(OnError):
+        raise ValueError(unknown("on_error", on_error, get_args(OnError)))

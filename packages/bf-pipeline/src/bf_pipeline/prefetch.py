@@ -8,13 +8,11 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_batch.engines import Engine, WorkerDied, make_engine
-from bf_batch.engines.base import check_workers
 from bf_index import Place
-from bf_index.errors import unknown
 from bf_pipeline.prefetch_elsewhere import elsewhere, telling_of_global_randomness
 from bf_pipeline.prefetch_recorded import only_records, recorded
 from bf_pipeline.profile import Timings, collecting
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from bf_pipeline.runner import Preparer
     from bf_pipeline.running import Run
 
-EngineName = Literal["inline", "threads", "processes", "ray"]
-OnError = Literal["raise", "skip"]
 Work = Callable[["Preparer", Place], Any]
 
 
@@ -35,24 +31,6 @@ class LeftOut(NamedTuple):
     batch: int
     ids: tuple[Any, ...]
     reason: str
-
-
-def check_ahead(prefetch: int, engine: EngineName | Engine, workers: int | None, on_error: str) -> None:
-    """Refuse a wrong way of running at the call: ``TypeError`` or ``ValueError`` naming what is wrong."""
-    if isinstance(prefetch, bool) or not isinstance(prefetch, int):
-        raise TypeError(f"prefetch must be a number of batches (0 for none), got {prefetch!r}")
-    if prefetch < 0:
-        raise ValueError(f"prefetch must not be negative (0 for none), got {prefetch}")
-    if isinstance(engine, Engine):
-        if workers is not None:
-            raise ValueError(
-                f"workers: the engine that is lent has {engine.workers}; leave workers={workers} out"
-            )
-    elif engine not in get_args(EngineName):
-        raise ValueError(unknown("engine", engine, get_args(EngineName)))
-    check_workers(workers)
-    if on_error not in get_args(OnError):
-        raise ValueError(unknown("on_error", on_error, get_args(OnError)))
 
 
 def start_engine(run: Run) -> Engine:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bf_batch.engines.pickling import explain_failure
+from bf_pipeline.options import RunOptions
 from bf_pipeline.steps import BoundStep, calls
 
 if TYPE_CHECKING:
-    from bf_pipeline.options import RunOptions
     from bf_pipeline.running import Run
 
 ELSEWHERE = ("processes", "ray")

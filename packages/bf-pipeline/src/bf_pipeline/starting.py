@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from bf_batch import SkipBatch
-from bf_pipeline.checkpoint_run import Checkpointing
 from bf_pipeline.feeding import fed
 from bf_pipeline.interop import Outputs, to_tf_dataset
-from bf_pipeline.options import Options, RunOptions, check_names
+from bf_pipeline.options import Checkpointing, Options, RunOptions, check_names
 from bf_pipeline.running import Batches, Holds, Run
 
 if TYPE_CHECKING:
