@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +14,13 @@ from bf_pipeline.checkpoint_signal import Terminated, Termination
 from bf_pipeline.checkpoint_values import Decoder, Encoder, class_name
 from bf_pipeline.context import Context
 from bf_pipeline.options import Checkpointing, Resumable, RunOptions
+from bf_pipeline.run.state import RunState
 from bf_pipeline.steps import calls
-
-if TYPE_CHECKING:
-    from bf_pipeline.running import Run
 
 _PARTS = ("position", "begun", "delivered", "variables", "sources", "regroups", "models")
 
 
-def capture(run: Run, arrays: dict[str, np.ndarray] | None = None) -> dict[str, Any]:
+def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[str, Any]:
     """Take the state of a run after what it delivered last: JSON, with arrays apart if they are asked for."""
     encoder = Encoder(arrays, _classes(run))
     scope = run.runner.scope
@@ -46,14 +44,14 @@ def capture(run: Run, arrays: dict[str, np.ndarray] | None = None) -> dict[str, 
     }
 
 
-def _position(run: Run) -> dict[str, Any]:
+def _position(run: RunState) -> dict[str, Any]:
     """Where the run stands: under prefetch its places are further on than what it delivered."""
     if run.place is not None:
         return run.places.state(after=run.place)  # type: ignore[no-any-return]
     return {**run.places.state(), "batches": run.first}
 
 
-def _classes(run: Run) -> dict[str, type]:
+def _classes(run: RunState) -> dict[str, type]:
     """Classes that the pipeline names: in the arguments of its steps, its config and its variables."""
     found: dict[str, type] = {}
 
@@ -74,7 +72,7 @@ def _classes(run: Run) -> dict[str, type]:
     return found
 
 
-def _built(run: Run) -> dict[str, Any]:
+def _built(run: RunState) -> dict[str, Any]:
     """Models that exist, by name: one that was never used has nothing to save."""
     models = run.models
     return {name: models.slot(name).model for name in models if models.slot(name).model is not None}
@@ -118,7 +116,7 @@ class Resumed:
             error.add_note("resume(..., allow_other_data=True) takes the position over to other data")
             raise
 
-    def fill(self, run: Run) -> None:
+    def fill(self, run: RunState) -> None:
         """Give a run the variables and models; it must be the same pipeline: ``StateError`` if it is not."""
         decoder = Decoder({} if self._checkpoint is None else self._checkpoint.arrays, _classes(run))
         scope = run.runner.scope
@@ -132,7 +130,7 @@ class Resumed:
             pool.restore(state, decoder, scope.dataset.batch_class)
         self._load_models(run)
 
-    def _load_models(self, run: Run) -> None:
+    def _load_models(self, run: RunState) -> None:
         names = self.state["models"]
         missing = sorted(set(names) - set(run.models))
         if missing:
@@ -190,7 +188,7 @@ def _holds_checkpoints(path: Path) -> bool:
     return any(path.glob("checkpoint-*"))
 
 
-def checkpointed(source: Iterator[Any], run: Run, settings: Checkpointing) -> Generator[Any, None, None]:
+def checkpointed(source: Iterator[Any], run: RunState, settings: Checkpointing) -> Generator[Any, None, None]:
     """Pass batches on and write checkpoints between them: what the caller has done with a batch counts."""
     saved = False
 

@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from bf_batch import Dataset
 from bf_index import Place
-from bf_index.seeding import key_at
-from bf_pipeline.context import Context, Scope
+from bf_pipeline.context import Context
 from bf_pipeline.errors import BindError, Location
 from bf_pipeline.expressions import Expr
+from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.steps import BoundStep, Call
 
 if TYPE_CHECKING:
     from bf_pipeline.binding import Binder, Bound
-    from bf_pipeline.pipeline import Pipeline
-
-# The stage of the seeds that are derived for joined and merged pipelines.
-_SOURCES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,34 +24,9 @@ class Source:
     """Another pipeline whose batches come in at a step; it draws from a seed of its own."""
 
     key: int
-    pipeline: Pipeline
+    recorded: Recorded
     bound: Bound
     merges: bool = False
-
-    def start(self, scope: Scope) -> Any:
-        """Make the runner for a run; its variables are its own."""
-        from bf_pipeline.running import started
-
-        seed = int.from_bytes(key_at(scope.seed, _SOURCES, self.key, size=4), "little")
-        runner = started(self.pipeline, self.bound, seed, scope.plan)
-        if self.merges:
-            runner.places = self._places(seed, scope.plan)
-        return runner
-
-    def _places(self, seed: int, plan: Any) -> Any:
-        """Make the places of the batches to merge: the n-th goes with the n-th batch of the run.
-
-        They are a function of the number alone, so they are the same ahead, in order, and after a resume.
-        """
-        options = self.pipeline.options
-        size = options.get("batch_size", None if plan is None else plan.batch_size)
-        if size is None:
-            raise TypeError(
-                "merge: the other pipeline needs a batch size; give it with run_later(batch_size)"
-            )
-        names = ("shuffle", "order", "drop_last", "cross_epochs")
-        known = {name: options[name] for name in names if name in options}
-        return self.pipeline.dataset.index.endless(size, seed=seed, **known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

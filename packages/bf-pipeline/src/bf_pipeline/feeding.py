@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place, new_seed
 from bf_pipeline.options import RunOptions
-from bf_pipeline.runner import applied
-from bf_pipeline.running import Holds, started
+from bf_pipeline.record.recorded import with_config
+from bf_pipeline.run.state import Holds
+from bf_pipeline.runner import applied, start_runner
 
 if TYPE_CHECKING:
     from bf_pipeline.pipeline import Pipeline
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 def fed(pipeline: Pipeline, batches: Iterable[Any], options: RunOptions) -> Iterator[Any]:
     """Put batches through a pipeline, all steps in the caller; it is bound to the first one's class."""
     if options.config is not None:
-        pipeline = pipeline << options.config
+        pipeline = with_config(pipeline, options.config)
     seed = new_seed() if options.seed is None else options.seed
     source = iter(batches)
     first = next(source, None)
     if first is None:
         return
     bound = pipeline.bind(type(first))
-    runner = started(pipeline, bound, seed, None)
+    runner = start_runner(pipeline, bound, seed, None)
     pipeline._memory.run = Holds(runner)
     if bound.regroups:
         raise ValueError("feed: a pipeline with rebatch can not be fed; rebatch where the batches are made")

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_batch.engines import Engine, WorkerDied, make_engine
@@ -16,24 +16,13 @@ from bf_index import Place
 from bf_pipeline.prefetch_elsewhere import elsewhere, telling_of_global_randomness
 from bf_pipeline.prefetch_recorded import only_records, recorded
 from bf_pipeline.profile import Timings, collecting
-
-if TYPE_CHECKING:
-    from bf_pipeline.runner import Preparer
-    from bf_pipeline.running import Run
+from bf_pipeline.run.state import RunState
+from bf_pipeline.runner import Preparer
 
 Work = Callable[["Preparer", Place], Any]
 
 
-class LeftOut(NamedTuple):
-    """A batch that was not delivered: its place, the ids of its items, and why."""
-
-    epoch: int
-    batch: int
-    ids: tuple[Any, ...]
-    reason: str
-
-
-def start_engine(run: Run) -> Engine:
+def start_engine(run: RunState) -> Engine:
     """Start the engine that a run asks for, with all that its workers need."""
     name, workers, payload = run.options.engine, run.options.workers, run.runner.preparer
     if not isinstance(name, str):
@@ -47,7 +36,7 @@ def start_engine(run: Run) -> Engine:
     return make_engine(name, workers, payload)
 
 
-def ahead(run: Run) -> Generator[Any, None, None]:
+def ahead(run: RunState) -> Generator[Any, None, None]:
     """Deliver the batches of a run in order, each finished here, with up to ``prefetch`` prepared ahead.
 
     The end, an error, ``close()``, ``break`` and Ctrl-C all leave through the same ``finally``: what was
@@ -78,7 +67,7 @@ def ahead(run: Run) -> Generator[Any, None, None]:
             del batch, future
 
 
-def _ahead(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Any], None, None]:
+def _ahead(run: RunState, engine: Engine, depth: int) -> Generator[tuple[Place, Any], None, None]:
     if only_records(run):
         return recorded(run, engine, depth, _places(run))
     return _prepared(run, engine, depth)
@@ -94,7 +83,7 @@ def _prepare_timed(preparer: Preparer, place: Place) -> tuple[Any, Timings]:
     return batch, timings
 
 
-def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Future[Any]], None, None]:
+def _prepared(run: RunState, engine: Engine, depth: int) -> Generator[tuple[Place, Future[Any]], None, None]:
     """Keep up to ``depth`` batches in the engine; give each place with its future when that is done."""
     waiting: deque[tuple[Place, Future[Any]]] = deque()
     places = _places(run)
@@ -118,7 +107,7 @@ def _prepared(run: Run, engine: Engine, depth: int) -> Generator[tuple[Place, Fu
             future.cancel()
 
 
-def _awaited(run: Run, engine: Engine, work: Work, ahead: tuple[Place, Future[Any]]) -> Future[Any]:
+def _awaited(run: RunState, engine: Engine, work: Work, ahead: tuple[Place, Future[Any]]) -> Future[Any]:
     """Wait for a batch; one whose worker died is begun again as often as ``retries`` allows."""
     place, future = ahead
     run.wait(future)
@@ -135,7 +124,7 @@ def _told(work: Work, preparer: Preparer, place: Place) -> Any:
         return work(preparer, place)
 
 
-def _places(run: Run) -> Iterator[Place]:
+def _places(run: RunState) -> Iterator[Place]:
     next_place = run.places.next_place
     while True:
         try:
@@ -145,7 +134,7 @@ def _places(run: Run) -> Iterator[Place]:
         yield place
 
 
-def _tell_place(error: WorkerDied, run: Run, place: Place) -> None:
+def _tell_place(error: WorkerDied, run: RunState, place: Place) -> None:
     """A worker that died could not say at which batch it was."""
     ids = run.places.index.subset(place.positions).indices.tolist()
     shown = f"{ids[:5]!r}"[:-1] + (f", ... {len(ids)} in all]" if len(ids) > 5 else "]")

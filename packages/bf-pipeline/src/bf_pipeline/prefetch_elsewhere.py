@@ -5,16 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bf_batch.engines.pickling import explain_failure
 from bf_pipeline.options import RunOptions
+from bf_pipeline.run.state import RunState
 from bf_pipeline.steps import BoundStep, calls
-
-if TYPE_CHECKING:
-    from bf_pipeline.running import Run
 
 ELSEWHERE = ("processes", "ray")
 _ADVICE = "make it inside the step, or use engine 'threads'"
@@ -33,7 +31,7 @@ class GlobalRandomness(UserWarning):
     """Steps drew from ``np.random``: other values in every worker and every run."""
 
 
-def check_travels(run: Run) -> None:
+def check_travels(run: RunState) -> None:
     """Refuse steps that cannot go to a worker, at the call: ``TypeError`` naming step, line and argument."""
     if run.options.prefetch == 0 or not elsewhere(run.options):
         return
@@ -42,7 +40,7 @@ def check_travels(run: Run) -> None:
             raise TypeError(f"{step} can't go to a worker process: {_which(run, step, reason)}")
 
 
-def _which(run: Run, step: BoundStep, reason: str) -> str:
+def _which(run: RunState, step: BoundStep, reason: str) -> str:
     """Say which argument of the call it is, if it is one."""
     for call in calls(run.pipeline.steps):
         if (call.where, call.name) == (step.where, step.name):

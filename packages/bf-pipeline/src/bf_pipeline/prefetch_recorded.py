@@ -12,15 +12,13 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bf_batch.engines import Engine
 from bf_batch.pending import Settling, weight
 from bf_index import Place
-
-if TYPE_CHECKING:
-    from bf_batch.engines import Engine
-    from bf_pipeline.runner import Preparer
-    from bf_pipeline.running import Run
+from bf_pipeline.run.state import RunState
+from bf_pipeline.runner import Preparer
 
 _MOST = 16
 """Batches in a group: from there on, handing groups over costs next to nothing."""
@@ -92,7 +90,7 @@ class Group:
         return self.batches
 
 
-def only_records(run: Run) -> bool:
+def only_records(run: RunState) -> bool:
     """Say whether all steps that may run ahead leave their work pending, and threads are to do it."""
     steps = run.runner.bound.ahead
     return (
@@ -104,7 +102,7 @@ def only_records(run: Run) -> bool:
 
 
 def recorded(
-    run: Run, engine: Engine, depth: int, places: Iterable[Place]
+    run: RunState, engine: Engine, depth: int, places: Iterable[Place]
 ) -> Generator[tuple[Place, Recorded], None, None]:
     """Keep up to ``depth`` batches ahead in groups; give each place with what was recorded there."""
     preparer, places = run.runner.preparer, iter(places)

@@ -8,12 +8,9 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from bf_pipeline.steps import BoundStep
-
-if TYPE_CHECKING:
-    from bf_pipeline.running import Run
 
 CREATE = "create the batch"
 WAIT = "wait for prefetch"
@@ -120,11 +117,10 @@ class Profile:
         self.take(timings, AHEAD)
         return batch
 
-    def watch(self, source: Iterator[Any], run: Run) -> Generator[Any, None, None]:
-        """Pass batches on, measure the whole and the waits, and tell at the end."""
-        wait = run.wait
+    def timed_wait(self, wait: Callable[[Any], Any]) -> Callable[[Any], None]:
+        """Return a function that waits for a future and notes how long that took."""
 
-        def timed_wait(future: Any) -> None:
+        def waits(future: Any) -> None:
             started = time.perf_counter()
             try:
                 wait(future)
@@ -132,7 +128,10 @@ class Profile:
                 self.waits += 1
                 self.waited += time.perf_counter() - started
 
-        run.wait = timed_wait
+        return waits
+
+    def watch(self, source: Iterator[Any]) -> Generator[Any, None, None]:
+        """Pass batches on, measure the whole, and tell at the end."""
         try:
             while True:
                 started = time.perf_counter()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from bf_pipeline.running import Run
+from bf_pipeline.run.state import RunState
 
 
-def progress(source: Generator[Any, None, None], run: Run) -> Generator[Any, None, None]:
+def progress(source: Generator[Any, None, None], run: RunState) -> Generator[Any, None, None]:
     """Pass batches on and move a bar; it is a widget in notebooks and a line in terminals."""
     from tqdm.auto import tqdm
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_pipeline.checkpoint_values import Decoder, Encoder
+from bf_pipeline.context import Scope
 from bf_pipeline.errors import Location
-from bf_pipeline.prefetch import LeftOut
+from bf_pipeline.options import RunOptions
 from bf_pipeline.steps import BoundStep, Call, Step
 
 if TYPE_CHECKING:
     from bf_pipeline.binding import Binder
     from bf_pipeline.runner import Apply
-    from bf_pipeline.running import Run
+
+
+LeaveOut = Callable[[Place, Sequence[Any], str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +56,18 @@ def bind_regroup(binder: Binder, call: Call, steps: tuple[Step, ...]) -> Regroup
     return Regroup(size, None if components is None else tuple(components), call.where, bound)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The plan of regrouped batches: they are numbered through, without epochs."""
+
+    batch_size: int
+    total: int | None
+
+    def first(self, epoch: int) -> int:
+        """Return the number of the first batch of an epoch; there is only one."""
+        return 0
+
+
 class Pool:
     """Collects batches and hands out whole ones of the size asked for; what remains waits."""
 
@@ -86,6 +101,12 @@ class Pool:
             yield merged
             waiting = [] if self._rest is None else [self._rest]
 
+    def steps_in(self, scope: Scope, total: int | None) -> Apply:
+        """Return ``apply(batch, place)`` for the steps after the ``rebatch``; they see its own numbering."""
+        from bf_pipeline.runner import applied
+
+        return applied(self.group.steps, replace(scope, plan=Counted(self.group.batch_size, total)))
+
     def next_place(self) -> Place:
         """Number the next batch."""
         self.made += 1
@@ -114,51 +135,34 @@ class Pool:
         return rest
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The plan of regrouped batches: they are numbered through, without epochs."""
-
-    batch_size: int
-    total: int | None
-
-    def first(self, epoch: int) -> int:
-        """Return the number of the first batch of an epoch; there is only one."""
-        return 0
-
-
-def regrouped(source: Generator[Any, None, None], pool: Pool, run: Run) -> Generator[Any, None, None]:
+def regrouped(
+    source: Generator[Any, None, None], pool: Pool, apply: Apply, options: RunOptions, leave_out: LeaveOut
+) -> Generator[Any, None, None]:
     """Turn batches of one size into batches of another and put them through the steps that follow."""
-    from bf_pipeline.runner import applied
-
-    scope = replace(run.runner.scope, plan=Counted(pool.group.batch_size, run.options.n_iters))
-    apply = applied(pool.group.steps, scope)
-    if run.profile is not None:
-        apply = run.profile.around(apply)
     with closing(source):
         for merged in pool.drain():
-            yield from _one(merged, pool.next_place(), apply, run)
+            yield from _one(merged, pool.next_place(), apply, options, leave_out)
         for batch in source:
             for merged in pool.feed(batch):
-                yield from _one(merged, pool.next_place(), apply, run)
+                yield from _one(merged, pool.next_place(), apply, options, leave_out)
         last = pool.flush()
-        if last is not None and not run.options.drop_last:
-            yield from _one(last, pool.next_place(), apply, run)
+        if last is not None and not options.drop_last:
+            yield from _one(last, pool.next_place(), apply, options, leave_out)
 
 
-def _one(batch: Any, place: Place, apply: Apply, run: Run) -> Iterator[Any]:
+def _one(batch: Any, place: Place, apply: Apply, options: RunOptions, leave_out: LeaveOut) -> Iterator[Any]:
     """Put one batch through the steps; it stands at a random address of its own."""
-    batch.place, batch.seed = place._replace(positions=slice(0, len(batch))), run.seed
+    batch.place, batch.seed = place._replace(positions=slice(0, len(batch))), options.seed
     try:
         done = apply(batch, batch.place)
     except StopPipeline:
         raise
     except SkipBatch:
-        run.left_out.append(LeftOut(place.epoch, place.batch, tuple(batch.indices), "SkipBatch"))
+        leave_out(place, batch.indices, "SkipBatch")
         return
     except Exception as error:
-        if run.options.on_error == "raise":
+        if options.on_error == "raise":
             raise
-        reason = f"{type(error).__name__}: {error}"
-        run.left_out.append(LeftOut(place.epoch, place.batch, tuple(batch.indices), reason))
+        leave_out(place, batch.indices, f"{type(error).__name__}: {error}")
         return
     yield done

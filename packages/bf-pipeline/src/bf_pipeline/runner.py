@@ -13,10 +13,17 @@ from typing import Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
+from bf_index.seeding import key_at
 from bf_pipeline.binding import Bound
 from bf_pipeline.blocks import annotate, checked, plan
+from bf_pipeline.combine import Source
 from bf_pipeline.context import Context, Scope
+from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.steps import BoundStep
+from bf_pipeline.variables import initialise
+
+# The stage of the seeds that are derived for joined and merged pipelines.
+_SOURCES = 3
 
 Apply = Callable[[Any, Place], Any]
 
@@ -123,3 +130,37 @@ class Runner:
             except Exception as error:
                 error.add_note(f"in {step}, which runs once, without a batch")
                 raise
+
+
+def start_runner(recorded: Recorded, bound: Bound, seed: int, plan: Any) -> Runner:
+    """Make the runner of a run: fresh variables, models and joined pipelines."""
+    scope = Scope(dataset=recorded.dataset, config=recorded.config, seed=seed, plan=plan)
+    initialise(bound.variables, scope)
+    for name, build in bound.models.items():
+        scope.models.add(build(scope), name)
+    for key, source in bound.sources.items():
+        scope.sources[key] = _start_source(source, scope)
+    return Runner(bound, scope)
+
+
+def _start_source(source: Source, scope: Scope) -> Runner:
+    """Make the runner of a joined or merged pipeline; its variables and its seed are its own."""
+    seed = int.from_bytes(key_at(scope.seed, _SOURCES, source.key, size=4), "little")
+    runner = start_runner(source.recorded, source.bound, seed, scope.plan)
+    if source.merges:
+        runner.places = _places_to_merge(source.recorded, seed, scope.plan)
+    return runner
+
+
+def _places_to_merge(recorded: Recorded, seed: int, plan: Any) -> Any:
+    """Make the places of the batches to merge: the n-th goes with the n-th batch of the run.
+
+    They are a function of the number alone, so they are the same ahead, in order, and after a resume.
+    """
+    options = recorded.options
+    size = options.get("batch_size", None if plan is None else plan.batch_size)
+    if size is None:
+        raise TypeError("merge: the other pipeline needs a batch size; give it with run_later(batch_size)")
+    names = ("shuffle", "order", "drop_last", "cross_epochs")
+    known = {name: options[name] for name in names if name in options}
+    return recorded.dataset.index.endless(size, seed=seed, **known)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import islice
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from bf_batch import SkipBatch, StopPipeline
@@ -15,112 +13,54 @@ from bf_index import new_seed
 from bf_index.errors import unknown
 from bf_pipeline.binding import Bound
 from bf_pipeline.checkpoint_run import capture, checkpointed, resumed
-from bf_pipeline.context import Scope
 from bf_pipeline.errors import SkippedBatches
 from bf_pipeline.options import RunOptions
-from bf_pipeline.prefetch import LeftOut, ahead
+from bf_pipeline.prefetch import ahead
 from bf_pipeline.prefetch_elsewhere import check_travels
 from bf_pipeline.profile import Profile, timed
 from bf_pipeline.progress import progress
-from bf_pipeline.regroup import Pool, regrouped
-from bf_pipeline.runner import Runner
-from bf_pipeline.variables import initialise
+from bf_pipeline.record.recorded import with_config
+from bf_pipeline.regroup import regrouped
+from bf_pipeline.run.state import RunState
+from bf_pipeline.runner import start_runner
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Models
     from bf_pipeline.pipeline import Pipeline
 
 
-def started(pipeline: Pipeline, bound: Bound, seed: int, plan: Any) -> Runner:
-    """Make the runner of a run: fresh variables, models and joined pipelines."""
-    scope = Scope(dataset=pipeline.dataset, config=pipeline.config, seed=seed, plan=plan)
-    initialise(bound.variables, scope)
-    for name, build in bound.models.items():
-        scope.models.add(build(scope), name)
-    for key, source in bound.sources.items():
-        scope.sources[key] = source.start(scope)
-    return Runner(bound, scope)
-
-
-class Holds:
-    """What a run holds: variables and models by name."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-
-    @property
-    def variables(self) -> dict[str, Any]:
-        """The variables by name, as they are now."""
-        return self.runner.scope.variables
-
-    @property
-    def models(self) -> Models:
-        """The models of the run."""
-        return self.runner.scope.models
-
-    def v(self, name: str) -> Any:
-        """Give a variable; ``KeyError`` with close matches."""
-        if name not in self.variables:
-            raise KeyError(unknown("variable", name, self.variables, "this run"))
-        return self.variables[name]
-
-    def m(self, name: str) -> Any:
-        """Give a model; a dynamic one must have been used before."""
-        return self.models.get(name)
-
-
-class Run(Holds):
+class Run(RunState):
     """One execution of a pipeline: iterate ``batches()`` once; it owns its variables, models and seed."""
 
     def __init__(self, pipeline: Pipeline, options: RunOptions, endless: bool = False) -> None:
         if options.config is not None:
-            pipeline = pipeline << options.config
+            pipeline = with_config(pipeline, options.config)
         if options.batch_size is None:
             raise TypeError("batch_size is missing: give it here or in run_later(batch_size)")
         if pipeline.dataset is None:
             raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
-        self.pipeline = pipeline
-        self.profile = Profile() if options.profile else None
+        profile = Profile() if options.profile else None
         bound = pipeline.bind(clock=timed if options.profile else None)
         self._resumed = resumed(options)
         seed = new_seed() if options.seed is None else options.seed
-        self.places = _places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
+        places = _places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
         if self._resumed is not None:
-            self._resumed.go_to(self.places, options.seed)
-        self.options = options.with_seed(self.places.seed)
+            self._resumed.go_to(places, options.seed)
         for name in options.bar_variables:
             if name not in bound.variables:
                 raise ValueError(unknown("variable", name, bound.variables, "bar_variables"))
-        super().__init__(started(pipeline, bound, self.places.seed, self.places.plan))
-        self.initial_types = [type(value) for value in self.variables.values()]
-        self.left_out: list[LeftOut] = []
-        self.delivered = 0 if self._resumed is None else self._resumed.delivered
-        self.begun = False if self._resumed is None else self._resumed.begun
-        self.first = 0 if self._resumed is None else self._resumed.first
-        self.place: Any = None
-        self.wait: Callable[[Future[Any]], Any] = methodcaller("exception")
-        self.guard: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = lambda work: work
-        self.listeners: list[Callable[[Run], None]] = []
-        self.pools = [Pool(group) for group in bound.regroups]
+        runner = start_runner(pipeline, bound, places.seed, places.plan)
+        super().__init__(pipeline, runner, places, options.with_seed(places.seed), profile)
         check_travels(self)
         if self._resumed is not None:
+            self.begun, self.delivered = self._resumed.begun, self._resumed.delivered
+            self.first = self._resumed.first
             self._resumed.fill(self)
 
     def __repr__(self) -> str:
         total = "without end" if self.total is None else f"of {self.total}"
         left_out = f", {len(self.left_out)} left out" if self.left_out else ""
         return f"<Run: {self.delivered} batches {total} delivered{left_out}, seed {self.seed}>"
-
-    @property
-    def seed(self) -> int:
-        """The seed of this run, given or drawn."""
-        return self.places.seed  # type: ignore[no-any-return]
-
-    @property
-    def total(self) -> int | None:
-        """How many batches the run delivers if none is left out; None when that is not known."""
-        regroups = self.runner.bound.regroups
-        return self.options.n_iters if regroups else self.places.total
 
     def batches(self) -> Generator[Any, None, None]:
         """Deliver the batches in order; ``before`` runs first, ``after`` last, however it ends."""
@@ -132,13 +72,17 @@ class Run(Holds):
             self.begun = True
             source = self._one_by_one() if options.prefetch == 0 else ahead(self)
             for pool in self.pools:
-                source = regrouped(source, pool, self)
+                apply = pool.steps_in(self.runner.scope, options.n_iters)
+                if self.profile is not None:
+                    apply = self.profile.around(apply)
+                source = regrouped(source, pool, apply, options, self.leave_out_items)
             if self.pools and options.n_iters is not None:
                 source = _first(source, options.n_iters - self.pools[-1].made)
             if options.bar:
                 source = progress(source, self)
             if self.profile is not None:
-                source = self.profile.watch(source, self)
+                self.wait = self.profile.timed_wait(self.wait)
+                source = self.profile.watch(source)
             if options.checkpoint is not None:
                 source = checkpointed(source, self, options.checkpoint)
             yield from source
@@ -188,19 +132,6 @@ class Run(Holds):
         It holds the position, the seed and the variables; weights of models are in checkpoints only.
         """
         return capture(self)
-
-    def took(self, place: Any) -> None:
-        """Note a batch that is delivered."""
-        self.place = place
-        self.delivered += 1
-        for listener in self.listeners:
-            listener(self)
-
-    def leave_out(self, place: Any, reason: str) -> None:
-        """Note a batch that is not delivered."""
-        self.place = place
-        ids = tuple(self.places.index.subset(place.positions).indices.tolist())
-        self.left_out.append(LeftOut(place.epoch, place.batch, ids, reason))
 
     def _report(self) -> None:
         failed = [one for one in self.left_out if one.reason != "SkipBatch"]

@@ -12,7 +12,8 @@ from bf_batch import SkipBatch
 from bf_pipeline.feeding import fed
 from bf_pipeline.interop import Outputs, to_tf_dataset
 from bf_pipeline.options import Checkpointing, Options, RunOptions, check_names
-from bf_pipeline.running import Batches, Holds, Run
+from bf_pipeline.run.state import Holds
+from bf_pipeline.running import Batches, Run
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Models
