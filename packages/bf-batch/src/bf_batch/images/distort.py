@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.actions import action
-from bf_batch.images.following import How, Names, Order, apply_map, apply_step
-from bf_batch.images.frames import Fill, Floats, Sizes, Step, numbers, rows_of, size_pair
+from bf_batch.images.arguments import Fill, Floats, Names, Order, numbers, size_pair
+from bf_batch.images.following import How, apply_map, apply_step
+from bf_batch.images.frames import Sizes, Step, rows_of
 from bf_batch.images.geometry import GeometryActions
 from bf_batch.images.need import need
 from bf_batch.itemwise.per_item import PerItem

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bf_batch.errors import item_error
 from bf_batch.images import jpeg
-from bf_batch.images.frames import Floats
+from bf_batch.images.arguments import Floats
 from bf_batch.images.need import need
 
 MAX_PIXELS = 178_956_970

@@ -9,19 +9,9 @@ import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.images.following import How, Names, Order, Role, apply_map, apply_step
-from bf_batch.images.frames import (
-    Fill,
-    Sizes,
-    Step,
-    both,
-    centred,
-    numbers,
-    pairs,
-    rows_of,
-    simplify,
-    size_pair,
-)
+from bf_batch.images.arguments import Fill, Names, Order, Role, numbers, pairs, size_pair, two_columns
+from bf_batch.images.following import How, apply_map, apply_step
+from bf_batch.images.frames import Sizes, Step, centred, rows_of, simplify
 from bf_batch.images.origins import NAMES, Origin, offsets
 from bf_batch.images.shrinking import resize_smoothly
 from bf_batch.itemwise.per_item import PerItem
@@ -200,7 +190,7 @@ class GeometryActions(Batch):
         dst: Names | None = None,
     ) -> Self:
         """Move pictures by (down, right) pixels in a frame that stays."""
-        moves = both(pairs(offset, len(self), "shift: offset"))
+        moves = two_columns(pairs(offset, len(self), "shift: offset"))
         apply_step(self, lambda sizes: Step(sizes, shift=moves), p, How(order, fill, fuse, src, dst), "shift")
         return self
 

@@ -14,10 +14,10 @@ from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.engines.base import EngineName
 from bf_batch.errors import ItemError, item_error
+from bf_batch.images.arguments import Floats, id_of, role_of
 from bf_batch.images.cache import PictureCache
 from bf_batch.images.files import MAX_PIXELS, Files, Options, Picture, open_picture
-from bf_batch.images.following import id_of, role_of
-from bf_batch.images.frames import Floats, simplify
+from bf_batch.images.frames import simplify
 from bf_batch.images.jpeg import CHANNELS, Mode
 from bf_batch.images.warp import Warp
 from bf_batch.images.workers import spread

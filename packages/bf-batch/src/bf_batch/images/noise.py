@@ -8,8 +8,8 @@ import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.images.following import Names, names_of, value_of
-from bf_batch.images.frames import size_pair
+from bf_batch.core import BatchCore
+from bf_batch.images.arguments import Names, pair_names, require_component, size_pair
 from bf_batch.images.mixing import mixed_labels, partners, pasted
 from bf_batch.images.recolour import Pictures, fresh, recolour
 from bf_batch.itemwise.per_item import PerItem
@@ -123,9 +123,8 @@ class NoiseActions(Batch):
         mixed = pictures * shaped + pictures[other] * (1 - shaped)
         mixed = np.rint(mixed).astype(np.uint8) if pictures.dtype == np.uint8 else mixed.astype(np.float32)
         if labels is not None:
-            setattr(
-                self, labels, mixed_labels(value_of(self, labels, "mixup"), other, share, classes, "mixup")
-            )
+            own = require_component(self, labels, "mixup")
+            setattr(self, labels, mixed_labels(own, other, share, classes, "mixup"))
         setattr(self, src, mixed)
         return self
 
@@ -148,29 +147,28 @@ class NoiseActions(Batch):
         other = partners(len(self), rng)
         mixed, share = pasted(pictures, other, rng.beta(alpha, alpha, len(self)), rng)
         if labels is not None:
-            setattr(
-                self, labels, mixed_labels(value_of(self, labels, "cutmix"), other, share, classes, "cutmix")
-            )
+            own = require_component(self, labels, "cutmix")
+            setattr(self, labels, mixed_labels(own, other, share, classes, "cutmix"))
         setattr(self, src, mixed)
         return self
 
     @action
     def gray(self, *, src: Names = "images", dst: Names | None = None) -> Self:
         """Give pictures of one channel, (..., h, w, 1), by ITU-R 601; grey ones stay as they are."""
-        for name, target in zip(*names_of(src, dst, "gray")):
-            setattr(self, target, _each(value_of(self, name, "gray"), _grey))
+        for name, target in zip(*pair_names(src, dst, "gray")):
+            setattr(self, target, _each(require_component(self, name, "gray"), _grey))
         return self
 
     @action
     def rgb(self, *, src: Names = "images", dst: Names | None = None) -> Self:
         """Give pictures of three channels: grey is repeated, transparency is left out."""
-        for name, target in zip(*names_of(src, dst, "rgb")):
-            setattr(self, target, _each(value_of(self, name, "rgb"), _rgb))
+        for name, target in zip(*pair_names(src, dst, "rgb")):
+            setattr(self, target, _each(require_component(self, name, "rgb"), _rgb))
         return self
 
 
-def _array(batch: Batch, name: str, what: str) -> Pictures:
-    pictures = value_of(batch, name, what)
+def _array(batch: BatchCore, name: str, what: str) -> Pictures:
+    pictures = require_component(batch, name, what)
     if not isinstance(pictures, np.ndarray) or pictures.dtype == object:
         raise ValueError(f"{what}: pictures of {name!r} differ in size; resize or crop them first")
     return pictures

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from bf_batch.images.frames import Floats, Sizes, both, pairs, rows_of
+from bf_batch.core import BatchCore
+from bf_batch.images.arguments import Floats, pairs, two_columns
+from bf_batch.images.frames import Sizes, rows_of
 from bf_batch.itemwise.per_item import PerItem
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
 
 Named = Literal["center", "random", "top_left", "top_right", "bottom_left", "bottom_right"]
 Origin = Named | tuple[int, int] | tuple[float, float] | PerItem
@@ -26,7 +25,7 @@ _PARTS = {
 NAMES = frozenset({"random", *_PARTS})
 
 
-def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: Batch) -> Floats:
+def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: BatchCore) -> Floats:
     """Return the top left corners of cuts of a shape, (1, 2) or (n, 2), in whole pixels."""
     if isinstance(origin, str) and origin in _PARTS and isinstance(sizes, tuple):
         return _named(origin, shape, sizes)
@@ -43,7 +42,7 @@ def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: Batch) 
             )
         return np.asarray(np.floor(room * np.array(_PARTS[origin])))
     values = np.asarray(origin.values if isinstance(origin, PerItem) else origin)
-    given = both(pairs(origin, len(batch), "crop: origin"))
+    given = two_columns(pairs(origin, len(batch), "crop: origin"))
     if _whole(values):
         return given
     if not ((given >= 0) & (given <= 1)).all():

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import Unread
-from bf_batch.images.frames import Fill, Floats, Sizes
+from bf_batch.images.arguments import Fill, Floats
+from bf_batch.images.frames import Sizes
 
 
 class PendingGeometry:

@@ -10,7 +10,9 @@ from numpy.typing import DTypeLike
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.images.following import Names, names_of, unread, value_of
+from bf_batch.core import BatchCore
+from bf_batch.images.arguments import Names, pair_names, require_component
+from bf_batch.images.following import unread
 from bf_batch.images.warp import Warp
 
 
@@ -43,7 +45,7 @@ class PixelActions(Batch):
         kind = np.dtype(dtype)
         if channels not in ("last", "first", None):
             raise ValueError(f"to_array: channels must be 'last', 'first' or None, got {channels!r}")
-        for name, target in zip(*names_of(src, dst, "to_array")):
+        for name, target in zip(*pair_names(src, dst, "to_array")):
             put(self, name, target, waiting(self, name, "to_array").finished(kind, scale, 0.0, channels))
         return self
 
@@ -63,9 +65,9 @@ class PixelActions(Batch):
         """
         if (mean is None) != (std is None):
             raise ValueError(f"normalize: got mean={mean!r} and std={std!r}; give both or neither")
-        for name, target in zip(*names_of(src, dst, "normalize")):
+        for name, target in zip(*pair_names(src, dst, "normalize")):
             if mean is None or std is None:
-                setattr(self, target, standardized(value_of(self, name, "normalize")))
+                setattr(self, target, standardized(require_component(self, name, "normalize")))
                 continue
             warp = waiting(self, name, "normalize")
             deviation = np.asarray(std, np.float64)
@@ -78,7 +80,7 @@ class PixelActions(Batch):
         return self
 
 
-def put(batch: Batch, name: str, target: str, warp: Warp) -> None:
+def put(batch: BatchCore, name: str, target: str, warp: Warp) -> None:
     """Store pending pictures; where they came from they need no check."""
     if target == name:
         batch._bf_data[name] = warp
@@ -86,7 +88,7 @@ def put(batch: Batch, name: str, target: str, warp: Warp) -> None:
         setattr(batch, target, warp)
 
 
-def waiting(batch: Batch, name: str, what: str) -> Warp:
+def waiting(batch: BatchCore, name: str, what: str) -> Warp:
     """Return a component as a warp, with the geometry that is pending on it."""
     value = batch._bf_data.get(name)
     if value is None:
@@ -94,7 +96,7 @@ def waiting(batch: Batch, name: str, what: str) -> Warp:
     if type(value) is Warp:
         return value
     owner = type(batch).__name__
-    return Warp.of(value_of(batch, name, f"{owner}.{what}"), f"{owner}.{name}")
+    return Warp.of(require_component(batch, name, f"{owner}.{what}"), f"{owner}.{name}")
 
 
 def standardized(pictures: Any) -> Any:

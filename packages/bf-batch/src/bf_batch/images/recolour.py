@@ -5,19 +5,17 @@ pictures.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.core import BatchCore
+from bf_batch.images.arguments import ALL, Names, choose_items, numbers, pair_names, require_component
 from bf_batch.images.buffers import outputs
-from bf_batch.images.following import Names, choose, names_of, value_of
-from bf_batch.images.frames import ALL, numbers
+from bf_batch.images.dtypes import from_native, to_native
 from bf_batch.images.need import need
 from bf_batch.images.tables import LEVELS, rounded
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
 
 Pictures = NDArray[Any]
 Recolour = Callable[..., Pictures]
@@ -27,7 +25,7 @@ pictures.
 
 
 def recolour(
-    batch: Batch, what: str, function: Recolour, p: Any, src: Names, dst: Names | None, **parameters: Any
+    batch: BatchCore, what: str, function: Recolour, p: Any, src: Names, dst: Names | None, **parameters: Any
 ) -> None:
     """Replace the chosen pictures of components by what ``function`` makes of them.
 
@@ -36,13 +34,13 @@ def recolour(
     """
     owner = f"{type(batch).__name__}.{what}"
     n = len(batch)
-    chosen = choose(batch, p, what)
+    chosen = choose_items(batch, p, what)
     values = {
         name: np.broadcast_to(numbers(value, n, f"{what}: {name}"), (n,))
         for name, value in parameters.items()
     }
-    for name, target in zip(*names_of(src, dst, owner)):
-        pictures = value_of(batch, name, owner)
+    for name, target in zip(*pair_names(src, dst, owner)):
+        pictures = require_component(batch, name, owner)
         if not chosen.any():
             result = pictures
         elif isinstance(pictures, np.ndarray) and pictures.dtype != object:
@@ -63,13 +61,13 @@ def _stack(
     flat = pictures.ndim == 3
     four = pictures[..., None] if flat else pictures
     if chosen.size == 1 or chosen.all():
-        ready = workable(four)
+        ready = to_native(four)
         changed = function(ready, **values)
-        result = four if changed is ready else cast_back(four.dtype, changed)
+        result = four if changed is ready else from_native(four.dtype, changed)
     else:
         rows = np.flatnonzero(chosen)
-        changed = cast_back(
-            four.dtype, function(workable(four[rows]), **{k: v[rows] for k, v in values.items()})
+        changed = from_native(
+            four.dtype, function(to_native(four[rows]), **{k: v[rows] for k, v in values.items()})
         )
         result = fresh(four)
         result[...] = four
@@ -81,37 +79,6 @@ def _alone(picture: Pictures, function: Recolour, i: int, values: dict[str, Any]
     """Recolour one picture of a list, with the parameters of item ``i``."""
     own = {name: each[i : i + 1] for name, each in values.items()}
     return np.asarray(_stack(picture[None], function, ALL, own)[0])
-
-
-def workable(pictures: Pictures) -> Pictures:
-    """Return pictures as contiguous read-only uint8 or float32, integers of other widths as parts of their
-    range.
-    """
-    if pictures.dtype in (np.dtype(np.uint8), np.dtype(np.float32)):
-        ready = np.ascontiguousarray(pictures).view()
-    elif pictures.dtype == bool:
-        ready = pictures.astype(np.float32)
-    elif np.issubdtype(pictures.dtype, np.integer):
-        ready = (pictures / np.iinfo(pictures.dtype).max).astype(np.float32)
-    else:
-        ready = pictures.astype(np.float32)
-    ready.flags.writeable = False
-    return ready
-
-
-def cast_back(dtype: np.dtype[Any], pictures: Pictures) -> Pictures:
-    """Return pictures that ``workable`` made, or what became of them, in the dtype they had: integers
-    limited to its range.
-    """
-    if pictures.dtype == dtype:
-        return pictures
-    if dtype.kind == "b":
-        return np.asarray(pictures >= 0.5)
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        scaled = np.rint(pictures.astype(np.float64) * limits.max)
-        return np.clip(scaled, limits.min, limits.max).astype(dtype)
-    return pictures.astype(dtype)
 
 
 def loops() -> Any:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import Unread
 from bf_batch.images.buffers import outputs
+from bf_batch.images.dtypes import NATIVE, cast_into, read_only
 from bf_batch.images.need import need
 from bf_batch.images.pending import PendingGeometry
 from bf_batch.images.workers import spread
 
-_NATIVE = (np.dtype(np.uint8), np.dtype(np.float32))
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
 _NO_PRE = np.eye(3)[None].copy()
 _MODES = {"edge": 1, "reflect": 2}
@@ -166,10 +166,10 @@ def _run(
         pictures, moved = target, False
         if warp.dtype is None:
             return
-    if pictures.dtype not in _NATIVE:
+    if pictures.dtype not in NATIVE:
         pictures = pictures.astype(np.float32)
-    target = out if out.dtype in _NATIVE else np.empty(out.shape, np.float32)
-    pictures = _readable(pictures)
+    target = out if out.dtype in NATIVE else np.empty(out.shape, np.float32)
+    pictures = read_only(pictures)
     if not moved:
         loops = need("bf_batch.images.kernels_straight")
         loops.convert(pictures.reshape(-1, c), gain, bias, target.dtype == np.uint8, target.reshape(-1, c))
@@ -226,7 +226,7 @@ def _by_words(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
         and warp.field is None
         and shape[1] * shape[2] <= _WORDS
         and (isinstance(warp.fill, str) or warp.fill in _BYTES)
-        and (warp.dtype is None or warp.dtype in _NATIVE)
+        and (warp.dtype is None or warp.dtype in NATIVE)
     )
 
 
@@ -238,7 +238,7 @@ def _words(
     gain = 1.0 if warp.gain is None else _per_channel(warp.gain, 1)[0]
     bias = 0.0 if warp.bias is None else _per_channel(warp.bias, 1)[0]
     size = pictures.shape[1], pictures.shape[2], out.shape[1], out.shape[2]
-    flat = _readable(pictures.reshape(len(pictures), -1))
+    flat = read_only(pictures.reshape(len(pictures), -1))
     rest = np.float32(gain), np.float32(bias), out.dtype == np.uint8, out.reshape(len(out), -1)
     loop = need("bf_batch.images.kernels_bytes").warp_bytes
     loop(flat, picked, size, matrices, mode, int(level), *rest)
@@ -260,7 +260,7 @@ def _nearest(
     kind = 2 if warp.field is not None else int(warp.projective)
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
-    pictures = _readable(
+    pictures = read_only(
         pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
     )
     loops = need("bf_batch.images.kernels_points")
@@ -269,13 +269,6 @@ def _nearest(
 
 def _same(pictures: NDArray[Any], unsigned: Any) -> NDArray[Any]:
     return np.ascontiguousarray(pictures).view(unsigned)
-
-
-def _readable(pictures: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous read-only view: one type for the compiled loops, whoever owns the pixels."""
-    view = (pictures if pictures.flags.c_contiguous else np.ascontiguousarray(pictures)).view()
-    view.flags.writeable = False
-    return view
 
 
 @functools.lru_cache(maxsize=64)
@@ -294,16 +287,3 @@ def _per_channel(values: NDArray[np.float32], c: int) -> NDArray[np.float32]:
     if len(values) != 1:
         raise ValueError(f"got {len(values)} values (a channel each) for pictures of {c} channels")
     return np.repeat(values, c)
-
-
-def cast_into(values: NDArray[np.float32], out: NDArray[Any]) -> None:
-    """Store float results as another dtype: integers are rounded and limited to their range, bool is 'at
-    least 0.5'.
-    """
-    if out.dtype == bool:
-        np.greater_equal(values, 0.5, out=out)
-    elif np.issubdtype(out.dtype, np.integer):
-        limits = np.iinfo(out.dtype)
-        out[...] = np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(out.dtype)
-    else:
-        out[...] = values

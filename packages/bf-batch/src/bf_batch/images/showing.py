@@ -6,16 +6,14 @@ import functools
 import os
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.images.following import role_of
+from bf_batch.core import BatchCore
+from bf_batch.images.arguments import role_of
 from bf_batch.images.need import need
-
-if TYPE_CHECKING:
-    from bf_batch.batch import Batch
 
 _INCHES = 1.8
 _LETTERS = 24  # of a title that is as wide as its picture
@@ -25,7 +23,7 @@ _MARKS = ("boxes", "keypoints")
 
 
 def show(
-    batch: Batch,
+    batch: BatchCore,
     n: int = 16,
     *,
     src: str = "images",
@@ -85,7 +83,7 @@ def _figure_class() -> Any:
     return Grid
 
 
-def _component(batch: Batch, name: str | None) -> Any:
+def _component(batch: BatchCore, name: str | None) -> Any:
     return None if name is None or name not in batch.components else getattr(batch, name)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.images.frames import Floats, Sizes, Step, select
+from bf_batch.images.arguments import Floats
+from bf_batch.images.dtypes import from_native, to_native
+from bf_batch.images.frames import Sizes, Step, select
 from bf_batch.images.need import need
 from bf_batch.images.points import Points
-from bf_batch.images.recolour import cast_back, workable
 from bf_batch.images.warp import Warp
 
 
@@ -38,11 +39,11 @@ def filtered(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Return pictures (n, h, w) or (n, h, w, c) of another size, in their dtype."""
     if pictures.shape[1:3] == tuple(size):
         return pictures
-    four = workable(pictures[..., None] if pictures.ndim == 3 else pictures)
+    four = to_native(pictures[..., None] if pictures.ndim == 3 else pictures)
     out = np.empty((len(four), *size, four.shape[3]), four.dtype)
     rows, columns = triangles(four.shape[1], size[0]), triangles(four.shape[2], size[1])
     need("bf_batch.images.kernels_straight").average(four, *rows, *columns, out.dtype == np.uint8, out)
-    result = cast_back(pictures.dtype, out)
+    result = from_native(pictures.dtype, out)
     return result[..., 0] if pictures.ndim == 3 else result
 
 

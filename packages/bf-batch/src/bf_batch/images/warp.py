@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import Unread, concatenated
-from bf_batch.images.frames import Fill, Floats, Sizes, Step, select, simplify, sizes_of
+from bf_batch.images.arguments import Fill, Floats
+from bf_batch.images.frames import Sizes, Step, select, simplify, sizes_of
 from bf_batch.images.need import need
 from bf_batch.images.pending import PendingGeometry
 from bf_batch.images.resample import resample
