@@ -11,9 +11,9 @@ import pytest
 
 from bf_batch import Batch, Dataset, action
 from bf_pipeline import Pipeline, V
+from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.errors import Location
 from bf_pipeline.profile import Profile, collecting, timed
-from bf_pipeline.steps import BoundStep
 
 
 def step(number, name, run):

@@ -1,50 +1,27 @@
-"""Running a flat list of bound steps, and the blocks made of them: repetition and coins."""
+"""Steps that hold other steps: repetition, coins, and what follows a ``rebatch``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bf_batch import SkipBatch, StopPipeline
-from bf_batch.actions import ActionSpec
-from bf_batch.core import check_result
 from bf_index.seeding import key_at
+from bf_pipeline.bind.bound import BoundStep, Regroup, checked
+from bf_pipeline.bind.names import Names
 from bf_pipeline.context import EXPRESSIONS, Context
 from bf_pipeline.drawn import P
 from bf_pipeline.expressions import Expr, lift, walk
-from bf_pipeline.steps import BoundStep, Repeat, Sometimes
-
-if TYPE_CHECKING:
-    from bf_pipeline.binding import Binder
-
-# One entry a step: its number, its closure, whether that takes the context.
-Plan = tuple[tuple[int, Callable[..., Any], bool], ...]
+from bf_pipeline.steps import Call, Repeat, Sometimes, Step
 
 # Each level of repetition moves the step's address by so many bits: no two repetitions draw the same.
 _REPETITION_BITS = 20
 _COIN = -1
 # What an expression for p draws is apart from what the arguments of the same step draw.
 _DRAWS_OF_COIN = 1 << 32
-
-
-def plan(steps: Sequence[BoundStep]) -> Plan:
-    """Give the flat list that a loop runs through."""
-    return tuple((step.number, step.run, step.contextual) for step in steps)
-
-
-def checked(result: Any, batch: Any, step: BoundStep) -> Any:
-    """Take what a step returned: a batch, of the same length unless the step may change it."""
-    return check_result(result, batch, ActionSpec(step.name, resizes=step.resizes))
-
-
-def annotate(error: BaseException, step: BoundStep, place: Any, indices: Any) -> None:
-    """Add to an error where it happened: step, line, batch, ids."""
-    ids = np.asarray(indices).tolist()
-    shown = f"{ids[:5]!r}"[:-1] + (f", ... {len(ids)} in all]" if len(ids) > 5 else "]")
-    error.add_note(f"in {step} of batch {place.batch} of epoch {place.epoch}, ids {shown}")
 
 
 def _ready(steps: Sequence[BoundStep]) -> Callable[[Any, Context], Any]:
@@ -88,10 +65,10 @@ def _probability(p: Any, name: str) -> str:
     return "" if 0 <= p <= 1 else f"{name}: p must be from 0 to 1, got {p!r}"
 
 
-def bind_coin(binder: Binder, step: BoundStep, p: Any) -> BoundStep | None:
+def bind_coin(names: Names, step: BoundStep, p: Any) -> BoundStep | None:
     """Give a step that runs with probability ``p``, decided once for the whole batch."""
     if text := _probability(p, step.name):
-        binder.mistake(step.where, text)
+        names.mistake(step.where, text)
         return None
     number, function, contextual = step.number, step.run, step.contextual
 
@@ -102,30 +79,30 @@ def bind_coin(binder: Binder, step: BoundStep, p: Any) -> BoundStep | None:
             return batch
         return function(batch, context) if contextual else function(batch)
 
-    return replace(step, run=run, contextual=True, parent=step.parent or binder.parental(p))
+    return replace(step, run=run, contextual=True, parent=step.parent or names.needs_parent(p))
 
 
-def bind_sometimes(binder: Binder, step: Sometimes, number: int) -> BoundStep | None:
-    """Bind ``pipeline @ p``."""
-    binder.check(step.p, step.where, "pipeline @ p")
-    inner = binder.sequence(step.steps)
+def bind_sometimes(
+    names: Names, step: Sometimes, number: int, inner: Sequence[BoundStep]
+) -> BoundStep | None:
+    """Bind ``pipeline @ p``; ``inner`` are its steps, bound already."""
+    names.check(step.p, step.where, "pipeline @ p")
     run = _ready(inner)
     parent, resizes = any(one.parent for one in inner), any(one.resizes for one in inner)
     block = BoundStep(number, "@", step.where, run, True, parent, resizes)
-    return bind_coin(binder, block, step.p)
+    return bind_coin(names, block, step.p)
 
 
 def _is_count(value: Any) -> bool:
     return not isinstance(value, bool) and hasattr(value, "__index__") and value >= 0
 
 
-def bind_repeat(binder: Binder, step: Repeat, number: int) -> BoundStep:
-    """Bind ``pipeline * times``."""
+def bind_repeat(names: Names, step: Repeat, number: int, inner: Sequence[BoundStep]) -> BoundStep:
+    """Bind ``pipeline * times``; ``inner`` are its steps, bound already."""
     times = lift(step.times)
-    binder.check(times, step.where, "pipeline * n")
+    names.check(times, step.where, "pipeline * n")
     if not isinstance(times, Expr) and not _is_count(times):
-        binder.mistake(step.where, f"pipeline * n: n must be an integer >= 0, got {times!r}")
-    inner = binder.sequence(step.steps)
+        names.mistake(step.where, f"pipeline * n: n must be an integer >= 0, got {times!r}")
     once = _ready(inner)
 
     def run(batch: Any, context: Context) -> Any:
@@ -142,5 +119,27 @@ def bind_repeat(binder: Binder, step: Repeat, number: int) -> BoundStep:
             context.offset = outer
         return batch
 
-    parent = any(one.parent for one in inner) or binder.parental(times)
+    parent = any(one.parent for one in inner) or names.needs_parent(times)
     return BoundStep(number, "*", step.where, run, True, parent, any(one.resizes for one in inner))
+
+
+def split(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
+    """Cut steps before every ``rebatch``: the first group holds what comes before any of them."""
+    groups: list[list[Step]] = [[]]
+    for step in steps:
+        if isinstance(step, Call) and step.builtin and step.name == "rebatch":
+            groups.append([])
+        groups[-1].append(step)
+    return [tuple(group) for group in groups]
+
+
+def bind_regroup(names: Names, call: Call, inner: tuple[BoundStep, ...]) -> Regroup:
+    """Bind a ``rebatch``; ``inner`` are the steps after it, bound already."""
+    size = call.args[0] if call.args else call.kwargs.get("batch_size")
+    components = call.kwargs.get("components")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        names.mistake(call.where, f"rebatch: batch_size must be an integer >= 1, got {size!r}")
+        size = 1
+    if isinstance(components, str):
+        components = (components,)
+    return Regroup(size, None if components is None else tuple(components), call.where, inner)

@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_pipeline.expressions import Expr
+from bf_pipeline.bind.bound import BoundStep
+from bf_pipeline.bind.names import Names
+from bf_pipeline.blocks import bind_coin
+from bf_pipeline.context import Context
+from bf_pipeline.drawn import P, R
+from bf_pipeline.expressions import Expr, lift, walk
+from bf_pipeline.named import MODES, C, Mode
+from bf_pipeline.steps import Call
 
 Run = Callable[..., Any]
 
@@ -145,3 +152,85 @@ def fill(values: Any, expressions: Sequence[tuple[Any, Expr]], context: Any) -> 
     except Exception as error:
         error.add_note(f"while evaluating {expr!r}")
         raise
+
+
+def bind_action(names: Names, call: Call, number: int) -> BoundStep | None:
+    """Bind an action of the batch class, or a function of a namespace; anything else is a mistake."""
+    name, where, kwargs = call.name, call.where, dict(call.kwargs)
+    joined, joined_in_parent = names.take_joined()
+    if names.batch_class is None:
+        names.mistake(
+            where, f"action {name!r}: the pipeline has no dataset; give one with pipeline << dataset"
+        )
+        return None
+    spec = getattr(names.batch_class, "actions", {}).get(name)
+    if spec is None:
+        function = names.function(name)
+        if function is not None:
+            return bind_function(names, call, number, function, call.args, kwargs)
+        names.mistake(where, f"step {number}: {names.unknown_action(name)}")
+        return None
+    function = getattr(names.batch_class, name)
+    takes_p = spec.itemwise or "p" in getattr(signature(function), "parameters", ())
+    coin = None if takes_p else kwargs.pop("p", None)
+    checked = {key: value for key, value in kwargs.items() if key != "p" or not spec.itemwise}
+    args = (*joined, *call.args)
+    if text := mismatch(f"action {name!r} of {names.owner}", function, 1, args, checked):
+        names.mistake(where, text)
+        return None
+    names.check((args, kwargs, coin), where, name)
+    args, kwargs = positional(function, args, kwargs)
+    args, kwargs = tuple(map(lift, args)), {key: lift(value) for key, value in kwargs.items()}
+    parent = joined_in_parent or names.needs_parent((args, kwargs))
+    contextual = any(isinstance(value, Expr) for value in (*args, *kwargs.values()))
+    if contextual:
+        run = evaluated_call(function, number, args, kwargs)
+    else:
+        run = constant_call(function, args, kwargs)
+    pending = spec.pending is not None and _leaves(spec.pending, function, args, kwargs)
+    step = BoundStep(number, name, where, run, contextual, parent, spec.resizes, pending and coin is None)
+    return step if coin is None else bind_coin(names, step, coin)
+
+
+def bind_function(
+    names: Names, call: Call, number: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> BoundStep | None:
+    """Bind a call of a plain function: no batch in front, its result goes to ``save_to``."""
+    target = kwargs.pop("save_to", None)
+    mode: Mode = "w"
+    # Without a target, or when it is none of ours, the function has a `mode` of its own.
+    if target is not None and kwargs.get("mode") in MODES:
+        mode = kwargs.pop("mode")
+    in_parent = kwargs.pop("in_parent", False)
+    if not callable(function):
+        names.mistake(call.where, f"{call.name}: a function is needed, got {function!r}")
+        return None
+    if not isinstance(function, Expr) and (text := mismatch(call.name, function, 0, args, kwargs)):
+        names.mistake(call.where, text)
+        return None
+    names.check((function, args, kwargs), call.where, call.name)
+    write = names.writer(target, mode, call.where, call.name)
+    parent = in_parent or names.needs_parent((function, args, kwargs)) or names.needs_parent(target)
+    values = (lift(function), *map(lift, args))
+    named = {key: lift(value) for key, value in kwargs.items()}
+    run = evaluated_call(_call, number, values, named, lead=False)
+
+    def step(batch: Any, context: Context) -> Any:
+        result = run(batch, context)
+        if write is not None:
+            write(result, context)
+        return context.batch
+
+    return BoundStep(number, call.name, call.where, step, True, parent)
+
+
+def _leaves(leaves: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call leaves its work pending: by its arguments, which must take no work either."""
+    if not all(isinstance(expr, P | R | C) for expr in walk((args, kwargs))):
+        return False
+    known = signature(function)
+    return known is not None and bool(leaves(known.bind(None, *args, **kwargs).arguments))
+
+
+def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
+    return function(*args, **kwargs)

@@ -5,28 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_batch import Dataset
 from bf_index import Place
+from bf_pipeline.bind.bound import BoundStep, OtherPipeline
+from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context
 from bf_pipeline.errors import BindError, Location
 from bf_pipeline.expressions import Expr
 from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.steps import BoundStep, Call
-
-if TYPE_CHECKING:
-    from bf_pipeline.binding import Binder, Bound
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """Another pipeline whose batches come in at a step; it draws from a seed of its own."""
-
-    key: int
-    recorded: Recorded
-    bound: Bound
-    merges: bool = False
+from bf_pipeline.steps import Call
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,54 +32,52 @@ class Joined(Expr):
         return runner.finish(runner.prepare(Place(place.epoch, place.batch, positions)))
 
 
-def _source(binder: Binder, where: Location, other: Any, name: str) -> Source | None:
+def _bind_other(names: Names, where: Location, other: Any, step: str) -> OtherPipeline | None:
     """Bind another pipeline or dataset; its mistakes are the outer pipeline's."""
-    from bf_pipeline.pipeline import Pipeline
-
-    pipeline = Pipeline(other) if isinstance(other, Dataset) else other
-    if not isinstance(pipeline, Pipeline):
-        binder.mistake(where, f"{name}: datasets and pipelines can be combined, got {other!r}")
+    recorded = Recorded(other) if isinstance(other, Dataset) else other
+    if not isinstance(recorded, Recorded):
+        names.mistake(where, f"{step}: datasets and pipelines can be combined, got {other!r}")
         return None
-    if pipeline.dataset is None:
-        binder.mistake(
-            where, f"{name}: the other pipeline has no dataset; give it one with pipeline << dataset"
+    if recorded.dataset is None:
+        names.mistake(
+            where, f"{step}: the other pipeline has no dataset; give it one with pipeline << dataset"
         )
         return None
     try:
-        bound = pipeline.bind()
+        bound = names.bind_other(recorded)
     except BindError as error:
-        binder.mistakes.extend(error.mistakes)
+        names.mistakes.extend(error.mistakes)
         return None
     if bound.regroups:
-        binder.mistake(
-            where, f"{name}: the other pipeline has a rebatch, so its batches do not match; leave it out"
+        names.mistake(
+            where, f"{step}: the other pipeline has a rebatch, so its batches do not match; leave it out"
         )
         return None
     if bound.before or bound.after:
-        binder.mistake(where, f"{name}: before and after of the other pipeline would not run; leave them out")
+        names.mistake(where, f"{step}: before and after of the other pipeline would not run; leave them out")
         return None
-    source = Source(len(binder.sources), pipeline, bound, merges=name == "merge")
-    binder.sources[source.key] = source
-    return source
+    made = OtherPipeline(len(names.sources), recorded, bound, merges=step == "merge")
+    names.sources[made.key] = made
+    return made
 
 
-def bind_join(binder: Binder, call: Call, number: int, *others: Any) -> BoundStep | None:
+def bind_join(names: Names, call: Call, number: int, *others: Any) -> BoundStep | None:
     """Bind ``join``: the next action gets the batches of the others as its first arguments."""
     if not others:
-        binder.mistake(call.where, "join: give at least one dataset or pipeline")
-    sources = [_source(binder, call.where, other, "join") for other in others]
-    binder.joined = tuple(Joined(-1 if source is None else source.key) for source in sources)
-    binder.joined_in_parent = any(source is not None and bool(source.bound.rest) for source in sources)
+        names.mistake(call.where, "join: give at least one dataset or pipeline")
+    sources = [_bind_other(names, call.where, other, "join") for other in others]
+    names.joined = tuple(Joined(-1 if source is None else source.key) for source in sources)
+    names.joined_in_parent = any(source is not None and bool(source.bound.rest) for source in sources)
     return None
 
 
 def bind_merge(
-    binder: Binder, call: Call, number: int, *others: Any, components: Any = None
+    names: Names, call: Call, number: int, *others: Any, components: Any = None
 ) -> BoundStep | None:
     """Bind ``merge``: the items of the others' batches of the same number come behind the batch's."""
     if not others:
-        binder.mistake(call.where, "merge: give at least one dataset or pipeline")
-    found = [_source(binder, call.where, other, "merge") for other in others]
+        names.mistake(call.where, "merge: give at least one dataset or pipeline")
+    found = [_bind_other(names, call.where, other, "merge") for other in others]
     sources = [source for source in found if source is not None]
     keys = [source.key for source in sources]
 
@@ -106,9 +93,9 @@ def bind_merge(
     return BoundStep(number, call.name, call.where, run, True, parent, resizes=True)
 
 
-def refuse_rebatch(binder: Binder, call: Call, number: int, *args: Any, **kwargs: Any) -> BoundStep | None:
+def refuse_rebatch(names: Names, call: Call, number: int, *args: Any, **kwargs: Any) -> BoundStep | None:
     """Note that a ``rebatch`` stands inside a repetition or a coin."""
-    binder.mistake(call.where, "rebatch can not be repeated or left to a coin; put it outside of * and @")
+    names.mistake(call.where, "rebatch can not be repeated or left to a coin; put it outside of * and @")
     return None
 
 

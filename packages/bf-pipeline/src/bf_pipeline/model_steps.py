@@ -4,40 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from os import fspath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_batch import StopPipeline
 from bf_index.errors import unknown
+from bf_pipeline.bind.bound import BoundStep
+from bf_pipeline.bind.names import Names
 from bf_pipeline.calling import mismatch
 from bf_pipeline.context import Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions import Expr, lift, value_of
 from bf_pipeline.named import C, find
 from bf_pipeline.settings import plain
-from bf_pipeline.steps import BoundStep, Call
-
-if TYPE_CHECKING:
-    from bf_pipeline.binding import Binder
+from bf_pipeline.steps import Call
 
 
 def declare(
-    binder: Binder, where: Location, mode: Any, model_class: Any, name: Any, config: Any = None
+    names: Names, where: Location, mode: Any, model_class: Any, name: Any, config: Any = None
 ) -> None:
-    """Take an ``init_model`` into a binder."""
+    """Take an ``init_model`` into a names."""
     if mode not in ("dynamic", "static"):
         order = "the order is init_model(mode, model_class, name, config)"
-        binder.mistake(where, f"init_model: mode must be 'dynamic' or 'static', got {mode!r}; {order}")
+        names.mistake(where, f"init_model: mode must be 'dynamic' or 'static', got {mode!r}; {order}")
         return
     if not isinstance(name, str):
-        binder.mistake(where, f"init_model: the name must be a text, got {name!r}")
+        names.mistake(where, f"init_model: the name must be a text, got {name!r}")
         return
     if not (callable(model_class) or isinstance(model_class, Expr)):
-        binder.mistake(where, f"init_model({name!r}): a class of models is needed, got {model_class!r}")
+        names.mistake(where, f"init_model({name!r}): a class of models is needed, got {model_class!r}")
         return
     config = plain(config)
     dynamic = mode == "dynamic"
-    binder.later.append(
-        lambda: binder.check((model_class, config), where, f"init_model({name!r})", with_batch=dynamic)
+    names.later.append(
+        lambda: names.check((model_class, config), where, f"init_model({name!r})", with_batch=dynamic)
     )
     given, settings = lift(model_class), lift(config)
 
@@ -55,16 +54,16 @@ def declare(
             made.get(Context(scope))
         return made
 
-    known = find(binder.config, model_class.path) if isinstance(model_class, C) else model_class
-    _add(binder, where, name, slot, known if isinstance(known, type) else None)
+    known = find(names.recorded.config, model_class.path) if isinstance(model_class, C) else model_class
+    _add(names, where, name, slot, known if isinstance(known, type) else None)
 
 
-def declare_import(binder: Binder, where: Location, name: Any, source: Any) -> None:
-    """Take an ``import_model`` into a binder; the source is a pipeline, a run or a model."""
+def declare_import(names: Names, where: Location, name: Any, source: Any) -> None:
+    """Take an ``import_model`` into the names; the source is a pipeline, a run or a model."""
     if not isinstance(name, str):
-        binder.mistake(where, f"import_model: the name must be a text, got {name!r}")
+        names.mistake(where, f"import_model: the name must be a text, got {name!r}")
         return
-    binder.later.append(lambda: binder.check(source, where, f"import_model({name!r})", with_batch=False))
+    names.later.append(lambda: names.check(source, where, f"import_model({name!r})", with_batch=False))
     given = lift(source)
 
     def slot(scope: Scope) -> ModelSlot:
@@ -82,22 +81,22 @@ def declare_import(binder: Binder, where: Location, name: Any, source: Any) -> N
             raise TypeError(f"import_model({name!r}) at {where}: not a pipeline, a run or a model: {found!r}")
         return ModelSlot(name, model=found)
 
-    _add(binder, where, name, slot, None)
+    _add(names, where, name, slot, None)
 
 
 def _add(
-    binder: Binder, where: Location, name: str, slot: Callable[[Scope], ModelSlot], model_class: Any
+    names: Names, where: Location, name: str, slot: Callable[[Scope], ModelSlot], model_class: Any
 ) -> None:
-    if name in binder.models:
-        binder.mistake(where, f"model {name!r} is declared twice, first at {binder.model_lines[name]}")
+    if name in names.models:
+        names.mistake(where, f"model {name!r} is declared twice, first at {names.model_lines[name]}")
         return
-    binder.models[name] = slot
-    binder.model_lines[name] = where
-    binder.model_classes[name] = model_class
+    names.models[name] = slot
+    names.model_lines[name] = where
+    names.model_classes[name] = model_class
 
 
 def bind_use(
-    binder: Binder,
+    names: Names,
     call: Call,
     number: int,
     name: Any,
@@ -111,21 +110,21 @@ def bind_use(
     **kwargs: Any,
 ) -> BoundStep | None:
     """Bind ``train_model`` or ``predict_model``; what is left over goes to the model's method."""
-    if not _known(binder, call, name):
+    if not _known(names, call, name):
         return None
     method = call.name.removesuffix("_model")
     args, options = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
-    model_class = binder.model_classes[name]
+    model_class = names.model_classes[name]
     function = getattr(model_class, method, None)
     if model_class is not None and function is None:
         text = f"{model_class.__name__} has no {method}(); a model needs train, predict, save and load"
-        binder.mistake(call.where, f"{call.name}({name!r}): {text}")
+        names.mistake(call.where, f"{call.name}({name!r}): {text}")
         return None
     if function is not None and (text := mismatch(f"{call.name}({name!r})", function, 1, args, options)):
-        binder.mistake(call.where, text)
+        names.mistake(call.where, text)
         return None
-    binder.check((args, options), call.where, call.name)
-    write = binder.writer(save_to, mode, call)
+    names.check((args, options), call.where, call.name)
+    write = names.writer(save_to, mode, call.where, call.name)
     values, named = lift(args), lift(options)
 
     def run(batch: Any, context: Context) -> Any:
@@ -151,19 +150,19 @@ def _given(inputs: Any, targets: Any, options: Mapping[str, Any]) -> tuple[tuple
     return args, {key: value for key, value in options.items() if value is not None}
 
 
-def _known(binder: Binder, call: Call, name: Any) -> bool:
-    if isinstance(name, str) and name in binder.models:
+def _known(names: Names, call: Call, name: Any) -> bool:
+    if isinstance(name, str) and name in names.models:
         return True
-    text = unknown("model", name, binder.models)
-    binder.mistake(call.where, f"{call.name}: {text}; declare it with init_model or import_model")
+    text = unknown("model", name, names.models)
+    names.mistake(call.where, f"{call.name}: {text}; declare it with init_model or import_model")
     return False
 
 
-def bind_save(binder: Binder, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
+def bind_save(names: Names, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
     """Bind ``save_model(name, path)``."""
-    if not _known(binder, call, name):
+    if not _known(names, call, name):
         return None
-    binder.check(path, call.where, call.name)
+    names.check(path, call.where, call.name)
     place = lift(path)
 
     def run(batch: Any, context: Context) -> Any:
@@ -176,13 +175,13 @@ def bind_save(binder: Binder, call: Call, number: int, name: Any, path: Any) -> 
     return BoundStep(number, call.name, call.where, run, True, parent=True)
 
 
-def bind_load(binder: Binder, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
+def bind_load(names: Names, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
     """Bind ``load_model(name, path)``: what the file holds takes the place of the model."""
-    if not _known(binder, call, name):
+    if not _known(names, call, name):
         return None
-    binder.check(path, call.where, call.name)
+    names.check(path, call.where, call.name)
     place = lift(path)
-    model_class = binder.model_classes[name]
+    model_class = names.model_classes[name]
 
     def run(batch: Any, context: Context) -> Any:
         context.step, context.draws = number, 0
@@ -196,7 +195,7 @@ def bind_load(binder: Binder, call: Call, number: int, name: Any, path: Any) -> 
 
 
 def bind_gather(
-    binder: Binder,
+    names: Names,
     call: Call,
     number: int,
     metrics_class: Any,
@@ -210,13 +209,13 @@ def bind_gather(
     """Bind ``gather_metrics``: metrics of the batch go into those that the variable holds."""
     if not (callable(metrics_class) or isinstance(metrics_class, Expr)):
         text = f"gather_metrics: a class of metrics is needed, got {metrics_class!r}"
-        binder.mistake(call.where, f"{text}; for example bf_models.metrics.ClassificationMetrics")
+        names.mistake(call.where, f"{text}; for example bf_models.metrics.ClassificationMetrics")
         return None
     if save_to is None:
-        binder.mistake(call.where, "gather_metrics: save_to=V(name) is missing")
+        names.mistake(call.where, "gather_metrics: save_to=V(name) is missing")
         return None
-    binder.check((metrics_class, targets, predictions, kwargs), call.where, call.name)
-    write = binder.writer(save_to, mode, call)
+    names.check((metrics_class, targets, predictions, kwargs), call.where, call.name)
+    write = names.writer(save_to, mode, call.where, call.name)
     values = lift((metrics_class, targets, predictions, kwargs))
 
     def run(batch: Any, context: Context) -> Any:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 from bf_batch import Dataset
-from bf_pipeline.binding import Binder, Bound, Clock
-from bf_pipeline.errors import BindError
+from bf_pipeline.bind.bound import Bound, Clock
+from bf_pipeline.binding import bind, check_actions, unknown_action
 from bf_pipeline.expressions import Expr
-from bf_pipeline.lookups import stranger
 from bf_pipeline.picture import mermaid
 from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.recording import Recording
 from bf_pipeline.settings import merged
 from bf_pipeline.starting import Memory, Starting
-from bf_pipeline.steps import Call, Repeat, Sometimes, Step, caller, calls
+from bf_pipeline.steps import Call, Repeat, Sometimes, Step, caller
 from bf_pipeline.writing import written_pipeline
 
 
@@ -72,17 +71,13 @@ class Pipeline(Recorded, Recording, Starting):
 
     def action(self, name: str) -> Recorder:
         """Give an action whose name pipelines have themselves: ``pipeline.action('update')(value)``."""
-        if self.dataset is not None and not self._knows(name):
-            raise AttributeError(stranger(Binder(self, self.dataset.batch_class, self.config), name))
+        if text := unknown_action(self, name):
+            raise AttributeError(text)
         return Recorder(self, name)
 
     def __dir__(self) -> list[str]:
         known = list(object.__dir__(self))
         return known if self.dataset is None else [*known, *self.dataset.batch_class.actions]
-
-    def _knows(self, name: str) -> bool:
-        spaces = (getattr(space, name, None) for space in self.namespaces)
-        return name in self.dataset.batch_class.actions or any(callable(found) for found in spaces)
 
     def record(self, *steps: Step) -> Self:
         """Give a pipeline with further steps in the section that is being recorded."""
@@ -149,7 +144,7 @@ class Pipeline(Recorded, Recording, Starting):
     def __lshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
         if isinstance(other, Dataset):
             given = replace(self, dataset=other)
-            given._check_actions()
+            check_actions(given)
             return given
         if isinstance(other, Mapping) or hasattr(other, "_metadata"):
             return with_config(self, other)
@@ -158,15 +153,6 @@ class Pipeline(Recorded, Recording, Starting):
     def __rrshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
         return self.__lshift__(other)
 
-    def _check_actions(self) -> None:
-        """Refuse actions that the batch class does not have, as soon as the class is known."""
-        binder = Binder(self, self.dataset.batch_class, self.config)
-        for call in calls(self.steps):
-            if not call.builtin and not self._knows(call.name):
-                binder.mistake(call.where, stranger(binder, call.name))
-        if binder.mistakes:
-            raise BindError(binder.owner, binder.mistakes)
-
     # Looking at it
 
     def bind(self, batch_class: type | None = None, clock: Clock | None = None) -> Bound:
@@ -174,8 +160,7 @@ class Pipeline(Recorded, Recording, Starting):
 
         A ``clock`` is put around every step, to measure it.
         """
-        known = batch_class if self.dataset is None else self.dataset.batch_class
-        return Binder(self, known, self.config, clock).bind()
+        return bind(self, batch_class, clock)
 
     def __repr__(self) -> str:
         return written_pipeline(self)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
-from bf_pipeline.steps import BoundStep
+from bf_pipeline.bind.bound import BoundStep
 
 CREATE = "create the batch"
 WAIT = "wait for prefetch"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bf_pipeline import combine, model_steps, plain_steps, variables
-from bf_pipeline.steps import BoundStep
+from bf_pipeline.bind.bound import BoundStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,51 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
+from bf_pipeline.bind.bound import Regroup
 from bf_pipeline.checkpoint_values import Decoder, Encoder
 from bf_pipeline.context import Scope
-from bf_pipeline.errors import Location
 from bf_pipeline.options import RunOptions
-from bf_pipeline.steps import BoundStep, Call, Step
 
 if TYPE_CHECKING:
-    from bf_pipeline.binding import Binder
     from bf_pipeline.runner import Apply
 
 
 LeaveOut = Callable[[Place, Sequence[Any], str], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Regroup:
-    """Batches of ``batch_size`` items from here on, put through ``steps``."""
-
-    batch_size: int
-    components: tuple[str, ...] | None
-    where: Location
-    steps: tuple[BoundStep, ...]
-
-
-def split(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
-    """Cut steps before every ``rebatch``: the first group holds what comes before any of them."""
-    groups: list[list[Step]] = [[]]
-    for step in steps:
-        if isinstance(step, Call) and step.builtin and step.name == "rebatch":
-            groups.append([])
-        groups[-1].append(step)
-    return [tuple(group) for group in groups]
-
-
-def bind_regroup(binder: Binder, call: Call, steps: tuple[Step, ...]) -> Regroup:
-    """Bind a ``rebatch`` and the steps after it."""
-    size = call.args[0] if call.args else call.kwargs.get("batch_size")
-    components = call.kwargs.get("components")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        binder.mistake(call.where, f"rebatch: batch_size must be an integer >= 1, got {size!r}")
-        size = 1
-    if isinstance(components, str):
-        components = (components,)
-    bound = binder.sequence(steps)
-    return Regroup(size, None if components is None else tuple(components), call.where, bound)
 
 
 @dataclass(frozen=True, slots=True)

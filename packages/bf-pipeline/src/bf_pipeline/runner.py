@@ -14,12 +14,9 @@ from typing import Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_index.seeding import key_at
-from bf_pipeline.binding import Bound
-from bf_pipeline.blocks import annotate, checked, plan
-from bf_pipeline.combine import Source
+from bf_pipeline.bind.bound import Bound, BoundStep, OtherPipeline, annotate, checked, entries
 from bf_pipeline.context import Context, Scope
 from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.steps import BoundStep
 from bf_pipeline.variables import initialise
 
 # The stage of the seeds that are derived for joined and merged pipelines.
@@ -30,7 +27,7 @@ Apply = Callable[[Any, Place], Any]
 
 def applied(steps: Sequence[BoundStep], scope: Scope) -> Apply:
     """Give ``apply(batch, place)`` that runs a flat list of steps over a batch."""
-    entries = plan(steps)
+    flat = entries(steps)
     by_number = {step.number: step for step in steps}
     contextual = any(step.contextual for step in steps)
 
@@ -41,7 +38,7 @@ def applied(steps: Sequence[BoundStep], scope: Scope) -> Apply:
         )  # the batch's own __setattr__ would ask at each step whether the name is declared
         number = -1
         try:
-            for number, run, with_context in entries:
+            for number, run, with_context in flat:
                 state["step"] = number
                 result = run(batch, context) if with_context else run(batch)
                 if result is not batch:
@@ -138,17 +135,17 @@ def start_runner(recorded: Recorded, bound: Bound, seed: int, plan: Any) -> Runn
     initialise(bound.variables, scope)
     for name, build in bound.models.items():
         scope.models.add(build(scope), name)
-    for key, source in bound.sources.items():
-        scope.sources[key] = _start_source(source, scope)
+    for key, other in bound.sources.items():
+        scope.sources[key] = _start_other(other, scope)
     return Runner(bound, scope)
 
 
-def _start_source(source: Source, scope: Scope) -> Runner:
+def _start_other(other: OtherPipeline, scope: Scope) -> Runner:
     """Make the runner of a joined or merged pipeline; its variables and its seed are its own."""
-    seed = int.from_bytes(key_at(scope.seed, _SOURCES, source.key, size=4), "little")
-    runner = start_runner(source.recorded, source.bound, seed, scope.plan)
-    if source.merges:
-        runner.places = _places_to_merge(source.recorded, seed, scope.plan)
+    seed = int.from_bytes(key_at(scope.seed, _SOURCES, other.key, size=4), "little")
+    runner = start_runner(other.recorded, other.bound, seed, scope.plan)
+    if other.merges:
+        runner.places = _places_to_merge(other.recorded, seed, scope.plan)
     return runner
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import new_seed
 from bf_index.errors import unknown
-from bf_pipeline.binding import Bound
+from bf_pipeline.bind.bound import Bound
+from bf_pipeline.binding import bind
 from bf_pipeline.checkpoint_run import capture, checkpointed, resumed
 from bf_pipeline.errors import SkippedBatches
 from bf_pipeline.options import RunOptions
@@ -19,20 +20,19 @@ from bf_pipeline.prefetch import ahead
 from bf_pipeline.prefetch_elsewhere import check_travels
 from bf_pipeline.profile import Profile, timed
 from bf_pipeline.progress import progress
-from bf_pipeline.record.recorded import with_config
+from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.regroup import regrouped
 from bf_pipeline.run.state import RunState
 from bf_pipeline.runner import start_runner
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Models
-    from bf_pipeline.pipeline import Pipeline
 
 
 class Run(RunState):
     """One execution of a pipeline: iterate ``batches()`` once; it owns its variables, models and seed."""
 
-    def __init__(self, pipeline: Pipeline, options: RunOptions, endless: bool = False) -> None:
+    def __init__(self, pipeline: Recorded, options: RunOptions, endless: bool = False) -> None:
         if options.config is not None:
             pipeline = with_config(pipeline, options.config)
         if options.batch_size is None:
@@ -40,7 +40,7 @@ class Run(RunState):
         if pipeline.dataset is None:
             raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
         profile = Profile() if options.profile else None
-        bound = pipeline.bind(clock=timed if options.profile else None)
+        bound = bind(pipeline, clock=timed if options.profile else None)
         self._resumed = resumed(options)
         seed = new_seed() if options.seed is None else options.seed
         places = _places(pipeline.dataset.index, options.with_seed(seed), bound, endless)

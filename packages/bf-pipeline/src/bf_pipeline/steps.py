@@ -1,9 +1,9 @@
-"""Recorded steps (``Call``, ``Repeat``, ``Sometimes``) and bound ones (``BoundStep``)."""
+"""Recorded steps (``Call``, ``Repeat``, ``Sometimes``)."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,25 +58,3 @@ def caller() -> Location:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bf_pipeline."):
         frame = frame.f_back
     return Location(frame.f_code.co_filename, frame.f_lineno)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BoundStep:
-    """A step that is ready to run: ``run(batch)``, or ``run(batch, context)`` where ``contextual``.
-
-    ``parent`` steps use what belongs to the whole run (models, variables that change) and so run in the
-    caller's process, batch after batch; all others may run ahead of them, anywhere. ``pending`` ones leave
-    their work to ``settle``.
-    """
-
-    number: int
-    name: str
-    where: Location
-    run: Callable[..., Any]
-    contextual: bool = False
-    parent: bool = False
-    resizes: bool = False
-    pending: bool = False
-
-    def __str__(self) -> str:
-        return f"step {self.number} {self.name!r} ({self.where})"

@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from bf_pipeline.context import PLAIN, Context, Scope
+from bf_pipeline.bind.bound import Variable
+from bf_pipeline.bind.names import Names
+from bf_pipeline.context import Context, Scope
 from bf_pipeline.errors import Location
-from bf_pipeline.expressions import Expr, walk
-from bf_pipeline.named import V
 from bf_pipeline.unset import UNSET
-
-if TYPE_CHECKING:
-    from bf_pipeline.binding import Binder
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Variable:
-    """A declared variable: a callable default is called for each run, any other is copied for it."""
-
-    name: str
-    default: Any
-    where: Location
-
-    @property
-    def plain(self) -> bool:
-        """Whether the initial value is a number or a text, which no step can change in place."""
-        return isinstance(self.default, PLAIN)
-
-    def needs(self) -> list[str]:
-        """Name the variables that the default is made from."""
-        return [expr.name for expr in walk(self.default) if isinstance(expr, V)]
-
-    def initial(self, context: Context) -> Any:
-        """Make the value that a run starts with."""
-        default = self.default
-        if isinstance(default, Expr):
-            return default.evaluate(context)
-        if callable(default):
-            return default()
-        return (
-            copy.deepcopy(default) if isinstance(default, list | dict | set | tuple | np.ndarray) else default
-        )
 
 
 def initialise(variables: Mapping[str, Variable], scope: Scope) -> None:
@@ -86,16 +50,16 @@ def cycle(variables: Mapping[str, Variable]) -> list[str]:
 
 
 def declare(
-    binder: Binder, where: Location, name: Any, default: Any = None, init_on_each_run: Any = UNSET
+    names: Names, where: Location, name: Any, default: Any = None, init_on_each_run: Any = UNSET
 ) -> None:
-    """Take an ``init_variable`` into a binder."""
+    """Take an ``init_variable`` into a names."""
     if not isinstance(name, str):
-        binder.mistake(where, f"init_variable: the name must be a text, got {name!r}")
+        names.mistake(where, f"init_variable: the name must be a text, got {name!r}")
     elif init_on_each_run is not UNSET and default is not None:
-        binder.mistake(where, f"init_variable({name!r}): give default or init_on_each_run, not both")
-    elif name in binder.variables:
-        first = binder.variables[name].where
-        binder.mistake(where, f"variable {name!r} is declared twice, first at {first}")
+        names.mistake(where, f"init_variable({name!r}): give default or init_on_each_run, not both")
+    elif name in names.variables:
+        first = names.variables[name].where
+        names.mistake(where, f"variable {name!r} is declared twice, first at {first}")
     else:
         value = default if init_on_each_run is UNSET else init_on_each_run
-        binder.variables[name] = Variable(name, value, where)
+        names.variables[name] = Variable(name, value, where)

@@ -21,7 +21,7 @@ from bf_research.units_schedule import Schedule
 OWN_KEYWORDS = ("root", "branch", "dataset", "variables", "name", "execute", "run", "import_from")
 
 if TYPE_CHECKING:
-    from bf_pipeline.binding import Bound
+    from bf_pipeline.bind.bound import Bound
 
 
 @dataclass(frozen=True)

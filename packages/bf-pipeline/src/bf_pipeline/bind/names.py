@@ -1,0 +1,140 @@
+"""What the names in a pipeline stand for, and what is said of one that stands for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bf_index.errors import unknown
+from bf_pipeline import targets
+from bf_pipeline.bind.bound import Bound, Build, OtherPipeline, Variable
+from bf_pipeline.drawn import P
+from bf_pipeline.errors import Location, Mistake
+from bf_pipeline.expressions import Expr, walk
+from bf_pipeline.named import MODES, B, C, D, I, L, M, Mode, V
+from bf_pipeline.record.recorded import Recorded
+
+
+class Names:
+    """The names that a pipeline declares and uses, with the mistakes that binding has found so far.
+
+    ``bind_other(recorded)`` binds a pipeline that is joined or merged.
+    """
+
+    def __init__(
+        self, recorded: Recorded, batch_class: type | None, bind_other: Callable[[Recorded], Bound]
+    ) -> None:
+        self.recorded = recorded
+        self.batch_class = batch_class
+        self.bind_other = bind_other
+        self.mistakes: list[Mistake] = []
+        self.variables: dict[str, Variable] = {}
+        self.models: dict[str, Build] = {}
+        self.model_lines: dict[str, Location] = {}
+        self.model_classes: dict[str, Any] = {}
+        self.sources: dict[int, OtherPipeline] = {}
+        self.later: list[Callable[[], None]] = []
+        self.joined: tuple[Expr, ...] = ()
+        self.joined_in_parent = False
+        self.updated: set[str] = set()
+        self.components: set[str] = set()
+
+    @property
+    def owner(self) -> str:
+        """The name of the batch class, for messages."""
+        return getattr(self.batch_class, "__name__", "no batch class")
+
+    def mistake(self, where: Location, text: str) -> None:
+        """Note a mistake; binding goes on to find the others."""
+        self.mistakes.append(Mistake(where, text))
+
+    def note_target(self, target: Any) -> None:
+        """Note the variables that a step changes and the component that it adds."""
+        for root in targets.roots(target):
+            if isinstance(root, V):
+                self.updated.add(root.name)
+            elif isinstance(root, B) and root.name is not None and root is target:
+                self.components.add(root.name)
+
+    def take_joined(self) -> tuple[tuple[Expr, ...], bool]:
+        """Return the first arguments that a ``join`` before gives, once, and whether they need the caller."""
+        taken = self.joined, self.joined_in_parent
+        self.joined, self.joined_in_parent = (), False
+        return taken
+
+    def check(self, value: Any, where: Location, owner: str, with_batch: bool = True) -> None:
+        """Look up every name that the expressions in a value hold."""
+        for expr in walk(value):
+            if text := self.explain_unknown(expr, with_batch):
+                self.mistake(where, f"{owner}: {text}")
+
+    def needs_parent(self, value: Any) -> bool:
+        """Whether a value depends on what changes during the run: models, variables that steps may change."""
+        for expr in walk(value):
+            if isinstance(expr, M):
+                return True
+            if isinstance(expr, V):
+                variable = self.variables.get(expr.name)
+                if expr.name in self.updated or variable is None or not variable.plain:
+                    return True
+        return False
+
+    def writer(self, target: Any, mode: Mode, where: Location, owner: str) -> targets.Write | None:
+        """Return ``write(value, context)`` for a target; None when there is none or when it is wrong."""
+        if target is None:
+            return None
+        if mode not in MODES:
+            self.mistake(where, f"{owner}: mode must be one of 'w', 'a', 'e', 'u', got {mode!r}")
+        elif text := targets.fault(target):
+            self.mistake(where, f"{owner}: {text}")
+        else:
+            self.check(target, where, owner)
+            return targets.writer(target, mode)
+        return None
+
+    def explain_unknown(self, expr: Expr, with_batch: bool = True) -> str:
+        """Return what is wrong with the name in an expression; an empty text when it is known."""
+        if isinstance(expr, B | I | L | P) and not with_batch:
+            return f"{expr!r} needs a batch, and there is none here"
+        if isinstance(expr, V) and expr.name not in self.variables:
+            return f"{unknown('variable', expr.name, self.variables)}; declare it with init_variable"
+        if isinstance(expr, M) and expr.name not in self.models:
+            return f"{unknown('model', expr.name, self.models)}; declare it with init_model"
+        if isinstance(expr, C) and expr.absent(self.recorded.config):
+            return expr.missing(self.recorded.config)
+        dataset = self.recorded.dataset
+        if isinstance(expr, D) and expr.name is not None and not hasattr(dataset, expr.name):
+            return unknown("attribute", expr.name, _public(dataset), "the dataset")
+        name = expr.name if isinstance(expr, B) else expr.source if isinstance(expr, L) else None
+        if isinstance(name, str) and self.batch_class is not None and not self._has_component(name):
+            declared = getattr(self.batch_class, "components", ())
+            return unknown("component", name, [*declared, *sorted(self.components)], self.owner)
+        return ""
+
+    def _has_component(self, name: str) -> bool:
+        """Whether batches have a component or attribute, or a step before may have given it to them."""
+        if name.startswith("_") or name in self.components or hasattr(self.batch_class, name):
+            return True
+        bases = getattr(self.batch_class, "__mro__", ())
+        return any(name in getattr(base, "__annotations__", {}) for base in bases)
+
+    def function(self, name: str) -> Any:
+        """Return the function of a namespace that a step names, or None."""
+        found = (getattr(space, name, None) for space in self.recorded.namespaces)
+        return next((function for function in found if callable(function)), None)
+
+    def knows_action(self, name: str) -> bool:
+        """Whether a name is an action of the batch class or a function of a namespace."""
+        return name in getattr(self.batch_class, "actions", ()) or self.function(name) is not None
+
+    def unknown_action(self, name: str) -> str:
+        """Return the text that a name is no action, and what is close."""
+        batch_class = self.batch_class
+        if callable(getattr(batch_class, name, None)) and not name.startswith("_"):
+            return f"{name!r} of {self.owner} is a method but not an action; mark it with @action"
+        functions = [key for space in self.recorded.namespaces for key in _public(space)]
+        return unknown("action", name, [*getattr(batch_class, "actions", ()), *functions], self.owner)
+
+
+def _public(thing: object) -> list[str]:
+    return [name for name in dir(thing) if not name.startswith("_")]
