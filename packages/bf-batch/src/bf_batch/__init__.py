@@ -2,7 +2,6 @@
 
 from bf_batch.actions import ActionSpec, action
 from bf_batch.batch import Batch
-from bf_batch.components import Pending
 from bf_batch.data.formats import Format
 from bf_batch.dataset import Dataset, DatasetBatches
 from bf_batch.errors import ItemError, ItemTimeoutError, SkipBatch, StopPipeline
@@ -10,7 +9,8 @@ from bf_batch.images import ImagesBatch
 from bf_batch.items import Item
 from bf_batch.itemwise.apply import apply_parallel
 from bf_batch.itemwise.parallel import any_action_failed, inbatch_parallel
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.itemwise.work import PerItem
+from bf_batch.pending import Pending
 
 __all__ = [
     "ActionSpec",

@@ -10,15 +10,21 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.random import Generator
 
-from bf_batch import current
 from bf_batch.actions import ActionSpec, action
-from bf_batch.components import Component, check_names, kind_of, take_rows
+from bf_batch.components import (
+    Component,
+    check_names,
+    declare,
+    extended,
+    kind_of,
+    refuse_attribute,
+    take_rows,
+)
 from bf_batch.data.formats import FORMATS, Format
 from bf_batch.data.lazy_rows import Unread
 from bf_batch.data.sources import Rows, batch_values
-from bf_batch.declare import declare, extended, refuse_attribute
 from bf_batch.errors import ItemError, SkipBatch
-from bf_batch.items import Item, item_class
+from bf_batch.items import Item, NeedsBatch, current_item, is_shell, item_class
 from bf_index import DatasetIndex, Place, rng_at
 from bf_index.errors import Suggests, unknown
 
@@ -179,8 +185,8 @@ class BatchCore(Suggests):
         value = None
         if self._bf_positions is not None and self.dataset is not None:
             value = self.dataset.rows(name, self._bf_positions)
-        elif current.is_shell(self):
-            raise current.NeedsBatch
+        elif is_shell(self):
+            raise NeedsBatch
         self._bf_data[name] = value
         return value
 
@@ -219,7 +225,7 @@ class BatchCore(Suggests):
 
         The same for every engine. Two calls differ; inside an item method each item has its own.
         """
-        item = current.item()
+        item = current_item()
         if item is not None and item.batch is self:
             item.calls += 1
             return rng_at(self.seed, *item.path, item.calls, *path)

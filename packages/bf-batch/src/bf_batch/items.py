@@ -1,8 +1,9 @@
-"""Views of one item of a batch: its components by name, readable and writable."""
+"""One item of a batch: a view of its components, and the item that a thread is working on."""
 
 from __future__ import annotations
 
 import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,35 @@ def item_class(cls: type[Holder]) -> type[Item]:
         made = type(f"{cls.__name__}Item", (Item,), body)
         _CLASSES[cls] = made
         return made
+
+
+# The item that a thread is working on
+
+
+class NeedsBatch(BaseException):
+    """An item method in a worker process read a component of the batch, which was not sent along.
+
+    Not an Exception, so that no ``except`` of an item method hides it from the parent, which sends the whole
+    batch.
+    """
+
+
+class Current:
+    """The item at hand: its batch, its random address and how many generators it has asked for."""
+
+    __slots__ = ("batch", "calls", "path")
+
+    def __init__(self, batch: Holder, path: tuple[int, ...]) -> None:
+        self.batch = batch
+        self.path = path
+        self.calls = -1
+
+
+_ITEM: ContextVar[Current | None] = ContextVar("bf_batch_item", default=None)
+current_item = _ITEM.get
+set_current_item = _ITEM.set
+
+
+def is_shell(batch: Any) -> bool:
+    """Say whether a batch came to a worker process without its data."""
+    return "_bf_shell" in batch.__dict__

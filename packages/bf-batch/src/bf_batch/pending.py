@@ -1,13 +1,24 @@
-"""Computing what several batches left pending in one go: fewer, larger calls of compiled code."""
+"""Components that are computed when they are read, or for several batches in one go."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from bf_batch.core import BatchCore
+
+
+@runtime_checkable
+class Pending(Protocol):
+    """A component that is not computed yet: the first read calls ``resolve`` and stores what it returns."""
+
+    def __len__(self) -> int: ...
+
+    def resolve(self) -> Any:
+        """Compute the component: an array or a list with one value for each item."""
+        ...
 
 
 def weight(batch: BatchCore) -> int:

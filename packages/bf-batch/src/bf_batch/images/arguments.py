@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
 from bf_batch.images.need import need
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.itemwise.work import PerItem
 
 Floats = NDArray[np.float64]
 Fill = float | Literal["reflect", "edge"]

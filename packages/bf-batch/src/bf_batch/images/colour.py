@@ -11,7 +11,7 @@ from bf_batch.batch import Batch
 from bf_batch.images.arguments import Names
 from bf_batch.images.recolour import Pictures, by_table, colours, counts_of, fresh, look_up, loops, recolour
 from bf_batch.images.tables import LEVELS, equalizing, levels_of, rounded, stretching
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.itemwise.work import PerItem
 
 Number = float | PerItem
 

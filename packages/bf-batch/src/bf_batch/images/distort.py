@@ -15,7 +15,7 @@ from bf_batch.images.following import How, apply_map, apply_step
 from bf_batch.images.frames import Sizes, Step, rows_of
 from bf_batch.images.geometry import GeometryActions
 from bf_batch.images.need import need
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.itemwise.work import PerItem
 
 
 class DistortActions(GeometryActions):

@@ -14,7 +14,7 @@ from bf_batch.images.following import How, apply_map, apply_step
 from bf_batch.images.frames import Sizes, Step, centred, rows_of, simplify
 from bf_batch.images.origins import NAMES, Origin, offsets
 from bf_batch.images.shrinking import resize_smoothly
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.itemwise.work import PerItem
 
 
 def joins(arguments: Mapping[str, Any]) -> bool:

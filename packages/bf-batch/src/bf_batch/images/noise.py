@@ -12,7 +12,7 @@ from bf_batch.core import BatchCore
 from bf_batch.images.arguments import Names, pair_names, require_component, size_pair
 from bf_batch.images.mixing import mixed_labels, partners, pasted
 from bf_batch.images.recolour import Pictures, fresh, recolour
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.itemwise.work import PerItem
 
 Number = float | PerItem
 

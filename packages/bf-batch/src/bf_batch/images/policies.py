@@ -14,7 +14,7 @@ from bf_batch.images.colour import ColourActions
 from bf_batch.images.following import How, apply_step
 from bf_batch.images.frames import Sizes, Step, centred, rows_of
 from bf_batch.images.geometry import GeometryActions
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.itemwise.work import PerItem
 
 STEPS = (
     "identity",

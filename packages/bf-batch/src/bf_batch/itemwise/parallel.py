@@ -14,9 +14,8 @@ from bf_batch.core import BatchCore
 from bf_batch.engines.base import EngineName, check_engine, check_workers
 from bf_batch.errors import ItemError, SkipBatch, StopPipeline, item_error
 from bf_batch.itemwise.init_post import call_hook
-from bf_batch.itemwise.per_item import PerItem, check_per_item
 from bf_batch.itemwise.run import run_work
-from bf_batch.itemwise.work import ColumnItems, Failed, GivenItems, Work
+from bf_batch.itemwise.work import ColumnItems, Failed, GivenItems, PerItem, Work, check_per_item
 from bf_index.errors import unknown
 
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bf_batch.core import BatchCore
-from bf_batch.current import NeedsBatch
 from bf_batch.engines.base import WorkerDied, check_workers
 from bf_batch.engines.channel import pack
 from bf_batch.engines.factory import shared
@@ -20,6 +19,7 @@ from bf_batch.engines.pickling import dumps, refuse_unpicklable
 from bf_batch.engines.processes import ProcessesEngine
 from bf_batch.engines.worker import Remote
 from bf_batch.errors import ItemTimeoutError
+from bf_batch.items import NeedsBatch
 from bf_batch.itemwise.init_post import takes
 from bf_batch.itemwise.timeouts import await_all
 from bf_batch.itemwise.work import ColumnItems, Failed, Work, id_of

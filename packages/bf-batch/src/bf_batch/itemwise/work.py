@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,42 @@ import numpy as np
 
 from bf_batch.components import take_rows
 from bf_batch.core import BatchCore
-from bf_batch.current import Current, set_item
-from bf_batch.current import item as current_item
-from bf_batch.itemwise.per_item import PerItem
+from bf_batch.items import Current, current_item, set_current_item
 from bf_index import rng_at
+
+
+@dataclass(frozen=True, slots=True)
+class PerItem:
+    """Values for the items of a batch in their order; item-wise actions give each item its own.
+
+    >>> PerItem([10, 20, 30])[1]
+    20
+    """
+
+    values: Sequence[Any] | Any
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, position: int) -> Any:
+        return self.values[position]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values)
+
+
+def check_per_item(arguments: dict[str, Any], n: int, action: str) -> bool:
+    """Say whether any argument is per item; one with another number of values is a ValueError."""
+    found = False
+    for name, value in arguments.items():
+        if type(value) is PerItem:
+            found = True
+            if len(value) != n:
+                raise ValueError(
+                    f"{action}: argument {name} has {len(value)} per-item values for {n} items; "
+                    "give one value for each item"
+                )
+    return found
 
 
 class Failed:
@@ -118,13 +150,13 @@ class Work:
         except Exception as error:  # noqa: BLE001  becomes an ItemError in the caller
             return Failed(error)
         finally:
-            set_item(outer)
+            set_current_item(outer)
 
     def call(self, number: int) -> Any:
         """Call the function for one item, which becomes the one that this thread is at."""
         batch = self.batch
         path = (*self.address, self.positions[number])
-        set_item(Current(batch, path))
+        set_current_item(Current(batch, path))
         positional, named = self.items.arguments(number)
         args, kwargs = self.args, self.kwargs
         if self.per_item:

@@ -4,7 +4,7 @@ from bf_batch.opensets.base import Openset
 from bf_batch.opensets.cifar import CIFAR10, CIFAR100
 from bf_batch.opensets.digits import Digits
 from bf_batch.opensets.download import DownloadError, Patience, RemoteFile, cache_folder, fetch
-from bf_batch.opensets.fashion import FashionMNIST
+from bf_batch.opensets.fashion_mnist import FashionMNIST
 from bf_batch.opensets.image_folder import ImageFolder
 from bf_batch.opensets.imagenette import Imagenette
 from bf_batch.opensets.mnist import MNIST

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
 from bf_batch.dataset import Dataset
+from bf_batch.images import ImagesBatch
 from bf_index import split_positions
 
 
@@ -37,8 +38,6 @@ class Openset(Dataset):
         batch_class: type[Batch] | None = None,
     ) -> None:
         if batch_class is None:
-            from bf_batch.images import ImagesBatch  # brings in nothing heavy until an image is touched
-
             batch_class = ImagesBatch
         super().__init__(index, batch_class, preloaded)
         self.classes = tuple(classes)
