@@ -14,8 +14,14 @@ import numpy as np
 import pytest
 
 from bf_index.errors import StateError
-from bf_pipeline.checkpoint import CorruptCheckpoint, latest, open_folder, read_checkpoint, write_checkpoint
-from bf_pipeline.checkpoint_values import Decoder
+from bf_pipeline.run.checkpoint.files import (
+    CorruptCheckpoint,
+    latest,
+    open_folder,
+    read_checkpoint,
+    write_checkpoint,
+)
+from bf_pipeline.run.checkpoint.values import Decoder
 
 BIG = np.arange(200_000)
 
@@ -46,7 +52,7 @@ SAVES = """
     import sys
     from pathlib import Path
     import numpy as np
-    from bf_pipeline.checkpoint import write_checkpoint
+    from bf_pipeline.run.checkpoint.files import write_checkpoint
     class Model:
         def save(self, path):
             path.write_bytes(bytes(300_000))

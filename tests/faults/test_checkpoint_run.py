@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from bf_pipeline.checkpoint import latest
+from bf_pipeline.run.checkpoint.files import latest
 
 # Random batches, variables and a model whose steps depend on all that came before.
 HEAD = """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bf_index.errors import StateError
-from bf_pipeline.checkpoint import (
+from bf_pipeline.run.checkpoint.files import (
     CorruptCheckpoint,
     check_schema,
     latest,
@@ -17,7 +17,7 @@ from bf_pipeline.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from bf_pipeline.checkpoint_values import Decoder, Encoder, class_name
+from bf_pipeline.run.checkpoint.values import Decoder, Encoder, class_name
 
 VALUES = {
     "plain": [None, True, 3, 2.5, "text", -0.0],

@@ -10,7 +10,7 @@ import pytest
 from bf_batch import Batch, Dataset, SkipBatch, action
 from bf_index import StateError
 from bf_pipeline import B, P, Pipeline, R, V, build
-from bf_pipeline.checkpoint import latest
+from bf_pipeline.run.checkpoint.files import latest
 
 WAYS = [("inline", 0), ("threads", 1), ("threads", 4)]
 

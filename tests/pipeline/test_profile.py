@@ -13,7 +13,7 @@ from bf_batch import Batch, Dataset, action
 from bf_pipeline import Pipeline, V
 from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.errors import Location
-from bf_pipeline.profile import Profile, collecting, timed
+from bf_pipeline.run.profile import Profile, collecting, timed
 
 
 def step(number, name, run):
@@ -78,7 +78,7 @@ def test_the_text_lists_the_longest_first(profile, capsys):
 
 
 def test_importing_the_profile_imports_no_pandas():
-    code = "import sys, bf_pipeline.profile; sys.exit('pandas' in sys.modules)"
+    code = "import sys, bf_pipeline.run.profile; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -2,7 +2,6 @@
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_pipeline.build import build
-from bf_pipeline.checkpoint import CorruptCheckpoint
 from bf_pipeline.combine import zip_batches
 from bf_pipeline.config import register_resolvers
 from bf_pipeline.drawn import P, R
@@ -11,7 +10,8 @@ from bf_pipeline.expressions import Expr
 from bf_pipeline.model import Metrics, Model
 from bf_pipeline.named import B, C, D, F, I, L, M, V, W, Where
 from bf_pipeline.pipeline import Pipeline
-from bf_pipeline.running import Batches, Run
+from bf_pipeline.run.checkpoint.files import CorruptCheckpoint
+from bf_pipeline.run.run import Batches, Run
 from bf_pipeline.samplers import (
     ConstantSampler,
     HistogramSampler,

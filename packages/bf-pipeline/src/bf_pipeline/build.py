@@ -10,9 +10,9 @@ from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions import Container, Expr, walk
 from bf_pipeline.named import F
-from bf_pipeline.options import NAMES
 from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.registry import BUILTINS
+from bf_pipeline.run.options import NAMES
 from bf_pipeline.settings import plain
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from bf_index.errors import unknown
 from bf_pipeline.context import Models
-from bf_pipeline.options import RunOptions
-from bf_pipeline.profile import Profile
 from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.regroup import Pool
-from bf_pipeline.runner import Runner
+from bf_pipeline.run.options import RunOptions
+from bf_pipeline.run.profile import Profile
+from bf_pipeline.run.regroup import Pool
+from bf_pipeline.run.runner import Runner
 
 
 class LeftOut(NamedTuple):

@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 
 from bf_index import StateError
-from bf_pipeline.checkpoint import SCHEMA, Checkpoint, check_schema, latest, open_folder, write_checkpoint
-from bf_pipeline.checkpoint_signal import Terminated, Termination
-from bf_pipeline.checkpoint_values import Decoder, Encoder, class_name
 from bf_pipeline.context import Context
-from bf_pipeline.options import Checkpointing, Resumable, RunOptions
+from bf_pipeline.run.checkpoint.files import (
+    SCHEMA,
+    Checkpoint,
+    check_schema,
+    latest,
+    open_folder,
+    write_checkpoint,
+)
+from bf_pipeline.run.checkpoint.sigterm import Terminated, Termination
+from bf_pipeline.run.checkpoint.values import Decoder, Encoder, class_name
+from bf_pipeline.run.options import Checkpointing, Resumable, RunOptions
 from bf_pipeline.run.state import RunState
 from bf_pipeline.steps import calls
 

@@ -13,17 +13,17 @@ from bf_index import new_seed
 from bf_index.errors import unknown
 from bf_pipeline.bind.bound import Bound
 from bf_pipeline.binding import bind
-from bf_pipeline.checkpoint_run import capture, checkpointed, resumed
 from bf_pipeline.errors import SkippedBatches
-from bf_pipeline.options import RunOptions
-from bf_pipeline.prefetch import ahead
-from bf_pipeline.prefetch_elsewhere import check_travels
-from bf_pipeline.profile import Profile, timed
-from bf_pipeline.progress import progress
 from bf_pipeline.record.recorded import Recorded, with_config
-from bf_pipeline.regroup import regrouped
+from bf_pipeline.run.checkpoint.capture import capture, checkpointed, resumed
+from bf_pipeline.run.options import RunOptions
+from bf_pipeline.run.prefetch.ahead import ahead
+from bf_pipeline.run.prefetch.travel import check_travels
+from bf_pipeline.run.profile import Profile, timed
+from bf_pipeline.run.progress import progress
+from bf_pipeline.run.regroup import regrouped
+from bf_pipeline.run.runner import start_runner
 from bf_pipeline.run.state import RunState
-from bf_pipeline.runner import start_runner
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Models

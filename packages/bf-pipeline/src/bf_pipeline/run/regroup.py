@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_pipeline.bind.bound import Regroup
-from bf_pipeline.checkpoint_values import Decoder, Encoder
 from bf_pipeline.context import Scope
-from bf_pipeline.options import RunOptions
+from bf_pipeline.run.checkpoint.values import Decoder, Encoder
+from bf_pipeline.run.options import RunOptions
 
 if TYPE_CHECKING:
-    from bf_pipeline.runner import Apply
+    from bf_pipeline.run.runner import Apply
 
 
 LeaveOut = Callable[[Place, Sequence[Any], str], None]
@@ -68,7 +68,7 @@ class Pool:
 
     def steps_in(self, scope: Scope, total: int | None) -> Apply:
         """Return ``apply(batch, place)`` for the steps after the ``rebatch``; they see its own numbering."""
-        from bf_pipeline.runner import applied
+        from bf_pipeline.run.runner import applied
 
         return applied(self.group.steps, replace(scope, plan=Counted(self.group.batch_size, total)))
 

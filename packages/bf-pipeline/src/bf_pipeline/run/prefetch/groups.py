@@ -17,8 +17,8 @@ from typing import Any
 from bf_batch.engines import Engine
 from bf_batch.pending import Settling, weight
 from bf_index import Place
+from bf_pipeline.run.runner import Preparer
 from bf_pipeline.run.state import RunState
-from bf_pipeline.runner import Preparer
 
 _MOST = 16
 """Batches in a group: from there on, handing groups over costs next to nothing."""

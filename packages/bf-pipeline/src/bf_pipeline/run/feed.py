@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place, new_seed
-from bf_pipeline.options import RunOptions
 from bf_pipeline.record.recorded import with_config
+from bf_pipeline.run.options import RunOptions
+from bf_pipeline.run.runner import applied, start_runner
 from bf_pipeline.run.state import Holds
-from bf_pipeline.runner import applied, start_runner
 
 if TYPE_CHECKING:
     from bf_pipeline.pipeline import Pipeline

@@ -13,11 +13,11 @@ from typing import Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_batch.engines import Engine, WorkerDied, make_engine
 from bf_index import Place
-from bf_pipeline.prefetch_elsewhere import elsewhere, telling_of_global_randomness
-from bf_pipeline.prefetch_recorded import only_records, recorded
-from bf_pipeline.profile import Timings, collecting
+from bf_pipeline.run.prefetch.groups import only_records, recorded
+from bf_pipeline.run.prefetch.travel import elsewhere, telling_of_global_randomness
+from bf_pipeline.run.profile import Timings, collecting
+from bf_pipeline.run.runner import Preparer
 from bf_pipeline.run.state import RunState
-from bf_pipeline.runner import Preparer
 
 Work = Callable[["Preparer", Place], Any]
 
@@ -26,11 +26,11 @@ def start_engine(run: RunState) -> Engine:
     """Start the engine that a run asks for, with all that its workers need."""
     name, workers, payload = run.options.engine, run.options.workers, run.runner.preparer
     if not isinstance(name, str):
-        from bf_pipeline.prefetch_warm import Lent
+        from bf_pipeline.run.prefetch.lent import Lent
 
         return Lent(name, payload)
     if name == "ray":
-        from bf_pipeline.prefetch_ray import RayEngine
+        from bf_pipeline.run.prefetch.ray import RayEngine
 
         return RayEngine(workers, payload)
     return make_engine(name, workers, payload)
