@@ -11,7 +11,7 @@ from bf_batch.components import join, take_rows
 from bf_batch.core import BatchCore
 from bf_batch.engines.base import EngineName
 from bf_batch.itemwise.apply import apply, settings_of
-from bf_batch.itemwise.parallel import OnError, Settings
+from bf_batch.itemwise.run import OnError, Settings
 from bf_index import DatasetIndex
 
 BatchT = TypeVar("BatchT", bound=BatchCore)

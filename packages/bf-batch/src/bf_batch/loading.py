@@ -13,7 +13,8 @@ from bf_batch.components import Component, assemble, check_names
 from bf_batch.core import BatchCore
 from bf_batch.data.formats import TABLES, Format, find_format, pandas, write_whole
 from bf_batch.data.sources import batch_values, by_component, by_id, own_values
-from bf_batch.itemwise.parallel import Settings, component, run_settled
+from bf_batch.itemwise.parallel import component
+from bf_batch.itemwise.run import Settings, run_settled
 from bf_batch.itemwise.work import ColumnItems, Work
 
 BatchT = TypeVar("BatchT", bound=BatchCore)

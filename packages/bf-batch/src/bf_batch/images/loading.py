@@ -21,7 +21,7 @@ from bf_batch.images.frames import simplify
 from bf_batch.images.jpeg import CHANNELS, Mode
 from bf_batch.images.warp import Warp
 from bf_batch.images.workers import spread
-from bf_batch.itemwise.parallel import OnError
+from bf_batch.itemwise.run import OnError
 from bf_batch.loading import is_place, path_of
 from bf_index import FilesIndex
 

@@ -10,20 +10,13 @@ from typing import Any, TypeVar, overload
 from bf_batch.actions import ActionSpec
 from bf_batch.components import assemble, check_names
 from bf_batch.core import BatchCore
-from bf_batch.itemwise.init_post import takes
-from bf_batch.itemwise.parallel import OWN, Parallel, Settings
+from bf_batch.itemwise.init_post import takes_rng
+from bf_batch.itemwise.parallel import OWN, Parallel
+from bf_batch.itemwise.run import Settings
 from bf_index.errors import unknown
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _DEFAULTS = ("src", "dst", "init", "post", "target", "on_error", "timeout", "n_workers")
-
-
-def takes_rng(function: Callable[..., Any]) -> bool:
-    """Say whether a function wants a generator: it has a parameter ``rng``."""
-    try:
-        return "rng" in takes(function).named
-    except (TypeError, ValueError):  # a builtin without a signature
-        return False
 
 
 def apply(

@@ -43,6 +43,14 @@ def _look(function: Callable[..., Any]) -> Takes:
 _seen = functools.lru_cache(maxsize=512)(_look)
 
 
+def takes_rng(function: Callable[..., Any]) -> bool:
+    """Say whether a function wants a generator: it has a parameter ``rng``."""
+    try:
+        return "rng" in takes(function).named
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+
+
 def call_hook(hook: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], own: int) -> Any:
     """Call a hook with its own first arguments and with those of the action that it takes.
 
