@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from bf_pipeline import B, BindError, C, F, P, Pipeline, R, V, W, Where, build
 from bf_pipeline.context import Context, Scope
-from bf_pipeline.expressions import value_of
-from bf_pipeline.reading import read_expression
+from bf_pipeline.expressions.base import value_of
+from bf_pipeline.expressions.text import read_expression
 
 TEXT = """
 config: {step: 3, deep: {rate: 2}}

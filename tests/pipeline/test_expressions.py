@@ -13,7 +13,7 @@ from bf_batch import PerItem
 from bf_index import Place
 from bf_pipeline import B, C, D, F, I, L, M, NumpySampler, P, Pipeline, R, V, W, Where
 from bf_pipeline.context import Context, Scope
-from bf_pipeline.expressions import lift, value_of
+from bf_pipeline.expressions.base import lift, value_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any, assert_type
 
 from bf_batch import Batch, Dataset
 from bf_pipeline import B, Batches, C, Expr, F, I, P, Pipeline, R, V, Where, build
-from bf_pipeline.named import Where as Choice
+from bf_pipeline.expressions.named import Where as Choice
 
 
 class Points(Batch):

@@ -4,11 +4,11 @@ from bf_batch import SkipBatch, StopPipeline
 from bf_pipeline.build import build
 from bf_pipeline.combine import zip_batches
 from bf_pipeline.config import register_resolvers
-from bf_pipeline.drawn import P, R
 from bf_pipeline.errors import BindError, SkippedBatches
-from bf_pipeline.expressions import Expr
+from bf_pipeline.expressions.base import Expr
+from bf_pipeline.expressions.named import B, C, D, F, I, L, M, V, W, Where
+from bf_pipeline.expressions.random import P, R
 from bf_pipeline.model import Metrics, Model
-from bf_pipeline.named import B, C, D, F, I, L, M, V, W, Where
 from bf_pipeline.pipeline import Pipeline
 from bf_pipeline.run.checkpoint.files import CorruptCheckpoint
 from bf_pipeline.run.run import Batches, Run

@@ -13,8 +13,8 @@ from bf_index.seeding import key_at
 from bf_pipeline.bind.bound import BoundStep, Regroup, checked
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import EXPRESSIONS, Context
-from bf_pipeline.drawn import P
-from bf_pipeline.expressions import Expr, lift, walk
+from bf_pipeline.expressions.base import Expr, lift, walk
+from bf_pipeline.expressions.random import P
 from bf_pipeline.steps import Call, Repeat, Sometimes, Step
 
 # Each level of repetition moves the step's address by so many bits: no two repetitions draw the same.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from bf_index.errors import unknown
 from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
-from bf_pipeline.expressions import Container, Expr, walk
-from bf_pipeline.named import F
+from bf_pipeline.expressions.base import Container, Expr, walk
+from bf_pipeline.expressions.named import F
 from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.registry import BUILTINS
 from bf_pipeline.run.options import NAMES

@@ -11,9 +11,9 @@ from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.bind.names import Names
 from bf_pipeline.blocks import bind_coin
 from bf_pipeline.context import Context
-from bf_pipeline.drawn import P, R
-from bf_pipeline.expressions import Expr, lift, walk
-from bf_pipeline.named import MODES, C, Mode
+from bf_pipeline.expressions.base import Expr, lift, walk
+from bf_pipeline.expressions.named import MODES, C, Mode
+from bf_pipeline.expressions.random import P, R
 from bf_pipeline.steps import Call
 
 Run = Callable[..., Any]

@@ -13,7 +13,7 @@ from bf_pipeline.bind.bound import BoundStep, OtherPipeline
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context
 from bf_pipeline.errors import BindError, Location
-from bf_pipeline.expressions import Expr
+from bf_pipeline.expressions.base import Expr
 from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.steps import Call
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_pipeline.reading import NAMES, read_expression
+from bf_pipeline.expressions.text import NAMES, read_expression
 
 _PACKAGE = "bf_pipeline."
 

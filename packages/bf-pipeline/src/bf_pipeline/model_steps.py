@@ -13,8 +13,8 @@ from bf_pipeline.bind.names import Names
 from bf_pipeline.calling import mismatch
 from bf_pipeline.context import Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
-from bf_pipeline.expressions import Expr, lift, value_of
-from bf_pipeline.named import C, find
+from bf_pipeline.expressions.base import Expr, lift, value_of
+from bf_pipeline.expressions.named import C, find
 from bf_pipeline.settings import plain
 from bf_pipeline.steps import Call
 

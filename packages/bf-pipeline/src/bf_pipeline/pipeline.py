@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 from bf_batch import Dataset
 from bf_pipeline.bind.bound import Bound, Clock
 from bf_pipeline.binding import bind, check_actions, unknown_action
-from bf_pipeline.expressions import Expr
+from bf_pipeline.expressions.base import Expr
 from bf_pipeline.picture import mermaid
 from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.recording import Recording

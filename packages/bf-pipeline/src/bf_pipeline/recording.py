@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from bf_pipeline.named import Mode
+from bf_pipeline.expressions.named import Mode
 from bf_pipeline.steps import Call, caller
 from bf_pipeline.unset import UNSET
 

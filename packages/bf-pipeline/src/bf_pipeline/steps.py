@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_pipeline.errors import Location
-from bf_pipeline.expressions import Expr
+from bf_pipeline.expressions.base import Expr
 
 
 @dataclass(frozen=True, slots=True, eq=False)

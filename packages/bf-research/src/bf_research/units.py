@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from bf_index.errors import unknown
-from bf_pipeline.expressions import lift, value_of
+from bf_pipeline.expressions.base import lift, value_of
 from bf_research.journal import to_json
 from bf_research.trial import Config, Trial
 from bf_research.units_expressions import expression_faults

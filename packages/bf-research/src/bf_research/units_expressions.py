@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from bf_index.errors import close_matches, unknown
-from bf_pipeline.expressions import Expr, walk
-from bf_pipeline.named import C
+from bf_pipeline.expressions.base import Expr, walk
+from bf_pipeline.expressions.named import C
 
 if TYPE_CHECKING:
     from bf_research.units import Going, Unit

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import Dataset
 from bf_index.errors import unknown
 from bf_pipeline import BindError, Pipeline
-from bf_pipeline.expressions import Attribute, Expr, Item, walk
-from bf_pipeline.named import C, W
+from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
+from bf_pipeline.expressions.named import C, W
 from bf_pipeline.steps import Call, Repeat, Step, calls
 from bf_research.units import Going, Unit
 from bf_research.units_roots import Branch

@@ -13,8 +13,8 @@ from bf_batch.actions import ActionSpec
 from bf_batch.core import check_result
 from bf_pipeline.context import PLAIN, Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
-from bf_pipeline.expressions import Expr, walk
-from bf_pipeline.named import V
+from bf_pipeline.expressions.base import Expr, walk
+from bf_pipeline.expressions.named import V
 from bf_pipeline.record.recorded import Recorded
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_pipeline import targets
 from bf_pipeline.bind.bound import Bound, Build, OtherPipeline, Variable
-from bf_pipeline.drawn import P
 from bf_pipeline.errors import Location, Mistake
-from bf_pipeline.expressions import Expr, walk
-from bf_pipeline.named import MODES, B, C, D, I, L, M, Mode, V
+from bf_pipeline.expressions import targets
+from bf_pipeline.expressions.base import Expr, walk
+from bf_pipeline.expressions.named import MODES, B, C, D, I, L, M, Mode, V
+from bf_pipeline.expressions.random import P
 from bf_pipeline.record.recorded import Recorded
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_batch import PerItem
 from bf_index.errors import unknown
-from bf_pipeline.expressions import Expr, arguments, lift, value_of, written
+from bf_pipeline.expressions.base import Expr, arguments, lift, value_of, written
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Context

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bf_index.errors import unknown
-from bf_pipeline.expressions import Called, Expr, arguments, lift, value_of, written
+from bf_pipeline.expressions.base import Called, Expr, arguments, lift, value_of, written
 from bf_pipeline.unset import UNSET
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 
 from bf_pipeline.context import Context
-from bf_pipeline.expressions import Attribute, Container, Expr, Item, value_of
-from bf_pipeline.named import B, Mode, V
+from bf_pipeline.expressions.base import Attribute, Container, Expr, Item, value_of
+from bf_pipeline.expressions.named import B, Mode, V
 
 Write = Callable[[Any, Context], None]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_pipeline.drawn import P, R
-from bf_pipeline.expressions import BINARY, UNARY, Expr
-from bf_pipeline.named import B, C, D, I, L, M, V, W, Where
+from bf_pipeline.expressions.base import BINARY, UNARY, Expr
+from bf_pipeline.expressions.named import B, C, D, I, L, M, V, W, Where
+from bf_pipeline.expressions.random import P, R
 
 NAMES: dict[str, Callable[..., Expr]] = {
     **{"B": B, "C": C, "D": D, "I": I, "L": L, "M": M},
