@@ -14,8 +14,8 @@ from bf_pipeline.blocks import bind_regroup, bind_repeat, bind_sometimes, split
 from bf_pipeline.calling import bind_action, mismatch
 from bf_pipeline.errors import BindError
 from bf_pipeline.record.recorded import Recorded, all_calls
+from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, calls
 from bf_pipeline.registry import BUILTINS
-from bf_pipeline.steps import Call, Repeat, Sometimes, Step, calls
 from bf_pipeline.variables import cycle
 
 

@@ -10,11 +10,11 @@ from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions.base import Container, Expr, walk
 from bf_pipeline.expressions.named import F
+from bf_pipeline.plain_config import plain
 from bf_pipeline.record.recorded import Recorded
+from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step
 from bf_pipeline.registry import BUILTINS
 from bf_pipeline.run.options import NAMES
-from bf_pipeline.settings import plain
-from bf_pipeline.steps import Call, Repeat, Sometimes, Step
 
 if TYPE_CHECKING:
     from bf_pipeline.pipeline import Pipeline

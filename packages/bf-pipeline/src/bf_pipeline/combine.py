@@ -15,7 +15,7 @@ from bf_pipeline.context import Context
 from bf_pipeline.errors import BindError, Location
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.steps import Call
+from bf_pipeline.record.steps import Call
 
 
 @dataclass(frozen=True, slots=True, eq=False)

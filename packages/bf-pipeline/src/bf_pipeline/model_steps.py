@@ -15,8 +15,8 @@ from bf_pipeline.context import Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, lift, value_of
 from bf_pipeline.expressions.named import C, find
-from bf_pipeline.settings import plain
-from bf_pipeline.steps import Call
+from bf_pipeline.plain_config import plain
+from bf_pipeline.record.steps import Call
 
 
 def declare(

@@ -10,13 +10,13 @@ from bf_batch import Dataset
 from bf_pipeline.bind.bound import Bound, Clock
 from bf_pipeline.binding import bind, check_actions, unknown_action
 from bf_pipeline.expressions.base import Expr
-from bf_pipeline.picture import mermaid
+from bf_pipeline.plain_config import merged
+from bf_pipeline.record.code import written_pipeline
+from bf_pipeline.record.mermaid import mermaid
 from bf_pipeline.record.recorded import Recorded, with_config
+from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, caller
 from bf_pipeline.recording import Recording
-from bf_pipeline.settings import merged
 from bf_pipeline.starting import Memory, Starting
-from bf_pipeline.steps import Call, Repeat, Sometimes, Step, caller
-from bf_pipeline.writing import written_pipeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from bf_pipeline.bind.names import Names
 from bf_pipeline.calling import bind_function
 from bf_pipeline.context import Context
 from bf_pipeline.expressions.base import lift, value_of
-from bf_pipeline.steps import Call
+from bf_pipeline.record.steps import Call
 
 
 def bind_update(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bf_pipeline.expressions.named import Mode
-from bf_pipeline.steps import Call, caller
+from bf_pipeline.record.steps import Call, caller
 from bf_pipeline.unset import UNSET
 
 if TYPE_CHECKING:
-    from bf_pipeline.steps import Step
+    from bf_pipeline.record.steps import Step
 
 
 class Recording:

@@ -12,7 +12,7 @@ from bf_index.errors import unknown
 from bf_pipeline import BindError, Pipeline
 from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
 from bf_pipeline.expressions.named import C, W
-from bf_pipeline.steps import Call, Repeat, Step, calls
+from bf_pipeline.record.steps import Call, Repeat, Step, calls
 from bf_research.units import Going, Unit
 from bf_research.units_roots import Branch
 from bf_research.units_schedule import Schedule

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from bf_batch import Dataset
-from bf_pipeline.settings import Settings, merged, plain
-from bf_pipeline.steps import Call, Step, calls
+from bf_pipeline.plain_config import Settings, merged, plain
+from bf_pipeline.record.steps import Call, Step, calls
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)

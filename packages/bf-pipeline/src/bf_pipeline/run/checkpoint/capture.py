@@ -10,6 +10,7 @@ import numpy as np
 
 from bf_index import StateError
 from bf_pipeline.context import Context
+from bf_pipeline.record.steps import calls
 from bf_pipeline.run.checkpoint.files import (
     SCHEMA,
     Checkpoint,
@@ -22,7 +23,6 @@ from bf_pipeline.run.checkpoint.sigterm import Terminated, Termination
 from bf_pipeline.run.checkpoint.values import Decoder, Encoder, class_name
 from bf_pipeline.run.options import Checkpointing, Resumable, RunOptions
 from bf_pipeline.run.state import RunState
-from bf_pipeline.steps import calls
 
 _PARTS = ("position", "begun", "delivered", "variables", "sources", "regroups", "models")
 

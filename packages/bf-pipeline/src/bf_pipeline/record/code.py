@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bf_pipeline.expressions.base import arguments, written
 from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.steps import Call, Repeat, Step
+from bf_pipeline.record.steps import Call, Repeat, Step
 
 _WIDTH = 100
 
