@@ -1,8 +1,8 @@
 """BatchFlow pipelines: actions recorded as a value, bound to data with every mistake told, and run."""
 
 from bf_batch import SkipBatch, StopPipeline
+from bf_pipeline.bind.combine import zip_batches
 from bf_pipeline.build import build
-from bf_pipeline.combine import zip_batches
 from bf_pipeline.config import register_resolvers
 from bf_pipeline.errors import BindError, SkippedBatches
 from bf_pipeline.expressions.base import Expr

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import unknown
+from bf_pipeline.bind.builtins import BUILTINS
 from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions.base import Container, Expr, walk
@@ -13,7 +14,6 @@ from bf_pipeline.expressions.named import F
 from bf_pipeline.plain_config import plain
 from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step
-from bf_pipeline.registry import BUILTINS
 from bf_pipeline.run.options import NAMES
 
 if TYPE_CHECKING:

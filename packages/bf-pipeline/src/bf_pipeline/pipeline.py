@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 from bf_batch import Dataset
+from bf_pipeline.bind.bind import bind, check_actions, unknown_action
 from bf_pipeline.bind.bound import Bound, Clock
-from bf_pipeline.binding import bind, check_actions, unknown_action
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.plain_config import merged
 from bf_pipeline.record.code import written_pipeline

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import new_seed
 from bf_index.errors import unknown
+from bf_pipeline.bind.bind import bind
 from bf_pipeline.bind.bound import Bound
-from bf_pipeline.binding import bind
 from bf_pipeline.errors import SkippedBatches
 from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.run.checkpoint.capture import capture, checkpointed, resumed

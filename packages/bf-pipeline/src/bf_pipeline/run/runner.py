@@ -15,9 +15,9 @@ from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_index.seeding import key_at
 from bf_pipeline.bind.bound import Bound, BoundStep, OtherPipeline, annotate, checked, entries
+from bf_pipeline.bind.variables import initialise
 from bf_pipeline.context import Context, Scope
 from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.variables import initialise
 
 # The stage of the seeds that are derived for joined and merged pipelines.
 _SOURCES = 3

@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 from bf_pipeline.bind.bound import BoundStep
+from bf_pipeline.bind.calls import bind_function
 from bf_pipeline.bind.names import Names
-from bf_pipeline.calling import bind_function
 from bf_pipeline.context import Context
 from bf_pipeline.expressions.base import lift, value_of
 from bf_pipeline.record.steps import Call

@@ -9,8 +9,8 @@ from typing import Any
 from bf_batch import StopPipeline
 from bf_index.errors import unknown
 from bf_pipeline.bind.bound import BoundStep
+from bf_pipeline.bind.calls import mismatch
 from bf_pipeline.bind.names import Names
-from bf_pipeline.calling import mismatch
 from bf_pipeline.context import Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, lift, value_of

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bf_pipeline.bind.blocks import bind_regroup, bind_repeat, bind_sometimes, split
 from bf_pipeline.bind.bound import Bound, BoundStep, Clock
+from bf_pipeline.bind.builtins import BUILTINS
+from bf_pipeline.bind.calls import bind_action, mismatch
 from bf_pipeline.bind.names import Names
-from bf_pipeline.blocks import bind_regroup, bind_repeat, bind_sometimes, split
-from bf_pipeline.calling import bind_action, mismatch
+from bf_pipeline.bind.variables import cycle
 from bf_pipeline.errors import BindError
 from bf_pipeline.record.recorded import Recorded, all_calls
 from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, calls
-from bf_pipeline.registry import BUILTINS
-from bf_pipeline.variables import cycle
 
 
 def bind(recorded: Recorded, batch_class: type | None = None, clock: Clock | None = None) -> Bound:

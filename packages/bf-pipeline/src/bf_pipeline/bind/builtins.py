@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bf_pipeline import combine, model_steps, plain_steps, variables
+from bf_pipeline.bind import basics, combine, models, variables
 from bf_pipeline.bind.bound import BoundStep
 
 
@@ -19,16 +19,16 @@ class Builtin:
 
 BUILTINS = {
     "init_variable": Builtin(declare=variables.declare),
-    "init_model": Builtin(declare=model_steps.declare),
-    "import_model": Builtin(declare=model_steps.declare_import),
-    "update": Builtin(bind=plain_steps.bind_update),
-    "call": Builtin(bind=plain_steps.bind_call),
-    "print": Builtin(bind=plain_steps.bind_print),
-    "train_model": Builtin(bind=model_steps.bind_use),
-    "predict_model": Builtin(bind=model_steps.bind_use),
-    "save_model": Builtin(bind=model_steps.bind_save),
-    "load_model": Builtin(bind=model_steps.bind_load),
-    "gather_metrics": Builtin(bind=model_steps.bind_gather),
+    "init_model": Builtin(declare=models.declare),
+    "import_model": Builtin(declare=models.declare_import),
+    "update": Builtin(bind=basics.bind_update),
+    "call": Builtin(bind=basics.bind_call),
+    "print": Builtin(bind=basics.bind_print),
+    "train_model": Builtin(bind=models.bind_use),
+    "predict_model": Builtin(bind=models.bind_use),
+    "save_model": Builtin(bind=models.bind_save),
+    "load_model": Builtin(bind=models.bind_load),
+    "gather_metrics": Builtin(bind=models.bind_gather),
     "join": Builtin(bind=combine.bind_join),
     "merge": Builtin(bind=combine.bind_merge),
     "rebatch": Builtin(bind=combine.refuse_rebatch),

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bf_index.errors import unknown
+from bf_pipeline.bind.blocks import bind_coin
 from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.bind.names import Names
-from bf_pipeline.blocks import bind_coin
 from bf_pipeline.context import Context
 from bf_pipeline.expressions.base import Expr, lift, walk
 from bf_pipeline.expressions.named import MODES, C, Mode
