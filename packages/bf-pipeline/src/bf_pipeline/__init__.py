@@ -2,8 +2,6 @@
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_pipeline.bind.combine import zip_batches
-from bf_pipeline.build import build
-from bf_pipeline.config import register_resolvers
 from bf_pipeline.errors import BindError, SkippedBatches
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import B, C, D, F, I, L, M, V, W, Where
@@ -21,6 +19,8 @@ from bf_pipeline.samplers import (
     ScipySampler,
     concatenate,
 )
+from bf_pipeline.yaml.build import build
+from bf_pipeline.yaml.resolvers import register_resolvers
 
 __all__ = [
     "B",

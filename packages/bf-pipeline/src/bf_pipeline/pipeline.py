@@ -174,6 +174,6 @@ class Pipeline(Recorded, Recording, Starting):
 
     def to_yaml(self) -> str:
         """Write the pipeline as YAML for ``build``; ``TypeError`` for what is not plain data."""
-        from bf_pipeline.build import to_yaml
+        from bf_pipeline.yaml.build import to_yaml
 
         return to_yaml(self)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from bf_batch import SkipBatch
-from bf_pipeline.interop import Outputs, to_tf_dataset
 from bf_pipeline.run.feed import fed
 from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
 from bf_pipeline.run.run import Batches, Run
 from bf_pipeline.run.state import Holds
+from bf_pipeline.tf_dataset import Outputs, to_tf_dataset
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Models

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import unknown
 from bf_pipeline.bind.builtins import BUILTINS
-from bf_pipeline.config import expressions_in
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions.base import Container, Expr, walk
 from bf_pipeline.expressions.named import F
@@ -15,6 +14,7 @@ from bf_pipeline.plain_config import plain
 from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step
 from bf_pipeline.run.options import NAMES
+from bf_pipeline.yaml.resolvers import expressions_in
 
 if TYPE_CHECKING:
     from bf_pipeline.pipeline import Pipeline
