@@ -56,7 +56,7 @@ OURS = frozenset(LAYERS)
 # files. A module of a folder may stand apart from the rest of it: the longest name that fits is its place.
 ROOMS: Mapping[str, str] = {}
 # Modules made of one library, which they may import at module level since only functions import them.
-HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.*kernels*": "numba"}
+HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.kernels.*": "numba"}
 ADVICE = "import it inside the function that needs it"
 WIDTH = 18
 LATE = "# late: "

@@ -104,7 +104,7 @@ def choose_items(batch: BatchCore, p: Any, what: str) -> NDArray[np.bool_]:
             return NONE
         if 0 < p < 1:
             # a generator for each step would cost more than the step; its address serves as well
-            seed, coins = batch.seed, need("bf_batch.images.matrix_kernels").coins
+            seed, coins = batch.seed, need("bf_batch.images.kernels.matrices").coins
             address = (seed & _LOW, seed >> _BITS & _LOW, *batch.address())
             heads: NDArray[np.bool_] = coins(address, len(batch), p)
             return heads

@@ -110,7 +110,7 @@ class DistortActions(GeometryActions):
             raise ValueError(f"elastic: sigma must be positive, got {sigma!r}")
 
         def make(sizes: Sizes) -> Any:
-            rng, blur = self.rng(), need("bf_batch.images.colour_kernels").blur
+            rng, blur = self.rng(), need("bf_batch.images.kernels.colour").blur
             amounts = np.broadcast_to(strength, (len(self),))
             rows = np.broadcast_to(rows_of(sizes), (len(self), 2)).astype(int)
             return [random_field((h, w), sigma, a, rng, blur) for (h, w), a in zip(rows, amounts)]

@@ -83,7 +83,7 @@ def _alone(picture: Pictures, function: Recolour, i: int, values: dict[str, Any]
 
 def loops() -> Any:
     """Return the compiled loops of colour."""
-    return need("bf_batch.images.colour_kernels")
+    return need("bf_batch.images.kernels.colour")
 
 
 def fresh(pictures: Pictures) -> Pictures:

@@ -171,7 +171,7 @@ def _run(
     target = out if out.dtype in NATIVE else np.empty(out.shape, np.float32)
     pictures = read_only(pictures)
     if not moved:
-        loops = need("bf_batch.images.kernels_straight")
+        loops = need("bf_batch.images.kernels.axes")
         loops.convert(pictures.reshape(-1, c), gain, bias, target.dtype == np.uint8, target.reshape(-1, c))
     else:
         _smooth(warp, pictures, rows, matrices, (gain, bias), target)
@@ -195,15 +195,15 @@ def _smooth(
     kind = 2 if warp.field is not None else int(warp.projective)
     limited = out.dtype == np.uint8
     if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _along_axes(matrices):
-        straight = need("bf_batch.images.kernels_straight").straight
+        straight = need("bf_batch.images.kernels.axes").straight
         straight(pictures, matrices, _how(kind, mode, limited), level, *scaling, out)
         return
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
     if warp.order == 1:
-        loop = need("bf_batch.images.kernels").warp
+        loop = need("bf_batch.images.kernels.affine").warp
     else:
-        loop = need("bf_batch.images.kernels_points").cubic
+        loop = need("bf_batch.images.kernels.points").cubic
     loop(pictures, matrices, pre, field, _how(kind, mode, limited), level, *scaling, out)
 
 
@@ -240,7 +240,7 @@ def _words(
     size = pictures.shape[1], pictures.shape[2], out.shape[1], out.shape[2]
     flat = read_only(pictures.reshape(len(pictures), -1))
     rest = np.float32(gain), np.float32(bias), out.dtype == np.uint8, out.reshape(len(out), -1)
-    loop = need("bf_batch.images.kernels_bytes").warp_bytes
+    loop = need("bf_batch.images.kernels.packed_bytes").warp_bytes
     loop(flat, picked, size, matrices, mode, int(level), *rest)
 
 
@@ -263,7 +263,7 @@ def _nearest(
     pictures = read_only(
         pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
     )
-    loops = need("bf_batch.images.kernels_points")
+    loops = need("bf_batch.images.kernels.points")
     loops.nearest(pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned))
 
 

@@ -42,7 +42,7 @@ def filtered(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     four = to_native(pictures[..., None] if pictures.ndim == 3 else pictures)
     out = np.empty((len(four), *size, four.shape[3]), four.dtype)
     rows, columns = triangles(four.shape[1], size[0]), triangles(four.shape[2], size[1])
-    need("bf_batch.images.kernels_straight").average(four, *rows, *columns, out.dtype == np.uint8, out)
+    need("bf_batch.images.kernels.axes").average(four, *rows, *columns, out.dtype == np.uint8, out)
     result = from_native(pictures.dtype, out)
     return result[..., 0] if pictures.ndim == 3 else result
 

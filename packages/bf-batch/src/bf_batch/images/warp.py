@@ -17,7 +17,7 @@ from bf_batch.images.pending import PendingGeometry
 from bf_batch.images.resample import resample
 
 IDENTITY = np.eye(3)[None].copy()
-_STEPS = "bf_batch.images.matrix_kernels"
+_STEPS = "bf_batch.images.kernels.matrices"
 
 
 class Warp(PendingGeometry):

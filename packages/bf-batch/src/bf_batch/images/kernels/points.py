@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels import CONSTANT, fold, kernel, mapped, part
+from bf_batch.images.kernels.affine import CONSTANT, fold, kernel, mapped, part
 
 
 @kernel

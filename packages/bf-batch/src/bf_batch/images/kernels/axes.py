@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels import CONSTANT, finish, fold, kernel, part, repeated
+from bf_batch.images.kernels.affine import CONSTANT, finish, fold, kernel, part, repeated
 
 
 @part

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels import brief, part
+from bf_batch.images.kernels.affine import brief, part
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
