@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bf_batch.images.distort import DistortActions
+from bf_batch.images.geometry.distort_actions import DistortActions
 from bf_batch.images.loading import FileActions
 from bf_batch.images.noise import NoiseActions
 from bf_batch.images.pixels import PixelActions

@@ -17,9 +17,9 @@ from bf_batch.errors import ItemError, item_error
 from bf_batch.images.arguments import Floats, id_of, role_of
 from bf_batch.images.cache import PictureCache
 from bf_batch.images.files import MAX_PIXELS, Files, Options, Picture, open_picture
-from bf_batch.images.frames import simplify
+from bf_batch.images.geometry.frames import simplify
+from bf_batch.images.geometry.warp import Warp
 from bf_batch.images.jpeg import CHANNELS, Mode
-from bf_batch.images.warp import Warp
 from bf_batch.images.workers import spread
 from bf_batch.itemwise.run import OnError
 from bf_batch.loading import is_place, path_of

@@ -12,8 +12,8 @@ from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import Names, pair_names, require_component
-from bf_batch.images.following import unread
-from bf_batch.images.warp import Warp
+from bf_batch.images.geometry.apply import unread
+from bf_batch.images.geometry.warp import Warp
 
 
 def _always(arguments: Mapping[str, Any]) -> bool:

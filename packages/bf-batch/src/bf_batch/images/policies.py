@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bf_batch.actions import action
 from bf_batch.images.arguments import Fill, Names, role_of
 from bf_batch.images.colour import ColourActions
-from bf_batch.images.following import How, apply_step
-from bf_batch.images.frames import Sizes, Step, centred, rows_of
-from bf_batch.images.geometry import GeometryActions
+from bf_batch.images.geometry.actions import GeometryActions
+from bf_batch.images.geometry.apply import How, apply_step
+from bf_batch.images.geometry.frames import Sizes, Step, centred, rows_of
 from bf_batch.itemwise.work import PerItem
 
 STEPS = (

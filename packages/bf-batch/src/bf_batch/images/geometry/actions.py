@@ -10,10 +10,10 @@ import numpy as np
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.images.arguments import Fill, Names, Order, Role, numbers, pairs, size_pair, two_columns
-from bf_batch.images.following import How, apply_map, apply_step
-from bf_batch.images.frames import Sizes, Step, centred, rows_of, simplify
-from bf_batch.images.origins import NAMES, Origin, offsets
-from bf_batch.images.shrinking import resize_smoothly
+from bf_batch.images.geometry.antialias import resize_smoothly
+from bf_batch.images.geometry.apply import How, apply_map, apply_step
+from bf_batch.images.geometry.crop_origin import NAMES, Origin, offsets
+from bf_batch.images.geometry.frames import Sizes, Step, centred, rows_of, simplify
 from bf_batch.itemwise.work import PerItem
 
 

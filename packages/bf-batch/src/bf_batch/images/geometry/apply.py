@@ -21,9 +21,9 @@ from bf_batch.images.arguments import (
     require_component,
     role_of,
 )
-from bf_batch.images.frames import Sizes, Step
-from bf_batch.images.points import Points
-from bf_batch.images.warp import Warp
+from bf_batch.images.geometry.frames import Sizes, Step
+from bf_batch.images.geometry.points import Points
+from bf_batch.images.geometry.warp import Warp
 
 _PICTURES = ("image", "mask")
 

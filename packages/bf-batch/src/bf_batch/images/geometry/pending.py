@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import Unread
 from bf_batch.images.arguments import Fill, Floats
-from bf_batch.images.frames import Sizes
+from bf_batch.images.geometry.frames import Sizes
 
 
 class PendingGeometry:

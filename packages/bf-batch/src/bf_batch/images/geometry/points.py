@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.images.arguments import Floats
-from bf_batch.images.frames import Sizes, Step, rows_of, select
+from bf_batch.images.geometry.frames import Sizes, Step, rows_of, select
 from bf_batch.images.need import need
 
 

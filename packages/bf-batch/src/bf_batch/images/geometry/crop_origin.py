@@ -9,7 +9,7 @@ import numpy as np
 
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import Floats, pairs, two_columns
-from bf_batch.images.frames import Sizes, rows_of
+from bf_batch.images.geometry.frames import Sizes, rows_of
 from bf_batch.itemwise.work import PerItem
 
 Named = Literal["center", "random", "top_left", "top_right", "bottom_left", "bottom_right"]

@@ -1,0 +1,1 @@
+"""Geometry: steps between frames pile up as matrices, pixels are resampled once, points follow."""
