@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bf_batch.images.colour.noise_actions import NoiseActions
+from bf_batch.images.colour.scaling_actions import PixelActions
 from bf_batch.images.geometry.distort_actions import DistortActions
 from bf_batch.images.loading import FileActions
-from bf_batch.images.noise import NoiseActions
-from bf_batch.images.pixels import PixelActions
 from bf_batch.images.policies import PolicyActions
 from bf_batch.images.showing import show
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bf_batch.actions import action
 from bf_batch.images.arguments import Fill, Names, role_of
-from bf_batch.images.colour import ColourActions
+from bf_batch.images.colour.actions import ColourActions
 from bf_batch.images.geometry.actions import GeometryActions
 from bf_batch.images.geometry.apply import How, apply_step
 from bf_batch.images.geometry.frames import Sizes, Step, centred, rows_of

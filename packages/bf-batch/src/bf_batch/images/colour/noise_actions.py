@@ -10,8 +10,8 @@ from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import Names, pair_names, require_component, size_pair
-from bf_batch.images.mixing import mixed_labels, partners, pasted
-from bf_batch.images.recolour import Pictures, fresh, recolour
+from bf_batch.images.colour.mixing import mixed_labels, partners, pasted
+from bf_batch.images.colour.recolour import Pictures, fresh, recolour
 from bf_batch.itemwise.work import PerItem
 
 Number = float | PerItem

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import ALL, Names, choose_items, numbers, pair_names, require_component
 from bf_batch.images.buffers import outputs
+from bf_batch.images.colour.lookup_tables import LEVELS, rounded
 from bf_batch.images.dtypes import from_native, to_native
 from bf_batch.images.need import need
-from bf_batch.images.tables import LEVELS, rounded
 
 Pictures = NDArray[Any]
 Recolour = Callable[..., Pictures]

@@ -9,8 +9,17 @@ import numpy as np
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.images.arguments import Names
-from bf_batch.images.recolour import Pictures, by_table, colours, counts_of, fresh, look_up, loops, recolour
-from bf_batch.images.tables import LEVELS, equalizing, levels_of, rounded, stretching
+from bf_batch.images.colour.lookup_tables import LEVELS, equalizing, levels_of, rounded, stretching
+from bf_batch.images.colour.recolour import (
+    Pictures,
+    by_table,
+    colours,
+    counts_of,
+    fresh,
+    look_up,
+    loops,
+    recolour,
+)
 from bf_batch.itemwise.work import PerItem
 
 Number = float | PerItem

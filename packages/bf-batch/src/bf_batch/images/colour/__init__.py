@@ -1,0 +1,1 @@
+"""Colour, noise, mixing, and pixel values as a whole."""
