@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageOps
 
 from bf_batch import Dataset, ImagesBatch, ItemError
-from bf_batch.images import PictureCache, jpeg
+from bf_batch.images import PictureCache
+from bf_batch.images.files import jpeg
 from bf_index import FilesIndex
 
 

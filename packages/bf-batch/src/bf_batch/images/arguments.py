@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
-from bf_batch.images.need import need
+from bf_batch.images.extras import need
 from bf_batch.itemwise.work import PerItem
 
 Floats = NDArray[np.float64]

@@ -6,10 +6,10 @@ from typing import Any
 
 from bf_batch.images.colour.noise_actions import NoiseActions
 from bf_batch.images.colour.scaling_actions import PixelActions
+from bf_batch.images.drawing import show
+from bf_batch.images.files.actions import FileActions
 from bf_batch.images.geometry.distort_actions import DistortActions
-from bf_batch.images.loading import FileActions
 from bf_batch.images.policies import PolicyActions
-from bf_batch.images.showing import show
 
 
 class ImagesBatch(PolicyActions, DistortActions, PixelActions, NoiseActions, FileActions):

@@ -15,7 +15,7 @@ from bf_batch.images.arguments import ALL, Names, choose_items, numbers, pair_na
 from bf_batch.images.buffers import outputs
 from bf_batch.images.colour.lookup_tables import LEVELS, rounded
 from bf_batch.images.dtypes import from_native, to_native
-from bf_batch.images.need import need
+from bf_batch.images.extras import need
 
 Pictures = NDArray[Any]
 Recolour = Callable[..., Pictures]

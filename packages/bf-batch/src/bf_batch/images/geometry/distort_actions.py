@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from bf_batch.actions import action
 from bf_batch.images.arguments import Fill, Floats, Names, Order, numbers, size_pair
+from bf_batch.images.extras import need
 from bf_batch.images.geometry.actions import GeometryActions
 from bf_batch.images.geometry.apply import How, apply_map, apply_step
 from bf_batch.images.geometry.frames import Sizes, Step, rows_of
-from bf_batch.images.need import need
 from bf_batch.itemwise.work import PerItem
 
 

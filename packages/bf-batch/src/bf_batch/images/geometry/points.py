@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.images.arguments import Floats
+from bf_batch.images.extras import need
 from bf_batch.images.geometry.frames import Sizes, Step, rows_of, select
-from bf_batch.images.need import need
 
 
 class Points:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bf_batch.data.lazy_rows import Unread
 from bf_batch.images.buffers import outputs
 from bf_batch.images.dtypes import NATIVE, cast_into, read_only
+from bf_batch.images.extras import need
 from bf_batch.images.geometry.pending import PendingGeometry
-from bf_batch.images.need import need
-from bf_batch.images.workers import spread
+from bf_batch.images.threads import spread
 
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
 _NO_PRE = np.eye(3)[None].copy()

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.errors import item_error
-from bf_batch.images import jpeg
 from bf_batch.images.arguments import Floats
-from bf_batch.images.need import need
+from bf_batch.images.extras import need
+from bf_batch.images.files import jpeg
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""

@@ -1,0 +1,1 @@
+"""Files of pictures: read and checked at once, decoded when pixels are needed."""
