@@ -72,3 +72,12 @@ def test_an_exported_model_is_served_by_a_process_without_our_code(tiny, batch, 
         timeout=120,
     )
     assert "served ['labels', 'predictions', 'proba']" in done.out, done.err
+
+
+def test_a_file_of_the_version_before_the_rooms_loads_and_goes_on_training(batch, request):
+    path = request.config.rootpath / "tests" / "models" / "data" / "saved_by_0_1.bfm"
+    loaded = KerasModel.load(path)
+    assert (type(loaded), loaded.iterations) == (ResNet18, 3)
+    # what the version that wrote the file predicted, and its loss in the next step
+    np.testing.assert_allclose(loaded.predict(batch[0])[0], [0.4454903, 0.4592103, 0.949566], rtol=1e-4)
+    assert loaded.train(*batch, fetches="loss") == pytest.approx(1.1835027, rel=1e-4)
