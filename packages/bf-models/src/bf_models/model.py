@@ -17,7 +17,7 @@ from bf_models.feeds import Feeds
 from bf_models.fetches import Fetches, flat_names, pack
 from bf_models.groups import layers_of
 from bf_models.losses import read_losses
-from bf_models.network import Plan, build_network
+from bf_models.network.build import Plan, build_network
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.options import amend, expand, merge

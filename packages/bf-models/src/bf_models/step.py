@@ -13,7 +13,7 @@ from bf_models.feeds import WEIGHTS
 from bf_models.fetches import taps
 from bf_models.gradients import Gradients
 from bf_models.losses import LossTerm
-from bf_models.network import on_device
+from bf_models.network.build import on_device
 
 Arrays = Mapping[str, Any]
 
