@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from bf_models.fetches import Fetches, flat_names, pack
 from bf_models.groups import layers_of
 from bf_models.losses import read_losses
 from bf_models.network.build import Plan, build_network
+from bf_models.network.catalog import CATALOG
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.options import amend, expand, merge
@@ -88,7 +89,7 @@ class KerasModel:
         """The keras.Model, built from the config's shapes when there was no batch yet."""
         return self.build()._network
 
-    def build(self, inputs: Any = None) -> KerasModel:
+    def build(self, inputs: Any = None) -> Self:
         """Build the network from the config's shapes or from arrays; MissingShape when neither says them.
 
         ``inputs`` is a batch, a dict of batches, or nothing.
@@ -257,7 +258,8 @@ class KerasModel:
         the model, such as ``device`` and ``strategy``. CorruptCheckpoint, UnsafeCheckpoint and StateError say
         what is wrong with the file; PermissionError names code of a package that is not in ``allow``.
         """
-        return saving.load(cls, Path(path), allow, config or {})
+        others: Mapping[str, type[KerasModel]] | None = CATALOG if cls is KerasModel else None
+        return saving.load(cls, Path(path), allow, config or {}, others)
 
     def load_weights(self, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
         """Copy weights of torch or keras.applications from a file into the network; see bf_models.convert."""
@@ -269,7 +271,7 @@ class KerasModel:
     def export(self, path: str | Path) -> None:
         """Write a TensorFlow SavedModel, served without this package."""
         with self._lock:
-            saving.export(self, Path(path))
+            saving.export(self.network, self.spec.input_names, self.is_binary, Path(path))
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """Arrays of the optimizers by name; what was loaded as long as there was no training step."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bf_models.errors import unknown
+from bf_models.network.catalog import CATALOG
 from bf_models.nn import Part
 from bf_models.options import amend, build_target, resolve
 
@@ -34,12 +35,9 @@ def choose_part(default: Part, option: Any, name: str, allow: Sequence[str], own
 
 
 def _zoo_part(model: str, name: str, where: str) -> Part:
-    from bf_models.zoo import zoo_names
-
-    zoo = zoo_names()
-    if model.lower() not in zoo:
-        raise ValueError(unknown("model", model, zoo, where))
-    part: Part = getattr(zoo[model.lower()], name)
+    if model.lower() not in CATALOG:
+        raise ValueError(unknown("model", model, CATALOG, where))
+    part: Part = getattr(CATALOG[model.lower()], name)
     return part
 
 

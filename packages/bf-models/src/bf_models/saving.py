@@ -5,16 +5,42 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from bf_models import archive
+from bf_models._backend import tensorflow
 from bf_models.errors import StateError, unknown
 from bf_models.options import merge
 
-if TYPE_CHECKING:
-    from bf_models.model import KerasModel
+
+class Saveable(Protocol):
+    """What is saved and loaded: a config, the network that is built of it, and how far it has learnt."""
+
+    name: str
+    config: dict[str, Any]
+    iterations: int
+    skipped: int
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        """Check the config."""
+
+    @property
+    def network(self) -> Any:
+        """The keras.Model."""
+
+    def build(self, inputs: Any = None) -> Self:
+        """Build the network."""
+
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """Return arrays of the optimizers by name."""
+
+    def restore_state(self, optimizer: Mapping[str, np.ndarray], iterations: int, skipped: int) -> None:
+        """Go on from a saved state."""
+
+
+T = TypeVar("T", bound=Saveable)
 
 
 def named(variables: Iterable[Any]) -> dict[str, Any]:
@@ -63,7 +89,7 @@ def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where
         item.assign(arrays[name])
 
 
-def save(model: KerasModel, path: Path) -> None:
+def save(model: Saveable, path: Path) -> None:
     """Save a built model into one file."""
     try:
         config = json.loads(json.dumps(_plain(model.config)))
@@ -91,12 +117,21 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def load(cls: type[KerasModel], path: Path, allow: Sequence[str], changes: Mapping[str, Any]) -> KerasModel:
-    """Make the model that a file holds; StateError when it is another one than ``cls``."""
+def load(
+    cls: type[T],
+    path: Path,
+    allow: Sequence[str],
+    changes: Mapping[str, Any],
+    others: Mapping[str, type[T]] | None = None,
+) -> T:
+    """Make the model that a file holds; StateError when it is not ``cls`` and not one of ``others``.
+
+    ``others`` are classes by lower-case name that the file may name instead; None is none.
+    """
     saved = archive.load(path)
     told = saved.description
     name = told.get("model")
-    model_class = _class(cls, str(name), path)
+    model_class = _class(cls, str(name), path, others)
     # which packages are trusted is said by the person who loads, never by the file
     config = {
         key: value for key, value in told.get("config", {}).items() if key not in ("allow", "pretrained")
@@ -112,27 +147,19 @@ def load(cls: type[KerasModel], path: Path, allow: Sequence[str], changes: Mappi
     return model
 
 
-def _class(cls: type[KerasModel], name: str, path: Path) -> type[KerasModel]:
-    from bf_models.model import KerasModel
-    from bf_models.zoo import zoo_names
-
+def _class(cls: type[T], name: str, path: Path, others: Mapping[str, type[T]] | None) -> type[T]:
     if cls.__name__ == name:
         return cls
-    if cls is not KerasModel:
+    if others is None:
         raise StateError(f"{path} holds the model {name!r}, not {cls.__name__!r}; load it by its own class")
-    zoo = zoo_names()
-    if name.lower() not in zoo:
-        raise StateError(unknown("model", name, zoo, str(path)) + "; load it by its own class")
-    return zoo[name.lower()]
+    if name.lower() not in others:
+        raise StateError(unknown("model", name, others, str(path)) + "; load it by its own class")
+    return others[name.lower()]
 
 
-def export(model: KerasModel, path: Path) -> None:
+def export(network: Any, names: Sequence[str], binary: bool, path: Path) -> None:
     """Write a SavedModel that TensorFlow serves without this package: predictions, proba and labels."""
-    from bf_models._backend import tensorflow
-
     tf = tensorflow()
-    network, names = model.network, model.spec.input_names
-    binary = model.is_binary
 
     class Served(tf.Module):  # type: ignore[misc,name-defined]
         """The network and its signature."""

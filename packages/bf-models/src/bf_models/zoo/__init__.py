@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 
 from bf_models.model import KerasModel
+from bf_models.network.catalog import CATALOG, add_models
 from bf_models.zoo import (
     attention,
     convnext,
@@ -61,8 +62,9 @@ def _models(family: types.ModuleType) -> dict[str, type[KerasModel]]:
 MODELS: dict[str, type[KerasModel]] = {
     name: item for family in _FAMILIES for name, item in _models(family).items()
 }
+add_models(MODELS.values())
 
 
 def zoo_names() -> dict[str, type[KerasModel]]:
-    """Models there are, by their names in lower case."""
-    return {name.lower(): model for name, model in MODELS.items()}
+    """Return the models there are, by their names in lower case."""
+    return dict(CATALOG)
