@@ -6,12 +6,13 @@ import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from bf_models import saving
 from bf_models._backend import keras
+from bf_models.convert import Report, load_file
 from bf_models.errors import MissingShape
 from bf_models.feeds import Feeds
 from bf_models.fetches import Fetches, flat_names, pack
@@ -32,9 +33,6 @@ from bf_models.training import (
     read_class_weights,
     step_options,
 )
-
-if TYPE_CHECKING:
-    from bf_models.convert import Report
 
 
 class KerasModel:
@@ -263,8 +261,6 @@ class KerasModel:
 
     def load_weights(self, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
         """Copy weights of torch or keras.applications from a file into the network; see bf_models.convert."""
-        from bf_models.convert import load_file
-
         with self._lock:
             return load_file(self.build(), path, strict=strict, replace_head=replace_head)
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bf_models.convert.loading import Report
+from bf_models.convert.report import Report, Target
 from bf_models.errors import CorruptCheckpoint, WeightsError
-
-if TYPE_CHECKING:
-    from bf_models.model import KerasModel
 
 Arrays = list[np.ndarray]
 #: What a name ends with when the arrays are the second half of a separable convolution.
@@ -76,7 +73,7 @@ def read_h5(path: str | Path) -> list[tuple[str, Arrays]]:
     raise CorruptCheckpoint(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
 
 
-def load_h5(model: KerasModel, path: str | Path, *, replace_head: bool = True) -> Report:
+def load_h5(model: Target, path: str | Path, *, replace_head: bool = True) -> Report:
     """Copy the weights of a keras.applications file into the same network, one of ``SUPPORTED``.
 
     Layers are matched in order among those whose arrays have the same shapes; without the head when classes

@@ -3,53 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bf_models import safetensors
+from bf_models.convert.h5 import load_h5
 from bf_models.convert.layouts import Entry, entries
 from bf_models.convert.names import canonical
+from bf_models.convert.pth import read_pth
+from bf_models.convert.report import Report, Target
 from bf_models.errors import WeightsError
 
-if TYPE_CHECKING:
-    from bf_models.model import KerasModel
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was copied, what the model wanted and did not get, what was left over, and what the head kept."""
-
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    head: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        parts = [f"{len(self.loaded)} arrays loaded"]
-        for name in ("missing", "unexpected", "head"):
-            items = getattr(self, name)
-            if items:
-                parts.append(
-                    f"{name}: {', '.join(items[:8])}"
-                    + (f" and {len(items) - 8} more" if len(items) > 8 else "")
-                )
-        return "; ".join(parts)
-
-
-def state_shapes(model: KerasModel) -> dict[str, tuple[int, ...]]:
+def state_shapes(model: Target) -> dict[str, tuple[int, ...]]:
     """Torch names and shapes of a model's arrays."""
     return {entry.name: entry.shape for entry in entries(model.network)}
 
 
-def state_dict(model: KerasModel) -> dict[str, np.ndarray]:
+def state_dict(model: Target) -> dict[str, np.ndarray]:
     """Weights of a model by torch's names and in torch's order of axes, to be saved as .safetensors."""
     return {entry.name: entry.layout.to_torch(entry.variable.numpy()) for entry in entries(model.network)}
 
 
 def load_state_dict(
-    model: KerasModel, arrays: Mapping[str, np.ndarray], *, strict: bool = True, replace_head: bool = True
+    model: Target, arrays: Mapping[str, np.ndarray], *, strict: bool = True, replace_head: bool = True
 ) -> Report:
     """Copy arrays by torch's names into a model.
 
@@ -110,9 +89,7 @@ def _trim(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def load_file(
-    model: KerasModel, path: str | Path, *, strict: bool = True, replace_head: bool = True
-) -> Report:
+def load_file(model: Target, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
     """Copy weights of a file into a model: .safetensors, .pth or .pt of torch, .h5 of keras.applications.
 
     The files are read as data, nothing in them is run. ValueError for another kind of file.
@@ -120,16 +97,10 @@ def load_file(
     path = Path(path)
     options: dict[str, Any] = {"strict": strict, "replace_head": replace_head}
     if path.suffix == ".safetensors":
-        from bf_models import safetensors
-
         return load_state_dict(model, safetensors.load_file(path), **options)
     if path.suffix in (".pth", ".pt", ".bin"):
-        from bf_models.convert.pth import read_pth
-
         return load_state_dict(model, read_pth(path), **options)
     if path.suffix in (".h5", ".hdf5"):
-        from bf_models.convert.h5 import load_h5
-
         return load_h5(model, path, replace_head=replace_head)
     raise ValueError(
         f"{path}: weights are read from .safetensors, .pth, .pt, .bin and .h5 files, got {path.suffix!r}"
