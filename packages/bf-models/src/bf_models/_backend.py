@@ -75,3 +75,30 @@ def keras() -> Any:
             "set KERAS_BACKEND=tensorflow before keras is imported"
         )
     return module
+
+
+# Private names of Keras stand below and nowhere else; a test holds them against the version that is pinned.
+
+
+def variable_index(optimizer: Any, variable: Any) -> int:
+    """Return the place of a variable among those that a built optimizer changes."""
+    number: int = optimizer._get_variable_index(variable)
+    return number
+
+
+def adam_moments(optimizer: Any, variable: Any) -> tuple[Any, Any]:
+    """Return the first and the second moment that a Keras Adam keeps of a variable."""
+    number = variable_index(optimizer, variable)
+    return optimizer._momentums[number], optimizer._velocities[number]
+
+
+def moving_averages(optimizer: Any) -> list[Any]:
+    """Return the averages that an optimizer with ``use_ema`` keeps, in the order of its variables."""
+    averages: list[Any] = optimizer._model_variables_moving_average
+    return averages
+
+
+def producing_layer(tensor: Any) -> Any:
+    """Return the layer that a symbolic tensor comes from; None for other tensors."""
+    history = getattr(tensor, "_keras_history", None)
+    return None if history is None else history.operation

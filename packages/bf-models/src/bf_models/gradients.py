@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bf_models._backend import keras, tensorflow
+from bf_models._backend import keras, moving_averages, tensorflow
 from bf_models.saving import named
 
 Feeds = Mapping[str, Any]
@@ -49,8 +49,8 @@ class Gradients:
         found: dict[int, Any] = {}
         for optimizer, variables in self.groups:
             if optimizer.use_ema:
-                averages = optimizer._model_variables_moving_average
-                found.update((id(item), average) for item, average in zip(variables, averages))
+                averages = zip(variables, moving_averages(optimizer))
+                found.update((id(item), average) for item, average in averages)
         return found
 
     def state(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bf_models._backend import producing_layer
 from bf_models.convert.report import Report, Target
 from bf_models.errors import CorruptCheckpoint, WeightsError
 
@@ -123,9 +124,8 @@ def _find(
 
 def _is_pointwise(layer: Any) -> bool:
     """Whether a layer is the second half of a separable convolution."""
-    before = getattr(layer.input, "_keras_history", None)
-    pair = ("Conv2D", "DepthwiseConv2D")
-    return before is not None and pair == (type(layer).__name__, type(before.operation).__name__)
+    before = producing_layer(layer.input)
+    return (type(layer).__name__, type(before).__name__) == ("Conv2D", "DepthwiseConv2D")
 
 
 def _turned(layer: Any, arrays: Arrays, network: Any) -> Arrays:

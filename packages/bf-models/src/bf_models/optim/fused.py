@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bf_models._backend import keras, tensorflow
+from bf_models._backend import adam_moments, keras, tensorflow, variable_index
 
 tf = tensorflow()
 _register = keras().saving.register_keras_serializable("bf_models")
@@ -27,14 +27,14 @@ class _FusedAdam:
         if self.amsgrad or not _is_plain(variable, gradient):  # type: ignore[attr-defined]
             super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
             return
-        number = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        momentum, velocity = adam_moments(self, variable)
         kind = variable.dtype
         beta_1, beta_2 = (tf.cast(beta, kind) for beta in (self.beta_1, self.beta_2))  # type: ignore[attr-defined]
         step = tf.cast(self.iterations.value + 1, kind)  # type: ignore[attr-defined]
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[number].value.handle,  # type: ignore[attr-defined]
-            v=self._velocities[number].value.handle,  # type: ignore[attr-defined]
+            m=momentum.value.handle,
+            v=velocity.value.handle,
             beta1_power=tf.pow(beta_1, step),
             beta2_power=tf.pow(beta_2, step),
             lr=tf.cast(learning_rate, kind),
@@ -71,7 +71,7 @@ class SGD(keras().optimizers.SGD):  # type: ignore[misc]
             return
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
-            accum=self.momentums[self._get_variable_index(variable)].value.handle,
+            accum=self.momentums[variable_index(self, variable)].value.handle,
             lr=rate,
             grad=gradient,
             momentum=tf.cast(self.momentum, kind),
