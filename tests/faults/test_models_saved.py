@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bf_models import VGG7, KerasModel, ResNet18
-from bf_models.errors import CorruptCheckpoint, StateError, UnsafeCheckpoint
+from bf_models.errors import CorruptModel, ModelStateError, UnsafeCheckpoint
 
 CONFIG = {
     "inputs": {"images": {"shape": (8, 8, 1)}, "labels": {"classes": 3}},
@@ -110,7 +110,7 @@ def test_truncated_file_is_named_corrupt(saved, tmp_path, share):
     data = saved.read_bytes()
     path = tmp_path / "cut.bfm"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(CorruptCheckpoint, match=r"cut\.bfm"):
+    with pytest.raises(CorruptModel, match=r"cut\.bfm"):
         VGG7.load(path)
 
 
@@ -123,7 +123,7 @@ def test_one_changed_bit_anywhere_is_noticed(saved, tmp_path):
     data[place] ^= 1
     path = tmp_path / "bit.bfm"
     path.write_bytes(data)
-    with pytest.raises(CorruptCheckpoint):
+    with pytest.raises(CorruptModel):
         VGG7.load(path)
 
 
@@ -166,7 +166,7 @@ def test_smuggled_pickle_is_never_read(saved, tmp_path):
     with pytest.raises(UnsafeCheckpoint, match=r"state\.pkl"):
         VGG7.load(path)
     path = rewritten(tmp_path / "instead.bfm", {**parts, "weights.safetensors": pickle.dumps(Evil())})
-    with pytest.raises(CorruptCheckpoint):
+    with pytest.raises(CorruptModel):
         VGG7.load(path)
     assert not (tmp_path / "ran").exists()
 
@@ -189,7 +189,7 @@ def test_bombs_are_refused_before_they_are_unpacked(saved, tmp_path):
     header = json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
     bomb = len(header).to_bytes(8, "little") + header
     path = rewritten(tmp_path / "claim.bfm", {**parts, "weights.safetensors": bomb})
-    with pytest.raises(CorruptCheckpoint, match="does not fit"):
+    with pytest.raises(CorruptModel, match="does not fit"):
         VGG7.load(path)
 
 
@@ -198,7 +198,7 @@ def test_newer_format_names_both_versions(saved, tmp_path):
     parts = members(saved)
     manifest = {**json.loads(parts["manifest.json"]), "format": 7}
     path = rewritten(tmp_path / "newer.bfm", {**parts, "manifest.json": json.dumps(manifest).encode()})
-    with pytest.raises(StateError, match=r"format 7.*up to 1"):
+    with pytest.raises(ModelStateError, match=r"format 7.*up to 1"):
         VGG7.load(path)
 
 
@@ -230,11 +230,11 @@ def test_folders_with_spaces_and_unicode_work_and_a_file_in_the_way_is_named(sav
 
 @pytest.mark.faults("CK")
 def test_another_architecture_is_refused_with_the_first_differences(saved, tmp_path):
-    with pytest.raises(StateError, match="ResNet18"):
+    with pytest.raises(ModelStateError, match="ResNet18"):
         ResNet18.load(saved)
     parts = members(saved)
     told = json.loads(parts["model.json"])
     told["config"]["body"] = {"stages": [[1, 0, 5]]}
     path = rewritten(tmp_path / "other.bfm", {**parts, "model.json": json.dumps(told).encode()})
-    with pytest.raises(StateError, match=r"features\.0/kernel"):
+    with pytest.raises(ModelStateError, match=r"features\.0/kernel"):
         VGG7.load(path)

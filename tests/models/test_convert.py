@@ -10,7 +10,7 @@ import pytest
 
 from bf_models import VGG16, MobileNet, ResNet18, convert, safetensors, zoo
 from bf_models.convert.names import canonical
-from bf_models.errors import CorruptCheckpoint, UnsafeCheckpoint, WeightsError
+from bf_models.errors import CorruptModel, UnsafeCheckpoint, WeightsError
 
 FAST = ("ResNet18", "SqueezeNet1_0", "MobileNetV3Small")
 OTHERS = [
@@ -235,14 +235,14 @@ def test_torch_file_whose_tensor_reaches_outside_is_refused(tmp_path):
             return np.zeros(4, "float32").tobytes()
 
     _torch_file(tmp_path / "long.pth", {"a": big.view(Long)})
-    with pytest.raises(CorruptCheckpoint, match="reaches outside"):
+    with pytest.raises(CorruptModel, match="reaches outside"):
         convert.read_pth(tmp_path / "long.pth")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
 def test_damaged_torch_file_is_named(tmp_path, content):
     (tmp_path / "cut.pth").write_bytes(content)
-    with pytest.raises(CorruptCheckpoint, match=r"cut\.pth"):
+    with pytest.raises(CorruptModel, match=r"cut\.pth"):
         convert.read_pth(tmp_path / "cut.pth")
 
 

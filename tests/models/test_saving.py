@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bf_models import VGG7, KerasModel, ResNet18
-from bf_models.errors import StateError
+from bf_models.errors import ModelStateError
 
 
 def test_a_loaded_model_goes_on_as_if_never_saved(tiny, batch, tmp_path):
@@ -41,7 +41,7 @@ def test_a_model_saved_for_another_machine_loads_on_this_one(tiny, batch, tmp_pa
 def test_base_class_loads_any_zoo_model_and_a_class_only_its_own(tiny, tmp_path):
     tiny().save(tmp_path / "model.bfm")
     assert type(KerasModel.load(tmp_path / "model.bfm")) is VGG7
-    with pytest.raises(StateError, match="'VGG7', not 'ResNet18'"):
+    with pytest.raises(ModelStateError, match="'VGG7', not 'ResNet18'"):
         ResNet18.load(tmp_path / "model.bfm")
 
 

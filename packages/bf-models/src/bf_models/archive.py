@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bf_models.errors import CorruptCheckpoint, StateError, UnsafeCheckpoint
+from bf_models.errors import CorruptModel, ModelStateError, UnsafeCheckpoint
 from bf_models.safetensors import chunks, read
 
 FORMAT = 1
@@ -102,7 +102,7 @@ def write(path: Path, saved: Saved) -> None:
 def load(path: Path) -> Saved:
     """Read a file back; nothing of it is run or unpacked to the disk.
 
-    CorruptCheckpoint for damage, UnsafeCheckpoint for what is not a saved model, StateError for a newer
+    CorruptModel for damage, UnsafeCheckpoint for what is not a saved model, ModelStateError for a newer
     format.
     """
     with open(path, "rb") as file:
@@ -113,7 +113,7 @@ def load(path: Path) -> Saved:
                 if manifest.get("kind") != "bf_models" or not isinstance(manifest.get("format"), int):
                     raise UnsafeCheckpoint(f"{path} is not a model that bf_models saved")
                 if manifest["format"] > FORMAT:
-                    raise StateError(
+                    raise ModelStateError(
                         f"{path} is of format {manifest['format']}, this bf_models reads up to {FORMAT}; "
                         "upgrade bf-models"
                     )
@@ -121,7 +121,7 @@ def load(path: Path) -> Saved:
                     name: _checked(archive, name, manifest, path) for name in ("model.json", *_TENSORS)
                 }
         except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError) as error:
-            raise CorruptCheckpoint(f"{path} is cut short or damaged: {error}") from error
+            raise CorruptModel(f"{path} is cut short or damaged: {error}") from error
     weights, optimizer = (read(content[name], f"{path}/{name}") for name in _TENSORS)
     return Saved(_parse(content["model.json"], path), weights, optimizer)
 
@@ -148,7 +148,7 @@ def _checked(archive: zipfile.ZipFile, name: str, manifest: Mapping[str, Any], p
     told = manifest["members"][name]
     data = archive.read(name)
     if len(data) != told["size"] or hashlib.sha256(data).hexdigest() != told["sha256"]:
-        raise CorruptCheckpoint(f"{path}: {name!r} does not agree with its checksum")
+        raise CorruptModel(f"{path}: {name!r} does not agree with its checksum")
     return data
 
 
@@ -162,7 +162,7 @@ def _parse(data: bytes, path: Path) -> Any:
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise CorruptCheckpoint(f"{path}: damaged JSON: {error}") from error
+        raise CorruptModel(f"{path}: damaged JSON: {error}") from error
     if not isinstance(parsed, dict):
-        raise CorruptCheckpoint(f"{path}: a mapping was expected, got {type(parsed).__name__}")
+        raise CorruptModel(f"{path}: a mapping was expected, got {type(parsed).__name__}")
     return parsed

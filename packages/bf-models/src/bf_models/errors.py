@@ -20,7 +20,7 @@ class MissingShape(ValueError):
     """A model must be built but its config holds no shapes and no batch was seen yet."""
 
 
-class CorruptCheckpoint(ValueError):
+class CorruptModel(ValueError):
     """A saved model is cut short or damaged: a size or a checksum does not agree."""
 
 
@@ -28,7 +28,7 @@ class UnsafeCheckpoint(ValueError):
     """A saved model holds something that is not data, or names outside its archive."""
 
 
-class StateError(ValueError):
+class ModelStateError(ValueError):
     """A saved model belongs to another architecture or to a newer version of the format."""
 
 
@@ -36,8 +36,12 @@ class WeightsError(ValueError):
     """Weights of a foreign file do not fit the model."""
 
 
+CorruptCheckpoint = CorruptModel  # kept name
+StateError = ModelStateError  # kept name
+
+
 def unknown(kind: str, name: str, known: Iterable[str], owner: str = "") -> str:
-    """Sentence for an unknown name: what it is, where, its close matches and the known names."""
+    """Return the sentence for an unknown name: what it is, where, its close matches and the known names."""
     names = sorted(str(item) for item in known)
     of = f" of {owner}" if owner else ""
     lowered = {item.lower(): item for item in names}

@@ -253,7 +253,7 @@ class KerasModel:
         """Make the model that a file holds, ready to predict and to go on training.
 
         Called on KerasModel it gives any zoo model. ``config`` changes what belongs to a machine and not to
-        the model, such as ``device`` and ``strategy``. CorruptCheckpoint, UnsafeCheckpoint and StateError say
+        the model, such as ``device`` and ``strategy``. CorruptModel, UnsafeCheckpoint and ModelStateError say
         what is wrong with the file; PermissionError names code of a package that is not in ``allow``.
         """
         others: Mapping[str, type[KerasModel]] | None = CATALOG if cls is KerasModel else None

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bf_models.errors import CorruptCheckpoint
+from bf_models.errors import CorruptModel
 
 _DTYPES = {
     "BOOL": "?",
@@ -56,12 +56,12 @@ def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
 def read(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
     """Arrays of a file's bytes, without a copy and read-only; bfloat16 becomes float32.
 
-    CorruptCheckpoint says what does not agree: nothing is trusted but the bytes that are there.
+    CorruptModel says what does not agree: nothing is trusted but the bytes that are there.
     """
     view = memoryview(data)
     size = int.from_bytes(view[:8], "little")
     if len(view) < 8 or size > min(len(view) - 8, _LONGEST_HEADER):
-        raise CorruptCheckpoint(
+        raise CorruptModel(
             f"{where}: not a safetensors file, or cut short: {len(view)} bytes, header of {size}"
         )
     try:
@@ -70,7 +70,7 @@ def read(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
         body = view[8 + size :]
         return {name: _array(entry, body, f"{where}: {name!r}") for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptCheckpoint(f"{where}: damaged safetensors header: {error}") from error
+        raise CorruptModel(f"{where}: damaged safetensors header: {error}") from error
 
 
 def _array(entry: Mapping[str, Any], body: memoryview, where: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_models import archive
 from bf_models._backend import tensorflow
-from bf_models.errors import StateError, unknown
+from bf_models.errors import ModelStateError, unknown
 from bf_models.options import merge
 
 
@@ -75,7 +75,7 @@ def values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Set variables to arrays; StateError when names or shapes differ, before anything is set."""
+    """Set variables to arrays; ModelStateError when names or shapes differ, before anything is set."""
     wrong = [
         f"{name}: {tuple(arrays[name].shape) if name in arrays else 'missing'}, expected {tuple(item.shape)}"
         for name, item in variables.items()
@@ -84,7 +84,7 @@ def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where
     wrong += [f"{name}: unexpected" for name in arrays if name not in variables]
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise StateError(f"{where} is of another architecture: {shown}")
+        raise ModelStateError(f"{where} is of another architecture: {shown}")
     for name, item in variables.items():
         item.assign(arrays[name])
 
@@ -124,7 +124,7 @@ def load(
     changes: Mapping[str, Any],
     others: Mapping[str, type[T]] | None = None,
 ) -> T:
-    """Make the model that a file holds; StateError when it is not ``cls`` and not one of ``others``.
+    """Make the model that a file holds; ModelStateError when it is not ``cls`` and not one of ``others``.
 
     ``others`` are classes by lower-case name that the file may name instead; None is none.
     """
@@ -151,9 +151,11 @@ def _class(cls: type[T], name: str, path: Path, others: Mapping[str, type[T]] | 
     if cls.__name__ == name:
         return cls
     if others is None:
-        raise StateError(f"{path} holds the model {name!r}, not {cls.__name__!r}; load it by its own class")
+        raise ModelStateError(
+            f"{path} holds the model {name!r}, not {cls.__name__!r}; load it by its own class"
+        )
     if name.lower() not in others:
-        raise StateError(unknown("model", name, others, str(path)) + "; load it by its own class")
+        raise ModelStateError(unknown("model", name, others, str(path)) + "; load it by its own class")
     return others[name.lower()]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bf_models import archive
-from bf_models.errors import StateError, unknown
+from bf_models.errors import ModelStateError, unknown
 from bf_models.fetches import Fetches, flat_names, pack
 from bf_models.options import build_target, expand
 
@@ -140,11 +140,11 @@ class SklearnModel:
 
     @classmethod
     def load(cls, path: str | Path, *, allow: Sequence[str] = ()) -> SklearnModel:
-        """Make the estimator of a file again; StateError for a file of another model."""
+        """Make the estimator of a file again; ModelStateError for a file of another model."""
         saved = archive.load(Path(path))
         told = saved.description
         if told.get("model") != "SklearnModel":
-            raise StateError(f"{path} holds the model {told.get('model')!r}, not 'SklearnModel'")
+            raise ModelStateError(f"{path} holds the model {told.get('model')!r}, not 'SklearnModel'")
         config = {"estimator": {"_target_": told["target"], **told["parameters"]}, "allow": list(allow)}
         if told["classes"] is not None:
             config["classes"] = told["classes"]

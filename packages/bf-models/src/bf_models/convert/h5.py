@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_models._backend import producing_layer
 from bf_models.convert.report import Report, Target
-from bf_models.errors import CorruptCheckpoint, WeightsError
+from bf_models.errors import CorruptModel, WeightsError
 
 Arrays = list[np.ndarray]
 #: What a name ends with when the arrays are the second half of a separable convolution.
@@ -59,7 +59,7 @@ def _one_kernel_each(layers: Iterator[tuple[str, Arrays]]) -> Iterator[tuple[str
 
 
 def read_h5(path: str | Path) -> list[tuple[str, Arrays]]:
-    """Names and arrays of the layers of a file; CorruptCheckpoint when it is no file of Keras weights."""
+    """Names and arrays of the layers of a file; CorruptModel when it is no file of Keras weights."""
     import h5py
 
     try:
@@ -70,8 +70,8 @@ def read_h5(path: str | Path) -> list[tuple[str, Arrays]]:
             if "layers" in group:
                 return list(_one_kernel_each(_current(group["layers"])))
     except OSError as error:
-        raise CorruptCheckpoint(f"{path} is not an HDF5 file, or damaged: {error}") from error
-    raise CorruptCheckpoint(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
+        raise CorruptModel(f"{path} is not an HDF5 file, or damaged: {error}") from error
+    raise CorruptModel(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
 
 
 def load_h5(model: Target, path: str | Path, *, replace_head: bool = True) -> Report:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_models.errors import CorruptCheckpoint, UnsafeCheckpoint
+from bf_models.errors import CorruptModel, UnsafeCheckpoint
 
 _DTYPES = {
     "FloatStorage": "<f4",
@@ -57,7 +57,7 @@ def _tensor(
     )
     reach = offset + sum((extent - 1) * stride for extent, stride in zip(size, strides)) if whole else -1
     if len(size) != len(strides) or (0 not in size and not 0 <= reach < len(numbers)):
-        raise CorruptCheckpoint(
+        raise CorruptModel(
             f"a tensor of size {size} reaches outside of its storage of {len(numbers)} numbers"
         )
     steps = tuple(stride * numbers.itemsize for stride in strides)
@@ -101,16 +101,14 @@ class _Reader(pickle.Unpickler):
         member = f"{self._prefix}data/{name}"
         info = self._archive.getinfo(member)
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * dtype.itemsize:
-            raise CorruptCheckpoint(
-                f"{self._where}: {member!r} has {info.file_size} bytes for {count} numbers"
-            )
+            raise CorruptModel(f"{self._where}: {member!r} has {info.file_size} bytes for {count} numbers")
         return _Storage(np.frombuffer(self._archive.read(member), dtype), kind.name)
 
 
 def read_pth(path: str | Path) -> dict[str, np.ndarray]:
     """Arrays of a file that torch.save wrote (zip format, torch 1.6 or newer), flattened by dots.
 
-    UnsafeCheckpoint when the file asks for anything but tensors, CorruptCheckpoint when it is damaged or of
+    UnsafeCheckpoint when the file asks for anything but tensors, CorruptModel when it is damaged or of
     the old format. Nothing of torch is imported.
     """
     where = str(path)
@@ -118,7 +116,7 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             pickles = [item for item in archive.infolist() if item.filename.endswith("/data.pkl")]
             if len(pickles) != 1 or pickles[0].file_size > _LARGEST_PICKLE:
-                raise CorruptCheckpoint(f"{where}: no torch file: {len(pickles)} members named data.pkl")
+                raise CorruptModel(f"{where}: no torch file: {len(pickles)} members named data.pkl")
             prefix = pickles[0].filename.removesuffix("data.pkl")
             loaded = _Reader(archive.read(pickles[0]), archive, prefix, where).load()
     except (
@@ -129,9 +127,9 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         IndexError,
         AttributeError,
     ) as error:
-        raise CorruptCheckpoint(f"{where} is damaged, or not of torch's zip format: {error}") from error
+        raise CorruptModel(f"{where} is damaged, or not of torch's zip format: {error}") from error
     if not isinstance(loaded, Mapping):
-        raise CorruptCheckpoint(f"{where} holds {type(loaded).__name__}, expected names and tensors")
+        raise CorruptModel(f"{where} holds {type(loaded).__name__}, expected names and tensors")
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
