@@ -36,8 +36,9 @@ class WeightsError(ValueError):
     """Weights of a foreign file do not fit the model."""
 
 
-CorruptCheckpoint = CorruptModel  # kept name
-StateError = ModelStateError  # kept name
+# The names before, which programs catch and which other packages have for errors of their own.
+CorruptCheckpoint = CorruptModel
+StateError = ModelStateError
 
 
 def unknown(kind: str, name: str, known: Iterable[str], owner: str = "") -> str:

@@ -18,7 +18,7 @@ from bf_models.feeds import Feeds
 from bf_models.fetches import Fetches, flat_names, pack
 from bf_models.groups import layers_of
 from bf_models.losses import read_losses
-from bf_models.network.build import Plan, build_network
+from bf_models.network.build import Blueprint, build_network
 from bf_models.network.catalog import CATALOG
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
@@ -100,12 +100,12 @@ class KerasModel:
                 make_deterministic(self.spec)
                 self._strategy = make_strategy(self.spec)
                 with self._scope():
-                    self._network = build_network(self._plan(batch), self._boundaries)
+                    self._network = build_network(self._blueprint(batch), self._boundaries)
                 if self.spec.pretrained is not None:
                     self.load_weights(self.spec.pretrained)
         return self
 
-    def _plan(self, batch: Mapping[str, Any]) -> Plan:
+    def _blueprint(self, batch: Mapping[str, Any]) -> Blueprint:
         shapes = {}
         for name in self.spec.input_names:
             declared = self.spec.inputs[name].shape if name in self.spec.inputs else None
@@ -118,7 +118,7 @@ class KerasModel:
             shapes[name] = tuple(declared if declared is not None else batch[name].shape[1:])
         net = Net(self.name, self.spec.classes, self.spec.stem, self._common)
         precision = PRECISIONS[self.spec.precision]
-        return Plan(
+        return Blueprint(
             net,
             **self._parts,
             shapes=shapes,
@@ -217,7 +217,7 @@ class KerasModel:
             # a stateless scope gives variables a shape and no memory: 143 million weights are counted in 0.1
             # s
             with keras().StatelessScope():
-                network = build_network(self._plan({}))
+                network = build_network(self._blueprint({}))
         variables = network.trainable_variables if trainable else network.weights
         return sum(int(np.prod(item.shape)) for item in variables)
 

@@ -13,7 +13,7 @@ from bf_models.nn import Net, Part, Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Blueprint:
     """All that a network is built of."""
 
     net: Net
@@ -56,25 +56,26 @@ def on_device(name: str | None) -> Iterator[None]:
         yield
 
 
-def build_network(plan: Plan, boundaries: dict[str, Tensor] | None = None) -> Any:
+def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = None) -> Any:
     """Build the keras.Model: inputs by name, one output of logits in float32.
 
     ``boundaries`` takes the output of each part.
     """
     k = keras()
     policy = k.config.dtype_policy()
-    k.config.set_dtype_policy(plan.precision)
+    k.config.set_dtype_policy(blueprint.precision)
     try:
-        with seeded(plan.seed), on_device(plan.device):
-            inputs = {name: k.Input(shape, name=name, dtype="float32") for name, shape in plan.shapes.items()}
+        with seeded(blueprint.seed), on_device(blueprint.device):
+            shapes = blueprint.shapes.items()
+            inputs = {name: k.Input(shape, name=name, dtype="float32") for name, shape in shapes}
             x: Tensor = {name: _with_channel(item, name) for name, item in inputs.items()}
             if len(x) == 1:
                 (x,) = x.values()
             for name in ("initial_block", "body", "head"):
-                x = _with_part(getattr(plan, name), x, plan.net, name)
+                x = _with_part(getattr(blueprint, name), x, blueprint.net, name)
                 if boundaries is not None:
                     boundaries[name] = x
-            return k.Model(list(inputs.values()), x, name=plan.net.name.lower())
+            return k.Model(list(inputs.values()), x, name=blueprint.net.name.lower())
     finally:
         k.config.set_dtype_policy(policy)
 
