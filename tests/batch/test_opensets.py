@@ -26,7 +26,7 @@ from bf_batch.opensets import (
     RemoteFile,
     cache_folder,
 )
-from bf_batch.opensets.idx import idx_files, read_idx
+from bf_batch.opensets.idx import make_idx_files, read_idx
 
 NOWHERE = ("https://127.0.0.1:9/nothing",)
 """What is tested is in the cache already, put there by hand as the offline error advises."""
@@ -139,7 +139,7 @@ def fashion_like(folder: Path, count: int = 6):
     data = [idx(images[:4]), idx(labels[:4]), idx(images[4:]), idx(labels[4:])]
     names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     sums = [put(folder, f"{name}-ubyte.gz", part).sha256 for name, part in zip(names, data)]
-    return idx_files(NOWHERE, sums), images, labels
+    return make_idx_files(NOWHERE, sums), images, labels
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from bf_batch.actions import action
 from bf_batch.components import join, take_rows
 from bf_batch.core import BatchCore
 from bf_batch.engines.base import EngineName
-from bf_batch.itemwise.apply import apply, settings_of
-from bf_batch.itemwise.run import OnError, Settings
+from bf_batch.itemwise.apply import apply, make_options
+from bf_batch.itemwise.run import OnError, ParallelOptions
 from bf_index import DatasetIndex
 
 BatchT = TypeVar("BatchT", bound=BatchCore)
@@ -58,7 +58,7 @@ class Batch(BatchCore):
         or parquet file at ``src`` is a table with the ids in its first column. ``options`` go to the reader.
         A failed item is an ItemError, or left out with ``on_error='skip'``.
         """
-        return loading.load(self, src, fmt, dst, Settings(target, on_error), options)
+        return loading.load(self, src, fmt, dst, ParallelOptions(target, on_error), options)
 
     @action
     def dump(
@@ -74,7 +74,7 @@ class Batch(BatchCore):
 
         Files appear under their names when they are whole. ``options`` go to the writer.
         """
-        return loading.dump(self, dst, fmt, src, Settings(target), options)
+        return loading.dump(self, dst, fmt, src, ParallelOptions(target), options)
 
     @action(itemwise=True)
     def apply(
@@ -104,7 +104,7 @@ class Batch(BatchCore):
         if target is not None:
             given["target"] = target
         place = {**given, "src": src or given.get("src"), "dst": dst or given.get("dst") or src}
-        done: Self = apply(self, function, args, kwargs, place, settings_of(given), p)
+        done: Self = apply(self, function, args, kwargs, place, make_options(given), p)
         return done
 
     apply_parallel = apply
@@ -134,19 +134,19 @@ def _merge(
     if not batches:
         raise ValueError(f"{cls.__name__}.merge: got no batches")
     names = tuple(components) if components is not None else batches[0].components or ("data",)
-    values = {name: _column(cls, batches, name) for name in names}
+    values = {name: _join_component(cls, batches, name) for name in names}
     total = sum(map(len, batches))
     if batch_size is not None and batch_size < 1:
         raise ValueError(
             f"{cls.__name__}.merge: batch_size must be an integer >= 1 or None, got {batch_size}"
         )
-    first = _make(cls, batches[0], values, slice(0, min(batch_size or total, total)))
+    first = _make_batch(cls, batches[0], values, slice(0, min(batch_size or total, total)))
     if batch_size is None or batch_size >= total:
         return first, None
-    return first, _make(cls, batches[0], values, slice(batch_size, total))
+    return first, _make_batch(cls, batches[0], values, slice(batch_size, total))
 
 
-def _column(cls: type[BatchCore], batches: Sequence[BatchCore], name: str) -> Any:
+def _join_component(cls: type[BatchCore], batches: Sequence[BatchCore], name: str) -> Any:
     """Return the joined values of a component; ValueError naming the batch that lacks it."""
     parts = []
     for number, batch in enumerate(batches):
@@ -173,7 +173,7 @@ def _column(cls: type[BatchCore], batches: Sequence[BatchCore], name: str) -> An
     return join(parts)
 
 
-def _make(cls: type[BatchT], model: BatchCore, values: dict[str, Any], rows: slice) -> BatchT:
+def _make_batch(cls: type[BatchT], model: BatchCore, values: dict[str, Any], rows: slice) -> BatchT:
     batch: BatchT = cls(DatasetIndex(rows.stop - rows.start), seed=model.seed, place=model.place)
     for name, value in values.items():
         part = take_rows(value, rows)

@@ -225,7 +225,7 @@ def declare(cls: type[Holder]) -> None:
             plan.check(cls, name)
 
 
-def extended(cls: type[HolderT], components: tuple[str, ...]) -> type[HolderT]:
+def extend_class(cls: type[HolderT], components: tuple[str, ...]) -> type[HolderT]:
     """Return a class like ``cls`` with more components, for batches that were given some; made once."""
     made: type[HolderT] | None = _EXTENDED.get((cls, components))
     if made is None:

@@ -15,16 +15,16 @@ from bf_batch.components import (
     Component,
     check_names,
     declare,
-    extended,
+    extend_class,
     kind_of,
     refuse_attribute,
     take_rows,
 )
 from bf_batch.data.formats import FORMATS, Format
 from bf_batch.data.lazy_rows import Unread
-from bf_batch.data.sources import Rows, batch_values
+from bf_batch.data.sources import Rows, take_batch_values
 from bf_batch.errors import ItemError, SkipBatch
-from bf_batch.items import Item, NeedsBatch, current_item, is_shell, item_class
+from bf_batch.items import Item, NeedsBatch, current_item, is_shell, item_class_of
 from bf_index import DatasetIndex, Place, rng_at
 from bf_index.errors import Suggests, unknown
 
@@ -113,7 +113,7 @@ class BatchCore(Suggests):
         else:
             state["_bf_size"] = len(positions)
         if preloaded is not None:
-            state["_bf_data"] = batch_values(self, preloaded)
+            state["_bf_data"] = take_batch_values(self, preloaded)
 
     @classmethod
     def _bf_at(cls, dataset: DatasetLike, place: Place, seed: int) -> Self:
@@ -159,12 +159,12 @@ class BatchCore(Suggests):
         return True
 
     def __iter__(self) -> Iterator[Item]:
-        kind = item_class(type(self))
+        kind = item_class_of(type(self))
         return (kind(self, position) for position in range(len(self)))
 
     def __getitem__(self, id: Any) -> Item:
         """Return the item of an id; a KeyError when the batch does not hold it."""
-        return item_class(type(self))(self, int(self.index.positions([id])[0]))
+        return item_class_of(type(self))(self, int(self.index.positions([id])[0]))
 
     @property
     def items(self) -> list[Item]:
@@ -308,7 +308,7 @@ class BatchCore(Suggests):
             )
         checked = [Component(name).check(self, value) for name, value in zip(new, values)]
         plain: Any = self._bf_plain_class or type(self)
-        self.__class__ = extended(plain, self.components + new)
+        self.__class__ = extend_class(plain, self.components + new)
         self._bf_data.update(zip(new, checked))
         return self
 
@@ -374,4 +374,4 @@ def check_result(result: Any, batch: BatchCore, spec: ActionSpec) -> BatchCore:
 
 def _rebuild(cls: type[BatchCore], components: tuple[str, ...] | None) -> BatchCore:
     """Make the empty batch that a pickled one fills."""
-    return object.__new__(cls if components is None else extended(cls, components))
+    return object.__new__(cls if components is None else extend_class(cls, components))

@@ -110,7 +110,7 @@ class Dataset(Suggests):
         """Return a batch of the items at a place, or of some ids; unknown ids are a KeyError."""
         if type(items) is not Place:
             where = self.index.positions(items)
-            items = Place(0, 0, _normal([where] if isinstance(where, int) else where, len(self)))
+            items = Place(0, 0, _normalize_positions([where] if isinstance(where, int) else where, len(self)))
         return self.batch_class._bf_at(self, items, seed)
 
     def gen_batch(
@@ -184,7 +184,7 @@ class Dataset(Suggests):
 
     def subset(self, positions: Any) -> Self:
         """Return the data set of the items at some positions; data and attributes are shared."""
-        positions = _normal(positions, len(self))
+        positions = _normalize_positions(positions, len(self))
         part = copy.copy(self)
         part.index = self.index.subset(positions)
         part._bf_rows = compose(self._bf_rows, positions)
@@ -322,7 +322,7 @@ class DatasetBatches:
         return self
 
 
-def _normal(positions: Any, n: int) -> Any:
+def _normalize_positions(positions: Any, n: int) -> Any:
     """Return positions as a slice of step 1 or as numbers from 0 on."""
     if isinstance(positions, slice):
         start, stop, step = positions.indices(n)

@@ -77,7 +77,7 @@ class _Entry:
         values[item.position] = value
 
 
-def item_class(cls: type[Holder]) -> type[Item]:
+def item_class_of(cls: type[Holder]) -> type[Item]:
     """Return the class of items of a class of batches, made once."""
     try:
         return _CLASSES[cls]
@@ -99,7 +99,7 @@ class NeedsBatch(BaseException):
     """
 
 
-class Current:
+class CurrentItem:
     """The item at hand: its batch, its random address and how many generators it has asked for."""
 
     __slots__ = ("batch", "calls", "path")
@@ -110,7 +110,7 @@ class Current:
         self.calls = -1
 
 
-_ITEM: ContextVar[Current | None] = ContextVar("bf_batch_item", default=None)
+_ITEM: ContextVar[CurrentItem | None] = ContextVar("bf_batch_item", default=None)
 current_item = _ITEM.get
 set_current_item = _ITEM.set
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from bf_batch.components import Component, assemble, check_names
 from bf_batch.core import BatchCore
-from bf_batch.data.formats import TABLES, Format, find_format, pandas, write_whole
-from bf_batch.data.sources import batch_values, by_component, by_id, own_values
-from bf_batch.itemwise.parallel import component
-from bf_batch.itemwise.run import Settings, run_settled
+from bf_batch.data.formats import TABLES, Format, find_format, import_pandas, write_whole
+from bf_batch.data.sources import assign_to_components, pick_by_id, take_batch_values, take_item_values
+from bf_batch.itemwise.parallel import require_component
+from bf_batch.itemwise.run import ParallelOptions, run_all
 from bf_batch.itemwise.work import ColumnItems, Work
 
 BatchT = TypeVar("BatchT", bound=BatchCore)
@@ -28,29 +28,29 @@ def is_place(src: Any) -> bool:
 
 
 def load(
-    batch: BatchT, src: Any, fmt: str | None, dst: Any, settings: Settings, options: dict[str, Any]
+    batch: BatchT, src: Any, fmt: str | None, dst: Any, settings: ParallelOptions, options: dict[str, Any]
 ) -> BatchT:
     """Load components; see ``Batch.load``."""
     if fmt is None and not is_place(src):
-        _set(batch, _from_memory(batch, src, dst))
+        _assign(batch, _read_memory(batch, src, dst))
         return batch
     if not is_place(src):
         raise TypeError(
             f"{type(batch).__name__}.load: src must be a path for fmt={fmt!r}, got {type(src).__name__}"
         )
     if isinstance(src, (tuple, list)):
-        targets = _names(batch, dst, len(src))
+        targets = _choose_targets(batch, dst, len(src))
         for part, name in zip(src, targets):
             batch = load(batch, part, fmt, name, settings, options)
         return batch
     path = None if src is None else os.fspath(src)
     if path is not None and _is_table(batch, path, fmt):
-        _set(batch, _from_table(batch, path, fmt, dst, options))
+        _assign(batch, _read_table(batch, path, fmt, dst, options))
         return batch
-    return _from_files(batch, path, fmt, dst, settings, options)
+    return _load_files(batch, path, fmt, dst, settings, options)
 
 
-def _set(batch: BatchCore, values: Mapping[str, Any]) -> None:
+def _assign(batch: BatchCore, values: Mapping[str, Any]) -> None:
     """Assign components, adding those that the batch does not have."""
     for name, value in values.items():
         if name in batch.components or (name == "data" and not batch.components):
@@ -59,7 +59,7 @@ def _set(batch: BatchCore, values: Mapping[str, Any]) -> None:
             batch.add_components(name, value)
 
 
-def _names(batch: BatchCore, dst: Any, count: int | None = None) -> tuple[str, ...]:
+def _choose_targets(batch: BatchCore, dst: Any, count: int | None = None) -> tuple[str, ...]:
     """Return the components to fill: those given, else all of the batch."""
     owner = type(batch).__name__
     if dst is None:
@@ -74,12 +74,12 @@ def _names(batch: BatchCore, dst: Any, count: int | None = None) -> tuple[str, .
     return names
 
 
-def _from_memory(batch: BatchCore, src: Any, dst: Any) -> dict[str, Any]:
+def _read_memory(batch: BatchCore, src: Any, dst: Any) -> dict[str, Any]:
     if dst is None:
-        return batch_values(batch, src)
+        return take_batch_values(batch, src)
     if isinstance(dst, str):
-        return own_values(batch, {dst: src})
-    return own_values(batch, by_component(src, tuple(dst), type(batch).__name__))
+        return take_item_values(batch, {dst: src})
+    return take_item_values(batch, assign_to_components(src, tuple(dst), type(batch).__name__))
 
 
 # Tables: one file with a row for each item
@@ -90,7 +90,7 @@ def _is_table(batch: BatchCore, path: str, fmt: str | None) -> bool:
     return name in TABLES and os.path.isfile(path)
 
 
-def _from_table(
+def _read_table(
     batch: BatchCore, path: str, fmt: str | None, dst: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Read the rows of the batch's ids; the ids are the first column of csv, the index of parquet."""
@@ -104,10 +104,10 @@ def _from_table(
     else:
         names = [dst] if isinstance(dst, str) else list(dst)
     if len(table.columns) == 1 and len(names) == 1:
-        return {names[0]: by_id(path, table.iloc[:, 0], batch.indices)}
+        return {names[0]: pick_by_id(path, table.iloc[:, 0], batch.indices)}
     if missing := [name for name in names if name not in table.columns]:
         raise KeyError(f"{path}: no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}")
-    return {name: by_id(path, table[name], batch.indices) for name in names}
+    return {name: pick_by_id(path, table[name], batch.indices) for name in names}
 
 
 # Files: one for each item
@@ -137,7 +137,7 @@ def path_of(batch: BatchCore, id: Any, src: str | None, ending: str = "") -> str
     return inside if not ending or inside.endswith(ending) else inside + ending
 
 
-def _open(path: str, index: Any, id: Any) -> IO[bytes]:
+def _open_file(path: str, index: Any, id: Any) -> IO[bytes]:
     if "://" not in path:
         return open(path, "rb")
     if path == index.fullpath(id):
@@ -149,28 +149,33 @@ def _open(path: str, index: Any, id: Any) -> IO[bytes]:
     return remote
 
 
-def _from_files(
-    batch: BatchT, src: str | None, fmt: str | None, dst: Any, settings: Settings, options: dict[str, Any]
+def _load_files(
+    batch: BatchT,
+    src: str | None,
+    fmt: str | None,
+    dst: Any,
+    settings: ParallelOptions,
+    options: dict[str, Any],
 ) -> BatchT:
-    first = path_of(batch, _plain(batch.indices[0]), src)
+    first = path_of(batch, _plain_id(batch.indices[0]), src)
     _, found = find_format(batch.formats, fmt, first if src is None or os.path.splitext(first)[1] else src)
     ending = found.endings[0] if fmt is not None else ""
-    names = _names(batch, dst)
+    names = _choose_targets(batch, dst)
 
     def read(id: Any) -> Any:
-        path = path_of(batch, _plain(id), src, ending)
-        return _parts(_read(path, batch.index, _plain(id), found, options), names, path, found)
+        path = path_of(batch, _plain_id(id), src, ending)
+        return _split_value(_read_file(path, batch.index, _plain_id(id), found, options), names, path, found)
 
     action = f"{type(batch).__name__}.load"
-    results = run_settled(_work(batch, read, ColumnItems([batch.indices])), settings, action)
+    results = run_all(_make_work(batch, read, ColumnItems([batch.indices])), settings, action)
     columns = zip(*results)
-    _set(batch, {name: assemble(list(column)) for name, column in zip(names, columns)})
+    _assign(batch, {name: assemble(list(column)) for name, column in zip(names, columns)})
     return batch
 
 
-def _read(path: str, index: Any, id: Any, found: Format, options: Mapping[str, Any]) -> Any:
+def _read_file(path: str, index: Any, id: Any, found: Format, options: Mapping[str, Any]) -> Any:
     try:
-        with _open(path, index, id) as file:
+        with _open_file(path, index, id) as file:
             return found.read(file, **options)
     except (OSError, ImportError, MemoryError):
         raise  # says which file, or what is missing
@@ -178,7 +183,7 @@ def _read(path: str, index: Any, id: Any, found: Format, options: Mapping[str, A
         raise ValueError(f"{path} can't be read: {type(error).__name__}: {error}") from error
 
 
-def _parts(value: Any, names: Sequence[str], path: str, found: Format) -> tuple[Any, ...]:
+def _split_value(value: Any, names: Sequence[str], path: str, found: Format) -> tuple[Any, ...]:
     """Return what goes to each component: the value, or entries by name of a file that holds several."""
     if not isinstance(value, Mapping):
         if len(names) > 1:
@@ -193,11 +198,11 @@ def _parts(value: Any, names: Sequence[str], path: str, found: Format) -> tuple[
     raise ValueError(f"{path} holds {', '.join(value)} for the components {tuple(names)}; name them alike")
 
 
-def _work(batch: BatchCore, function: Callable[..., Any], items: Any) -> Work:
+def _make_work(batch: BatchCore, function: Callable[..., Any], items: Any) -> Work:
     return Work(function, batch, items, (), {}, range(len(batch)), batch.address(), False, False, False)
 
 
-def _plain(id: Any) -> Any:
+def _plain_id(id: Any) -> Any:
     return id.item() if isinstance(id, np.generic) else id
 
 
@@ -205,7 +210,7 @@ def _plain(id: Any) -> Any:
 
 
 def dump(
-    batch: BatchT, dst: Any, fmt: str | None, src: Any, settings: Settings, options: dict[str, Any]
+    batch: BatchT, dst: Any, fmt: str | None, src: Any, settings: ParallelOptions, options: dict[str, Any]
 ) -> BatchT:
     """Dump components; see ``Batch.dump``."""
     action = f"{type(batch).__name__}.dump"
@@ -213,14 +218,14 @@ def dump(
         (src,) if isinstance(src, str) else tuple(src) if src is not None else batch.components or ("data",)
     )
     if fmt is None and not is_place(dst):
-        _to_memory(batch, dst, names, action)
+        _write_memory(batch, dst, names, action)
         return batch
     path = None if dst is None else os.fspath(dst)
-    guess = path or path_of(batch, _plain(batch.indices[0]), None)
+    guess = path or path_of(batch, _plain_id(batch.indices[0]), None)
     name, found = find_format(batch.formats, fmt, guess)
     if name in TABLES and path is not None:
-        table = {part: list(component(batch, part, action)) for part in names}
-        frame = _frame(table, batch.indices)
+        table = {part: list(require_component(batch, part, action)) for part in names}
+        frame = _make_table(table, batch.indices)
         write_whole(path, found.write, frame, {"index": True, **options})
         return batch
     several = isinstance(src, (tuple, list)) or len(names) > 1
@@ -228,27 +233,29 @@ def dump(
         raise ValueError(
             f"{action}: {name} holds one component; say which of {names} to dump: src={names[0]!r}"
         )
-    columns = [batch.data] if names == ("data",) else [component(batch, part, action) for part in names]
+    columns = (
+        [batch.data] if names == ("data",) else [require_component(batch, part, action) for part in names]
+    )
 
     def write(id: Any, *entries: Any) -> None:
         value = dict(zip(names, entries)) if several else entries[0]
-        write_whole(path_of(batch, _plain(id), path, found.endings[0]), found.write, value, options)
+        write_whole(path_of(batch, _plain_id(id), path, found.endings[0]), found.write, value, options)
 
-    run_settled(_work(batch, write, ColumnItems([batch.indices, *columns])), settings, action)
+    run_all(_make_work(batch, write, ColumnItems([batch.indices, *columns])), settings, action)
     return batch
 
 
-def _frame(table: Mapping[str, Any], ids: Any) -> Any:
-    return pandas().DataFrame(table, index=pandas().Index(ids, name="id"))
+def _make_table(table: Mapping[str, Any], ids: Any) -> Any:
+    return import_pandas().DataFrame(table, index=import_pandas().Index(ids, name="id"))
 
 
-def _to_memory(batch: BatchCore, dst: Any, names: Sequence[str], action: str) -> None:
+def _write_memory(batch: BatchCore, dst: Any, names: Sequence[str], action: str) -> None:
     """Write the items' values into a container: an array by integer ids, a mapping by ids."""
     if len(names) != 1:
         raise ValueError(
             f"{action}: a container takes one component; say which of {tuple(names)}: src={names[0]!r}"
         )
-    values = batch.data if names[0] == "data" else component(batch, names[0], action)
+    values = batch.data if names[0] == "data" else require_component(batch, names[0], action)
     if isinstance(dst, np.ndarray):
         if batch.indices.dtype.kind not in "iu":
             raise TypeError(

@@ -39,7 +39,7 @@ def _read_npy(file: IO[bytes]) -> Any:
 
 
 def _write_npy(file: IO[bytes], value: Any) -> None:
-    np.save(file, _plain(value), allow_pickle=False)
+    np.save(file, _as_plain_array(value), allow_pickle=False)
 
 
 def _read_npz(file: IO[bytes]) -> dict[str, Any]:
@@ -49,11 +49,11 @@ def _read_npz(file: IO[bytes]) -> dict[str, Any]:
 
 def _write_npz(file: IO[bytes], value: Any, compressed: bool = True) -> None:
     values = value if isinstance(value, Mapping) else {"data": value}
-    arrays = {name: _plain(entry) for name, entry in values.items()}
+    arrays = {name: _as_plain_array(entry) for name, entry in values.items()}
     (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
 
 
-def _plain(value: Any) -> np.ndarray:
+def _as_plain_array(value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.hasobject:
         raise TypeError(f"an array of objects can't be stored without pickle; got {array!r:.80}")
@@ -61,7 +61,7 @@ def _plain(value: Any) -> np.ndarray:
 
 
 def _read_image(file: IO[bytes], mode: str | None = None) -> Any:
-    image = _pillow().open(file)
+    image = _import_pillow().open(file)
     if mode is None and image.mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     return np.asarray(image if mode is None else image.convert(mode))
@@ -71,15 +71,17 @@ def _write_image(file: IO[bytes], value: Any, **options: Any) -> None:
     array = np.asarray(value)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    _pillow().fromarray(array).save(file, **{"format": _ending(file).lstrip(".") or "png", **options})
+    _import_pillow().fromarray(array).save(
+        file, **{"format": _image_format(file).lstrip(".") or "png", **options}
+    )
 
 
-def _ending(file: IO[bytes]) -> str:
+def _image_format(file: IO[bytes]) -> str:
     ending = os.path.splitext(str(file.name))[1].lower()
     return {".jpg": ".jpeg", ".tif": ".tiff"}.get(ending, ending)
 
 
-def _pillow() -> Any:
+def _import_pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
@@ -119,22 +121,22 @@ def _write_wav(file: IO[bytes], value: Any, rate: int) -> None:
 
 
 def _read_csv(file: IO[bytes], **options: Any) -> Any:
-    return pandas().read_csv(file, **options)
+    return import_pandas().read_csv(file, **options)
 
 
 def _write_csv(file: IO[bytes], value: Any, **options: Any) -> None:
-    pandas().DataFrame(value).to_csv(file, **{"index": False, **options})
+    import_pandas().DataFrame(value).to_csv(file, **{"index": False, **options})
 
 
 def _read_parquet(file: IO[bytes], **options: Any) -> Any:
-    return pandas().read_parquet(file, **options)
+    return import_pandas().read_parquet(file, **options)
 
 
 def _write_parquet(file: IO[bytes], value: Any, **options: Any) -> None:
-    pandas().DataFrame(value).to_parquet(file, **options)
+    import_pandas().DataFrame(value).to_parquet(file, **options)
 
 
-def pandas() -> Any:
+def import_pandas() -> Any:
     """Return the module pandas, or say how to install it."""
     try:
         import pandas as module

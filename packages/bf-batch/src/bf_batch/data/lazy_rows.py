@@ -59,7 +59,7 @@ def concatenated(parts: Sequence[Unread | NDArray[Any]]) -> Unread | NDArray[Any
     return np.concatenate([part.read() if isinstance(part, Unread) else part for part in parts])
 
 
-def unread(column: Column, rows: Any) -> Unread | None:
+def leave_unread(column: Column, rows: Any) -> Unread | None:
     """Return rows as unread ones; None when the column must read them to know their shape."""
     shape, dtype = getattr(column, "shape", None), getattr(column, "dtype", None)
     if shape is None or dtype is None or np.dtype(dtype).hasobject:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_batch.components import Component, Holder
 from bf_batch.data.columns import Column, open_column
-from bf_batch.data.lazy_rows import Unread, unread
+from bf_batch.data.lazy_rows import Unread, leave_unread
 from bf_batch.errors import RowsError
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
@@ -35,7 +35,7 @@ def compose(outer: Rows | None, inner: Rows) -> Rows:
     return outer[inner]
 
 
-def by_component(preloaded: Any, components: Sequence[str], owner: str) -> dict[str, Any]:
+def assign_to_components(preloaded: Any, components: Sequence[str], owner: str) -> dict[str, Any]:
     """Tell which data is of which component: a mapping or a table by name, a tuple or list in the order
     declared.
 
@@ -67,7 +67,7 @@ def by_component(preloaded: Any, components: Sequence[str], owner: str) -> dict[
     )
 
 
-def row_numbers(name: str, container: Any, length: int, index: DatasetIndex) -> Rows | None:
+def find_rows(name: str, container: Any, length: int, index: DatasetIndex) -> Rows | None:
     """Return the rows of a container for each item of an index, None when row i is item i.
 
     As many rows as items: in order. More rows than items: integer ids are row numbers.
@@ -90,7 +90,7 @@ def row_numbers(name: str, container: Any, length: int, index: DatasetIndex) -> 
     return slice(int(ids[0]), int(ids[0]) + len(ids))
 
 
-def by_id(name: str, container: Any, ids: Any) -> Any:
+def pick_by_id(name: str, container: Any, ids: Any) -> Any:
     """Pick the values of ids from a mapping or a labelled table or series, in the order of the ids."""
     if hasattr(container, "loc"):
         missing = [id for id in ids if id not in container.index][:3]
@@ -116,17 +116,17 @@ class Source:
     ) -> None:
         self._columns: dict[str, Column] = {}
         self._rows: dict[str, Rows | None] = {}
-        for name, container in by_component(preloaded, components, owner).items():
+        for name, container in assign_to_components(preloaded, components, owner).items():
             if container is None:
                 continue
             rows = None
             if is_labelled(container):
-                column = open_column(name, by_id(name, container, index.indices), copy)
+                column = open_column(name, pick_by_id(name, container, index.indices), copy)
             else:
                 column = open_column(name, container, copy)
-                rows = row_numbers(name, container, len(column), index)
+                rows = find_rows(name, container, len(column), index)
                 if rows is None:
-                    _refuse_doubt(name, index)
+                    _refuse_ambiguous(name, index)
             self._columns[name] = column
             self._rows[name] = rows
 
@@ -145,14 +145,14 @@ class Source:
     def unread(self, name: str, positions: Rows) -> Unread | None:
         """Return those values unread, None where they must be read to know their shape."""
         column = self._columns.get(name)
-        return None if column is None else unread(column, self._of(name, positions))
+        return None if column is None else leave_unread(column, self._of(name, positions))
 
     def _of(self, name: str, positions: Rows) -> Rows:
         rows = self._rows[name]
         return positions if rows is None else compose(rows, positions)
 
 
-def _refuse_doubt(name: str, index: DatasetIndex) -> None:
+def _refuse_ambiguous(name: str, index: DatasetIndex) -> None:
     """Refuse integer ids that are row numbers in another order: it is unclear which is meant."""
     n = len(index)
     for start in range(0, n, _CHUNK):
@@ -173,16 +173,16 @@ def _refuse_doubt(name: str, index: DatasetIndex) -> None:
         )
 
 
-def batch_values(batch: Holder, preloaded: Any) -> dict[str, Any]:
+def take_batch_values(batch: Holder, preloaded: Any) -> dict[str, Any]:
     """Return the values of a batch's components from what was given to it, checked."""
     components = batch.components
-    given = preloaded if type(preloaded) is dict and preloaded.keys() <= _known(components) else None
+    given = preloaded if type(preloaded) is dict and preloaded.keys() <= _name_set(components) else None
     if given is None:
-        given = by_component(preloaded, components, type(batch).__name__)
-    return own_values(batch, given)
+        given = assign_to_components(preloaded, components, type(batch).__name__)
+    return take_item_values(batch, given)
 
 
-def own_values(batch: Holder, given: Mapping[str, Any]) -> dict[str, Any]:
+def take_item_values(batch: Holder, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a batch's items from containers by component, checked."""
     values: dict[str, Any] = {}
     for name, container in given.items():
@@ -191,22 +191,22 @@ def own_values(batch: Holder, given: Mapping[str, Any]) -> dict[str, Any]:
         elif container is None:
             values[name] = None
         elif is_labelled(container):
-            values[name] = by_id(name, container, batch.indices)
+            values[name] = pick_by_id(name, container, batch.indices)
         else:
-            values[name] = Component(name).check(batch, _own_rows(name, container, batch))
+            values[name] = Component(name).check(batch, _take_own_rows(name, container, batch))
     return values
 
 
 @functools.lru_cache(maxsize=256)
-def _known(components: tuple[str, ...]) -> frozenset[str]:
+def _name_set(components: tuple[str, ...]) -> frozenset[str]:
     return frozenset(components)
 
 
-def _own_rows(name: str, container: Any, batch: Holder) -> Any:
+def _take_own_rows(name: str, container: Any, batch: Holder) -> Any:
     if isinstance(container, (list, tuple)) and len(container) == len(batch):
         return container
     if isinstance(container, (str, PathLike)) or hasattr(container, "__len__"):
         column = open_column(name, container, copy=False)
-        rows = row_numbers(name, container, len(column), batch.index)
+        rows = find_rows(name, container, len(column), batch.index)
         return column.take(slice(0, len(batch)) if rows is None else rows)
     return container

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, overload
 from bf_batch.actions import ActionSpec
 from bf_batch.components import assemble, check_names
 from bf_batch.core import BatchCore
-from bf_batch.itemwise.init_post import takes_rng
-from bf_batch.itemwise.parallel import OWN, Parallel
-from bf_batch.itemwise.run import Settings
+from bf_batch.itemwise.init_post import wants_rng
+from bf_batch.itemwise.parallel import OWN, ParallelMethod
+from bf_batch.itemwise.run import ParallelOptions
 from bf_index.errors import unknown
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -25,7 +25,7 @@ def apply(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     place: Mapping[str, Any],
-    settings: Settings,
+    settings: ParallelOptions,
     p: Any = None,
 ) -> Any:
     """Apply a function to each item of ``src`` and store the results in ``dst``; see ``Batch.apply``."""
@@ -34,7 +34,9 @@ def apply(
         sources = src if isinstance(src, list) else [src] * len(dst)
         targets = dst if isinstance(dst, list) else [dst] * len(sources) if dst else sources
         if len(sources) != len(targets):
-            raise ValueError(f"{_title(batch, function)}: got {len(sources)} src for {len(targets)} dst")
+            raise ValueError(
+                f"{_describe_call(batch, function)}: got {len(sources)} src for {len(targets)} dst"
+            )
         for one, other in zip(sources, targets):
             batch = apply(batch, function, args, kwargs, {**place, "src": one, "dst": other}, settings, p)
         return batch
@@ -43,25 +45,29 @@ def apply(
         for name in (src,) if isinstance(src, str) else src or ("data",) * (not batch.components):
             if name not in batch.components and not (name == "data" and not batch.components):
                 known = batch.components
-                raise AttributeError(f"{_title(batch, function)}: {unknown('component', name, known)}")
+                raise AttributeError(
+                    f"{_describe_call(batch, function)}: {unknown('component', name, known)}"
+                )
         if src is None and batch.components:
-            raise ValueError(f"{_title(batch, function)}: say which component: src={batch.components[0]!r}")
+            raise ValueError(
+                f"{_describe_call(batch, function)}: say which component: src={batch.components[0]!r}"
+            )
         init = src or "data"
     target = dst if dst is not None else src if src is not None else "data"
-    plan = Parallel(
+    plan = ParallelMethod(
         function,
         init,
         place.get("post"),
         settings,
-        finish=None if place.get("post") else functools.partial(store, dst=target),
-        with_rng=takes_rng(function),
+        finish=None if place.get("post") else functools.partial(store_results, dst=target),
+        with_rng=wants_rng(function),
         with_batch=bool(place.get("with_batch")),
         first_only=isinstance(target, str),
     )
     return plan.call(batch, args, kwargs, settings, p)
 
 
-def store(batch: BatchCore, results: Sequence[Any], dst: str | Sequence[str]) -> None:
+def store_results(batch: BatchCore, results: Sequence[Any], dst: str | Sequence[str]) -> None:
     """Join the results of items and assign them; several targets take the parts of each result."""
     names = (dst,) if isinstance(dst, str) else tuple(dst)
     if isinstance(dst, str):
@@ -84,11 +90,11 @@ def store(batch: BatchCore, results: Sequence[Any], dst: str | Sequence[str]) ->
             batch.add_components(check_names(type(batch).__name__, (name,))[0], value)
 
 
-def _title(batch: BatchCore, function: Callable[..., Any]) -> str:
+def _describe_call(batch: BatchCore, function: Callable[..., Any]) -> str:
     return f"{type(batch).__name__}.apply({getattr(function, '__name__', function)})"
 
 
-class Applied:
+class AppliedMethod:
     """What a class of batches knows of a method made by ``apply_parallel``."""
 
     def __init__(self, method: Callable[..., Any], defaults: Mapping[str, Any]) -> None:
@@ -142,18 +148,18 @@ def apply_parallel(method: Method | None = None, /, **defaults: Any) -> Method |
             own = {name: kwargs.pop(name) for name in _DEFAULTS if name in kwargs}
             given = {**batch.apply_defaults, **defaults, **own}
             place = {"src": None, "dst": None, **given, "with_batch": True}
-            return apply(batch, method, args, kwargs, place, settings_of(given), p)
+            return apply(batch, method, args, kwargs, place, make_options(given), p)
 
-        call.__bf_parallel__ = Applied(method, defaults)  # type: ignore[attr-defined]
+        call.__bf_parallel__ = AppliedMethod(method, defaults)  # type: ignore[attr-defined]
         call.__bf_action__ = ActionSpec(method.__name__, itemwise=True)  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate if method is None else decorate(method)
 
 
-def settings_of(given: Mapping[str, Any]) -> Settings:
+def make_options(given: Mapping[str, Any]) -> ParallelOptions:
     """Return how an applied function is run, from the keywords of a call."""
-    return Settings(
+    return ParallelOptions(
         given.get("target") or "inline",
         given.get("on_error") or "raise",
         given.get("timeout"),

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from bf_batch.errors import ItemTimeoutError
-from bf_batch.itemwise.work import Failed, Work, id_of
+from bf_batch.itemwise.work import Failure, Work, id_of
 
 
 def run_async(work: Work, timeout: float | None, action: str) -> list[Any]:
@@ -42,11 +42,11 @@ async def _gather(work: Work, timeout: float | None, action: str) -> list[Any]:
             return await asyncio.wait_for(work.call(number), timeout)
         except TimeoutError as error:
             if timeout is None:
-                return Failed(error)
+                return Failure(error)
             what = f"took longer than timeout={timeout} s"
             raise ItemTimeoutError(id_of(work, number), action, work.positions[number], what) from None
         except Exception as error:  # noqa: BLE001  becomes an ItemError in the caller
-            return Failed(error)
+            return Failure(error)
 
     tasks = [asyncio.ensure_future(one(number)) for number in range(len(work))]
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Takes:
+class Parameters:
     """What a function takes: positional parameters by name, further names, any more."""
 
     positional: tuple[str, ...]
@@ -19,20 +19,20 @@ class Takes:
     any_named: bool
 
 
-def takes(function: Callable[..., Any]) -> Takes:
+def read_parameters(function: Callable[..., Any]) -> Parameters:
     """Return what a function takes; TypeError or ValueError for a builtin that does not tell."""
     try:
-        return _seen(function)
+        return _read_cached(function)
     except TypeError:  # it has no hash
-        return _look(function)
+        return _read_signature(function)
 
 
-def _look(function: Callable[..., Any]) -> Takes:
+def _read_signature(function: Callable[..., Any]) -> Parameters:
     parameters = inspect.signature(function).parameters.values()
     positional = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
     named = frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
     kinds = {p.kind for p in parameters}
-    return Takes(
+    return Parameters(
         positional,
         named,
         inspect.Parameter.VAR_POSITIONAL in kinds,
@@ -40,13 +40,13 @@ def _look(function: Callable[..., Any]) -> Takes:
     )
 
 
-_seen = functools.lru_cache(maxsize=512)(_look)
+_read_cached = functools.lru_cache(maxsize=512)(_read_signature)
 
 
-def takes_rng(function: Callable[..., Any]) -> bool:
+def wants_rng(function: Callable[..., Any]) -> bool:
     """Say whether a function wants a generator: it has a parameter ``rng``."""
     try:
-        return "rng" in takes(function).named
+        return "rng" in read_parameters(function).named
     except (TypeError, ValueError):  # a builtin without a signature
         return False
 
@@ -57,7 +57,7 @@ def call_hook(hook: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     A hook that takes ``*args`` and ``**kwargs`` gets all of them, one that takes nothing more gets none.
     """
     inner = getattr(hook, "__func__", None)  # of a bound method: the cache must not keep the batch alive
-    found = takes(hook if inner is None else inner)
+    found = read_parameters(hook if inner is None else inner)
     positional = found.positional if inner is None else found.positional[1:]
     if not found.any_named:
         kwargs = {name: value for name, value in kwargs.items() if name in found.named}

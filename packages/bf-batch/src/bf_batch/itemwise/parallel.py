@@ -13,7 +13,7 @@ import numpy as np
 from bf_batch.core import BatchCore
 from bf_batch.engines.base import EngineName
 from bf_batch.itemwise.init_post import call_hook
-from bf_batch.itemwise.run import OnError, Settings, choose, run_chosen, settle
+from bf_batch.itemwise.run import OnError, ParallelOptions, choose_items, run_chosen, settle_failures
 from bf_batch.itemwise.work import ColumnItems, GivenItems, Work, check_per_item
 from bf_index.errors import unknown
 
@@ -23,13 +23,13 @@ OWN = ("p", "target", "on_error", "timeout", "n_workers")
 
 
 @dataclass(frozen=True, slots=True)
-class Parallel:
+class ParallelMethod:
     """What ``inbatch_parallel`` knows of a method: where items come from, where results go, how it is run."""
 
     method: Callable[..., Any]
     init: Any
     post: Any
-    settings: Settings
+    settings: ParallelOptions
     options: dict[str, Any] = field(default_factory=dict)
     with_rng: bool = False
     with_batch: bool = True
@@ -49,7 +49,12 @@ class Parallel:
                     raise AttributeError(f"{cls.__name__}.{name}: {kind}={part!r}: {hint}")
 
     def call(
-        self, batch: BatchCore, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Settings, p: Any
+        self,
+        batch: BatchCore,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        settings: ParallelOptions,
+        p: Any,
     ) -> Any:
         """Run the method for the items of a batch and hand the results to post."""
         action = f"{type(batch).__name__}.{getattr(self.method, '__name__', repr(self.method))}"
@@ -69,8 +74,10 @@ class Parallel:
             per_item=per_item,
         )
         work.first_only = self.first_only
-        results = run_chosen(work, choose(batch, p, len(items), action), settings, action)
-        batch, results, args, kwargs = settle(batch, results, args, kwargs, settings.on_error, action)
+        results = run_chosen(work, choose_items(batch, p, len(items), action), settings, action)
+        batch, results, args, kwargs = settle_failures(
+            batch, results, args, kwargs, settings.on_error, action
+        )
         if self.finish is not None:
             self.finish(batch, results)
         if self.post is None:
@@ -87,7 +94,7 @@ class Parallel:
         init = self.init
         names = (init,) if isinstance(init, str) else init
         if isinstance(names, (tuple, list)) and all(name in batch.components for name in names):
-            return ColumnItems([component(batch, name, action) for name in names])
+            return ColumnItems([require_component(batch, name, action) for name in names])
         if init == "data":
             return ColumnItems([batch.data])
         if isinstance(init, str):
@@ -134,7 +141,7 @@ def inbatch_parallel(
     and ``PerItem`` arguments. Coroutines of an ``async def`` are awaited all at once, whatever the target.
     In worker processes ``self`` is a copy: what a method assigns to it is lost.
     """
-    settings = Settings(target, on_error, timeout, n_workers)
+    settings = ParallelOptions(target, on_error, timeout, n_workers)
 
     def decorate(method: Method) -> Method:
         if not callable(method):
@@ -144,7 +151,7 @@ def inbatch_parallel(
             raise TypeError(
                 f"{method.__name__}: inbatch_parallel takes {', '.join(OWN)} itself; rename {taken[0]!r}"
             )
-        plan = Parallel(method, init, post, settings, options, "rng" in parameters)
+        plan = ParallelMethod(method, init, post, settings, options, "rng" in parameters)
 
         @functools.wraps(method)
         def call(
@@ -168,7 +175,7 @@ def inbatch_parallel(
     return decorate
 
 
-def component(batch: BatchCore, name: str, action: str) -> Any:
+def require_component(batch: BatchCore, name: str, action: str) -> Any:
     """Return a component's values for item-wise work; ValueError when nothing is loaded."""
     values = getattr(batch, name)
     if values is None:

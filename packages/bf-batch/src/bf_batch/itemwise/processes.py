@@ -20,9 +20,9 @@ from bf_batch.engines.processes import ProcessesEngine
 from bf_batch.engines.worker import Remote
 from bf_batch.errors import ItemTimeoutError
 from bf_batch.items import NeedsBatch
-from bf_batch.itemwise.init_post import takes
+from bf_batch.itemwise.init_post import read_parameters
 from bf_batch.itemwise.timeouts import await_all
-from bf_batch.itemwise.work import ColumnItems, Failed, Work, id_of
+from bf_batch.itemwise.work import ColumnItems, Failure, Work, id_of
 
 _PIECES = 4
 """Pieces of the items for each worker: several, so that a slow one does not keep the others waiting."""
@@ -33,7 +33,7 @@ _readers: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
 _calls = itertools.count()
 
 
-class _Received:
+class _LastCall:
     """In a worker: the common part of the last call, so that it is unpickled once for all pieces."""
 
     call: ClassVar[int] = -1
@@ -49,16 +49,16 @@ class Shell:
     def __reduce__(self) -> tuple[Any, ...]:
         kind, arguments, *_ = self.batch.__reduce__()
         state = {**self.batch.__dict__, "_bf_index": self.batch.index, "_bf_data": {}, "_bf_positions": None}
-        return _empty, (kind, arguments, {**state, "dataset": None, "_bf_shell": True})
+        return _make_empty, (kind, arguments, {**state, "dataset": None, "_bf_shell": True})
 
 
-def _empty(kind: Any, arguments: Any, state: dict[str, Any]) -> BatchCore:
+def _make_empty(kind: Any, arguments: Any, state: dict[str, Any]) -> BatchCore:
     batch: BatchCore = kind(*arguments)
     batch.__setstate__(state)
     return batch
 
 
-class Method:
+class MethodAddress:
     """The function of an item-wise method, found by class and name."""
 
     def __init__(self, owner: type, name: str) -> None:
@@ -66,19 +66,19 @@ class Method:
         self.name = name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _function, (self.owner, self.name)
+        return _find_function, (self.owner, self.name)
 
 
-def _function(owner: type, name: str) -> Callable[..., Any]:
+def _find_function(owner: type, name: str) -> Callable[..., Any]:
     function: Callable[..., Any] = owner.__dict__[name].__bf_parallel__.method
     return function
 
 
-def _address(function: Callable[..., Any], batch: BatchCore) -> Any:
+def _address_function(function: Callable[..., Any], batch: BatchCore) -> Any:
     for owner in type(batch).__mro__:
         found = owner.__dict__.get(function.__name__)
         if found is not None and getattr(getattr(found, "__bf_parallel__", None), "method", None) is function:
-            return Method(owner, function.__name__)
+            return MethodAddress(owner, function.__name__)
     return function
 
 
@@ -121,8 +121,8 @@ def _run(work: Work, workers: int, timeout: float | None, action: str, whole: bo
             else:
                 future.cancel()
         if isinstance(error, WorkerDied):
-            dead = next(k for k, future in enumerate(futures) if future.done() and _died(future))
-            raise WorkerDied(error.pid, error.code, _place(work, action, pieces[dead])) from None
+            dead = next(k for k, future in enumerate(futures) if future.done() and _has_died(future))
+            raise WorkerDied(error.pid, error.code, _describe_items(work, action, pieces[dead])) from None
         raise
 
 
@@ -133,11 +133,11 @@ def _is_plain(items: Any) -> bool:
     return all(type(column) is np.ndarray and not column.dtype.hasobject for column in items.columns)
 
 
-def _died(future: Future[Any]) -> bool:
+def _has_died(future: Future[Any]) -> bool:
     return not future.cancelled() and isinstance(future.exception(), WorkerDied)
 
 
-def _place(work: Work, action: str, rows: slice) -> str:
+def _describe_items(work: Work, action: str, rows: slice) -> str:
     first, last = id_of(work, rows.start), id_of(work, rows.stop - 1)
     place = work.batch.place
     where = f" of batch {place.batch} of epoch {place.epoch}" if place is not None else ""
@@ -148,12 +148,14 @@ def _pack_common(work: Work, whole: bool, action: str) -> tuple[tuple[int, bytes
     """Pickle once what all pieces share; TypeError naming the argument that can't be."""
     batch = work.batch if whole else Shell(work.batch)
     arguments = (None, None) if work.per_item else (work.args, work.kwargs)
-    function = _address(work.function, work.batch) if work.with_batch else work.function
+    function = _address_function(work.function, work.batch) if work.with_batch else work.function
     flags = (work.address, work.with_batch, work.with_rng, work.per_item)
     try:
         message = pack((function, batch, arguments, flags), dumps)
     except Exception as error:  # noqa: BLE001  pickling runs code of any type
-        names = takes(work.function).positional[int(work.with_batch) + len(work.items.arguments(0)[0]) :]
+        names = read_parameters(work.function).positional[
+            int(work.with_batch) + len(work.items.arguments(0)[0]) :
+        ]
         given = [
             *zip([*names, *map(str, range(len(names), len(work.args)))], work.args),
             *work.kwargs.items(),
@@ -168,18 +170,18 @@ def _pack_common(work: Work, whole: bool, action: str) -> tuple[tuple[int, bytes
 def run_piece(common: tuple[int, bytes], buffers: list[Any], own: tuple[Any, ...]) -> list[Any]:
     """Run some of the items; called in a worker."""
     call, data = common
-    if _Received.call != call:
-        _Received.value = None
-        _Received.value = pickle.loads(data, buffers=buffers)  # noqa: S301  from the parent
-        _Received.call = call
-    function, batch, (args, kwargs), (address, with_batch, with_rng, per_item) = _Received.value
+    if _LastCall.call != call:
+        _LastCall.value = None
+        _LastCall.value = pickle.loads(data, buffers=buffers)  # noqa: S301  from the parent
+        _LastCall.call = call
+    function, batch, (args, kwargs), (address, with_batch, with_rng, per_item) = _LastCall.value
     items, positions, given = own
     if given is not None:
         args, kwargs = given
     work = Work(function, batch, items, args, kwargs, positions, address, with_batch, with_rng, per_item)
     results = [work.run(number) for number in range(len(positions))]
-    return [Remote(result.error) if type(result) is Failed else result for result in results]
+    return [Remote(result.error) if type(result) is Failure else result for result in results]
 
 
 def _restore(result: Any) -> Any:
-    return Failed(result.restore()) if type(result) is Remote else result
+    return Failure(result.restore()) if type(result) is Remote else result

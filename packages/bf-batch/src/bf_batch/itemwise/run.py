@@ -14,7 +14,7 @@ from bf_batch.engines.base import check_engine, check_workers
 from bf_batch.errors import ItemError, SkipBatch, StopPipeline, item_error
 from bf_batch.itemwise.threads import run_threads
 from bf_batch.itemwise.timeouts import run_watched
-from bf_batch.itemwise.work import Failed, PerItem, Work, check_per_item
+from bf_batch.itemwise.work import Failure, PerItem, Work, check_per_item
 from bf_index.errors import unknown
 
 OnError: TypeAlias = Literal["raise", "skip", "collect"]
@@ -22,7 +22,7 @@ ON_ERROR = ("raise", "skip", "collect")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ParallelOptions:
     """How an item-wise call is run."""
 
     target: str = "threads"
@@ -38,7 +38,7 @@ class Settings:
             raise ValueError(f"timeout must be a number of seconds > 0 or None, got {self.timeout!r}")
         check_workers(self.workers)
 
-    def changed(self, **given: Any) -> Settings:
+    def changed(self, **given: Any) -> ParallelOptions:
         """Return the settings with those of a call, None meaning unchanged."""
         given = {name: value for name, value in given.items() if value is not None}
         if not given:
@@ -49,10 +49,10 @@ class Settings:
             "timeout": self.timeout,
             "workers": self.workers,
         }
-        return Settings(**{**now, **given})
+        return ParallelOptions(**{**now, **given})
 
 
-def choose(batch: BatchCore, p: Any, n: int, action: str) -> Any:
+def choose_items(batch: BatchCore, p: Any, n: int, action: str) -> Any:
     """Return a mask of the items that an action is applied to, None for all.
 
     ``p`` is the probability of each item, or ``PerItem`` of probabilities or of bools.
@@ -77,7 +77,7 @@ def choose(batch: BatchCore, p: Any, n: int, action: str) -> Any:
 
 
 def run_work(work: Work, target: str, workers: int | None, timeout: float | None, action: str) -> list[Any]:
-    """Return the results of all items in their order; an item's exception is a ``Failed`` among them."""
+    """Return the results of all items in their order; an item's exception is a ``Failure`` among them."""
     if not len(work):
         return []
     if inspect.iscoroutinefunction(work.function):
@@ -95,7 +95,7 @@ def run_work(work: Work, target: str, workers: int | None, timeout: float | None
     return [work.run(number) for number in range(len(work))]
 
 
-def run_chosen(work: Work, mask: Any, settings: Settings, action: str) -> list[Any]:
+def run_chosen(work: Work, mask: Any, settings: ParallelOptions, action: str) -> list[Any]:
     """Run the work for the chosen items; the others' results are what they were."""
     if mask is None or mask.all():
         return run_work(work, settings.target, settings.workers, settings.timeout, action)
@@ -108,13 +108,13 @@ def run_chosen(work: Work, mask: Any, settings: Settings, action: str) -> list[A
     return results
 
 
-def run_settled(work: Work, settings: Settings, action: str) -> list[Any]:
+def run_all(work: Work, settings: ParallelOptions, action: str) -> list[Any]:
     """Run work for all items of a batch; failed ones are raised or left out of the batch."""
     results = run_work(work, settings.target, settings.workers, settings.timeout, action)
-    return settle(work.batch, results, (), {}, settings.on_error, action)[1]
+    return settle_failures(work.batch, results, (), {}, settings.on_error, action)[1]
 
 
-def settle(
+def settle_failures(
     batch: BatchCore,
     results: list[Any],
     args: tuple[Any, ...],
@@ -123,7 +123,7 @@ def settle(
     action: str,
 ) -> tuple[BatchCore, list[Any], tuple[Any, ...], dict[str, Any]]:
     """Raise, leave out or hand on failed items; return the batch, the results and the arguments for post."""
-    failed = [number for number, result in enumerate(results) if type(result) is Failed]
+    failed = [number for number, result in enumerate(results) if type(result) is Failure]
     if not failed:
         return batch, results, args, kwargs
     errors = to_errors(batch, results, failed, action)

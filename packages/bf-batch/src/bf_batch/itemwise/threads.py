@@ -35,7 +35,7 @@ def run_threads(work: Work, workers: int) -> list[Any]:
     n = len(work)
     results: list[Any] = [None] * n
     number = 0
-    alone = workers == 1 or not worth_help(work.function)
+    alone = workers == 1 or not should_ask_help(work.function)
     begin = time.perf_counter()
     while number < n:
         results[number] = work.run(number)
@@ -104,21 +104,21 @@ _unhelped: dict[Any, tuple[int, int]] = {}
 """By code: for how many calls no help is asked for, and for how many more next time."""
 
 
-def _code(function: Any) -> Any:
+def _code_of(function: Any) -> Any:
     return getattr(function, "__code__", type(function))
 
 
-def worth_help(function: Any) -> bool:
+def should_ask_help(function: Any) -> bool:
     """Say whether to ask threads for help: not if they were of none, but for a new try now and then."""
-    left, again = _unhelped.get(_code(function), (0, 0))
+    left, again = _unhelped.get(_code_of(function), (0, 0))
     if left:
-        _unhelped[_code(function)] = left - 1, again
+        _unhelped[_code_of(function)] = left - 1, again
     return not left
 
 
 def remember_help(function: Any, helped: bool) -> None:
     """Remember whether threads were of help, for the calls to come."""
-    code = _code(function)
+    code = _code_of(function)
     if helped:
         _unhelped.pop(code, None)
         return

@@ -10,7 +10,7 @@ import numpy as np
 
 from bf_batch.components import take_rows
 from bf_batch.core import BatchCore
-from bf_batch.items import Current, current_item, set_current_item
+from bf_batch.items import CurrentItem, current_item, set_current_item
 from bf_index import rng_at
 
 
@@ -48,7 +48,7 @@ def check_per_item(arguments: dict[str, Any], n: int, action: str) -> bool:
     return found
 
 
-class Failed:
+class Failure:
     """What an item's result is when its function raised."""
 
     __slots__ = ("error",)
@@ -57,7 +57,7 @@ class Failed:
         self.error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Failed, (self.error,)
+        return Failure, (self.error,)
 
 
 class ColumnItems:
@@ -143,12 +143,12 @@ class Work:
         return len(self.positions)
 
     def run(self, number: int) -> Any:
-        """Return the result of one item, its exception as ``Failed``."""
+        """Return the result of one item, its exception as ``Failure``."""
         outer = current_item()
         try:
             return self.call(number)
         except Exception as error:  # noqa: BLE001  becomes an ItemError in the caller
-            return Failed(error)
+            return Failure(error)
         finally:
             set_current_item(outer)
 
@@ -156,7 +156,7 @@ class Work:
         """Call the function for one item, which becomes the one that this thread is at."""
         batch = self.batch
         path = (*self.address, self.positions[number])
-        set_current_item(Current(batch, path))
+        set_current_item(CurrentItem(batch, path))
         positional, named = self.items.arguments(number)
         args, kwargs = self.args, self.kwargs
         if self.per_item:
@@ -179,8 +179,8 @@ class Work:
         """Return the work of some of the items."""
         args, kwargs = self.args, self.kwargs
         if self.per_item:
-            args = tuple([_values(argument, rows) for argument in args])
-            kwargs = {name: _values(argument, rows) for name, argument in kwargs.items()}
+            args = tuple([_pick_values(argument, rows) for argument in args])
+            kwargs = {name: _pick_values(argument, rows) for name, argument in kwargs.items()}
         positions = self.positions[rows] if isinstance(rows, slice) else [self.positions[row] for row in rows]
         return replace(self, items=self.items.part(rows), args=args, kwargs=kwargs, positions=positions)
 
@@ -194,7 +194,7 @@ def id_of(work: Work, number: int) -> Any:
     return id.item() if isinstance(id, np.generic) else id
 
 
-def _values(argument: Any, rows: slice | list[int]) -> Any:
+def _pick_values(argument: Any, rows: slice | list[int]) -> Any:
     """Return an argument for some of the items."""
     if type(argument) is not PerItem:
         return argument

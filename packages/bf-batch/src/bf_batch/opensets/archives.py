@@ -39,7 +39,7 @@ def unpack(archive: Path, target: Path, most_bytes: int = MOST_BYTES) -> Path:
             _remove_leftovers(target)
             work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
             try:
-                _write(archive, work, most_bytes)
+                _write_members(archive, work, most_bytes)
                 work.chmod(0o755)
                 os.rename(work, target)
             finally:
@@ -52,7 +52,7 @@ def read_members(archive: Path, names: Iterable[str], most_bytes: int = 1 << 30)
     wanted = set(names)
     found: dict[str, bytes] = {}
     left = most_bytes
-    for name, opened in _members(archive):
+    for name, opened in _yield_members(archive):
         if name in wanted:
             with opened() as file:
                 found[name] = file.read(left + 1)
@@ -64,9 +64,9 @@ def read_members(archive: Path, names: Iterable[str], most_bytes: int = 1 << 30)
     return found
 
 
-def _write(archive: Path, folder: Path, most_bytes: int) -> None:
+def _write_members(archive: Path, folder: Path, most_bytes: int) -> None:
     left = most_bytes
-    for count, (name, opened) in enumerate(_members(archive)):
+    for count, (name, opened) in enumerate(_yield_members(archive)):
         if count >= MOST_MEMBERS:
             raise UnsafeArchiveError(f"{archive} has more than {MOST_MEMBERS} members")
         path = folder / name
@@ -83,7 +83,7 @@ def _write(archive: Path, folder: Path, most_bytes: int) -> None:
 Opener = Callable[[], AbstractContextManager[IO[bytes]]]
 
 
-def _members(archive: Path) -> Iterator[tuple[str, Opener]]:
+def _yield_members(archive: Path) -> Iterator[tuple[str, Opener]]:
     """Yield the checked name of each file and what opens it; all other members are refused or are folders."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
@@ -93,7 +93,7 @@ def _members(archive: Path) -> Iterator[tuple[str, Opener]]:
                     continue
                 if kind not in (0, stat.S_IFREG):
                     raise UnsafeArchiveError(f"{archive}: {entry.filename!r} is a link or a device")
-                yield _safe_name(archive, entry.filename), partial(packed.open, entry)
+                yield _check_name(archive, entry.filename), partial(packed.open, entry)
         return
     with tarfile.open(archive) as unrolled:
         for member in unrolled:
@@ -101,7 +101,7 @@ def _members(archive: Path) -> Iterator[tuple[str, Opener]]:
                 continue
             if not member.isreg():
                 raise UnsafeArchiveError(f"{archive}: {member.name!r} is a link or a device")
-            yield _safe_name(archive, member.name), partial(_open_member, unrolled, member)
+            yield _check_name(archive, member.name), partial(_open_member, unrolled, member)
 
 
 def _open_member(unrolled: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -110,7 +110,7 @@ def _open_member(unrolled: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes
     return file
 
 
-def _safe_name(archive: Path, name: str) -> str:
+def _check_name(archive: Path, name: str) -> str:
     """Return a member's name; UnsafeArchiveError when it could lead out of the folder."""
     parts = PurePosixPath(name).parts
     if (

@@ -14,7 +14,7 @@ from bf_batch.images import ImagesBatch
 from bf_index import split_positions
 
 
-def fixed_order(labels: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], int]:
+def fix_order(labels: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], int]:
     """Return an order of all items in which a stratified 80 % to train on come first, and their number."""
     parts = split_positions(len(labels), 0.8, shuffle=True, seed=seed, stratify=labels)
     train, test = np.asarray(parts.train), np.asarray(parts.test)

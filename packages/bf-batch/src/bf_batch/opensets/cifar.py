@@ -81,13 +81,13 @@ def _read_both(
     path: Path, train: bytes, test: bytes, labels: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
     """Return images and labels of both parts together, and how many come first to train on."""
-    images, numbers = _records(path, train, labels)
-    more_images, more_numbers = _records(path, test, labels)
+    images, numbers = _parse_records(path, train, labels)
+    more_images, more_numbers = _parse_records(path, test, labels)
     together = np.concatenate([images, more_images])
     return together, np.concatenate([numbers, more_numbers]), len(images)
 
 
-def _records(path: Path, data: bytes, labels: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _parse_records(path: Path, data: bytes, labels: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return images (n, 32, 32, 3) and labels (n, ``labels``) of records of labels and pixels."""
     size = labels + _PIXELS
     if not data or len(data) % size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bf_batch.batch import Batch
-from bf_batch.opensets.base import ArrayOpenset, fixed_order
+from bf_batch.opensets.base import ArrayOpenset, fix_order
 
 _ORDER_SEED = 1797
 """Fixes which digits are for the test, and the order of all."""
@@ -25,6 +25,6 @@ class Digits(ArrayOpenset):
             raise ImportError("Digits come with scikit-learn: pip install scikit-learn") from error
         bunch = load_digits()
         labels = bunch.target.astype(np.int64)
-        order, trained = fixed_order(labels, _ORDER_SEED)
+        order, trained = fix_order(labels, _ORDER_SEED)
         images = bunch.images[order].astype(np.uint8)[..., np.newaxis]
         super().__init__(images, labels[order], trained, [str(digit) for digit in range(10)], batch_class)

