@@ -87,7 +87,8 @@ def jobs(tmp_path: Path) -> dict[int, list[list[Any]]]:
     """What the jobs wrote: by number, the device, the begin and the end of every attempt."""
     found: dict[int, list[list[Any]]] = {}
     for path in sorted((tmp_path / "log").glob("*.json"), key=lambda path: path.name.rpartition("-")[2]):
-        found.setdefault(int(path.name.partition("-")[0]), []).append(json.loads(path.read_text()))
+        if text := path.read_text():  # empty in the moment before it is written
+            found.setdefault(int(path.name.partition("-")[0]), []).append(json.loads(text))
     return found
 
 

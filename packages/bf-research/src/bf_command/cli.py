@@ -24,6 +24,12 @@ MISUSED = 2
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 FULL_ERROR = "HYDRA_FULL_ERROR"
+#: Options of Hydra's command line in its order; a test holds them against the installed version.
+HYDRA_OPTIONS = (
+    "--help -h --hydra-help --version --cfg -c --resolve --package -p --run -r --multirun -m "
+    "--shell-completion -sc --config-path -cp --config-name -cn --config-dir -cd --experimental-rerun "
+    "--info -i"
+)
 #: Deepest frames shown for an error raised outside BatchFlow: enough to find the line, not a screen.
 SHOWN_FRAMES = 4
 
@@ -103,9 +109,7 @@ def _tell(message: str) -> None:
 
 def _check_arguments(arguments: list[str]) -> None:
     """Refuse what is neither an option nor an override, with the close match."""
-    from hydra._internal.utils import get_args_parser
-
-    options = [text for action in get_args_parser()._actions for text in action.option_strings]
+    options = HYDRA_OPTIONS.split()
     values = {"--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p"}
     if {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
         _tell("--cfg prints one configuration and -m makes many: leave -m out")

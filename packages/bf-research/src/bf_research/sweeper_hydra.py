@@ -25,6 +25,7 @@ from bf_research.domain_plan import Plan
 from bf_research.domain_yaml import domain_from_data
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
+from bf_research.launcher.hydra_private import value_of
 from bf_research.launcher.launch import check_folder
 from bf_research.report import failure_table, ranking
 from bf_research.research_place import reason, text
@@ -215,7 +216,7 @@ def settings_of(fixed: Sequence[str]) -> list[str]:
 
 def ended(trial: Trial, job: JobReturn) -> Ended:
     """Translate how a job of Hydra ended."""
-    value = job._return_value
+    value = value_of(job)
     done = getattr(job, "bf_done", None)  # our launcher tells more than Hydra's class holds
     seconds, attempts, device = (done.seconds, done.job.attempt, done.slot) if done else (0.0, 1, "")
     if job.status is JobStatus.COMPLETED:

@@ -20,6 +20,7 @@ from hydra.core.override_parser.types import (
 from bf_index.errors import unknown
 from bf_research.distributions import Interval
 from bf_research.domain import Domain, Option
+from bf_research.launcher.hydra_private import swept_values, write_value
 from bf_research.trial import Trial
 
 _TAGS = ("zip1", "zip2", "...", "log", "int")
@@ -54,7 +55,7 @@ class Keys:
 
 def written(value: Any) -> str:
     """Write a value so that the grammar reads the same value; ``TypeError`` for what it can't hold."""
-    return str(Override._get_value_element_as_str(_quoted(value)))
+    return write_value(_quoted(value))
 
 
 def _quoted(value: Any) -> Any:
@@ -112,7 +113,7 @@ def _option(override: Override, name: str) -> tuple[str | None, Option]:
         assert sweep.start is not None
         assert sweep.end is not None
         return None, Option(name, Interval(sweep.start, sweep.end, "log" in tags, "int" in tags))
-    values = [Override._convert_value(value) for value in override.sweep_iterator()]
+    values = swept_values(override)
     if not values and not isinstance(sweep, ChoiceSweep | RangeSweep):
         raise ValueError(f"{override.input_line}: nothing matches")
     return (zips[0] if zips else None), Option(name, values)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import cloudpickle
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from bf_research.launcher.pickles import dumps
+from bf_research.launcher import hydra_private
+from bf_research.launcher.hydra_private import dumps
 
 
 class Composer:
@@ -40,18 +40,12 @@ class Composer:
             return self._whole(overrides)
         values = [override for override in parsed if not self._is_group(override)]
         config = self._choice(parsed)
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        hydra_private.apply_overrides(values, config)
         own = [override.input_line for override in values if override.is_hydra_override()]
         config.hydra.overrides.hydra.extend(own)
         task = [override for override in parsed if not override.is_hydra_override()]
         config.hydra.overrides.task = [override.input_line for override in task]
-        naming = config.hydra.job.config.override_dirname
-        config.hydra.job.override_dirname = get_overrides_dirname(
-            overrides=task,
-            kv_sep=naming.kv_sep,
-            item_sep=naming.item_sep,
-            exclude_keys=naming.exclude_keys,
-        )
+        config.hydra.job.override_dirname = hydra_private.override_dirname(config, task)
         return config
 
     def check(self, overrides: Sequence[str]) -> None:
@@ -66,7 +60,7 @@ class Composer:
         probe = self._probes[groups]
         values = [override for override in parsed if not self._is_group(override)]
         if all(_leaves_no_trace(override, probe) for override in values):
-            ConfigLoaderImpl._apply_overrides_to_config(values, probe)
+            hydra_private.apply_overrides(values, probe)
         else:
             self.compose(overrides)
 
@@ -82,13 +76,13 @@ class Composer:
         return tuple(override.input_line or "" for override in parsed if self._is_group(override))
 
     def _needs_hydra(self, parsed: Sequence[Override]) -> bool:
-        return not isinstance(self._loader, ConfigLoaderImpl) or any(map(_is_special, parsed))
+        return not hydra_private.is_hydras_own(self._loader) or any(map(_is_special, parsed))
 
     def _is_group(self, override: Override) -> bool:
         """Tell groups as Hydra does: a mapping is a value even under the name of a group."""
         name = override.key_or_group
         if name not in self._named:
-            self._named[name] = bool(self._loader.repository.group_exists(name))
+            self._named[name] = hydra_private.group_exists(self._loader, name)
         return self._named[name] and not isinstance(override.value(), dict)
 
     def _whole(self, overrides: Sequence[str]) -> DictConfig:

@@ -17,7 +17,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bf_research.launcher.compose import Composer
+from bf_research.launcher.hydra_private import dumps, value_of
 from bf_research.launcher.run_job import run
+from bf_research.launcher.worker import judge, portable
 
 OUTPUT = "stdout.txt"
 
@@ -73,19 +75,20 @@ class HydraJob:
 
     def _finish(self, result: JobReturn) -> None:
         """Print the traceback of a failed job to its output, and give the error its text for the driver."""
-        from bf_research.launcher.worker import portable
-
         if result.status is JobStatus.FAILED:
-            error = portable(result._return_value)
+            error = portable(value_of(result))
             sys.stderr.write("\n".join(getattr(error, "__notes__", [str(error)])) + "\n")
-            result._return_value = error
+            result.return_value = error
+            told: Any = result
+            told.bf_error = error  # Hydra's class would raise it when asked
 
     @staticmethod
     def verdict(result: JobReturn) -> str:
-        """What the scheduler has to know of a job that Hydra says has failed."""
-        from bf_research.launcher.worker import judge
+        """Return what the scheduler has to know of a job that Hydra says has failed."""
+        return judge(value_of(result)) if result.status is JobStatus.FAILED else "ok"
 
-        return judge(result._return_value) if result.status is JobStatus.FAILED else "ok"
+    #: How a worker pickles results, which may hold classes of Hydra's plugins.
+    dumps = staticmethod(dumps)
 
 
 @contextmanager

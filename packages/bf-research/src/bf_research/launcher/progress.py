@@ -95,7 +95,7 @@ class Bars(Silent):
 
 def text(done: Done) -> str:
     """One line about a job that has ended."""
-    error = getattr(done.value, "_return_value", done.value)
+    error = getattr(done.value, "bf_error", done.value)
     why = f": {type(error).__name__}: {str(error).partition(chr(10))[0]}" if done.kind != "ok" else ""
     return f"{done.kind:7} {done.job.label}  {done.seconds:.1f} s on {done.slot}{why}"
 

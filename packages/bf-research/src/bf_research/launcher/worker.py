@@ -12,9 +12,9 @@ from typing import Any
 
 import cloudpickle
 
+from bf_batch.engines.pickling import dumps_quickly
 from bf_research.launcher.channel import WorkerChannel, connect
 from bf_research.launcher.errors import JobStopped
-from bf_research.launcher.pickles import dumps
 
 #: Classes by whose name an error is known to be the lack of a device's memory.
 _OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
@@ -81,15 +81,20 @@ def _receive(payload: bytes, environment: dict[str, str]) -> Function:
 
 
 def _run(function: Function, job: bytes) -> tuple[str, bytes]:
-    """Run one job; returns what became of it and its pickled result or error."""
+    """Run one job; return what became of it and its pickled result or error.
+
+    A function may know best what its results mean (``verdict``) and how to pickle them (``dumps``).
+    """
+    dumps = getattr(function, "dumps", dumps_quickly)
     try:
         result = function(cloudpickle.loads(job))
         verdict = getattr(function, "verdict", _good)
-        return verdict(result), _pickled(result)
+        return verdict(result), _pickled(result, dumps)
     except KeyboardInterrupt:
-        return "stopped", _pickled(JobStopped("the job stopped at an iteration, as the sweep asked"))
+        stopped = JobStopped("the job stopped at an iteration, as the sweep asked")
+        return "stopped", _pickled(stopped, dumps)
     except BaseException as error:  # noqa: BLE001 - SystemExit of a job must not end the worker
-        return judge(error), _pickled(portable(error))
+        return judge(error), _pickled(portable(error), dumps)
 
 
 def _good(result: Any) -> str:
@@ -110,7 +115,7 @@ def portable(error: BaseException) -> BaseException:
     return error
 
 
-def _pickled(value: Any) -> bytes:
+def _pickled(value: Any, dumps: Callable[[Any], bytes]) -> bytes:
     """Pickle what a job gave; what can't be pickled becomes an error that says so."""
     try:
         data = dumps(value)

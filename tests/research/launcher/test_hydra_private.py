@@ -1,0 +1,150 @@
+"""Private names of Hydra and OmegaConf: each is there, has its signature, and does what we need of it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import hydra
+import omegaconf
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.utils import JobReturn, JobStatus, _flush_loggers
+from omegaconf import OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
+
+from bf_command.cli import HYDRA_OPTIONS
+from bf_research.launcher import hydra_private
+
+
+def parse(*texts: str) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(texts))
+
+
+def test_the_versions_are_those_whose_private_names_are_known():
+    assert hydra.__version__.startswith("1.3.")
+    assert omegaconf.__version__.startswith("2.3.")
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (ConfigLoaderImpl._apply_overrides_to_config, ["overrides", "cfg"]),
+        (get_overrides_dirname, ["overrides", "exclude_keys", "item_sep", "kv_sep"]),
+        (Override._convert_value, ["value"]),
+        (Override._get_value_element_as_str, ["value", "space_after_sep"]),
+        (_flush_loggers, []),
+        (get_omega_conf_dumper, []),
+    ],
+)
+def test_a_private_function_has_the_signature_that_is_called(function: Any, parameters: list[str]):
+    assert list(inspect.signature(function).parameters) == parameters
+
+
+@pytest.fixture
+def loader(tmp_path: Path) -> Iterator[Any]:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "small.yaml").write_text("depth: 1")
+    (tmp_path / "train.yaml").write_text("defaults: [_self_, model: small]\nlr: 0.1")
+    with initialize_config_dir(config_dir=str(tmp_path), version_base="1.3"):
+        yield GlobalHydra.instance().hydra.config_loader
+
+
+def test_groups_are_known_by_the_loader(loader: Any):
+    assert hydra_private.is_hydras_own(loader)
+    assert not hydra_private.is_hydras_own(object())
+    assert hydra_private.group_exists(loader, "model")
+    assert not hydra_private.group_exists(loader, "lr")
+
+
+def test_overrides_are_set_with_hydras_own_errors(loader: Any):
+    config = compose("train")
+    hydra_private.apply_overrides(parse("lr=0.5", "+x=[a]", "model.depth=3"), config)
+    assert config == {"lr": 0.5, "x": ["a"], "model": {"depth": 3}}
+    with pytest.raises(Exception, match=r"(?s)Could not override 'nosuch'.*use \+nosuch=1"):
+        hydra_private.apply_overrides(parse("nosuch=1"), config)
+
+
+def test_the_name_of_a_folder_is_made_of_sorted_overrides(loader: Any):
+    config = compose("train", return_hydra_config=True)
+    config.hydra.job.config.override_dirname.exclude_keys = ["seed"]
+    assert hydra_private.override_dirname(config, parse("lr=1", "seed=2", "b=3")) == "b=3,lr=1"
+
+
+def test_swept_values_have_no_quotes():
+    (override,) = parse("x=1,'a b',[c,'d'],{e: 'f'}")
+    assert hydra_private.swept_values(override) == [1, "a b", ["c", "d"], {"e": "f"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "True"),
+        (0.5, "0.5"),
+        ("a", "a"),
+        (QuotedString("a b", Quote.single), "'a b'"),
+        ([1, {"a": 2}], "[1,{a:2}]"),
+    ],
+)
+def test_values_are_written_in_the_grammar(value: Any, text: str):
+    assert hydra_private.write_value(value) == text
+
+
+def test_the_error_of_a_failed_job_is_read_without_raising_it():
+    job = JobReturn()
+    job.return_value = error = ValueError("bad")
+    job.status = JobStatus.FAILED
+    assert hydra_private.value_of(job) is error
+
+
+def test_the_tasks_part_is_a_copy_and_hydras_part_stays():
+    config = OmegaConf.create({"a": {"b": 1}, "c": "${hydra.name}", "hydra": {"name": "x", "seen": "${a.b}"}})
+    OmegaConf.set_struct(config, True)
+    own, part = hydra_private.split_config(config)
+    assert OmegaConf.is_struct(own)
+    own.a.b = 2
+    assert list(own) == ["a", "c"]
+    assert list(part) == ["hydra"]
+    assert part.hydra.seen == 1
+    assert list(config) == ["a", "c", "hydra"]
+
+
+def test_yaml_reads_back_as_that_of_omegaconf():
+    config = OmegaConf.create({"a": "yes", "b": "1e3", "c": [None, 1.5, True], "d": {"e": "x: y", "f": "ä"}})
+    text = hydra_private.to_yaml(config)
+    assert OmegaConf.create(text) == config
+    assert text == OmegaConf.to_yaml(config)
+
+
+def test_all_handlers_are_flushed():
+    class Handler(logging.Handler):
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+
+    handler = Handler()
+    hydra_private.flush_loggers()
+    assert handler.flushed == 1
+
+
+def test_classes_of_plugins_are_pickled_by_name():
+    module = importlib.import_module("hydra_plugins.bf_launcher.gpu_launcher")
+    twin = type("GpuLauncherConf", (), {"__module__": module.__name__})
+    assert cloudpickle.loads(hydra_private.dumps([twin, 1])) == [module.GpuLauncherConf, 1]
+
+
+def test_the_command_knows_all_options_of_hydra():
+    actions = get_args_parser()._actions
+    assert [text for action in actions for text in action.option_strings] == HYDRA_OPTIONS.split()
