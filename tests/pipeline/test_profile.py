@@ -13,7 +13,7 @@ from bf_batch import Batch, Dataset, action
 from bf_pipeline import Pipeline, V
 from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.errors import Location
-from bf_pipeline.run.profile import Profile, collecting, timed
+from bf_pipeline.run.report import Profile, collect_times, put_clock
 
 
 def step(number, name, run):
@@ -21,11 +21,14 @@ def step(number, name, run):
 
 
 def test_times_are_collected_in_the_thread_that_runs_the_step():
-    first, second = timed(step(0, "load", lambda batch: batch)), timed(step(1, "crop", lambda batch: batch))
+    first, second = (
+        put_clock(step(0, "load", lambda batch: batch)),
+        put_clock(step(1, "crop", lambda batch: batch)),
+    )
     seen = {}
 
     def work(name, steps):
-        with collecting() as timings:
+        with collect_times() as timings:
             for bound in steps:
                 bound.run(1)
         seen[name] = [number for number, _, _ in timings]
@@ -39,9 +42,12 @@ def test_times_are_collected_in_the_thread_that_runs_the_step():
 
 
 def test_a_timed_step_gives_and_raises_the_same_and_needs_no_collector():
-    good, bad = timed(step(0, "good", lambda batch: batch + 1)), timed(step(1, "bad", lambda batch: 1 / 0))
+    good, bad = (
+        put_clock(step(0, "good", lambda batch: batch + 1)),
+        put_clock(step(1, "bad", lambda batch: 1 / 0)),
+    )
     assert good.run(1) == 2
-    with collecting() as timings, pytest.raises(ZeroDivisionError):
+    with collect_times() as timings, pytest.raises(ZeroDivisionError):
         bad.run(1)
     assert [number for number, _, _ in timings] == [1]
 
@@ -78,7 +84,7 @@ def test_the_text_lists_the_longest_first(profile, capsys):
 
 
 def test_importing_the_profile_imports_no_pandas():
-    code = "import sys, bf_pipeline.run.profile; sys.exit('pandas' in sys.modules)"
+    code = "import sys, bf_pipeline.run.report; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -16,7 +16,8 @@ from bf_pipeline.record.mermaid import mermaid
 from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, caller
 from bf_pipeline.recording import Recording
-from bf_pipeline.starting import Memory, Starting
+from bf_pipeline.run.run import Memory
+from bf_pipeline.starting import Starting
 
 
 @dataclass(frozen=True, slots=True)

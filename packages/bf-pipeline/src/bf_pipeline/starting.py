@@ -9,35 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from bf_batch import SkipBatch
-from bf_pipeline.run.feed import fed
 from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
-from bf_pipeline.run.run import Batches, Run
+from bf_pipeline.run.run import Batches, Memory, Run, feed_batches
 from bf_pipeline.run.state import Holds
 from bf_pipeline.tf_dataset import Outputs, to_tf_dataset
 
 if TYPE_CHECKING:
     from bf_pipeline.context import Models
-
-
-class Memory:
-    """What a pipeline object remembers: its last run, and the batches that ``next_batch`` takes from.
-
-    It is no part of the pipeline's value: new pipelines start with an empty one, copies and pickles too.
-    """
-
-    __slots__ = ("asked", "batches", "run")
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Forget the last run."""
-        self.run: Holds | None = None
-        self.batches: Batches | None = None
-        self.asked: dict[str, Any] = {}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Memory, ()
 
 
 class Starting:
@@ -118,7 +96,8 @@ class Starting:
     def feed(self, batches: Iterable[Any], **options: Unpack[Options]) -> Iterator[Any]:
         """Put batches from anywhere, such as another pipeline's ``gen_batch``, through the steps."""
         given = _given(None, options, "feed")
-        return fed(self, batches, RunOptions.of({**self.options, **given}, "feed"))  # type: ignore[arg-type]
+        options_of_run = RunOptions.of({**self.options, **given}, "feed")
+        return feed_batches(self, batches, options_of_run, self._memory)  # type: ignore[arg-type]
 
     # The last run
 

@@ -19,7 +19,7 @@ Resumable = Mapping[str, Any] | str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Checkpointing:
-    """Where a run writes checkpoints: after every so many batches, on SIGTERM and at the end."""
+    """The folder for checkpoints and when they are written: after so many batches, on SIGTERM, at the end."""
 
     path: Path
     every: int | None = None
@@ -137,12 +137,12 @@ class RunOptions:
         return cls(**given)
 
     def plan(self) -> dict[str, Any]:
-        """Give the arguments that decide which items come when."""
+        """Return the arguments that decide which items come when."""
         names = ("shuffle", "n_epochs", "n_iters", "drop_last", "order", "cross_epochs")
         return {name: getattr(self, name) for name in names}
 
     def with_seed(self, seed: int) -> RunOptions:
-        """Give the same options with a seed that is known."""
+        """Return the same options with a seed that is known."""
         return replace(self, seed=seed)
 
 

@@ -1,11 +1,11 @@
-"""``rebatch``: from some step on, the batches have another size."""
+"""``rebatch``: from some step on, the batches of a run have another size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
@@ -13,11 +13,9 @@ from bf_pipeline.bind.bound import Regroup
 from bf_pipeline.context import Scope
 from bf_pipeline.run.checkpoint.values import Decoder, Encoder
 from bf_pipeline.run.options import RunOptions
+from bf_pipeline.run.runner import Apply, compile_steps
 
-if TYPE_CHECKING:
-    from bf_pipeline.run.runner import Apply
-
-
+# Notes items that are not delivered: a place, their ids, and why.
 LeaveOut = Callable[[Place, Sequence[Any], str], None]
 
 
@@ -34,7 +32,7 @@ class Counted:
 
 
 class Pool:
-    """Collects batches and hands out whole ones of the size asked for; what remains waits."""
+    """A pool that takes batches in and hands out whole ones of the size asked for; what remains waits."""
 
     def __init__(self, group: Regroup) -> None:
         self.group = group
@@ -42,14 +40,14 @@ class Pool:
         self._rest: Any = None
 
     def feed(self, batch: Any) -> Iterator[Any]:
-        """Take a batch in; give every full batch that there now is."""
+        """Take a batch in; yield every full batch that there now is."""
         if self._rest is None and len(batch) == self.group.batch_size:
             yield batch
             return
         yield from self._cut([batch] if self._rest is None else [self._rest, batch])
 
     def drain(self) -> Iterator[Any]:
-        """Give every full batch that there is: a state may have been taken in the middle of ``feed``."""
+        """Yield every full batch that there is: a state may have been taken in the middle of ``feed``."""
         if self._rest is not None:
             yield from self._cut([self._rest])
 
@@ -66,11 +64,9 @@ class Pool:
             yield merged
             waiting = [] if self._rest is None else [self._rest]
 
-    def steps_in(self, scope: Scope, total: int | None) -> Apply:
+    def compile_steps(self, scope: Scope, total: int | None) -> Apply:
         """Return ``apply(batch, place)`` for the steps after the ``rebatch``; they see its own numbering."""
-        from bf_pipeline.run.runner import applied
-
-        return applied(self.group.steps, replace(scope, plan=Counted(self.group.batch_size, total)))
+        return compile_steps(self.group.steps, replace(scope, plan=Counted(self.group.batch_size, total)))
 
     def next_place(self) -> Place:
         """Number the next batch."""
@@ -78,7 +74,7 @@ class Pool:
         return Place(0, self.made - 1, slice(0, 0))
 
     def state(self, encoder: Encoder) -> dict[str, Any]:
-        """Take what waits here and how many batches were made."""
+        """Return what waits here and how many batches were made, as data."""
         rest = self._rest
         values = {} if rest is None else {name: getattr(rest, name) for name in rest.components}
         encoded = {name: encoder.encode(value, f"component {name!r}") for name, value in values.items()}
@@ -95,27 +91,29 @@ class Pool:
                 setattr(rest, name, decoder.decode(tree))
 
     def flush(self) -> Any:
-        """Give the last, short batch, or None."""
+        """Return the last, short batch, or None."""
         rest, self._rest = self._rest, None
         return rest
 
 
-def regrouped(
+def regroup_batches(
     source: Generator[Any, None, None], pool: Pool, apply: Apply, options: RunOptions, leave_out: LeaveOut
 ) -> Generator[Any, None, None]:
     """Turn batches of one size into batches of another and put them through the steps that follow."""
     with closing(source):
         for merged in pool.drain():
-            yield from _one(merged, pool.next_place(), apply, options, leave_out)
+            yield from _put_through(merged, pool.next_place(), apply, options, leave_out)
         for batch in source:
             for merged in pool.feed(batch):
-                yield from _one(merged, pool.next_place(), apply, options, leave_out)
+                yield from _put_through(merged, pool.next_place(), apply, options, leave_out)
         last = pool.flush()
         if last is not None and not options.drop_last:
-            yield from _one(last, pool.next_place(), apply, options, leave_out)
+            yield from _put_through(last, pool.next_place(), apply, options, leave_out)
 
 
-def _one(batch: Any, place: Place, apply: Apply, options: RunOptions, leave_out: LeaveOut) -> Iterator[Any]:
+def _put_through(
+    batch: Any, place: Place, apply: Apply, options: RunOptions, leave_out: LeaveOut
+) -> Iterator[Any]:
     """Put one batch through the steps; it stands at a random address of its own."""
     batch.place, batch.seed = place._replace(positions=slice(0, len(batch))), options.seed
     try:

@@ -1,32 +1,29 @@
-"""A run of a bound pipeline: its variables, models, position and seed, and the loop that delivers batches."""
+"""A run of a pipeline: it is bound and begun here, and its batches are delivered one by one."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_batch import SkipBatch, StopPipeline
-from bf_index import new_seed
+from bf_index import Place, new_seed
 from bf_index.errors import unknown
 from bf_pipeline.bind.bind import bind
 from bf_pipeline.bind.bound import Bound
+from bf_pipeline.context import Models
 from bf_pipeline.errors import SkippedBatches
 from bf_pipeline.record.recorded import Recorded, with_config
-from bf_pipeline.run.checkpoint.capture import capture, checkpointed, resumed
+from bf_pipeline.run.checkpoint.capture import capture, read_resumed, save_checkpoints
 from bf_pipeline.run.options import RunOptions
-from bf_pipeline.run.prefetch.ahead import ahead
+from bf_pipeline.run.prefetch.ahead import deliver_ahead
 from bf_pipeline.run.prefetch.travel import check_travels
-from bf_pipeline.run.profile import Profile, timed
-from bf_pipeline.run.progress import progress
-from bf_pipeline.run.regroup import regrouped
-from bf_pipeline.run.runner import start_runner
-from bf_pipeline.run.state import RunState
-
-if TYPE_CHECKING:
-    from bf_pipeline.context import Models
+from bf_pipeline.run.regroup import regroup_batches
+from bf_pipeline.run.report import Profile, put_clock, show_progress
+from bf_pipeline.run.runner import compile_steps, start_runner
+from bf_pipeline.run.state import Holds, RunState
 
 
 class Run(RunState):
@@ -40,10 +37,10 @@ class Run(RunState):
         if pipeline.dataset is None:
             raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
         profile = Profile() if options.profile else None
-        bound = bind(pipeline, clock=timed if options.profile else None)
-        self._resumed = resumed(options)
+        bound = bind(pipeline, clock=put_clock if options.profile else None)
+        self._resumed = read_resumed(options)
         seed = new_seed() if options.seed is None else options.seed
-        places = _places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
+        places = _make_places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
         if self._resumed is not None:
             self._resumed.go_to(places, options.seed)
         for name in options.bar_variables:
@@ -66,31 +63,32 @@ class Run(RunState):
         """Deliver the batches in order; ``before`` runs first, ``after`` last, however it ends."""
         bound, options = self.runner.bound, self.options
         try:
-            self.runner.once(bound.before)
+            self.runner.run_once(bound.before)
             if self._resumed is not None and self.begun and bound.before:
                 self._resumed.fill(self)
             self.begun = True
-            source = self._one_by_one() if options.prefetch == 0 else ahead(self)
+            source = self._one_by_one() if options.prefetch == 0 else deliver_ahead(self)
             for pool in self.pools:
-                apply = pool.steps_in(self.runner.scope, options.n_iters)
+                apply = pool.compile_steps(self.runner.scope, options.n_iters)
                 if self.profile is not None:
                     apply = self.profile.around(apply)
-                source = regrouped(source, pool, apply, options, self.leave_out_items)
+                source = regroup_batches(source, pool, apply, options, self.leave_out_items)
             if self.pools and options.n_iters is not None:
-                source = _first(source, options.n_iters - self.pools[-1].made)
+                source = _take_first(source, options.n_iters - self.pools[-1].made)
             if options.bar:
-                source = progress(source, self)
+                done = 0 if self.pools else self.delivered
+                source = show_progress(source, self.total, done, self.variables, options.bar_variables)
             if self.profile is not None:
                 self.wait = self.profile.timed_wait(self.wait)
                 source = self.profile.watch(source)
             if options.checkpoint is not None:
-                source = checkpointed(source, self, options.checkpoint)
+                source = save_checkpoints(source, self, options.checkpoint)
             yield from source
         except StopPipeline:
             return
         finally:
             self._report()
-            self.runner.once(bound.after)
+            self.runner.run_once(bound.after)
 
     def _one_by_one(self) -> Generator[Any, None, None]:
         """Make each batch when it is asked for: the shortest way through."""
@@ -127,7 +125,7 @@ class Run(RunState):
             yield batch
 
     def state(self) -> dict[str, Any]:
-        """Give the state after the batch that was delivered last, for ``resume=``: a dictionary for JSON.
+        """Return the state after the batch that was delivered last, for ``resume=``: a dictionary for JSON.
 
         It holds the position, the seed and the variables; weights of models are in checkpoints only.
         """
@@ -141,12 +139,12 @@ class Run(RunState):
             warnings.warn(f"{text}; run.left_out lists all", SkippedBatches, stacklevel=3)
 
 
-def _first(source: Generator[Any, None, None], count: int) -> Generator[Any, None, None]:
+def _take_first(source: Generator[Any, None, None], count: int) -> Generator[Any, None, None]:
     with closing(source):
         yield from islice(source, count)
 
 
-def _places(index: Any, options: RunOptions, bound: Bound, endless: bool) -> Any:
+def _make_places(index: Any, options: RunOptions, bound: Bound, endless: bool) -> Any:
     """Make the iterator of places; a ``rebatch`` counts n_iters of its own batches, so it has no end."""
     plan = options.plan()
     make = index.gen_batch
@@ -177,18 +175,76 @@ class Batches(Iterator[Any]):
         self._generator.close()
 
     def state(self) -> dict[str, Any]:
-        """Give the state of the run after the last batch that came out, for ``resume=``."""
+        """Return the state of the run after the last batch that came out, for ``resume=``."""
         return self.run.state()
 
     def v(self, name: str) -> Any:
-        """Give a variable of the run."""
+        """Return a variable of the run."""
         return self.run.v(name)
 
     def m(self, name: str) -> Any:
-        """Give a model of the run."""
+        """Return a model of the run."""
         return self.run.m(name)
 
     @property
     def models(self) -> Models:
         """The models of the run."""
         return self.run.models
+
+
+class Memory:
+    """The memory of a pipeline object: its last run, and the batches that ``next_batch`` takes from.
+
+    It is no part of the pipeline's value: new pipelines start with an empty one, copies and pickles too.
+    """
+
+    __slots__ = ("asked", "batches", "run")
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the last run."""
+        self.run: Holds | None = None
+        self.batches: Batches | None = None
+        self.asked: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Memory, ()
+
+
+def feed_batches(
+    recorded: Recorded, batches: Iterable[Any], options: RunOptions, memory: Memory
+) -> Iterator[Any]:
+    """Put batches from anywhere through a pipeline, all steps in the caller.
+
+    It is bound to the class of the first one; the run is noted in the ``memory``.
+    """
+    if options.config is not None:
+        recorded = with_config(recorded, options.config)
+    seed = new_seed() if options.seed is None else options.seed
+    source = iter(batches)
+    first = next(source, None)
+    if first is None:
+        return
+    bound = bind(recorded, type(first))
+    runner = start_runner(recorded, bound, seed, None)
+    memory.run = Holds(runner)
+    if bound.regroups:
+        raise ValueError("feed: a pipeline with rebatch can not be fed; rebatch where the batches are made")
+    apply = compile_steps(bound.steps, runner.scope)
+    try:
+        runner.run_once(bound.before)
+        number = 0
+        batch = first
+        while batch is not None:
+            place = Place(0, number, slice(0, len(batch)))
+            batch.place, batch.seed = place, seed
+            with suppress(SkipBatch):
+                yield apply(batch, place)
+            number += 1
+            batch = next(source, None)
+    except StopPipeline:
+        return
+    finally:
+        runner.run_once(bound.after)

@@ -25,24 +25,23 @@ _SOURCES = 3
 Apply = Callable[[Any, Place], Any]
 
 
-def applied(steps: Sequence[BoundStep], scope: Scope) -> Apply:
-    """Give ``apply(batch, place)`` that runs a flat list of steps over a batch."""
+def compile_steps(steps: Sequence[BoundStep], scope: Scope) -> Apply:
+    """Return ``apply(batch, place)``, which puts a batch through a flat list of steps."""
     flat = entries(steps)
     by_number = {step.number: step for step in steps}
     contextual = any(step.contextual for step in steps)
 
     def apply(batch: Any, place: Place) -> Any:
         context = Context(scope, batch, place) if contextual else None
-        state = (
-            batch.__dict__
-        )  # the batch's own __setattr__ would ask at each step whether the name is declared
+        # The batch's own __setattr__ would ask at each step whether the name is declared.
+        state = batch.__dict__
         number = -1
         try:
             for number, run, with_context in flat:
                 state["step"] = number
                 result = run(batch, context) if with_context else run(batch)
                 if result is not batch:
-                    batch = _replaced(result, batch, by_number[number], place)
+                    batch = _replace_batch(result, batch, by_number[number], place)
                     state = batch.__dict__
                     if context is not None:
                         context.batch = batch
@@ -56,15 +55,15 @@ def applied(steps: Sequence[BoundStep], scope: Scope) -> Apply:
     return apply
 
 
-def _replaced(result: Any, batch: Any, step: BoundStep, place: Place) -> Any:
-    """Take another batch in; it stands at the same random address."""
+def _replace_batch(result: Any, batch: Any, step: BoundStep, place: Place) -> Any:
+    """Return the batch that a step made in place of another, at the same random address."""
     new = checked(result, batch, step)
     new.__dict__.update(place=place, seed=batch.seed)
     return new
 
 
 class Preparer:
-    """The part of a runner that may be anywhere: makes a batch and does the steps that run ahead."""
+    """The part of a runner that may be anywhere: it makes a batch and does the steps that run ahead."""
 
     __slots__ = ("_apply", "_create", "_seed", "scope", "steps")
 
@@ -73,7 +72,7 @@ class Preparer:
         self.steps = tuple(steps)
         self._create: Any = getattr(scope.dataset, "create_batch", None)
         self._seed = scope.seed
-        self._apply = applied(self.steps, scope)
+        self._apply = compile_steps(self.steps, scope)
 
     def prepare(self, place: Place) -> Any:
         """Make the batch of a place and do the steps that need nothing of the caller, all of their work."""
@@ -84,9 +83,9 @@ class Preparer:
         return self._apply(self._create(place, self._seed), place)
 
     def settle(self, batch: Any, place: Place) -> Any:
-        """Do what the steps left pending."""
+        """Do what the steps left pending, such as the pixels of geometry."""
         try:
-            return batch.settle()  # what steps left pending, such as the pixels of geometry
+            return batch.settle()
         except Exception as error:
             if self.steps:
                 annotate(error, self.steps[-1], place, batch.indices)
@@ -97,7 +96,7 @@ class Preparer:
 
 
 class Runner:
-    """Runs a bound pipeline batch by batch."""
+    """A bound pipeline with all that belongs to one run of it; batches go through it one by one."""
 
     __slots__ = ("_finish", "bound", "places", "preparer", "scope")
 
@@ -106,7 +105,7 @@ class Runner:
         self.places: Any = None
         self.scope = scope
         self.preparer = Preparer(bound.ahead, scope)
-        self._finish = applied(bound.rest, scope) if bound.rest else None
+        self._finish = compile_steps(bound.rest, scope) if bound.rest else None
 
     def prepare(self, place: Place) -> Any:
         """Make the batch of a place and do the steps that need nothing of the caller."""
@@ -118,7 +117,7 @@ class Runner:
             batch.dataset = self.scope.dataset
         return batch if self._finish is None else self._finish(batch, batch.place)
 
-    def once(self, steps: Sequence[BoundStep]) -> None:
+    def run_once(self, steps: Sequence[BoundStep]) -> None:
         """Run steps of ``before`` or ``after``: there is no batch."""
         context = Context(self.scope)
         for step in steps:

@@ -11,8 +11,8 @@ from bf_index.errors import unknown
 from bf_pipeline.context import Models
 from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.run.options import RunOptions
-from bf_pipeline.run.profile import Profile
 from bf_pipeline.run.regroup import Pool
+from bf_pipeline.run.report import Profile
 from bf_pipeline.run.runner import Runner
 
 
@@ -26,7 +26,7 @@ class LeftOut(NamedTuple):
 
 
 class Holds:
-    """What a run holds: variables and models by name."""
+    """Variables and models of a run, by name."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
@@ -93,7 +93,7 @@ class RunState(Holds):
         """How many batches the run delivers if none is left out; None when that is not known."""
         return self.options.n_iters if self.pools else self.places.total
 
-    def took(self, place: Any) -> None:
+    def note_delivered(self, place: Any) -> None:
         """Note a batch that is delivered."""
         self.place = place
         self.delivered += 1

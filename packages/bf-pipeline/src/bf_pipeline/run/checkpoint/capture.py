@@ -1,16 +1,22 @@
-"""The state of a run: taken between two batches, given to a new run, and written while a run goes on."""
+"""The state of a run: taken between two batches, given to a new run, and written while a run goes on.
+
+SIGTERM is a request: the run goes on to the end of a batch, saves, and the process ends with 143.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from bf_index import StateError
 from bf_pipeline.context import Context
-from bf_pipeline.record.steps import calls
+from bf_pipeline.record.recorded import all_calls
 from bf_pipeline.run.checkpoint.files import (
     SCHEMA,
     Checkpoint,
@@ -19,21 +25,23 @@ from bf_pipeline.run.checkpoint.files import (
     open_folder,
     write_checkpoint,
 )
-from bf_pipeline.run.checkpoint.sigterm import Terminated, Termination
 from bf_pipeline.run.checkpoint.values import Decoder, Encoder, class_name
 from bf_pipeline.run.options import Checkpointing, Resumable, RunOptions
 from bf_pipeline.run.state import RunState
 
 _PARTS = ("position", "begun", "delivered", "variables", "sources", "regroups", "models")
+_EXIT_CODE = 128 + signal.SIGTERM
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[str, Any]:
-    """Take the state of a run after what it delivered last: JSON, with arrays apart if they are asked for."""
-    encoder = Encoder(arrays, _classes(run))
+    """Return the state of a run after what it delivered last, as JSON; arrays go apart if they may."""
+    encoder = Encoder(arrays, _known_classes(run))
     scope = run.runner.scope
     return {
         "schema": SCHEMA,
-        "position": _position(run),
+        "position": _current_position(run),
         "begun": run.begun,
         "delivered": run.delivered,
         "variables": {
@@ -47,19 +55,19 @@ def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[
             for key, source in scope.sources.items()
         },
         "regroups": [pool.state(encoder) for pool in run.pools],
-        "models": sorted(_built(run)),
+        "models": sorted(_built_models(run)),
     }
 
 
-def _position(run: RunState) -> dict[str, Any]:
-    """Where the run stands: under prefetch its places are further on than what it delivered."""
+def _current_position(run: RunState) -> dict[str, Any]:
+    """Return where the run stands: under prefetch its places are further on than what it delivered."""
     if run.place is not None:
         return run.places.state(after=run.place)  # type: ignore[no-any-return]
     return {**run.places.state(), "batches": run.first}
 
 
-def _classes(run: RunState) -> dict[str, type]:
-    """Classes that the pipeline names: in the arguments of its steps, its config and its variables."""
+def _known_classes(run: RunState) -> dict[str, type]:
+    """Return the classes that the pipeline names: in arguments of its steps, its config and its variables."""
     found: dict[str, type] = {}
 
     def look(value: Any) -> None:
@@ -72,15 +80,14 @@ def _classes(run: RunState) -> dict[str, type]:
             for item in value:
                 look(item)
 
-    pipeline = run.pipeline
-    for call in calls((*pipeline.before_steps, *pipeline.steps, *pipeline.after_steps)):
+    for call in all_calls(run.pipeline):
         look((call.args, call.kwargs))
-    look((pipeline.config, run.initial_types))
+    look((run.pipeline.config, run.initial_types))
     return found
 
 
-def _built(run: RunState) -> dict[str, Any]:
-    """Models that exist, by name: one that was never used has nothing to save."""
+def _built_models(run: RunState) -> dict[str, Any]:
+    """Return the models that exist, by name: one that was never used has nothing to save."""
     models = run.models
     return {name: models.slot(name).model for name in models if models.slot(name).model is not None}
 
@@ -125,14 +132,14 @@ class Resumed:
 
     def fill(self, run: RunState) -> None:
         """Give a run the variables and models; it must be the same pipeline: ``StateError`` if it is not."""
-        decoder = Decoder({} if self._checkpoint is None else self._checkpoint.arrays, _classes(run))
+        decoder = Decoder({} if self._checkpoint is None else self._checkpoint.arrays, _known_classes(run))
         scope = run.runner.scope
-        _same("variables", self.state["variables"], run.variables)
-        _same("joined pipelines", self.state["sources"], [str(key) for key in scope.sources])
-        _fill(run.variables, self.state["variables"], decoder)
+        _check_same("variables", self.state["variables"], run.variables)
+        _check_same("joined pipelines", self.state["sources"], [str(key) for key in scope.sources])
+        _fill_variables(run.variables, self.state["variables"], decoder)
         for key, source in scope.sources.items():
-            _fill(source.scope.variables, self.state["sources"][str(key)], decoder)
-        _same("rebatch steps", range(len(self.state["regroups"])), range(len(run.pools)))
+            _fill_variables(source.scope.variables, self.state["sources"][str(key)], decoder)
+        _check_same("rebatch steps", range(len(self.state["regroups"])), range(len(run.pools)))
         for pool, state in zip(run.pools, self.state["regroups"]):
             pool.restore(state, decoder, scope.dataset.batch_class)
         self._load_models(run)
@@ -154,14 +161,14 @@ class Resumed:
                 raise StateError(f"resume: {text}; resume from a checkpoint")
 
 
-def _same(what: str, saved: Any, own: Any) -> None:
+def _check_same(what: str, saved: Any, own: Any) -> None:
     if set(saved) != set(own):
         raise StateError(
             f"resume: the state has the {what} {sorted(saved)} and this pipeline has {sorted(own)}"
         )
 
 
-def _fill(variables: dict[str, Any], saved: Mapping[str, Any], decoder: Decoder) -> None:
+def _fill_variables(variables: dict[str, Any], saved: Mapping[str, Any], decoder: Decoder) -> None:
     for name, tree in saved.items():
         try:
             variables[name] = decoder.decode(tree)
@@ -169,7 +176,7 @@ def _fill(variables: dict[str, Any], saved: Mapping[str, Any], decoder: Decoder)
             raise StateError(f"resume: variable {name!r} cannot be read: {error}") from error
 
 
-def resumed(options: RunOptions) -> Resumed | None:
+def read_resumed(options: RunOptions) -> Resumed | None:
     """Read what a run is to begin with, if anything.
 
     A folder that the run writes to itself and that holds no checkpoint yet is a first start.
@@ -195,7 +202,80 @@ def _holds_checkpoints(path: Path) -> bool:
     return any(path.glob("checkpoint-*"))
 
 
-def checkpointed(source: Iterator[Any], run: RunState, settings: Checkpointing) -> Generator[Any, None, None]:
+class Terminated(SystemExit):
+    """The end of a process that got SIGTERM; raised between two batches."""
+
+    def __init__(self) -> None:
+        super().__init__(_EXIT_CODE)
+
+
+class Termination:
+    """A watch for SIGTERM: inside its ``with`` that sets ``asked``, and ends a wait for the next batch.
+
+    Only the main thread can look at signals; elsewhere SIGTERM ends the process as usual.
+    """
+
+    _watching: ClassVar[list[Termination]] = []
+    _before: ClassVar[Any] = None
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._honoured = False
+        self._waiting = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            if not self._watching:
+                Termination._before = signal.signal(signal.SIGTERM, _on_sigterm)
+            self._watching.append(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        if self not in self._watching:
+            return
+        self._watching.remove(self)
+        if not self._watching:
+            signal.signal(signal.SIGTERM, Termination._before or signal.SIG_DFL)
+        if self.asked and not self._honoured and kind in (None, GeneratorExit):
+            # The run was left before it could answer: the process still has to end.
+            signal.raise_signal(signal.SIGTERM)
+
+    def waiting(self, work: Callable[[T], R]) -> Callable[[T], R]:
+        """Return ``work`` as SIGTERM may cut it short: what changes nothing of the run, such as a wait."""
+
+        def interruptible(what: T) -> R:
+            self._waiting = True
+            try:
+                if self.asked:
+                    raise Terminated
+                return work(what)
+            finally:
+                self._waiting = False
+
+        return interruptible
+
+    def answer(self, save: Callable[[], Any]) -> None:
+        """Save if SIGTERM came, and end with ``Terminated``."""
+        if self.asked:
+            save()
+            self._honoured = True
+            raise Terminated
+
+    def notice(self) -> bool:
+        """Take the signal in; True when the caller only waits and may be interrupted."""
+        self.asked = True
+        return self._waiting
+
+
+def _on_sigterm(number: int, frame: Any) -> None:
+    interruptible = [watch.notice() for watch in Termination._watching]
+    if any(interruptible):
+        raise Terminated
+
+
+def save_checkpoints(
+    source: Iterator[Any], run: RunState, settings: Checkpointing
+) -> Generator[Any, None, None]:
     """Pass batches on and write checkpoints between them: what the caller has done with a batch counts."""
     saved = False
 
@@ -203,11 +283,10 @@ def checkpointed(source: Iterator[Any], run: RunState, settings: Checkpointing) 
         nonlocal saved
         if not saved:
             arrays: dict[str, np.ndarray] = {}
-            write_checkpoint(settings.path, capture(run, arrays), arrays, _built(run), settings.keep)
+            write_checkpoint(settings.path, capture(run, arrays), arrays, _built_models(run), settings.keep)
             saved = True
 
-    # What can't be saved is told now, not after hours.
-    capture(run, {})
+    capture(run, {})  # an error about what can't be saved comes now, not after hours
     with Termination() as termination:
         run.guard = termination.waiting
         try:

@@ -26,11 +26,11 @@ _MODEL = re.compile(r"models/\d{3,}")
 
 
 class CorruptCheckpoint(ValueError):
-    """Files of a checkpoint are missing, cut short or changed since they were written."""
+    """A checkpoint of which files are missing, cut short or changed since they were written."""
 
 
 class Savable(Protocol):
-    """What can write itself: a model."""
+    """A thing that can write itself: a model."""
 
     def save(self, path: Any) -> Any:
         """Write the model, its optimizer included."""
@@ -48,7 +48,7 @@ class Checkpoint:
     arrays: Mapping[str, np.ndarray]
 
     def model_path(self, name: str) -> Path:
-        """Path that was given to ``model.save``; ``KeyError`` naming the saved models when there is none."""
+        """Return the path that was given to ``model.save``; ``KeyError`` naming the models that are saved."""
         if name not in self.state["models"]:
             raise KeyError(f"{self.folder} holds no model {name!r}; it holds {sorted(self.state['models'])}")
         place = str(self.state["models"][name])
@@ -157,7 +157,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 @contextmanager
 def _whole_or_nothing(final: Path) -> Iterator[Path]:
-    """Give a temporary folder beside the final one; it takes the final name when all is on disk."""
+    """Yield a temporary folder beside the final one; it takes the final name when all is on disk."""
     temporary = final.parent / f".{final.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         temporary.mkdir()
@@ -177,7 +177,7 @@ def _whole_or_nothing(final: Path) -> Iterator[Path]:
 
 
 def _digests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and sha256 of every file, by its path inside the folder."""
+    """Return size and sha256 of every file, by its path inside the folder."""
     found = {}
     for file in sorted(folder.rglob("*")):
         if file.is_file():
@@ -214,7 +214,7 @@ def _sync(path: Path) -> None:
 
 
 def _complete(folder: Path) -> list[tuple[int, Path]]:
-    """Numbers and folders of the checkpoints that have their final name, oldest first."""
+    """Return numbers and folders of the checkpoints that have their final name, oldest first."""
     if not folder.is_dir():
         return []
     matches = ((_NAME.fullmatch(entry.name), entry) for entry in folder.iterdir())

@@ -20,20 +20,20 @@ _ADVICE = (
 
 
 def _all_in_attributes(kind: type) -> bool:
-    """Tell whether what objects of a class hold is in their ``__dict__``, and making one is plain."""
+    """Whether what objects of a class hold is in their ``__dict__``, and making one is plain."""
     bare = all(not base.__dict__.get("__slots__") for base in kind.__mro__)
     make: Any = kind.__new__
     return bare and make is object.__new__ and kind.__dictoffset__ != 0
 
 
 def class_name(kind: type) -> str:
-    """Name a class as states do."""
+    """Return the name of a class as states write it."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Turns values into JSON; arrays go into ``arrays`` by name, or into the text when it is None.
+    """An encoder of values as JSON; arrays go into ``arrays`` by name, or into the text when it is None.
 
     Objects are taken by their attributes if their class is one of ``classes``, by name.
     """
@@ -95,7 +95,7 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Turns JSON back into the values that ``Encoder`` was given, objects of the known ``classes`` only."""
+    """A decoder of what ``Encoder`` makes; it makes objects of the known ``classes`` only."""
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     classes: Mapping[str, type] = field(default_factory=dict)

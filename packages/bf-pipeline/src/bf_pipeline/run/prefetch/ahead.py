@@ -13,30 +13,26 @@ from typing import Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_batch.engines import Engine, WorkerDied, make_engine
 from bf_index import Place
-from bf_pipeline.run.prefetch.groups import only_records, recorded
-from bf_pipeline.run.prefetch.travel import elsewhere, telling_of_global_randomness
-from bf_pipeline.run.profile import Timings, collecting
+from bf_pipeline.run.prefetch.groups import only_records, record_and_compute
+from bf_pipeline.run.prefetch.travel import in_other_processes, warn_of_global_randomness
+from bf_pipeline.run.report import Timings, collect_times
 from bf_pipeline.run.runner import Preparer
 from bf_pipeline.run.state import RunState
 
-Work = Callable[["Preparer", Place], Any]
+Work = Callable[[Preparer, Place], Any]
 
 
 def start_engine(run: RunState) -> Engine:
     """Start the engine that a run asks for, with all that its workers need."""
-    name, workers, payload = run.options.engine, run.options.workers, run.runner.preparer
-    if not isinstance(name, str):
-        from bf_pipeline.run.prefetch.lent import Lent
+    engine, workers, payload = run.options.engine, run.options.workers, run.runner.preparer
+    if isinstance(engine, str) and engine != "ray":
+        return make_engine(engine, workers, payload)
+    from bf_pipeline.run.prefetch.engines import BorrowedEngine, RayEngine  # late: start-up time
 
-        return Lent(name, payload)
-    if name == "ray":
-        from bf_pipeline.run.prefetch.ray import RayEngine
-
-        return RayEngine(workers, payload)
-    return make_engine(name, workers, payload)
+    return RayEngine(workers, payload) if isinstance(engine, str) else BorrowedEngine(engine, payload)
 
 
-def ahead(run: RunState) -> Generator[Any, None, None]:
+def deliver_ahead(run: RunState) -> Generator[Any, None, None]:
     """Deliver the batches of a run in order, each finished here, with up to ``prefetch`` prepared ahead.
 
     The end, an error, ``close()``, ``break`` and Ctrl-C all leave through the same ``finally``: what was
@@ -45,10 +41,10 @@ def ahead(run: RunState) -> Generator[Any, None, None]:
     finish, skip, profile = run.runner.finish, run.options.on_error == "skip", run.profile
     if profile is not None:
         finish = profile.around(finish)
-    with start_engine(run) as engine, closing(_ahead(run, engine, run.options.prefetch)) as prepared:
+    with start_engine(run) as engine, closing(_prepare_ahead(run, engine, run.options.prefetch)) as prepared:
         for place, future in prepared:
             try:
-                batch = finish(future.result() if profile is None else profile.unpacked(future.result()))
+                batch = finish(future.result() if profile is None else profile.unpack(future.result()))
             except SkipBatch:
                 run.leave_out(place, "SkipBatch")
                 continue
@@ -56,21 +52,21 @@ def ahead(run: RunState) -> Generator[Any, None, None]:
                 return
             except Exception as error:
                 if isinstance(error, WorkerDied):
-                    _tell_place(error, run, place)
+                    _note_place(error, run, place)
                 if not skip:
                     raise
                 run.leave_out(place, f"{type(error).__name__}: {error}")
                 continue
-            run.took(place)
+            run.note_delivered(place)
             yield batch
             # While the next batch is awaited only the caller may hold this one.
             del batch, future
 
 
-def _ahead(run: RunState, engine: Engine, depth: int) -> Generator[tuple[Place, Any], None, None]:
+def _prepare_ahead(run: RunState, engine: Engine, depth: int) -> Generator[tuple[Place, Any], None, None]:
     if only_records(run):
-        return recorded(run, engine, depth, _places(run))
-    return _prepared(run, engine, depth)
+        return record_and_compute(run, engine, depth, _next_places(run))
+    return _prepare_in_engine(run, engine, depth)
 
 
 def _prepare(preparer: Preparer, place: Place) -> Any:
@@ -78,19 +74,21 @@ def _prepare(preparer: Preparer, place: Place) -> Any:
 
 
 def _prepare_timed(preparer: Preparer, place: Place) -> tuple[Any, Timings]:
-    with collecting(creates=True) as timings:
+    with collect_times(creates=True) as timings:
         batch = preparer.prepare(place)
     return batch, timings
 
 
-def _prepared(run: RunState, engine: Engine, depth: int) -> Generator[tuple[Place, Future[Any]], None, None]:
-    """Keep up to ``depth`` batches in the engine; give each place with its future when that is done."""
+def _prepare_in_engine(
+    run: RunState, engine: Engine, depth: int
+) -> Generator[tuple[Place, Future[Any]], None, None]:
+    """Keep up to ``depth`` batches in the engine; yield each place with its future when that is done."""
     waiting: deque[tuple[Place, Future[Any]]] = deque()
-    places = _places(run)
+    places = _next_places(run)
     work = _prepare if run.profile is None else _prepare_timed
-    if elsewhere(run.options):
-        work = partial(_told, work)
-    done = run.guard(partial(_awaited, run, engine, work))
+    if in_other_processes(run.options):
+        work = partial(_prepare_and_warn, work)
+    done = run.guard(partial(_await_batch, run, engine, work))
     try:
         for place in islice(places, depth):
             waiting.append((place, engine.submit(work, place)))
@@ -107,8 +105,8 @@ def _prepared(run: RunState, engine: Engine, depth: int) -> Generator[tuple[Plac
             future.cancel()
 
 
-def _awaited(run: RunState, engine: Engine, work: Work, ahead: tuple[Place, Future[Any]]) -> Future[Any]:
-    """Wait for a batch; one whose worker died is begun again as often as ``retries`` allows."""
+def _await_batch(run: RunState, engine: Engine, work: Work, ahead: tuple[Place, Future[Any]]) -> Future[Any]:
+    """Wait for a batch and return its future; one whose worker died is begun again, ``retries`` times."""
     place, future = ahead
     run.wait(future)
     for _ in range(run.options.retries):
@@ -119,12 +117,12 @@ def _awaited(run: RunState, engine: Engine, work: Work, ahead: tuple[Place, Futu
     return future
 
 
-def _told(work: Work, preparer: Preparer, place: Place) -> Any:
-    with telling_of_global_randomness():
+def _prepare_and_warn(work: Work, preparer: Preparer, place: Place) -> Any:
+    with warn_of_global_randomness():
         return work(preparer, place)
 
 
-def _places(run: RunState) -> Iterator[Place]:
+def _next_places(run: RunState) -> Iterator[Place]:
     next_place = run.places.next_place
     while True:
         try:
@@ -134,8 +132,8 @@ def _places(run: RunState) -> Iterator[Place]:
         yield place
 
 
-def _tell_place(error: WorkerDied, run: RunState, place: Place) -> None:
-    """A worker that died could not say at which batch it was."""
+def _note_place(error: WorkerDied, run: RunState, place: Place) -> None:
+    """Add the batch to the error: a worker that died could not say at which one it was."""
     ids = run.places.index.subset(place.positions).indices.tolist()
     shown = f"{ids[:5]!r}"[:-1] + (f", ... {len(ids)} in all]" if len(ids) > 5 else "]")
     error.add_note(f"while preparing batch {place.batch} of epoch {place.epoch}, ids {shown}")

@@ -27,7 +27,7 @@ _ENOUGH = 1 << 19
 """Numbers in a group that are worth a task of their own: some half a millisecond."""
 
 
-class Recorded:
+class RecordedBatch:
     """A batch that is recorded and, when its group is done, computed; or the error that came instead."""
 
     __slots__ = ("batch", "error", "place")
@@ -60,10 +60,10 @@ class Group:
     """Batches that one task computes; ``compute`` is for a thread, the rest for the caller."""
 
     def __init__(self, preparer: Preparer, places: Iterable[Place], size: int) -> None:
-        self.batches: deque[Recorded] = deque()
+        self.batches: deque[RecordedBatch] = deque()
         numbers = 0
         for place in islice(places, size):
-            one = Recorded(preparer, place)
+            one = RecordedBatch(preparer, place)
             self.batches.append(one)
             if one.error is None:
                 numbers += weight(one.batch)
@@ -82,8 +82,8 @@ class Group:
             for one in self.batches:
                 one.settle(preparer)
 
-    def deliver(self) -> deque[Recorded]:
-        """Give the batches; take each out when it is its turn, so that nothing here holds it longer."""
+    def deliver(self) -> deque[RecordedBatch]:
+        """Return the batches; take each out when it is its turn, so that nothing here holds it longer."""
         if self._settling is not None:
             self._settling.deliver()
             self._settling = None
@@ -91,7 +91,7 @@ class Group:
 
 
 def only_records(run: RunState) -> bool:
-    """Say whether all steps that may run ahead leave their work pending, and threads are to do it."""
+    """Whether all steps that may run ahead leave their work pending, and threads are to do it."""
     steps = run.runner.bound.ahead
     return (
         run.options.engine == "threads"
@@ -101,10 +101,10 @@ def only_records(run: RunState) -> bool:
     )
 
 
-def recorded(
+def record_and_compute(
     run: RunState, engine: Engine, depth: int, places: Iterable[Place]
-) -> Generator[tuple[Place, Recorded], None, None]:
-    """Keep up to ``depth`` batches ahead in groups; give each place with what was recorded there."""
+) -> Generator[tuple[Place, RecordedBatch], None, None]:
+    """Keep up to ``depth`` batches ahead in groups; yield each place with what was recorded there."""
     preparer, places = run.runner.preparer, iter(places)
     size = min(_MOST, max(1, depth // 2))
     waiting: deque[tuple[Group, Future[None]]] = deque()

@@ -1,4 +1,4 @@
-"""What changes when batches are prepared in another process: steps must travel, global randomness is told."""
+"""What changes when batches are prepared in other processes: steps must travel, global randomness differs."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from bf_pipeline.record.steps import calls
 from bf_pipeline.run.options import RunOptions
 from bf_pipeline.run.state import RunState
 
-ELSEWHERE = ("processes", "ray")
+_OTHER_PROCESSES = ("processes", "ray")
 _ADVICE = "make it inside the step, or use engine 'threads'"
 
 
-def elsewhere(options: RunOptions) -> bool:
-    """Tell whether batches are prepared in other processes."""
+def in_other_processes(options: RunOptions) -> bool:
+    """Whether batches are prepared in other processes."""
     if isinstance(options.engine, str):
-        return options.engine in ELSEWHERE
+        return options.engine in _OTHER_PROCESSES
     from bf_batch.engines.processes import ProcessesEngine
 
     return isinstance(options.engine, ProcessesEngine)
 
 
 class GlobalRandomness(UserWarning):
-    """Steps drew from ``np.random``: other values in every worker and every run."""
+    """A warning that steps drew from ``np.random``: other values in every worker and every run."""
 
 
 def check_travels(run: RunState) -> None:
     """Refuse steps that cannot go to a worker, at the call: ``TypeError`` naming step, line and argument."""
-    if run.options.prefetch == 0 or not elsewhere(run.options):
+    if run.options.prefetch == 0 or not in_other_processes(run.options):
         return
     for step in run.runner.bound.ahead:
         if (reason := explain_failure(step.run)) is not None:
-            raise TypeError(f"{step} can't go to a worker process: {_which(run, step, reason)}")
+            raise TypeError(f"{step} can't go to a worker process: {_explain_step(run, step, reason)}")
 
 
-def _which(run: RunState, step: BoundStep, reason: str) -> str:
-    """Say which argument of the call it is, if it is one."""
+def _explain_step(run: RunState, step: BoundStep, reason: str) -> str:
+    """Return why a step cannot travel, and which argument of the call it is, if it is one."""
     for call in calls(run.pipeline.steps):
         if (call.where, call.name) == (step.where, step.name):
             named: dict[str, Any] = {f"argument {place}": value for place, value in enumerate(call.args)}
@@ -54,11 +54,11 @@ def _which(run: RunState, step: BoundStep, reason: str) -> str:
 
 
 @contextmanager
-def telling_of_global_randomness() -> Iterator[None]:
+def warn_of_global_randomness() -> Iterator[None]:
     """Warn, once a process, when what runs inside draws from numpy's global generator."""
-    before = _draws()
+    before = global_draws()
     yield
-    if _draws() != before:
+    if global_draws() != before:
         warnings.warn(
             "a step used np.random, which differs in every worker and run; batch.rng() does not",
             GlobalRandomness,
@@ -66,7 +66,7 @@ def telling_of_global_randomness() -> Iterator[None]:
         )
 
 
-def _draws() -> Any:
-    """Tell how far numpy's global generator has come: a number that changes with nearly every draw."""
-    state: Any = np.random.mtrand._rand._bit_generator.state["state"]  # type: ignore[attr-defined]
+def global_draws() -> tuple[int, int]:
+    """Return how far numpy's global generator has come: numbers that change with nearly every draw."""
+    state: Any = np.random.get_state(legacy=False)["state"]
     return state["pos"], int(state["key"][0])

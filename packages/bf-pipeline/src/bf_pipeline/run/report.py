@@ -1,14 +1,16 @@
-"""Where the time of a run goes: calls, total, mean and share of each action, and the wait for prefetch."""
+"""What a run shows: a progress bar while it goes, and a profile of where its time went."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
+
+import numpy as np
 
 from bf_pipeline.bind.bound import BoundStep
 
@@ -21,7 +23,7 @@ _CREATED = -1
 
 
 class _Sink(threading.local):
-    """Where the steps that run in this thread write their times."""
+    """The list that the steps which run in this thread write their times to."""
 
     timings: Timings | None = None
 
@@ -30,7 +32,7 @@ _sink = _Sink()
 
 
 @contextmanager
-def collecting(creates: bool = False) -> Iterator[Timings]:
+def collect_times(creates: bool = False) -> Iterator[Timings]:
     """Collect the times of the timed steps that this thread runs inside the ``with``.
 
     With ``creates`` the time beside the steps counts as making the batch.
@@ -67,7 +69,7 @@ class Timed:
                 _sink.timings.append((self.number, self.name, time.perf_counter() - started))
 
 
-def timed(step: BoundStep) -> BoundStep:
+def put_clock(step: BoundStep) -> BoundStep:
     """Put a clock around a step."""
     return replace(step, run=Timed(step.number, step.name, step.run))
 
@@ -99,20 +101,20 @@ class Profile:
     _lines: dict[int, _Line] = field(default_factory=dict)
 
     def around(self, function: Function, creates: bool = False) -> Function:
-        """Give a function that collects the times of the steps it runs in this thread."""
+        """Return a function that collects the times of the steps it runs in this thread."""
 
         def collects(*args: Any) -> Any:
             timings: Timings = []
             try:
-                with collecting(creates) as timings:
+                with collect_times(creates) as timings:
                     return function(*args)
             finally:
                 self.take(timings, AHEAD if creates else IN_ORDER)
 
         return cast(Function, collects)
 
-    def unpacked(self, result: tuple[Any, Timings]) -> Any:
-        """Take the times that came beside a batch and give the batch."""
+    def unpack(self, result: tuple[Any, Timings]) -> Any:
+        """Take the times that came beside a batch and return the batch."""
         batch, timings = result
         self.take(timings, AHEAD)
         return batch
@@ -154,7 +156,7 @@ class Profile:
             line.total += seconds
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give a dictionary a line: step, action, where it ran, calls, total, mean, share of the total."""
+        """Return a dictionary a line: step, action, where it ran, calls, total, mean, share of the total."""
         lines = [line for _, line in sorted(self._lines.items())]
         if self.waits:
             lines.append(_Line(None, WAIT, "caller", self.waits, self.waited))
@@ -173,7 +175,7 @@ class Profile:
         ]
 
     def frame(self) -> Any:
-        """Give the table as a ``pandas.DataFrame``; ``ImportError`` telling how, when pandas is missing."""
+        """Return the table as a ``pandas.DataFrame``; ``ImportError`` with advice when pandas is missing."""
         try:
             import pandas as pd
         except ImportError as error:
@@ -194,3 +196,36 @@ class Profile:
     def tell(self) -> None:
         """Write the table to standard output, the longest first."""
         sys.stdout.write(f"{self}\n")
+
+
+def show_progress(
+    source: Generator[Any, None, None],
+    total: int | None,
+    done: int,
+    variables: Mapping[str, Any],
+    shown: Sequence[str],
+) -> Generator[Any, None, None]:
+    """Pass batches on and move a bar, with the latest values of the ``shown`` variables beside it.
+
+    It is a widget in notebooks and a line in terminals.
+    """
+    from tqdm.auto import tqdm
+
+    with closing(source), tqdm(total=total, initial=done, unit="batch") as bar:
+        for batch in source:
+            if shown:
+                bar.set_postfix({name: shorten(variables[name]) for name in shown}, refresh=False)
+            bar.update()
+            yield batch
+
+
+def shorten(value: Any) -> str:
+    """Write a value in a few letters: of a list the last entry, of an array its last number."""
+    if isinstance(value, list | tuple):
+        return shorten(value[-1]) if value else "-"
+    if isinstance(value, np.ndarray):
+        return shorten(value.reshape(-1)[-1]) if value.size else "-"
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:21]}..."
