@@ -1,4 +1,4 @@
-"""BatchFlow: how one batch is loaded and processed."""
+"""BatchFlow: batches of a data set, how one is loaded and processed."""
 
 from bf_batch.actions import ActionSpec, action
 from bf_batch.batch import Batch

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-Leaves = Callable[[Mapping[str, Any]], bool]
+IsPending = Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """What a pipeline knows of an action.
+    """Properties of an action that a pipeline asks for.
 
     ``itemwise`` actions take ``p=`` and per-item arguments themselves; ``resizes`` ones may return a batch of
     another length. ``pending`` says of the named arguments of a call whether it leaves its work to
@@ -24,14 +24,14 @@ class ActionSpec:
     name: str
     itemwise: bool = False
     resizes: bool = False
-    pending: Leaves | None = None
+    pending: IsPending | None = None
 
 
 @overload
 def action(method: Method, /) -> Method: ...
 @overload
 def action(
-    *, itemwise: bool = False, resizes: bool = False, use_lock: bool = False, pending: Leaves | None = None
+    *, itemwise: bool = False, resizes: bool = False, use_lock: bool = False, pending: IsPending | None = None
 ) -> Callable[[Method], Method]: ...
 def action(
     method: Method | None = None,
@@ -40,7 +40,7 @@ def action(
     itemwise: bool = False,
     resizes: bool = False,
     use_lock: bool = False,
-    pending: Leaves | None = None,
+    pending: IsPending | None = None,
 ) -> Method | Callable[[Method], Method]:
     """Mark a method of a batch as usable in pipelines; the function itself is returned unchanged.
 

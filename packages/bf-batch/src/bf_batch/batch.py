@@ -54,9 +54,9 @@ class Batch(BatchCore):
 
         Without ``src`` each item is read from its own file of a FilesIndex; where items are folders, ``src``
         is a file name inside each, or a tuple of names, one for each component of ``dst``; else it is the
-        folder of files named by id. ``fmt`` is one of ``Batch.formats``, by default told by the ending; a csv
-        or parquet file at ``src`` is a table with the ids in its first column. ``options`` go to the reader.
-        A failed item is an ItemError, or left out with ``on_error='skip'``.
+        folder of files named by id. ``fmt`` is one of ``Batch.formats``, by default that of the file's
+        ending; a csv or parquet file at ``src`` is a table with the ids in its first column. ``options`` go
+        to the reader. A failed item is an ItemError, or left out with ``on_error='skip'``.
         """
         return loading.load(self, src, fmt, dst, ParallelOptions(target, on_error), options)
 
@@ -87,8 +87,7 @@ class Batch(BatchCore):
         target: EngineName | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Store ``function(entry, *args, **kwargs)`` for each item: the entry of ``src`` gives that of
-        ``dst``.
+        """Call ``function(entry, *args, **kwargs)`` for each entry of ``src``; the results become ``dst``.
 
         A tuple of components as ``src`` gives joint entries, a tuple as ``dst`` takes several results; lists
         are one call for each. Items not chosen by ``p`` stay what they are. A parameter ``rng`` of the
@@ -113,10 +112,10 @@ class Batch(BatchCore):
     def merge(
         cls, batches: Sequence[Batch], batch_size: int | None = None, components: Sequence[str] | None = None
     ) -> tuple[Self, Self | None]:
-        """Join batches; return the first ``batch_size`` items (all for None) as a batch, and the rest or
-        None.
+        """Return one batch of the first ``batch_size`` items of several, and one of the rest or None.
 
-        The new ids are numbers from 0 on. A component that only some of the batches have is a ValueError.
+        Without ``batch_size`` all items are in the first. The new ids are numbers from 0 on. A component that
+        only some of the batches have is a ValueError.
         """
         return _merge(cls, batches, batch_size, components)
 

@@ -19,7 +19,7 @@ _EXTENDED: dict[tuple[Any, tuple[str, ...]], Any] = {}
 
 
 class Holder(Protocol):
-    """What the parts of a batch need of the batch that holds them: its items, their values, its name."""
+    """Batch as its components, items and sources see it."""
 
     components: ClassVar[tuple[str, ...]]
     actions: ClassVar[Mapping[str, ActionSpec]]
@@ -140,7 +140,7 @@ def check_names(owner: str, names: Any, taken: Iterable[str] = ()) -> tuple[str,
 
 
 def kind_of(value: Any) -> str:
-    """Say what a stored component is: 'empty', 'pending', 'array' or 'list'."""
+    """Return what a stored component is: 'empty', 'pending', 'array' or 'list'."""
     if value is None:
         return "empty"
     if hasattr(value, "resolve"):
@@ -179,9 +179,7 @@ def assemble(values: list[Any]) -> Any:
 
 
 def join(parts: list[Any]) -> Any:
-    """Join the values of one component of several batches: an array when all are arrays that fit, else a
-    list.
-    """
+    """Join the values of a component of several batches: an array if all are arrays that fit, else a list."""
     if all(isinstance(part, np.ndarray) for part in parts) and len({part.shape[1:] for part in parts}) == 1:
         return np.concatenate(parts)
     return [value for part in parts for value in part]

@@ -1,4 +1,4 @@
-"""What a batch is: some items, their components, their random addresses, their parts and copies."""
+"""A batch without its actions: items, their components, their random addresses, their parts and copies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STAGE = 0
 
 
 class DatasetLike(Protocol):
-    """What a batch needs of its data set: the ids of all items, and their preloaded values by position."""
+    """Data set as a batch sees it: the ids of all items, and their preloaded values by position."""
 
     @property
     def index(self) -> DatasetIndex:
@@ -191,7 +191,7 @@ class BatchCore(Suggests):
         return value
 
     def _bf_unread(self, name: str) -> Unread | None:
-        """Return a component that was not touched yet as unread rows, None where it must be read."""
+        """Return a component that was not touched yet as lazy rows, None where it must be read."""
         if name in self._bf_data or self._bf_positions is None or self.dataset is None:
             return None
         return self.dataset.unread(name, self._bf_positions)
@@ -202,7 +202,7 @@ class BatchCore(Suggests):
         return self._bf_data[name] if name in self._bf_data else self._bf_fetch(name)
 
     def kinds(self) -> dict[str, str]:
-        """Say what each component is: 'empty', 'array', 'list' or 'pending' (computed on first read)."""
+        """Return what each component is: 'empty', 'array', 'list' or 'pending' (computed on first read)."""
         return {name: kind_of(self.peek(name)) for name in self.components}
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class BatchCore(Suggests):
         return {name: getattr(self, name) for name in self.components}
 
     def settle(self) -> Self:
-        """Compute the components that are still pending now: in the worker, not at the first read."""
+        """Compute now what components are still pending: in the worker, not at the first read."""
         if not self._bf_data:
             return self
         for name, value in list(self._bf_data.items()):
@@ -295,7 +295,7 @@ class BatchCore(Suggests):
 
     @action
     def add_components(self, names: str | Sequence[str], init: Any = None) -> Self:
-        """Give this batch, not its class, more components; ``init`` is one value or a tuple of them.
+        """Add components to this batch, not to its class; ``init`` is one value or a tuple of them.
 
         A name that the batch already has is a ValueError.
         """
@@ -313,7 +313,7 @@ class BatchCore(Suggests):
         return self
 
     def add_attributes(self, **values: Any) -> Self:
-        """Give this batch attributes of any value that its class does not declare."""
+        """Add attributes of any value that the class of the batch does not declare."""
         check_names(self._bf_owner(), tuple(values), set(dir(self)) - set(self.__dict__))
         self.__dict__.update(values)
         return self
@@ -333,7 +333,7 @@ class BatchCore(Suggests):
         return cls.__name__
 
     def __getstate__(self) -> dict[str, Any]:
-        """A pickled batch holds its data, not its data set."""
+        """Return what a pickled batch holds: its data, not its data set."""
         for name in self.components or ("data",):
             getattr(self, name)
         return {**self.__dict__, "_bf_index": self.index, "_bf_positions": None, "dataset": None}
@@ -356,9 +356,9 @@ class BatchCore(Suggests):
 
 
 def check_result(result: Any, batch: BatchCore, spec: ActionSpec) -> BatchCore:
-    """Return what an action gave back if it is a batch of the same length, else raise an error that names it.
+    """Return what an action returned if it is a batch of the same length, else raise an error that names it.
 
-    Raises TypeError for anything that is no batch (``return self`` forgotten), ValueError for another length.
+    TypeError for anything that is no batch (``return self`` forgotten), ValueError for another length.
     """
     owner = type(batch).__name__
     if not isinstance(result, BatchCore):

@@ -211,10 +211,10 @@ class Dataset(Suggests):
     def split(
         self, shares: Any = 0.8, shuffle: bool = False, seed: int | None = None, stratify: Any = None
     ) -> Self:
-        """Return the same data set with parts ``train``, ``test`` and, for two shares or more,
-        ``validation``.
+        """Return the same data set with the parts ``train`` and ``test``.
 
-        ``stratify`` is one label for each item or the name of a preloaded component that holds them.
+        Two shares or more make the part ``validation``, too. ``stratify`` is one label for each item or the
+        name of a preloaded component that holds them.
         """
         return self._bf_of(split_positions(len(self), shares, shuffle, seed, self._bf_labels(stratify)))
 
@@ -228,10 +228,10 @@ class Dataset(Suggests):
         ]
 
     def shard(self, number: int, count: int, even: bool = False) -> Self:
-        """Return the part of one of ``count`` hosts or workers; the shards share no item and make up the
-        whole.
+        """Return the part of one of ``count`` hosts or workers.
 
-        With ``even`` all shards have one length and up to ``count - 1`` items are left out.
+        The shards share no item and make up the whole. With ``even`` all shards have one length and up to
+        ``count - 1`` items are left out.
         """
         return self.subset(shard_positions(len(self), number, count, even))
 
@@ -290,7 +290,7 @@ Batch._bf_dataset_class = Dataset
 
 
 class DatasetBatches:
-    """Iterator of batches; ``state()`` tells where it is and ``restore()`` goes back there."""
+    """Iterator of batches; ``state()`` returns where it is and ``restore()`` goes back there."""
 
     def __init__(self, dataset: Dataset, places: BatchIterator[Any]) -> None:
         self.dataset = dataset

@@ -6,11 +6,11 @@ from typing import Any
 
 
 class SkipBatch(Exception):
-    """An action raises it to leave the current batch out; the run goes on with the next one."""
+    """Signal of an action to leave the current batch out; the run goes on with the next one."""
 
 
 class StopPipeline(Exception):
-    """An action raises it to end the run after the batches already delivered."""
+    """Signal of an action to end the run after the batches already delivered."""
 
 
 class RowsError(ValueError, IndexError):
@@ -18,7 +18,7 @@ class RowsError(ValueError, IndexError):
 
 
 class ItemError(RuntimeError):
-    """One item of a batch failed in an action; the original exception is its ``__cause__``.
+    """Error of one item of a batch in an action; the original exception is its ``__cause__``.
 
     ``id`` is the item's id in the index, ``action`` the action's name, ``position`` the item's place in the
     batch.
@@ -39,11 +39,11 @@ class ItemError(RuntimeError):
 
 
 class ItemTimeoutError(ItemError, TimeoutError):
-    """One item of a batch took longer than the action's ``timeout``."""
+    """Error of one item that took longer than the action's ``timeout``."""
 
 
 def item_error(error: BaseException, id: Any, action: str, position: int) -> ItemError:
-    """Wrap an exception of one item, keeping it as the cause."""
+    """Return an exception of one item as an ItemError of which it is the cause."""
     wrapped = ItemError(id, action, position, f"{type(error).__name__}: {error}")
     wrapped.__cause__ = error
     return wrapped

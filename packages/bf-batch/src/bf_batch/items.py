@@ -92,7 +92,7 @@ def item_class_of(cls: type[Holder]) -> type[Item]:
 
 
 class NeedsBatch(BaseException):
-    """An item method in a worker process read a component of the batch, which was not sent along.
+    """Signal that an item method in a worker process read a component, which was not sent along.
 
     Not an Exception, so that no ``except`` of an item method hides it from the parent, which sends the whole
     batch.
@@ -116,5 +116,5 @@ set_current_item = _ITEM.set
 
 
 def is_shell(batch: Any) -> bool:
-    """Say whether a batch came to a worker process without its data."""
+    """Whether a batch came to a worker process without its data."""
     return "_bf_shell" in batch.__dict__

@@ -21,7 +21,7 @@ BatchT = TypeVar("BatchT", bound=BatchCore)
 
 
 def is_place(src: Any) -> bool:
-    """Say whether a source is a place of files: None for the index's own, a path or several."""
+    """Whether a source is a place of files: None for the index's own, a path or several."""
     if isinstance(src, (tuple, list)):
         return bool(src) and all(isinstance(part, (str, PathLike)) for part in src)
     return src is None or isinstance(src, (str, PathLike))
@@ -114,9 +114,7 @@ def _read_table(
 
 
 def path_of(batch: BatchCore, id: Any, src: str | None, ending: str = "") -> str:
-    """Return the file of an item: its own path, ``src`` inside its folder, or its name inside the folder
-    ``src``.
-    """
+    """Return the file of an item: its own path, ``src`` inside its folder, or its name inside ``src``."""
     own = getattr(batch.index, "fullpath", None)
     if src is None:
         if own is None:

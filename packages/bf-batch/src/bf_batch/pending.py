@@ -54,14 +54,14 @@ class Settling:
                 self._alone += [(batch, name) for batch in some]
 
     def compute(self) -> None:
-        """Compute everything; raises what any of the components raises."""
+        """Compute everything; what any of the components raises is raised."""
         for place, (name, some, one) in enumerate(self._joined):
             self._joined[place] = name, some, one.resolve()
         for batch, name in self._alone:
             getattr(batch, name)
 
     def deliver(self) -> None:
-        """Give each batch its part of what was computed for several."""
+        """Hand each batch its part of what was computed for several."""
         for name, some, values in self._joined:
             end = 0
             for batch in some:

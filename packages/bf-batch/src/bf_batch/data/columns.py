@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Column(Protocol):
-    """One component's values for all rows; columns of rows of one shape have ``shape`` and ``dtype`` too."""
+    """Values of one component for all rows; columns of rows of one shape have ``shape`` and ``dtype`` too."""
 
     def __len__(self) -> int: ...
 
@@ -21,9 +21,7 @@ class Column(Protocol):
 
 
 class ArrayColumn:
-    """An array in memory, held as a read-only view; a slice is one too, so that no batch changes the data
-    set.
-    """
+    """Array in memory, held as a read-only view; slices are such views, so no batch changes the data set."""
 
     __slots__ = ("_copy", "array", "dtype", "shape")
 
@@ -46,10 +44,7 @@ class ArrayColumn:
         return values.copy() if self._copy else values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ArrayColumn, (
-            self.array,
-            self._copy,
-        )  # made anew, since a pickle forgets that it is read-only
+        return ArrayColumn, (self.array, self._copy)  # made anew: a pickle forgets that it is read-only
 
 
 class ListColumn:
@@ -163,7 +158,7 @@ class ZarrColumn:
 
 
 class SlicedColumn:
-    """Any other container that takes slices and integer arrays along its first axis."""
+    """Container of any other kind that takes slices and integer arrays along its first axis."""
 
     def __init__(self, container: Any) -> None:
         self._container = container

@@ -20,12 +20,11 @@ _PICKLING = ("blosc", "dill", "pickle", "pkl", "joblib", "pt", "pth")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format: the endings of its files, ``read(file, **options)`` and ``write(file, value,
-    **options)``.
+    """File format: the endings of its files, how they are read and how they are written.
 
-    ``read`` returns a value, or a dict of values by name for a format that holds several; those named in
-    ``parts`` go to components in this order. A class of batches
-    takes another one by ``formats = {**Batch.formats, "name": Format(...)}``.
+    ``read(file, **options)`` returns a value, or a dict of values by name for a format that holds several;
+    those named in ``parts`` go to components in this order. ``write(file, value, **options)`` writes one. A
+    class of batches takes another format by ``formats = {**Batch.formats, "name": Format(...)}``.
     """
 
     endings: tuple[str, ...]
@@ -137,7 +136,7 @@ def _write_parquet(file: IO[bytes], value: Any, **options: Any) -> None:
 
 
 def import_pandas() -> Any:
-    """Return the module pandas, or say how to install it."""
+    """Return the module pandas; the ImportError says how to install it."""
     try:
         import pandas as module
     except ImportError as error:

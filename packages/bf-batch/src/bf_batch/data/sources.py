@@ -36,8 +36,7 @@ def compose(outer: Rows | None, inner: Rows) -> Rows:
 
 
 def assign_to_components(preloaded: Any, components: Sequence[str], owner: str) -> dict[str, Any]:
-    """Tell which data is of which component: a mapping or a table by name, a tuple or list in the order
-    declared.
+    """Return the data of each component: by name of a mapping or a table, in order of a tuple or a list.
 
     Components without data are left out. A batch without components has one nameless ``data``.
     """
@@ -91,7 +90,7 @@ def find_rows(name: str, container: Any, length: int, index: DatasetIndex) -> Ro
 
 
 def pick_by_id(name: str, container: Any, ids: Any) -> Any:
-    """Pick the values of ids from a mapping or a labelled table or series, in the order of the ids."""
+    """Return the values of ids from a mapping or a labelled table or series, in the order of the ids."""
     if hasattr(container, "loc"):
         missing = [id for id in ids if id not in container.index][:3]
         if missing:
@@ -104,7 +103,7 @@ def pick_by_id(name: str, container: Any, ids: Any) -> Any:
 
 
 def is_labelled(container: Any) -> bool:
-    """Say whether a container is read by id: a mapping, a pandas series or table."""
+    """Whether a container is read by id: a mapping, a pandas series or table."""
     return isinstance(container, Mapping) or hasattr(container, "loc")
 
 
@@ -132,7 +131,7 @@ class Source:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Components that have data."""
+        """The components that have data."""
         return tuple(self._columns)
 
     def take(self, name: str, positions: Rows) -> Any:

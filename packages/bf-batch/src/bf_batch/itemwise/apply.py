@@ -95,7 +95,7 @@ def _describe_call(batch: BatchCore, function: Callable[..., Any]) -> str:
 
 
 class AppliedMethod:
-    """What a class of batches knows of a method made by ``apply_parallel``."""
+    """Method made by ``apply_parallel``, as a class of batches sees it."""
 
     def __init__(self, method: Callable[..., Any], defaults: Mapping[str, Any]) -> None:
         self.method = method
@@ -158,7 +158,7 @@ def apply_parallel(method: Method | None = None, /, **defaults: Any) -> Method |
 
 
 def make_options(given: Mapping[str, Any]) -> ParallelOptions:
-    """Return how an applied function is run, from the keywords of a call."""
+    """Return the options of an applied function from the keywords of a call."""
     return ParallelOptions(
         given.get("target") or "inline",
         given.get("on_error") or "raise",

@@ -1,4 +1,4 @@
-"""Calling a user's init and post functions with the arguments that they take."""
+"""Calls of a user's init and post functions with the arguments that they take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a function takes: positional parameters by name, further names, any more."""
+    """Parameters of a function: the positional ones in order, all names, whether it takes any more."""
 
     positional: tuple[str, ...]
     named: frozenset[str]
@@ -20,7 +20,7 @@ class Parameters:
 
 
 def read_parameters(function: Callable[..., Any]) -> Parameters:
-    """Return what a function takes; TypeError or ValueError for a builtin that does not tell."""
+    """Return the parameters of a function; TypeError or ValueError for a builtin that has no signature."""
     try:
         return _read_cached(function)
     except TypeError:  # it has no hash
@@ -44,7 +44,7 @@ _read_cached = functools.lru_cache(maxsize=512)(_read_signature)
 
 
 def wants_rng(function: Callable[..., Any]) -> bool:
-    """Say whether a function wants a generator: it has a parameter ``rng``."""
+    """Whether a function wants a generator: it has a parameter ``rng``."""
     try:
         return "rng" in read_parameters(function).named
     except (TypeError, ValueError):  # a builtin without a signature

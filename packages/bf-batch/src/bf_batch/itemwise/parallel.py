@@ -24,7 +24,7 @@ OWN = ("p", "target", "on_error", "timeout", "n_workers")
 
 @dataclass(frozen=True, slots=True)
 class ParallelMethod:
-    """What ``inbatch_parallel`` knows of a method: where items come from, where results go, how it is run."""
+    """Method of one item: where its items come from, where its results go, how it is run."""
 
     method: Callable[..., Any]
     init: Any
@@ -184,5 +184,5 @@ def require_component(batch: BatchCore, name: str, action: str) -> Any:
 
 
 def any_action_failed(results: Sequence[Any]) -> bool:
-    """Say whether any of the results that post received is an exception."""
+    """Whether any of the results that post received is an exception."""
     return any(isinstance(result, BaseException) for result in results)

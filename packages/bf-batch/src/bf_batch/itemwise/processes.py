@@ -34,7 +34,7 @@ _calls = itertools.count()
 
 
 class _LastCall:
-    """In a worker: the common part of the last call, so that it is unpickled once for all pieces."""
+    """Common part, in a worker, of the last call, so that it is unpickled once for all pieces."""
 
     call: ClassVar[int] = -1
     value: ClassVar[Any] = None
@@ -127,7 +127,7 @@ def _run(work: Work, workers: int, timeout: float | None, action: str, whole: bo
 
 
 def _is_plain(items: Any) -> bool:
-    """Say whether items are numbers in arrays, which need no search for what a worker can't import."""
+    """Whether items are numbers in arrays, which need no search for what a worker can't import."""
     if not isinstance(items, ColumnItems):
         return False
     return all(type(column) is np.ndarray and not column.dtype.hasobject for column in items.columns)

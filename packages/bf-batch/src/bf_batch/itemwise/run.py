@@ -1,4 +1,4 @@
-"""One item-wise call is run: for which items, inline or elsewhere, and what becomes of those that failed."""
+"""How one item-wise call is run: for which items, inline or elsewhere, and what becomes of failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ON_ERROR = ("raise", "skip", "collect")
 
 @dataclass(frozen=True, slots=True)
 class ParallelOptions:
-    """How an item-wise call is run."""
+    """Options of an item-wise call: where it is run, for how long, what becomes of failures."""
 
     target: str = "threads"
     on_error: str = "raise"
@@ -39,7 +39,7 @@ class ParallelOptions:
         check_workers(self.workers)
 
     def changed(self, **given: Any) -> ParallelOptions:
-        """Return the settings with those of a call, None meaning unchanged."""
+        """Return the options with those of a call, None meaning unchanged."""
         given = {name: value for name, value in given.items() if value is not None}
         if not given:
             return self

@@ -109,7 +109,7 @@ def _code_of(function: Any) -> Any:
 
 
 def should_ask_help(function: Any) -> bool:
-    """Say whether to ask threads for help: not if they were of none, but for a new try now and then."""
+    """Whether to ask threads for help: not where they were of none, but for a new try now and then."""
     left, again = _unhelped.get(_code_of(function), (0, 0))
     if left:
         _unhelped[_code_of(function)] = left - 1, again

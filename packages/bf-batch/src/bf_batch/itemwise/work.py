@@ -35,7 +35,7 @@ class PerItem:
 
 
 def check_per_item(arguments: dict[str, Any], n: int, action: str) -> bool:
-    """Say whether any argument is per item; one with another number of values is a ValueError."""
+    """Whether any argument is per item; one with another number of values is a ValueError."""
     found = False
     for name, value in arguments.items():
         if type(value) is PerItem:
@@ -49,7 +49,7 @@ def check_per_item(arguments: dict[str, Any], n: int, action: str) -> bool:
 
 
 class Failure:
-    """What an item's result is when its function raised."""
+    """Result of an item whose function raised."""
 
     __slots__ = ("error",)
 

@@ -24,7 +24,7 @@ MOST_MEMBERS = 5_000_000
 
 
 class UnsafeArchiveError(ValueError):
-    """An archive has a member that leads outside, is no plain file, or is too large."""
+    """Error of an archive with a member that leads outside, is no plain file, or is too large."""
 
 
 def unpack(archive: Path, target: Path, most_bytes: int = MOST_BYTES) -> Path:

@@ -29,7 +29,7 @@ _TEMPORARY = ".part"
 
 
 class DownloadError(OSError):
-    """A file could not be had from any of its sources, or was not the one expected."""
+    """Error of a file that could not be had from any of its sources, or was not the one expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to try: ``timeout`` seconds without a byte end a try, ``delay`` doubles after each."""
+    """Patience with a source: ``timeout`` seconds without a byte end a try, ``delay`` doubles after each."""
 
     tries: int = 3
     delay: float = 1.0
@@ -156,7 +156,7 @@ def _remove_leftovers(folder: Path, name: str) -> None:
 
 
 class _SourceFailedError(Exception):
-    """One source failed; ``final`` when another try would end the same."""
+    """Error of one source; ``final`` when another try would end the same."""
 
     def __init__(self, reason: str, final: bool = False) -> None:
         super().__init__(reason)
@@ -213,7 +213,7 @@ def _read_pieces(source: str, timeout: float) -> Iterator[bytes]:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to anything else."""
+    """Redirects that never lead from https to anything else."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
