@@ -9,7 +9,7 @@ import pytest
 
 from bf_batch import Dataset, ImagesBatch, SkipBatch, StopPipeline, action
 from bf_batch.data.columns import ArrayColumn, MappedColumn
-from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.lazy_rows import LazyRows
 from bf_index import Place
 from bf_pipeline import P, Pipeline, R
 from bf_pipeline.run.prefetch.groups import Group, only_records
@@ -70,7 +70,7 @@ def test_batches_recorded_ahead_have_the_pixels_of_batches_made_one_by_one(image
 def test_a_strided_data_set_is_not_copied_whole_for_each_batch():
     images = pictures((50, 24, 24))[:, ::2, ::2]
     batch = next(bound(augmentation(), images).gen_batch(8, shuffle=True, seed=0))
-    assert Unread(ArrayColumn(images), np.arange(8), 8, (12, 12), np.uint8).whole is None
+    assert LazyRows(ArrayColumn(images), np.arange(8), 8, (12, 12), np.uint8).whole is None
     same = next(bound(augmentation(), images.copy()).gen_batch(8, shuffle=True, seed=0))
     assert np.array_equal(batch.images, same.images)
 

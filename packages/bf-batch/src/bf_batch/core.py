@@ -21,7 +21,7 @@ from bf_batch.components import (
     take_rows,
 )
 from bf_batch.data.formats import FORMATS, Format
-from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.data.sources import Rows, take_batch_values
 from bf_batch.errors import ItemError, SkipBatch
 from bf_batch.items import Item, NeedsBatch, current_item, is_shell, item_class_of
@@ -49,7 +49,7 @@ class DatasetLike(Protocol):
         """Return a component's preloaded values at some positions, None when there are none."""
         ...
 
-    def unread(self, name: str, positions: Rows) -> Unread | None:
+    def unread(self, name: str, positions: Rows) -> LazyRows | None:
         """Return those values unread, None where they must be read."""
         ...
 
@@ -190,7 +190,7 @@ class BatchCore(Suggests):
         self._bf_data[name] = value
         return value
 
-    def _bf_unread(self, name: str) -> Unread | None:
+    def _bf_unread(self, name: str) -> LazyRows | None:
         """Return a component that was not touched yet as lazy rows, None where it must be read."""
         if name in self._bf_data or self._bf_positions is None or self.dataset is None:
             return None

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from bf_batch.batch import Batch
-from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.data.sources import Rows, Source, compose
 from bf_index import (
     BatchIterator,
@@ -97,7 +97,7 @@ class Dataset(Suggests):
         own = self._bf_rows
         return self._bf_source.take(name, positions if own is None else compose(own, positions))
 
-    def unread(self, name: str, positions: Rows) -> Unread | None:
+    def unread(self, name: str, positions: Rows) -> LazyRows | None:
         """Return a component's values at some positions without reading them, None where that can't be."""
         if self._bf_source is None or type(self).rows is not Dataset.rows:
             return None

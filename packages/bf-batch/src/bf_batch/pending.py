@@ -21,12 +21,12 @@ class Pending(Protocol):
         ...
 
 
-def weight(batch: BatchCore) -> int:
+def weigh(batch: BatchCore) -> int:
     """Return how many numbers the pending components of a batch will hold, as far as they tell."""
     return sum(getattr(value, "weight", 0) for value in batch._bf_data.values())
 
 
-class Settling:
+class PendingGroup:
     """The pending components of several batches: joined here, computed anywhere, delivered here.
 
     A pending value may have a static method ``join(values)``: one pending value that stands for several of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bf_batch.data.columns import ArrayColumn, Column
 
 
-class Unread:
+class LazyRows:
     """Some rows of a column of arrays of one shape; ``read`` gives them."""
 
     __slots__ = ("column", "dtype", "rows", "shape")
@@ -50,21 +50,21 @@ class Unread:
         return values
 
 
-def concatenated(parts: Sequence[Unread | NDArray[Any]]) -> Unread | NDArray[Any]:
+def concatenate(parts: Sequence[LazyRows | NDArray[Any]]) -> LazyRows | NDArray[Any]:
     """Return the rows of several batches one after another, unread if all are of one column."""
-    some = [part for part in parts if type(part) is Unread]
+    some = [part for part in parts if type(part) is LazyRows]
     if len(some) == len(parts) and all(part.column is some[0].column for part in some):
         rows, first = np.concatenate([part.numbers() for part in some]), some[0]
-        return Unread(first.column, rows, len(rows), first.shape[1:], first.dtype)
-    return np.concatenate([part.read() if isinstance(part, Unread) else part for part in parts])
+        return LazyRows(first.column, rows, len(rows), first.shape[1:], first.dtype)
+    return np.concatenate([part.read() if isinstance(part, LazyRows) else part for part in parts])
 
 
-def leave_unread(column: Column, rows: Any) -> Unread | None:
+def leave_unread(column: Column, rows: Any) -> LazyRows | None:
     """Return rows as unread ones; None when the column must read them to know their shape."""
     shape, dtype = getattr(column, "shape", None), getattr(column, "dtype", None)
     if shape is None or dtype is None or np.dtype(dtype).hasobject:
         return None
     if type(rows) is slice:
         rows = slice(*rows.indices(shape[0]))
-        return Unread(column, rows, len(range(rows.start, rows.stop)), shape[1:], dtype)
-    return Unread(column, rows, len(rows), shape[1:], dtype)
+        return LazyRows(column, rows, len(range(rows.start, rows.stop)), shape[1:], dtype)
+    return LazyRows(column, rows, len(rows), shape[1:], dtype)

@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_batch.components import Component, Holder
 from bf_batch.data.columns import Column, open_column
-from bf_batch.data.lazy_rows import Unread, leave_unread
+from bf_batch.data.lazy_rows import LazyRows, leave_unread
 from bf_batch.errors import RowsError
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
@@ -141,7 +141,7 @@ class Source:
             return None
         return column.take(self._of(name, positions))
 
-    def unread(self, name: str, positions: Rows) -> Unread | None:
+    def unread(self, name: str, positions: Rows) -> LazyRows | None:
         """Return those values unread, None where they must be read to know their shape."""
         column = self._columns.get(name)
         return None if column is None else leave_unread(column, self._of(name, positions))

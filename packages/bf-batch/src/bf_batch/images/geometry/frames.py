@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.images.arguments import Floats
 
 Sizes = tuple[int, int] | NDArray[np.int64]
@@ -41,7 +41,7 @@ def sizes_of(pictures: Any) -> Sizes:
     """Return the sizes of an array (n, h, w, ...) or a list of arrays (h, w, ...), as one pair when they
     agree.
     """
-    if type(pictures) is Unread or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
+    if type(pictures) is LazyRows or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
         return pictures.shape[1], pictures.shape[2]
     return simplify(np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2))
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.images.arguments import Fill, Floats
 from bf_batch.images.geometry.frames import Sizes
 
@@ -47,7 +47,7 @@ class PendingGeometry:
     def read(self) -> Self:
         """Return a copy whose pictures are read."""
         new = self._copy()
-        if type(new.source) is Unread:
+        if type(new.source) is LazyRows:
             new.source = new.source.read()
         return new
 

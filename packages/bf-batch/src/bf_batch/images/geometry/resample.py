@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.data.lazy_rows import Unread
+from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.images.buffers import outputs
 from bf_batch.images.dtypes import NATIVE, cast_into, read_only
 from bf_batch.images.extras import need
@@ -30,7 +30,7 @@ def resample(warp: PendingGeometry) -> Any:
     arrays.
     """
     source = warp.source
-    if type(source) is Unread:
+    if type(source) is LazyRows:
         if (whole := source.whole) is not None and _by_words(warp, whole):
             return _picked(warp, whole, source.rows)
         return resample(warp.read())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.data.lazy_rows import Unread, concatenated
+from bf_batch.data.lazy_rows import LazyRows, concatenate
 from bf_batch.images.arguments import Fill, Floats
 from bf_batch.images.extras import need
 from bf_batch.images.geometry.frames import Sizes, Step, select, simplify, sizes_of
@@ -31,7 +31,7 @@ class Warp(PendingGeometry):
         """Return pictures with no geometry pending yet; a TypeError or ValueError for what holds no
         pictures.
         """
-        if type(pictures) is Unread or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
+        if type(pictures) is LazyRows or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
             if pictures.ndim not in (3, 4):
                 raise ValueError(
                     f"{owner}: got an array of shape {pictures.shape}; pictures are (items, height, "
@@ -151,7 +151,7 @@ class Warp(PendingGeometry):
         if not all(first._is_like(other) for other in warps[1:]):
             return None
         joined = first._copy()
-        joined.source = concatenated([warp.source for warp in warps])
+        joined.source = concatenate([warp.source for warp in warps])
         if first.matrices is not None:
             joined.matrices = np.concatenate([warp.matrices for warp in warps])  # type: ignore[arg-type, misc]
         return joined
@@ -160,8 +160,8 @@ class Warp(PendingGeometry):
         """Say whether one pass serves both: the same kind of pictures, an affine map each, the same end."""
         mine, theirs = self.source, other.source
         return (
-            isinstance(mine, (np.ndarray, Unread))
-            and isinstance(theirs, (np.ndarray, Unread))
+            isinstance(mine, (np.ndarray, LazyRows))
+            and isinstance(theirs, (np.ndarray, LazyRows))
             and (mine.shape[1:], mine.dtype) == (theirs.shape[1:], theirs.dtype)
             and mine.dtype != object
             and isinstance(self.sizes, tuple)

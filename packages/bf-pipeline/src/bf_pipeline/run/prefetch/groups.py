@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from bf_batch.engines import Engine
-from bf_batch.pending import Settling, weight
+from bf_batch.pending import PendingGroup, weigh
 from bf_index import Place
 from bf_pipeline.run.runner import Preparer
 from bf_pipeline.run.state import RunState
@@ -66,11 +66,11 @@ class Group:
             one = RecordedBatch(preparer, place)
             self.batches.append(one)
             if one.error is None:
-                numbers += weight(one.batch)
+                numbers += weigh(one.batch)
             if numbers >= _ENOUGH:
                 break
         good = [one.batch for one in self.batches if one.error is None]
-        self._settling: Settling | None = Settling(good)
+        self._settling: PendingGroup | None = PendingGroup(good)
 
     def compute(self, preparer: Preparer) -> None:
         """Compute all batches, together if that goes well, else one by one to find whose error it is."""
