@@ -1,7 +1,6 @@
 """BatchFlow pipelines: actions recorded as a value, bound to data with every mistake told, and run."""
 
 from bf_batch import SkipBatch, StopPipeline
-from bf_pipeline.bind.combine import zip_batches
 from bf_pipeline.errors import BindError, SkippedBatches
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import B, C, D, F, I, L, M, V, W, Where
@@ -21,6 +20,7 @@ from bf_pipeline.samplers import (
 )
 from bf_pipeline.yaml.build import build
 from bf_pipeline.yaml.resolvers import register_resolvers
+from bf_pipeline.zip_batches import zip_batches
 
 __all__ = [
     "B",

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bf_pipeline.bind.blocks import bind_regroup, bind_repeat, bind_sometimes, split
-from bf_pipeline.bind.bound import Bound, BoundStep, Clock
-from bf_pipeline.bind.builtins import BUILTINS
-from bf_pipeline.bind.calls import bind_action, mismatch
+from bf_pipeline.bind import basics, combine, models
+from bf_pipeline.bind.blocks import bind_repeat, bind_sometimes
+from bf_pipeline.bind.bound import Bound, BoundStep, Clock, Regroup
+from bf_pipeline.bind.builtin import BuiltinStep, list_steps, read_step
+from bf_pipeline.bind.calls import bind_action
 from bf_pipeline.bind.names import Names
-from bf_pipeline.bind.variables import cycle
 from bf_pipeline.errors import BindError
 from bf_pipeline.record.recorded import Recorded, all_calls
 from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, calls
+
+#: The classes of the pipeline's own steps by the name of their verb.
+STEPS = list_steps(basics, models, combine)
 
 
 def bind(recorded: Recorded, batch_class: type | None = None, clock: Clock | None = None) -> Bound:
@@ -57,6 +60,7 @@ class _Binding:
         self._names = names
         self._clock = clock
         self._number = 0
+        self._builtin: dict[Call, BuiltinStep] = {}
 
     def bound(self) -> Bound:
         """Make everything ready, or raise ``BindError``."""
@@ -64,44 +68,37 @@ class _Binding:
         # `a + a` holds the same declaration twice: that is one.
         for call in dict.fromkeys(all_calls(recorded)):
             self._declare(call)
-        for look in names.later:
-            look()
-        if circle := cycle(names.variables):
-            where = names.variables[circle[0]].where
-            names.mistake(where, f"variables need each other: {' -> '.join(circle)}")
-        for variable in names.variables.values():
-            names.check(variable.default, variable.where, f"variable {variable.name!r}", with_batch=False)
+        names.check_declarations()
         before = self._once(recorded.before_steps, "before")
-        first, *later = split(recorded.steps)
-        steps = self._sequence(first)
-        regroups = tuple(bind_regroup(names, group[0], self._sequence(group[1:])) for group in later)
+        steps, regroups = self._groups(recorded.steps)
         after = self._once(recorded.after_steps, "after")
         if names.joined:
             names.mistake(recorded.steps[-1].where, "join: an action must follow that takes the batches")
         if names.mistakes:
             raise BindError(names.owner, list(dict.fromkeys(names.mistakes)))
         cut = next((place for place, step in enumerate(steps) if step.parent), len(steps))
-        models, sources = dict(names.models), dict(names.sources)
-        return Bound(steps[:cut], steps[cut:], regroups, before, after, names.variables, models, sources)
+        return Bound(
+            steps[:cut],
+            steps[cut:],
+            regroups,
+            before,
+            after,
+            names.variables,
+            dict(names.models),
+            dict(names.sources),
+        )
 
     def _declare(self, call: Call) -> None:
         """First look: what the call declares, updates or adds."""
         names = self._names
         if not call.builtin:
-            added = (
-                call.args[0] if call.name == "add_components" and call.args else call.kwargs.get("dst", ())
-            )
+            first = call.name == "add_components" and call.args
+            added = call.args[0] if first else call.kwargs.get("dst", ())
             added = (added,) if isinstance(added, str) else added if isinstance(added, list | tuple) else ()
             names.components.update(name for name in added if isinstance(name, str))
-            return
-        known = BUILTINS[call.name]
-        place = "target" if call.name == "update" else "save_to"
-        names.note_target(call.args[0] if call.name == "update" and call.args else call.kwargs.get(place))
-        if known.declare is not None:
-            if text := mismatch(call.name, known.declare, 2, call.args, call.kwargs):
-                names.mistake(call.where, text)
-            else:
-                known.declare(names, call.where, *call.args, **call.kwargs)
+        elif (step := read_step(STEPS[call.name], call, names)) is not None:
+            self._builtin[call] = step
+            step.declare(names)
 
     def _once(self, steps: tuple[Step, ...], section: str) -> tuple[BoundStep, ...]:
         """Bind a section that runs without a batch: built-in steps and functions only."""
@@ -113,6 +110,22 @@ class _Binding:
                 return ()
             names.check((call.args, dict(call.kwargs)), call.where, call.name, with_batch=False)
         return self._sequence(steps)
+
+    def _groups(self, steps: tuple[Step, ...]) -> tuple[tuple[BoundStep, ...], tuple[Regroup, ...]]:
+        """Bind the steps before the first ``rebatch``, and what follows each."""
+        first: list[Step] = []
+        later: list[tuple[combine.Rebatch, list[Step]]] = []
+        for step in steps:
+            if (rebatch := self._rebatch(step)) is not None:
+                later.append((rebatch, []))
+            else:
+                (later[-1][1] if later else first).append(step)
+        bound = self._sequence(first)
+        return bound, tuple(one.regroup(self._names, self._sequence(group)) for one, group in later)
+
+    def _rebatch(self, step: Step) -> combine.Rebatch | None:
+        own = self._builtin.get(step) if isinstance(step, Call) else None
+        return own if isinstance(own, combine.Rebatch) else None
 
     def _sequence(self, steps: Sequence[Step]) -> tuple[BoundStep, ...]:
         """Bind steps one after another; each gets the next number."""
@@ -133,14 +146,6 @@ class _Binding:
         if isinstance(step, Sometimes):
             return bind_sometimes(self._names, step, number, self._sequence(step.steps))
         if step.builtin:
-            return self._builtin(step, number)
+            own = self._builtin.get(step)
+            return None if own is None else own.bind(self._names, number)
         return bind_action(self._names, step, number)
-
-    def _builtin(self, call: Call, number: int) -> BoundStep | None:
-        known = BUILTINS[call.name]
-        if known.bind is None:
-            return None
-        if text := mismatch(call.name, known.bind, 3, call.args, call.kwargs):
-            self._names.mistake(call.where, text)
-            return None
-        return known.bind(self._names, call, number, *call.args, **call.kwargs)

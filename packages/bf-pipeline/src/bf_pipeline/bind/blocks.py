@@ -1,4 +1,4 @@
-"""Steps that hold other steps: repetition, coins, and what follows a ``rebatch``."""
+"""Steps that hold other steps: repetition and coins."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index.seeding import key_at
-from bf_pipeline.bind.bound import BoundStep, Regroup, checked
+from bf_pipeline.bind.bound import BoundStep, checked
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import EXPRESSIONS, Context
 from bf_pipeline.expressions.base import Expr, lift, walk
 from bf_pipeline.expressions.random import P
-from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step
+from bf_pipeline.record.steps import Repeat, Sometimes
 
 # Each level of repetition moves the step's address by so many bits: no two repetitions draw the same.
 _REPETITION_BITS = 20
@@ -121,25 +121,3 @@ def bind_repeat(names: Names, step: Repeat, number: int, inner: Sequence[BoundSt
 
     parent = any(one.parent for one in inner) or names.needs_parent(times)
     return BoundStep(number, "*", step.where, run, True, parent, any(one.resizes for one in inner))
-
-
-def split(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
-    """Cut steps before every ``rebatch``: the first group holds what comes before any of them."""
-    groups: list[list[Step]] = [[]]
-    for step in steps:
-        if isinstance(step, Call) and step.builtin and step.name == "rebatch":
-            groups.append([])
-        groups[-1].append(step)
-    return [tuple(group) for group in groups]
-
-
-def bind_regroup(names: Names, call: Call, inner: tuple[BoundStep, ...]) -> Regroup:
-    """Bind a ``rebatch``; ``inner`` are the steps after it, bound already."""
-    size = call.args[0] if call.args else call.kwargs.get("batch_size")
-    components = call.kwargs.get("components")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        names.mistake(call.where, f"rebatch: batch_size must be an integer >= 1, got {size!r}")
-        size = 1
-    if isinstance(components, str):
-        components = (components,)
-    return Regroup(size, None if components is None else tuple(components), call.where, inner)

@@ -94,6 +94,43 @@ class Variable:
         )
 
 
+def initialise(variables: Mapping[str, Variable], scope: Scope) -> None:
+    """Put fresh values of all variables into a scope, those that others are made from first."""
+    context = Context(scope)
+
+    def make(variable: Variable) -> None:
+        if variable.name in scope.variables:
+            return
+        for name in variable.needs():
+            make(variables[name])
+        try:
+            scope.variables[variable.name] = variable.initial(context)
+        except Exception as error:
+            error.add_note(f"in the default of variable {variable.name!r} ({variable.where})")
+            raise
+
+    for variable in variables.values():
+        make(variable)
+
+
+def find_circle(variables: Mapping[str, Variable]) -> list[str]:
+    """Return names of variables whose defaults need each other, in a circle; nothing if there are none."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done or name not in variables:
+            return []
+        for needed in variables[name].needs():
+            if found := visit(needed, [*path, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in variables if (found := visit(name, []))), [])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Regroup:
     """Batches of ``batch_size`` items from here on, put through ``steps``."""

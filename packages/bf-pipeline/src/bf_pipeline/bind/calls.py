@@ -11,6 +11,7 @@ from bf_pipeline.bind.blocks import bind_coin
 from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context
+from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, lift, walk
 from bf_pipeline.expressions.named import MODES, C, Mode
 from bf_pipeline.expressions.random import P, R
@@ -167,7 +168,7 @@ def bind_action(names: Names, call: Call, number: int) -> BoundStep | None:
     if spec is None:
         function = names.function(name)
         if function is not None:
-            return bind_function(names, call, number, function, call.args, kwargs)
+            return bind_function(names, name, where, number, function, call.args, kwargs)
         names.mistake(where, f"step {number}: {names.unknown_action(name)}")
         return None
     function = getattr(names.batch_class, name)
@@ -193,7 +194,13 @@ def bind_action(names: Names, call: Call, number: int) -> BoundStep | None:
 
 
 def bind_function(
-    names: Names, call: Call, number: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    names: Names,
+    name: str,
+    where: Location,
+    number: int,
+    function: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> BoundStep | None:
     """Bind a call of a plain function: no batch in front, its result goes to ``save_to``."""
     target = kwargs.pop("save_to", None)
@@ -203,13 +210,13 @@ def bind_function(
         mode = kwargs.pop("mode")
     in_parent = kwargs.pop("in_parent", False)
     if not callable(function):
-        names.mistake(call.where, f"{call.name}: a function is needed, got {function!r}")
+        names.mistake(where, f"{name}: a function is needed, got {function!r}")
         return None
-    if not isinstance(function, Expr) and (text := mismatch(call.name, function, 0, args, kwargs)):
-        names.mistake(call.where, text)
+    if not isinstance(function, Expr) and (text := mismatch(name, function, 0, args, kwargs)):
+        names.mistake(where, text)
         return None
-    names.check((function, args, kwargs), call.where, call.name)
-    write = names.writer(target, mode, call.where, call.name)
+    names.check((function, args, kwargs), where, name)
+    write = names.writer(target, mode, where, name)
     parent = in_parent or names.needs_parent((function, args, kwargs)) or names.needs_parent(target)
     values = (lift(function), *map(lift, args))
     named = {key: lift(value) for key, value in kwargs.items()}
@@ -221,7 +228,7 @@ def bind_function(
             write(result, context)
         return context.batch
 
-    return BoundStep(number, call.name, call.where, step, True, parent)
+    return BoundStep(number, name, where, step, True, parent)
 
 
 def _leaves(leaves: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

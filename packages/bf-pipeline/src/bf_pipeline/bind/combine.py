@@ -1,21 +1,19 @@
-"""Several pipelines at once: ``join`` side by side, ``merge`` one behind another, zipped in step."""
+"""Steps that change what a batch is: ``join`` and ``merge`` of several pipelines, and ``rebatch``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 from bf_batch import Dataset
 from bf_index import Place
-from bf_pipeline.bind.bound import BoundStep, OtherPipeline
+from bf_pipeline.bind.bound import BoundStep, OtherPipeline, Regroup
+from bf_pipeline.bind.builtin import BuiltinStep
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context
 from bf_pipeline.errors import BindError, Location
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.record.steps import Call
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,61 +59,81 @@ def _bind_other(names: Names, where: Location, other: Any, step: str) -> OtherPi
     return made
 
 
-def bind_join(names: Names, call: Call, number: int, *others: Any) -> BoundStep | None:
-    """Bind ``join``: the next action gets the batches of the others as its first arguments."""
-    if not others:
-        names.mistake(call.where, "join: give at least one dataset or pipeline")
-    sources = [_bind_other(names, call.where, other, "join") for other in others]
-    names.joined = tuple(Joined(-1 if source is None else source.key) for source in sources)
-    names.joined_in_parent = any(source is not None and bool(source.bound.rest) for source in sources)
-    return None
+@dataclass(frozen=True, slots=True, eq=False)
+class Join(BuiltinStep):
+    """``join(...)``: the next action gets the batches of the others as its first arguments."""
+
+    verb = "join"
+
+    others: tuple[Any, ...]
+
+    @classmethod
+    def read(cls, where: Location, /, *others: Any) -> Join:
+        """Take the arguments of ``join``."""
+        return cls(where, others)
+
+    def bind(self, names: Names, number: int) -> None:
+        """Leave the others' batches to the next action."""
+        if not self.others:
+            names.mistake(self.where, "join: give at least one dataset or pipeline")
+        found = [_bind_other(names, self.where, other, "join") for other in self.others]
+        names.joined = tuple(Joined(-1 if other is None else other.key) for other in found)
+        names.joined_in_parent = any(other is not None and bool(other.bound.rest) for other in found)
 
 
-def bind_merge(
-    names: Names, call: Call, number: int, *others: Any, components: Any = None
-) -> BoundStep | None:
-    """Bind ``merge``: the items of the others' batches of the same number come behind the batch's."""
-    if not others:
-        names.mistake(call.where, "merge: give at least one dataset or pipeline")
-    found = [_bind_other(names, call.where, other, "merge") for other in others]
-    sources = [source for source in found if source is not None]
-    keys = [source.key for source in sources]
+@dataclass(frozen=True, slots=True, eq=False)
+class Merge(BuiltinStep):
+    """``merge(...)``: the items of the others' batches of the same number come behind the batch's."""
 
-    def run(batch: Any, context: Context) -> Any:
-        batches = [batch]
-        for key in keys:
-            runner = context.scope.sources[key]
-            batches.append(runner.finish(runner.prepare(runner.places.place(context.iteration))))
-        merged, _ = type(batch).merge(batches, components=components)
-        return merged
+    verb = "merge"
 
-    parent = any(source.bound.rest for source in sources)
-    return BoundStep(number, call.name, call.where, run, True, parent, resizes=True)
+    others: tuple[Any, ...]
+    components: Any
 
+    @classmethod
+    def read(cls, where: Location, /, *others: Any, components: Any = None) -> Merge:
+        """Take the arguments of ``merge``."""
+        return cls(where, others, components)
 
-def refuse_rebatch(names: Names, call: Call, number: int, *args: Any, **kwargs: Any) -> BoundStep | None:
-    """Note that a ``rebatch`` stands inside a repetition or a coin."""
-    names.mistake(call.where, "rebatch can not be repeated or left to a coin; put it outside of * and @")
-    return None
+    def bind(self, names: Names, number: int) -> BoundStep:
+        """Bind the others and the merging."""
+        if not self.others:
+            names.mistake(self.where, "merge: give at least one dataset or pipeline")
+        found = [_bind_other(names, self.where, other, "merge") for other in self.others]
+        bound = [other for other in found if other is not None]
+        keys, components = [other.key for other in bound], self.components
 
+        def run(batch: Any, context: Context) -> Any:
+            batches = [batch]
+            for key in keys:
+                runner = context.scope.sources[key]
+                batches.append(runner.finish(runner.prepare(runner.places.place(context.iteration))))
+            merged, _ = type(batch).merge(batches, components=components)
+            return merged
 
-def zip_batches(*pipelines: Any, batch_size: int | None = None, **options: Any) -> Iterator[tuple[Any, ...]]:
-    """Give tuples of batches of several pipelines or datasets, in step; it ends with the shortest.
-
-    The options are those of ``gen_batch`` and go to all of them.
-    """
-    from bf_pipeline.pipeline import Pipeline
-
-    chosen = [Pipeline(one) if isinstance(one, Dataset) else one for one in pipelines]
-    for one in chosen:
-        if not isinstance(one, Pipeline):
-            raise TypeError(f"zip_batches: pipelines and datasets are needed, got {one!r}")
-    runs = [one.gen_batch(batch_size, **options) for one in chosen]
-    return _in_step(runs)
+        parent = any(other.bound.rest for other in bound)
+        return BoundStep(number, "merge", self.where, run, True, parent, resizes=True)
 
 
-def _in_step(runs: list[Any]) -> Iterator[tuple[Any, ...]]:
-    with ExitStack() as stack:
-        for run in runs:
-            stack.enter_context(closing(run))
-        yield from zip(*runs, strict=False)
+@dataclass(frozen=True, slots=True, eq=False)
+class Rebatch(BuiltinStep):
+    """``rebatch(batch_size)``: the steps after it get batches of another size."""
+
+    verb = "rebatch"
+
+    batch_size: Any
+    components: Any = None
+
+    def bind(self, names: Names, number: int) -> None:
+        """Refuse to stand inside a repetition or a coin: elsewhere ``regroup`` is asked."""
+        names.mistake(self.where, "rebatch can not be repeated or left to a coin; put it outside of * and @")
+
+    def regroup(self, names: Names, inner: tuple[BoundStep, ...]) -> Regroup:
+        """Return what a run makes of it; ``inner`` are the steps after it, bound already."""
+        size, components = self.batch_size, self.components
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            names.mistake(self.where, f"rebatch: batch_size must be an integer >= 1, got {size!r}")
+            size = 1
+        if isinstance(components, str):
+            components = (components,)
+        return Regroup(size, None if components is None else tuple(components), self.where, inner)

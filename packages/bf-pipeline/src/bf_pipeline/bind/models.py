@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from os import fspath
-from typing import Any
+from typing import Any, Self
 
 from bf_batch import StopPipeline
 from bf_index.errors import unknown
 from bf_pipeline.bind.bound import BoundStep
+from bf_pipeline.bind.builtin import BuiltinStep
 from bf_pipeline.bind.calls import mismatch
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context, ModelSlot, Scope
@@ -16,58 +18,83 @@ from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, lift, value_of
 from bf_pipeline.expressions.named import C, find
 from bf_pipeline.plain_config import plain
-from bf_pipeline.record.steps import Call
 
 
-def declare(
-    names: Names, where: Location, mode: Any, model_class: Any, name: Any, config: Any = None
-) -> None:
-    """Take an ``init_model`` into a names."""
-    if mode not in ("dynamic", "static"):
-        order = "the order is init_model(mode, model_class, name, config)"
-        names.mistake(where, f"init_model: mode must be 'dynamic' or 'static', got {mode!r}; {order}")
-        return
-    if not isinstance(name, str):
-        names.mistake(where, f"init_model: the name must be a text, got {name!r}")
-        return
-    if not (callable(model_class) or isinstance(model_class, Expr)):
-        names.mistake(where, f"init_model({name!r}): a class of models is needed, got {model_class!r}")
-        return
-    config = plain(config)
-    dynamic = mode == "dynamic"
-    names.later.append(
-        lambda: names.check((model_class, config), where, f"init_model({name!r})", with_batch=dynamic)
-    )
-    given, settings = lift(model_class), lift(config)
+@dataclass(frozen=True, slots=True, eq=False)
+class InitModel(BuiltinStep):
+    """``init_model(mode, model_class, name, config)``: it only declares."""
 
-    def slot(scope: Scope) -> ModelSlot:
-        def build(context: Context | None) -> Any:
-            context = context or Context(scope)
-            try:
-                return value_of(given, context)(plain(value_of(settings, context)))
-            except Exception as error:
-                error.add_note(f"while building model {name!r} ({where})")
-                raise
+    verb = "init_model"
 
-        made = ModelSlot(name, build, kind=lambda context: value_of(given, context))
-        if not dynamic:
-            made.get(Context(scope))
-        return made
+    mode: Any
+    model_class: Any
+    name: Any
+    config: Any = None
 
-    known = find(names.recorded.config, model_class.path) if isinstance(model_class, C) else model_class
-    _add(names, where, name, slot, known if isinstance(known, type) else None)
+    def declare(self, names: Names) -> None:
+        """Declare the model."""
+        name, where, model_class = self.name, self.where, self.model_class
+        if self.mode not in ("dynamic", "static"):
+            order = "the order is init_model(mode, model_class, name, config)"
+            names.mistake(
+                where, f"init_model: mode must be 'dynamic' or 'static', got {self.mode!r}; {order}"
+            )
+            return
+        if not isinstance(name, str):
+            names.mistake(where, f"init_model: the name must be a text, got {name!r}")
+            return
+        if not (callable(model_class) or isinstance(model_class, Expr)):
+            names.mistake(where, f"init_model({name!r}): a class of models is needed, got {model_class!r}")
+            return
+        config, dynamic = plain(self.config), self.mode == "dynamic"
+        names.check_later((model_class, config), where, f"init_model({name!r})", with_batch=dynamic)
+        known = find(names.recorded.config, model_class.path) if isinstance(model_class, C) else model_class
+        _add_model(names, where, name, self._slot(config), known if isinstance(known, type) else None)
+
+    def _slot(self, config: Any) -> Callable[[Scope], ModelSlot]:
+        """Return a function that makes the model's slot for a run; a static model is built with it."""
+        name, where = self.name, self.where
+        given, options = lift(self.model_class), lift(config)
+
+        def slot(scope: Scope) -> ModelSlot:
+            def build(context: Context | None) -> Any:
+                context = context or Context(scope)
+                try:
+                    return value_of(given, context)(plain(value_of(options, context)))
+                except Exception as error:
+                    error.add_note(f"while building model {name!r} ({where})")
+                    raise
+
+            made = ModelSlot(name, build, kind=lambda context: value_of(given, context))
+            if self.mode == "static":
+                made.get(Context(scope))
+            return made
+
+        return slot
 
 
-def declare_import(names: Names, where: Location, name: Any, source: Any) -> None:
-    """Take an ``import_model`` into the names; the source is a pipeline, a run or a model."""
-    if not isinstance(name, str):
-        names.mistake(where, f"import_model: the name must be a text, got {name!r}")
-        return
-    names.later.append(lambda: names.check(source, where, f"import_model({name!r})", with_batch=False))
-    given = lift(source)
+@dataclass(frozen=True, slots=True, eq=False)
+class ImportModel(BuiltinStep):
+    """``import_model(name, source)``: it only declares; the source is a pipeline, a run or a model."""
 
-    def slot(scope: Scope) -> ModelSlot:
-        found = value_of(given, Context(scope))
+    verb = "import_model"
+
+    name: Any
+    source: Any
+
+    def declare(self, names: Names) -> None:
+        """Declare the model."""
+        name, where = self.name, self.where
+        if not isinstance(name, str):
+            names.mistake(where, f"import_model: the name must be a text, got {name!r}")
+            return
+        names.check_later(self.source, where, f"import_model({name!r})", with_batch=False)
+        _add_model(names, where, name, self._slot, None)
+
+    def _slot(self, scope: Scope) -> ModelSlot:
+        """Return the slot of the model in the source when a run starts."""
+        name, where = self.name, self.where
+        found = value_of(lift(self.source), Context(scope))
         run = getattr(found, "last_run", found)
         if run is None:
             raise LookupError(
@@ -76,15 +103,14 @@ def declare_import(names: Names, where: Location, name: Any, source: Any) -> Non
             )
         models = getattr(run, "models", None)
         if models is not None and hasattr(models, "slot"):
-            return models.slot(name)  # type: ignore[no-any-return]
+            slot: ModelSlot = models.slot(name)
+            return slot
         if not callable(getattr(found, "predict", None)):
             raise TypeError(f"import_model({name!r}) at {where}: not a pipeline, a run or a model: {found!r}")
         return ModelSlot(name, model=found)
 
-    _add(names, where, name, slot, None)
 
-
-def _add(
+def _add_model(
     names: Names, where: Location, name: str, slot: Callable[[Scope], ModelSlot], model_class: Any
 ) -> None:
     if name in names.models:
@@ -95,134 +121,199 @@ def _add(
     names.model_classes[name] = model_class
 
 
-def bind_use(
-    names: Names,
-    call: Call,
-    number: int,
-    name: Any,
-    inputs: Any = None,
-    targets: Any = None,
-    *,
-    fetches: Any = None,
-    feed_dict: Any = None,
-    save_to: Any = None,
-    mode: Any = "w",
-    **kwargs: Any,
-) -> BoundStep | None:
-    """Bind ``train_model`` or ``predict_model``; what is left over goes to the model's method."""
-    if not _known(names, call, name):
-        return None
-    method = call.name.removesuffix("_model")
-    args, options = _given(inputs, targets, {"fetches": fetches, "feed_dict": feed_dict, **kwargs})
-    model_class = names.model_classes[name]
-    function = getattr(model_class, method, None)
-    if model_class is not None and function is None:
-        text = f"{model_class.__name__} has no {method}(); a model needs train, predict, save and load"
-        names.mistake(call.where, f"{call.name}({name!r}): {text}")
-        return None
-    if function is not None and (text := mismatch(f"{call.name}({name!r})", function, 1, args, options)):
-        names.mistake(call.where, text)
-        return None
-    names.check((args, options), call.where, call.name)
-    write = names.writer(save_to, mode, call.where, call.name)
-    values, named = lift(args), lift(options)
-
-    def run(batch: Any, context: Context) -> Any:
-        context.step, context.draws = number, 0
-        slot = context.scope.models.slot(name)
-        positional, keywords = value_of(values, context), value_of(named, context)
-        with slot.lock:
-            try:
-                result = getattr(slot.get(context), method)(*positional, **keywords)
-            except Exception as error:
-                if getattr(error, "stops_pipeline", False):
-                    raise StopPipeline(f"{name}: {error}") from error
-                raise
-        if write is not None:
-            write(result, context)
-        return batch
-
-    return BoundStep(number, call.name, call.where, run, True, parent=True)
-
-
-def _given(inputs: Any, targets: Any, options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    args = () if inputs is None and targets is None else (inputs,) if targets is None else (inputs, targets)
-    return args, {key: value for key, value in options.items() if value is not None}
-
-
-def _known(names: Names, call: Call, name: Any) -> bool:
-    if isinstance(name, str) and name in names.models:
+def _knows_model(names: Names, step: TrainModel | PredictModel | SaveModel | LoadModel) -> bool:
+    """Whether the model of a step is declared; if not, that is noted."""
+    if isinstance(step.name, str) and step.name in names.models:
         return True
-    text = unknown("model", name, names.models)
-    names.mistake(call.where, f"{call.name}: {text}; declare it with init_model or import_model")
+    text = unknown("model", step.name, names.models)
+    names.mistake(step.where, f"{step.verb}: {text}; declare it with init_model or import_model")
     return False
 
 
-def bind_save(names: Names, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
-    """Bind ``save_model(name, path)``."""
-    if not _known(names, call, name):
-        return None
-    names.check(path, call.where, call.name)
-    place = lift(path)
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainModel(BuiltinStep):
+    """``train_model(name, inputs, targets, ...)``; further arguments go to the model's ``train``."""
 
-    def run(batch: Any, context: Context) -> Any:
-        context.step, context.draws = number, 0
-        slot = context.scope.models.slot(name)
-        with slot.lock:
-            slot.get(context).save(fspath(value_of(place, context)))
-        return batch
+    verb = "train_model"
 
-    return BoundStep(number, call.name, call.where, run, True, parent=True)
+    name: Any
+    args: tuple[Any, ...]
+    options: Mapping[str, Any]
+    save_to: Any
+    mode: Any
+
+    @classmethod
+    def read(
+        cls,
+        where: Location,
+        /,
+        name: Any,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        fetches: Any = None,
+        feed_dict: Any = None,
+        save_to: Any = None,
+        mode: Any = "w",
+        **kwargs: Any,
+    ) -> Self:
+        """Take the arguments of the verb; what is None goes to the model's default."""
+        none = inputs is None and targets is None
+        args = () if none else (inputs,) if targets is None else (inputs, targets)
+        named = {"fetches": fetches, "feed_dict": feed_dict, **kwargs}
+        options = {key: value for key, value in named.items() if value is not None}
+        return cls(where, name, args, options, save_to, mode)
+
+    def declare(self, names: Names) -> None:
+        """Note where the results go."""
+        names.note_target(self.save_to)
+
+    def bind(self, names: Names, number: int) -> BoundStep | None:
+        """Bind the call of the model's method, under the model's lock."""
+        if not _knows_model(names, self):
+            return None
+        verb, name, where, method = self.verb, self.name, self.where, self.verb.removesuffix("_model")
+        owner, model_class = f"{verb}({name!r})", names.model_classes[name]
+        function = getattr(model_class, method, None)
+        if model_class is not None and function is None:
+            text = f"{model_class.__name__} has no {method}(); a model needs train, predict, save and load"
+            names.mistake(where, f"{owner}: {text}")
+            return None
+        if function is not None and (text := mismatch(owner, function, 1, self.args, self.options)):
+            names.mistake(where, text)
+            return None
+        names.check((self.args, self.options), where, verb)
+        write = names.writer(self.save_to, self.mode, where, verb)
+        values, options = lift(self.args), lift(self.options)
+
+        def run(batch: Any, context: Context) -> Any:
+            context.step, context.draws = number, 0
+            slot = context.scope.models.slot(name)
+            positional, keywords = value_of(values, context), value_of(options, context)
+            with slot.lock:
+                try:
+                    result = getattr(slot.get(context), method)(*positional, **keywords)
+                except Exception as error:
+                    if getattr(error, "stops_pipeline", False):
+                        raise StopPipeline(f"{name}: {error}") from error
+                    raise
+            if write is not None:
+                write(result, context)
+            return batch
+
+        return BoundStep(number, verb, where, run, True, parent=True)
 
 
-def bind_load(names: Names, call: Call, number: int, name: Any, path: Any) -> BoundStep | None:
-    """Bind ``load_model(name, path)``: what the file holds takes the place of the model."""
-    if not _known(names, call, name):
-        return None
-    names.check(path, call.where, call.name)
-    place = lift(path)
-    model_class = names.model_classes[name]
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictModel(TrainModel):
+    """``predict_model(name, inputs, targets, ...)``; further arguments go to the model's ``predict``."""
 
-    def run(batch: Any, context: Context) -> Any:
-        context.step, context.draws = number, 0
-        slot = context.scope.models.slot(name)
-        with slot.lock:
-            reader = model_class or type(slot.get(context))
-            slot.model = reader.load(fspath(value_of(place, context)))
-        return batch
-
-    return BoundStep(number, call.name, call.where, run, True, parent=True)
+    verb = "predict_model"
 
 
-def bind_gather(
-    names: Names,
-    call: Call,
-    number: int,
-    metrics_class: Any,
-    targets: Any,
-    predictions: Any,
-    *,
-    save_to: Any = None,
-    mode: Any = "u",
-    **kwargs: Any,
-) -> BoundStep | None:
-    """Bind ``gather_metrics``: metrics of the batch go into those that the variable holds."""
-    if not (callable(metrics_class) or isinstance(metrics_class, Expr)):
-        text = f"gather_metrics: a class of metrics is needed, got {metrics_class!r}"
-        names.mistake(call.where, f"{text}; for example bf_models.metrics.ClassificationMetrics")
-        return None
-    if save_to is None:
-        names.mistake(call.where, "gather_metrics: save_to=V(name) is missing")
-        return None
-    names.check((metrics_class, targets, predictions, kwargs), call.where, call.name)
-    write = names.writer(save_to, mode, call.where, call.name)
-    values = lift((metrics_class, targets, predictions, kwargs))
+@dataclass(frozen=True, slots=True, eq=False)
+class SaveModel(BuiltinStep):
+    """``save_model(name, path)``."""
 
-    def run(batch: Any, context: Context) -> Any:
-        context.step, context.draws = number, 0
-        make, right, got, options = value_of(values, context)
-        if write is not None:
-            write(make(targets=right, predictions=got, **options), context)
-        return batch
+    verb = "save_model"
 
-    return BoundStep(number, call.name, call.where, run, True, parent=True)
+    name: Any
+    path: Any
+
+    def bind(self, names: Names, number: int) -> BoundStep | None:
+        """Bind the path."""
+        if not _knows_model(names, self):
+            return None
+        names.check(self.path, self.where, "save_model")
+        name, path = self.name, lift(self.path)
+
+        def run(batch: Any, context: Context) -> Any:
+            context.step, context.draws = number, 0
+            slot = context.scope.models.slot(name)
+            with slot.lock:
+                slot.get(context).save(fspath(value_of(path, context)))
+            return batch
+
+        return BoundStep(number, "save_model", self.where, run, True, parent=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadModel(BuiltinStep):
+    """``load_model(name, path)``: what the file holds takes the place of the model."""
+
+    verb = "load_model"
+
+    name: Any
+    path: Any
+
+    def bind(self, names: Names, number: int) -> BoundStep | None:
+        """Bind the path."""
+        if not _knows_model(names, self):
+            return None
+        names.check(self.path, self.where, "load_model")
+        name, path, model_class = self.name, lift(self.path), names.model_classes[self.name]
+
+        def run(batch: Any, context: Context) -> Any:
+            context.step, context.draws = number, 0
+            slot = context.scope.models.slot(name)
+            with slot.lock:
+                reader = model_class or type(slot.get(context))
+                slot.model = reader.load(fspath(value_of(path, context)))
+            return batch
+
+        return BoundStep(number, "load_model", self.where, run, True, parent=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GatherMetrics(BuiltinStep):
+    """``gather_metrics(metrics_class, targets, predictions, save_to=...)``; others go to the class."""
+
+    verb = "gather_metrics"
+
+    metrics_class: Any
+    values: tuple[Any, ...]
+    save_to: Any
+    mode: Any
+
+    @classmethod
+    def read(
+        cls,
+        where: Location,
+        /,
+        metrics_class: Any,
+        targets: Any,
+        predictions: Any,
+        *,
+        save_to: Any = None,
+        mode: Any = "u",
+        **kwargs: Any,
+    ) -> GatherMetrics:
+        """Take the arguments of ``gather_metrics``."""
+        return cls(where, metrics_class, (targets, predictions, kwargs), save_to, mode)
+
+    def declare(self, names: Names) -> None:
+        """Note where the metrics are gathered."""
+        names.note_target(self.save_to)
+
+    def bind(self, names: Names, number: int) -> BoundStep | None:
+        """Bind the making of a batch's metrics and the way to take them in."""
+        if not (callable(self.metrics_class) or isinstance(self.metrics_class, Expr)):
+            text = f"gather_metrics: a class of metrics is needed, got {self.metrics_class!r}"
+            names.mistake(self.where, f"{text}; for example bf_models.metrics.ClassificationMetrics")
+            return None
+        if self.save_to is None:
+            names.mistake(self.where, "gather_metrics: save_to=V(name) is missing")
+            return None
+        needed = (self.metrics_class, *self.values)
+        names.check(needed, self.where, "gather_metrics")
+        write = names.writer(self.save_to, self.mode, self.where, "gather_metrics")
+        values = lift(needed)
+
+        def run(batch: Any, context: Context) -> Any:
+            context.step, context.draws = number, 0
+            make, targets, predictions, options = value_of(values, context)
+            if write is not None:
+                write(make(targets=targets, predictions=predictions, **options), context)
+            return batch
+
+        return BoundStep(number, "gather_metrics", self.where, run, True, parent=True)

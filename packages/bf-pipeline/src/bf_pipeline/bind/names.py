@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_pipeline.bind.bound import Bound, Build, OtherPipeline, Variable
+from bf_pipeline.bind.bound import Bound, Build, OtherPipeline, Variable, find_circle
 from bf_pipeline.errors import Location, Mistake
 from bf_pipeline.expressions import targets
 from bf_pipeline.expressions.base import Expr, walk
@@ -33,7 +33,7 @@ class Names:
         self.model_lines: dict[str, Location] = {}
         self.model_classes: dict[str, Any] = {}
         self.sources: dict[int, OtherPipeline] = {}
-        self.later: list[Callable[[], None]] = []
+        self._later: list[tuple[Any, Location, str, bool]] = []
         self.joined: tuple[Expr, ...] = ()
         self.joined_in_parent = False
         self.updated: set[str] = set()
@@ -67,6 +67,20 @@ class Names:
         for expr in walk(value):
             if text := self.explain_unknown(expr, with_batch):
                 self.mistake(where, f"{owner}: {text}")
+
+    def check_later(self, value: Any, where: Location, owner: str, with_batch: bool) -> None:
+        """Look the names up when all steps have declared theirs."""
+        self._later.append((value, where, owner, with_batch))
+
+    def check_declarations(self) -> None:
+        """Look up what declarations are made of, now that all are known."""
+        for value, where, owner, with_batch in self._later:
+            self.check(value, where, owner, with_batch)
+        if circle := find_circle(self.variables):
+            where = self.variables[circle[0]].where
+            self.mistake(where, f"variables need each other: {' -> '.join(circle)}")
+        for variable in self.variables.values():
+            self.check(variable.default, variable.where, f"variable {variable.name!r}", with_batch=False)
 
     def needs_parent(self, value: Any) -> bool:
         """Whether a value depends on what changes during the run: models, variables that steps may change."""

@@ -14,8 +14,7 @@ from typing import Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_index.seeding import key_at
-from bf_pipeline.bind.bound import Bound, BoundStep, OtherPipeline, annotate, checked, entries
-from bf_pipeline.bind.variables import initialise
+from bf_pipeline.bind.bound import Bound, BoundStep, OtherPipeline, annotate, checked, entries, initialise
 from bf_pipeline.context import Context, Scope
 from bf_pipeline.record.recorded import Recorded
 

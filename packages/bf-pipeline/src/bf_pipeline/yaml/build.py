@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import unknown
-from bf_pipeline.bind.builtins import BUILTINS
+from bf_pipeline.bind.bind import STEPS
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions.base import Container, Expr, walk
 from bf_pipeline.expressions.named import F
@@ -123,9 +123,9 @@ class _Reader:
         return Sometimes(steps, value, where)
 
     def _call(self, name: str, given: Any, key: str) -> Call | None:
-        builtin = name in BUILTINS
+        builtin = name in STEPS
         if not builtin and self._actions is not None and name not in self._actions:
-            self._wrong(key, unknown("step", name, [*BUILTINS, *self._actions]))
+            self._wrong(key, unknown("step", name, [*STEPS, *self._actions]))
             return None
         args: tuple[Any, ...] = ()
         kwargs: dict[str, Any] = {}
@@ -177,7 +177,7 @@ def to_yaml(pipeline: Recorded) -> str:
 
 def _step_data(step: Step, key: str) -> Any:
     if isinstance(step, Call):
-        if not step.builtin and step.name in BUILTINS:
+        if not step.builtin and step.name in STEPS:
             raise TypeError(f"{key}: the action {step.name!r} has the name of a step of pipelines; rename it")
         if not step.args and not step.kwargs:
             return step.name
