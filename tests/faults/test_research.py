@@ -171,7 +171,7 @@ def test_killed_driver_goes_on_with_what_is_missing(start_script: Callable[..., 
     assert again.code == 0, again.err
     assert sorted(ran(tmp_path)) == ["1", "2", "3", "3", "4", "4", "5"]
     assert {str(record.state) for record in history(tmp_path).values()} == {"DONE"}
-    assert "its driver died" in (tmp_path / "sweep" / journals.NAME).read_text()
+    assert "its driver died" in (tmp_path / "sweep" / journals.JOURNAL).read_text()
 
 
 @pytest.mark.slow
@@ -306,7 +306,7 @@ def test_loading_results_of_others_runs_no_code(tmp_path: Path) -> None:
             Research.load(tmp_path / name)
     folder = tmp_path / "sweep"
     folder.mkdir()
-    (folder / journals.NAME).write_bytes(pickle.dumps(Bomb()) + b"\n")
+    (folder / journals.JOURNAL).write_bytes(pickle.dumps(Bomb()) + b"\n")
     with pytest.raises(ValueError, match="line 1 is not JSON"):
         Research.load(folder)
     assert not (tmp_path / "exploded").exists()
@@ -462,7 +462,7 @@ def test_nan_is_never_the_best_and_is_listed(tmp_path: Path) -> None:
 def test_torn_last_line_of_the_journal_is_left_out_and_run_again(tmp_path: Path) -> None:
     research = Research(Option("a", [1, 2, 3])).add_callable(lambda a: a, C("a"), returns="b")
     research.run(name=tmp_path / "sweep", parallel=False)
-    path = tmp_path / "sweep" / journals.NAME
+    path = tmp_path / "sweep" / journals.JOURNAL
     whole = path.read_bytes()
     for cut in (1, 20, 150):
         path.write_bytes(whole[:-cut])
@@ -486,7 +486,7 @@ def test_full_disk_names_the_journal_and_a_later_start_goes_on(
         """)
     done = run_script(code.replace("MOST", "2000"))
     assert done.code == 1
-    assert f"{tmp_path / 'sweep' / journals.NAME} can't be written" in done.err
+    assert f"{tmp_path / 'sweep' / journals.JOURNAL} can't be written" in done.err
     done = run_script(code.replace("MOST", "0"))
     assert done.code == 0, done.err
     assert {str(record.state) for record in history(tmp_path).values()} == {"DONE"}
@@ -494,10 +494,10 @@ def test_full_disk_names_the_journal_and_a_later_start_goes_on(
 
 @pytest.mark.faults("RS28")
 def test_journal_damaged_in_the_middle_or_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / journals.NAME).write_text('{"journal": 1}\n{"trial": "x", "sta\n{"trial": "y"}\n')
+    (tmp_path / journals.JOURNAL).write_text('{"journal": 1}\n{"trial": "x", "sta\n{"trial": "y"}\n')
     with pytest.raises(ValueError, match="line 2 is not JSON"):
         Research.load(tmp_path)
-    (tmp_path / journals.NAME).write_text('{"journal": 99}\n')
+    (tmp_path / journals.JOURNAL).write_text('{"journal": 99}\n')
     with pytest.raises(ValueError, match="version 99"):
         Research.load(tmp_path)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bf_index import StateError
-from bf_research.journal import NAME, Journal, SweepLocked, exists, read, to_json
+from bf_research.journal import JOURNAL, Journal, SweepLocked, exists, read, to_json
 from bf_research.trial import Config, Ended, Trial, TrialState, as_rows
 
 TRIAL = Trial(Config({"a": 1, "model": int}, repetition=2), number=5, update=1)
@@ -45,7 +45,7 @@ def test_journal_that_goes_on_keeps_its_head_and_its_lines(tmp_path: Path) -> No
         journal.mark(TRIAL.id, TrialState.KILLED, "stopped")
         journal.update(1, "Option('a', [1])")
         assert journal.history.records[TRIAL.id].reason == "stopped"
-    lines = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()]
     assert [sorted({"journal", "trial", "update"} & set(line)) for line in lines] == [
         ["journal"],
         ["trial", "update"],
@@ -70,14 +70,14 @@ def test_journal_cut_off_at_any_byte_is_read_and_goes_on(tmp_path: Path) -> None
     with Journal(tmp_path, {"seed": 1}) as journal:
         journal.running(TRIAL)
         journal.ended(Ended(TRIAL, TrialState.DONE, ({"iteration": 0, "text": "ü\n"},)))
-    whole = (tmp_path / NAME).read_bytes()
+    whole = (tmp_path / JOURNAL).read_bytes()
     for length in range(len(whole) + 1):
-        (tmp_path / NAME).write_bytes(whole[:length])
+        (tmp_path / JOURNAL).write_bytes(whole[:length])
         lines = whole[:length].count(b"\n")
         assert len(read(tmp_path).records) == (lines > 1)
         assert (read(tmp_path).head == {}) == (lines == 0)
     for length in range(0, len(whole), 50):
-        (tmp_path / NAME).write_bytes(whole[:length])
+        (tmp_path / JOURNAL).write_bytes(whole[:length])
         with Journal(tmp_path, {"seed": 1}) as journal:
             journal.running(TRIAL)
         assert read(tmp_path).records[TRIAL.id].state is TrialState.RUNNING
@@ -87,7 +87,7 @@ def test_lock_is_given_free_at_the_end_and_after_a_refusal(tmp_path: Path) -> No
     assert not exists(tmp_path)
     with Journal(tmp_path, {}), pytest.raises(SweepLocked):
         Journal(tmp_path, {})
-    (tmp_path / NAME).write_text("broken\n{}\n")
+    (tmp_path / JOURNAL).write_text("broken\n{}\n")
     for _ in range(2):
         with pytest.raises(StateError, match="line 1"):
             Journal(tmp_path, {})

@@ -18,11 +18,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from bf_index.errors import StateError
-from bf_research.report import JOURNAL
 from bf_research.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
-NAME = JOURNAL
+JOURNAL = "journal.jsonl"
 
 
 class SweepLocked(RuntimeError):
@@ -76,7 +75,7 @@ class Journal:
         try:
             found = read(folder)
             self._records = dict(found.records)
-            self._file = _open_whole(folder / NAME)
+            self._file = _open_whole(folder / JOURNAL)
             first = {"journal": SCHEMA, "time": time.time(), **head}
             if not found.head:
                 self._write(first, durable=True)
@@ -142,7 +141,7 @@ class Journal:
                 os.fsync(self._file.fileno())
         except OSError as error:
             error.add_note(
-                f"the journal {self.folder / NAME} can't be written; make room and resume the sweep"
+                f"the journal {self.folder / JOURNAL} can't be written; make room and resume the sweep"
             )
             raise
         if "trial" in line:
@@ -182,7 +181,7 @@ def to_json(value: Any) -> Any:
 
 def exists(folder: Path) -> bool:
     """Whether a sweep was begun in a folder."""
-    return (folder / NAME).exists()
+    return (folder / JOURNAL).exists()
 
 
 def read(folder: Path) -> History:
@@ -190,7 +189,7 @@ def read(folder: Path) -> History:
 
     ``StateError`` for a journal of a newer version or one that was damaged in the middle.
     """
-    path = folder / NAME
+    path = folder / JOURNAL
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     head: dict[str, Any] = {}
     records: dict[str, Record] = {}

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bf_research.journal import Record
-    from bf_research.results import Mode, Results
+from bf_research.journal import JOURNAL, Record
+from bf_research.results import Mode, Results
 
-JOURNAL = "journal.jsonl"
 #: Of a traceback the deepest calls tell most; the journal has it whole.
 SHOWN_LINES, LONGEST_LINE = 12, 200
 _WIDEST = 90

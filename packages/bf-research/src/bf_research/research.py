@@ -317,7 +317,7 @@ class Research(Suggests):
             )
         if path.is_dir():
             if not journal.exists(path):
-                raise FileNotFoundError(f"{path} holds no sweep: there is no {journal.NAME} in it")
+                raise FileNotFoundError(f"{path} holds no sweep: there is no {journal.JOURNAL} in it")
             research._results = Results.of(journal.read(path))
             research.folder = path
         else:
