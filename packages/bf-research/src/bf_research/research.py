@@ -15,8 +15,10 @@ from bf_research import journal
 from bf_research.domain import Domain
 from bf_research.results import Results
 from bf_research.trial import Trial
-from bf_research.units import CallableUnit, Experiment, GeneratorUnit, MetricsUnit, Unit
+from bf_research.units_base import Unit
+from bf_research.units_experiment import Experiment
 from bf_research.units_expressions import check_keywords
+from bf_research.units_functions import CallableUnit, GeneratorUnit, MetricsUnit
 from bf_research.units_pipeline import PipelineUnit
 from bf_research.units_schedule import Execute, Schedule
 
@@ -246,13 +248,7 @@ class Research(Suggests):
 
     def check(self) -> None:
         """Check all units against the domain: ``ValueError`` lists what does not fit."""
-        if not self._units:
-            raise ValueError("this research has no units; add_pipeline, add_callable or add_generator first")
-        faults: dict[str, None] = {}
-        for config in self._domain.examples():
-            faults |= dict.fromkeys(self.experiment.faults(config))
-        if faults:
-            raise ValueError("the research does not fit together:\n" + "\n".join(faults))
+        self.experiment.check(self._domain.examples())
 
     def run(
         self,
@@ -274,11 +270,12 @@ class Research(Suggests):
         ``options`` see ``RunOptions``. A trial that fails does not stop the others: its state and traceback
         are in the results, and a table of failures is logged.
         """
-        from bf_research.research_run import run
+        from bf_research.research_run import run  # late: start-up time of what only trains
 
-        self._results, self.folder = run(
-            self, n_iters, bar, workers, devices, _folder(name), resume, checked_options(options)
-        )
+        folder = _folder(name)
+        further = {"bar": bar, "workers": workers, "devices": devices, **_checked_options(options)}
+        self._results = run(self.experiment, self._domain, folder, n_iters, resume, further)
+        self.folder = folder
         return self
 
     def test(self, n_iters: int = 1) -> list[dict[str, Any]]:
@@ -325,7 +322,7 @@ class Research(Suggests):
         return research
 
 
-def checked_options(options: Mapping[str, Any]) -> RunOptions:
+def _checked_options(options: Mapping[str, Any]) -> RunOptions:
     """Refuse unknown options: a ``TypeError`` with close matches."""
     known = RunOptions.__annotations__
     for name in options:

@@ -23,7 +23,8 @@ from bf_research.option import KV
 from bf_research.sweeper import Terminated
 from bf_research.tracking.base import NoTracker, Tracker
 from bf_research.trial import Config, Ended, Trial, TrialState
-from bf_research.units import Experiment, Iterations, finish
+from bf_research.units_base import Iterations
+from bf_research.units_experiment import Experiment, finish
 from bf_research.units_roots import ALONE, Branch, Roots
 
 _STATES: Mapping[str, TrialState] = {

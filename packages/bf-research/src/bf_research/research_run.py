@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_index.errors import StateError
-from bf_research import journal
+from bf_research import journal, targets
 from bf_research.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
@@ -19,12 +19,11 @@ from bf_research.report import failure_table
 from bf_research.research_place import Here, Shelf, TrialWork, Workers, libraries, slots
 from bf_research.results import Results
 from bf_research.sweeper import Resume, Rules, Sweep, check_countable
+from bf_research.tracking.store import TrackingError
+from bf_research.tracking.sweep import SweepContext
 from bf_research.trial import Trial, TrialState
-from bf_research.units import config_for_units
+from bf_research.units_experiment import Experiment, config_for_units
 from bf_research.units_pipeline import PipelineUnit
-
-if TYPE_CHECKING:
-    from bf_research.research import Research, RunOptions
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +31,20 @@ TRACKER = "bf_research.tracking.MLflowTracker"
 
 
 def run(
-    research: Research,
-    n_iters: int | None,
-    bar: bool,
-    workers: int,
-    devices: Sequence[str] | None,
+    experiment: Experiment,
+    domain: Domain,
     folder: Path,
+    n_iters: int | None,
     resume: Resume,
-    options: RunOptions,
-) -> tuple[Results, Path]:
-    """Run what is left of a research's trials; what is wrong is an error before a process starts."""
+    options: Mapping[str, Any],
+) -> Results:
+    """Run the trials of a domain that are left; what is wrong is an error before a process starts.
+
+    ``options``: the other arguments of ``Research.run``, by their names.
+    """
     if n_iters is not None and (isinstance(n_iters, bool) or not isinstance(n_iters, int) or n_iters < 1):
         raise ValueError(f"n_iters must be a whole number above 0 or None, got {n_iters!r}")
-    places = slots(workers, devices)
+    places = slots(options.get("workers", 1), options.get("devices"))
     policy = Policy(
         retries=options.get("retries", 1),
         timeout=options.get("timeout"),
@@ -52,13 +52,12 @@ def run(
         stop_grace=options.get("stop_grace", 4.0),
     )
     rules = Rules(resume, options.get("on_failure", "continue"))
-    research.check()
-    domain = research.domain
-    branches = _checked_branches(research, options.get("branches", 1))
+    experiment.check(domain.examples())
+    branches = _checked_branches(experiment, domain, options.get("branches", 1))
     check_countable(domain, "domain.set_iterator(n_iters=...)")
-    returns = [name for unit in research.experiment.units for name in unit.returns]
+    returns = [name for unit in experiment.units for name in unit.returns]
     sweep = Sweep(domain, folder.absolute(), rules, returns=returns)
-    units = [unit.name for unit in research.experiment.units]
+    units = [unit.name for unit in experiment.units]
     sweep.head["research"] = {"n_iters": n_iters, "units": units, "returns": returns}
     _refuse_other_research(folder, sweep.head["research"])
     parallel = options.get("parallel", True)
@@ -68,11 +67,11 @@ def run(
             "ended; leave out parallel=False or timeout"
         )
     tracking = _checked_tracking(options.get("tracking"))
-    work = TrialWork(research.experiment, folder.absolute(), n_iters, tracking, parallel)
+    work = TrialWork(experiment, folder.absolute(), n_iters, tracking, parallel)
     placer: Here | Workers = Here(work, branches)
     if parallel:
         preload = (*options.get("preload", libraries()), *(() if tracking is None else ("mlflow",)))
-        placer = Workers(work, Shelf(domain), places, policy, preload, bar, branches)
+        placer = Workers(work, Shelf(domain), places, policy, preload, options.get("bar", False), branches)
     if options.get("test_run", False):
         _try_out(placer, domain)
     _check_folder(folder)
@@ -80,7 +79,7 @@ def run(
         results = sweep.run(placer)
     if results.failures:
         log.error("%s", failure_table(results, folder))
-    return results, folder
+    return results
 
 
 def _checked_tracking(given: Any) -> dict[str, Any] | None:
@@ -92,8 +91,6 @@ def _checked_tracking(given: Any) -> dict[str, Any] | None:
             f"tracking must be a mapping such as {{'experiment': 'digits'}} or None, got {given!r}; "
             "{} records in mlflow.db of the working folder"
         )
-    from bf_research import targets
-
     tracking = {"_target_": TRACKER, **given}
     targets.build(tracking, "tracking")
     return tracking
@@ -101,7 +98,7 @@ def _checked_tracking(given: Any) -> dict[str, Any] | None:
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder that can't be made or written: ``LauncherError``, a ``ValueError``."""
-    from bf_research.launcher.launch import check_folder
+    from bf_research.launcher.launch import check_folder  # late: hydra is not needed before
 
     try:
         check_folder(str(folder.resolve()))
@@ -123,21 +120,21 @@ def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:
             )
 
 
-def _checked_branches(research: Research, branches: int) -> int:
+def _checked_branches(experiment: Experiment, domain: Domain, branches: int) -> int:
     """Refuse branches that nothing shares, and roots that are not the same in all of them: ``ValueError``."""
     if isinstance(branches, bool) or not isinstance(branches, int) or branches < 1:
         raise ValueError(f"branches must be a whole number above 0, got {branches!r}")
     if branches == 1:
         return branches
-    pipelines = [unit for unit in research.experiment.units if isinstance(unit, PipelineUnit)]
+    pipelines = [unit for unit in experiment.units if isinstance(unit, PipelineUnit)]
     rooted = [unit for unit in pipelines if unit.branch is not None]
     if not rooted:
         raise ValueError(
             f"branches={branches}: no pipeline has a root to share; add_pipeline(root=..., branch=...)"
         )
-    differing = {"repetition", *research.domain.names}
+    differing = {"repetition", *domain.names}
     for unit in rooted:
-        for fault in unit.root_faults(config_for_units(research.domain[0]), differing):
+        for fault in unit.root_faults(config_for_units(domain[0]), differing):
             raise ValueError(f"branches={branches}: unit {unit.name!r}: {fault}")
     return branches
 
@@ -163,9 +160,7 @@ def _tracked(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence
         return
     from omegaconf import OmegaConf
 
-    from bf_research.tracking.callback import SweepTracking, abandon
-    from bf_research.tracking.store import TrackingError
-    from bf_research.tracking.sweep import SweepContext
+    from bf_research.tracking.callback import SweepTracking, abandon  # late: hydra, needed by nothing else
 
     config = OmegaConf.create(
         {"tracking": dict(tracking), "hydra": {"sweep": {"dir": str(folder.absolute())}}}

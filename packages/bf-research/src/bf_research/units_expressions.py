@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from bf_index.errors import close_matches, unknown
 from bf_pipeline.expressions.base import Expr, walk
 from bf_pipeline.expressions.named import C
-
-if TYPE_CHECKING:
-    from bf_research.units import Going, Unit
+from bf_research.units_base import Going, Unit
 
 
 def _going(context: Any) -> Going:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_batch import Dataset
 from bf_index.errors import unknown
 from bf_pipeline import BindError, Pipeline
+from bf_pipeline.bind.bound import Bound
 from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
 from bf_pipeline.expressions.named import C, W
 from bf_pipeline.record.steps import Call, Repeat, Step, calls
-from bf_research.units import Going, Unit
+from bf_research.units_base import Going, Unit
 from bf_research.units_roots import Branch
 from bf_research.units_schedule import Schedule
 
 #: What ``Research.add_pipeline`` takes itself; other keywords are for the pipeline's config.
 OWN_KEYWORDS = ("root", "branch", "dataset", "variables", "name", "execute", "run", "import_from")
-
-if TYPE_CHECKING:
-    from bf_pipeline.bind.bound import Bound
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,158 @@
+"""What a trial does: its units, iteration by iteration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bf_research.journal import to_json
+from bf_research.trial import Config, Trial
+from bf_research.units_base import Going, Iterations, Report, Unit
+from bf_research.units_expressions import expression_faults
+from bf_research.units_functions import GeneratorUnit
+from bf_research.units_roots import ALONE, Branch
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The units of a trial in their order: what is sent to workers."""
+
+    units: tuple[Unit, ...]
+
+    def check(self, configs: Iterable[Config]) -> None:
+        """Check all units against these configurations: ``ValueError`` lists what does not fit."""
+        if not self.units:
+            raise ValueError("this research has no units; add_pipeline, add_callable or add_generator first")
+        faults: dict[str, None] = {}
+        for config in configs:
+            faults |= dict.fromkeys(self.faults(config))
+        if faults:
+            raise ValueError("the research does not fit together:\n" + "\n".join(faults))
+
+    def faults(self, config: Config) -> list[str]:
+        """Tell what is wrong, so that it is known before any worker starts."""
+        found: list[str] = []
+        known = config_for_units(config)
+        results = [name for unit in self.units for name in unit.returns]
+        for number, unit in enumerate(self.units):
+            before = self.units[:number]
+            taken = [name for name in unit.returns if name in config]
+            faults = [
+                *(f"{name!r} is an option, no result can have its name; name it otherwise" for name in taken),
+                *unit.faults(before, known),
+                *expression_faults(unit.arguments, before, results, known),
+            ]
+            found += [f"unit {unit.name!r}: {text}" for text in faults]
+        return found
+
+    def run(
+        self,
+        trial: Trial,
+        folder: Path,
+        n_iters: int | None,
+        report: Report = lambda iteration, results: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> list[dict[str, Any]]:
+        """Run a trial to its end and return its rows: ``iteration`` and the results of that iteration.
+
+        Without ``n_iters`` it goes on until a generator or a pipeline ends, or for one iteration when there
+        is nothing that ends; an iteration in which the data end is not recorded. Units of the last iteration
+        run at its number. KeyboardInterrupt when ``stopping()`` says so before an iteration.
+        """
+        return finish(self.iterations(trial, folder, n_iters, report, stopping))
+
+    def iterations(
+        self,
+        trial: Trial,
+        folder: Path,
+        n_iters: int | None,
+        report: Report,
+        stopping: Callable[[], bool],
+        branch: Branch = ALONE,
+    ) -> Iterations:
+        """Run as ``run`` does, iteration by iteration, so that trials may go side by side."""
+        units = {unit.name: unit for unit in self.units}
+        going = Going(trial, folder, config_for_units(trial.config), units, n_iters, branch=branch)
+        rows: list[dict[str, Any]] = []
+        try:
+            ended_early = yield from self._iterate(going, rows, report, stopping)
+            if ended_early or n_iters is None:
+                going.iteration = max(going.iteration - 1, 0)
+                self._take(going, rows, report, [unit for unit in self.units if unit.schedule.last])
+        finally:
+            going.close()
+        return rows
+
+    def _iterate(
+        self, going: Going, rows: list[dict[str, Any]], report: Report, stopping: Callable[[], bool]
+    ) -> Generator[None, None, bool]:
+        """Run iterations up to ``n_iters`` or to the end of the data; tells whether the data ended."""
+        limit = going.n_iters if going.n_iters is not None or self._ends() else 1
+        while limit is None or going.iteration < limit:
+            if stopping():
+                raise KeyboardInterrupt
+            due = [unit for unit in self.units if unit.schedule.at(going.iteration, going.n_iters)]
+            try:
+                self._take(going, rows, report, due)
+            except EndOfData:
+                return True
+            going.iteration += 1
+            yield
+        return False
+
+    def _ends(self) -> bool:
+        """Whether some unit's data end by themselves."""
+        return any(getattr(unit, "ends", isinstance(unit, GeneratorUnit)) for unit in self.units)
+
+    @staticmethod
+    def _take(going: Going, rows: list[dict[str, Any]], report: Report, units: Sequence[Unit]) -> None:
+        found: dict[str, Any] = {}
+        for unit in units:
+            try:
+                found |= unit.execute(going)
+            except StopIteration:
+                if unit.schedule.only_last:
+                    continue
+                raise EndOfData from None
+            except Exception as error:
+                error.bf_rows = [*rows, {"iteration": going.iteration, **found}]  # type: ignore[attr-defined]
+                error.add_note(
+                    f"in unit {unit.name!r}, iteration {going.iteration}, of trial {going.trial.id}"
+                )
+                raise
+            finally:
+                going.latest |= found
+        if not found:
+            return
+        found = json.loads(json.dumps(found, default=to_json))
+        if rows and rows[-1]["iteration"] == going.iteration:
+            rows[-1] |= found
+        else:
+            rows.append({"iteration": going.iteration, **found})
+        report(going.iteration, found)
+
+
+def finish(iterations: Iterations) -> list[dict[str, Any]]:
+    """Go on to the end and return the rows."""
+    while True:
+        try:
+            next(iterations)
+        except StopIteration as end:
+            rows: list[dict[str, Any]] = end.value
+            return rows
+
+
+class EndOfData(Exception):
+    """A unit has no more data: the trial's iterations are over."""
+
+
+def config_for_units(config: Config) -> dict[str, Any]:
+    """The config that units see: flat names, nested sections where they do not clash, and the repetition."""
+    try:
+        sections = config.nested()
+    except ValueError:  # 'model' and 'model.lr' at once: only the flat names are there
+        sections = {}
+    return {"repetition": config.repetition, **sections, **config}

@@ -1,0 +1,109 @@
+"""Units that call something: a function, a generator, the metrics of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bf_index.errors import unknown
+from bf_research.units_base import Going, Unit
+from bf_research.units_schedule import Schedule
+
+
+@dataclass(frozen=True)
+class CallableUnit:
+    """Calls a function; ``returns`` names what of its value is kept."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    returns: tuple[str, ...]
+    schedule: Schedule
+
+    @property
+    def arguments(self) -> Any:
+        """Arguments of the function."""
+        return (self.args, dict(self.kwargs))
+
+    def execute(self, going: Going) -> Mapping[str, Any]:
+        """Call the function with the values of its arguments."""
+        value = self.function(*going.evaluate(self.args), **going.evaluate(dict(self.kwargs)))
+        return named(self.returns, value, self.name)
+
+    def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
+        """Yield nothing: its arguments are looked at with those of all units."""
+        yield from ()
+
+
+@dataclass(frozen=True)
+class GeneratorUnit(CallableUnit):
+    """Calls a generator function once, takes one value an execution; its end is the trial's end."""
+
+    def execute(self, going: Going) -> Mapping[str, Any]:
+        """Take the next value."""
+        if self.name not in going.kept:
+            made = self.function(*going.evaluate(self.args), **going.evaluate(dict(self.kwargs)))
+            if not isinstance(made, Iterable):
+                raise TypeError(
+                    f"{self.name}: the function returned {made!r}; add_generator needs a generator function "
+                    "(with yield) or one that returns an iterator, add_callable takes a plain function"
+                )
+            going.kept[self.name] = iter(made)
+        return named(self.returns, next(going.kept[self.name]), self.name)
+
+
+@dataclass(frozen=True)
+class MetricsUnit:
+    """Evaluates metrics that a pipeline has gathered in a variable."""
+
+    name: str
+    pipeline: str
+    variable: str
+    metrics: tuple[str, ...]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    returns: tuple[str, ...]
+    schedule: Schedule
+
+    @property
+    def arguments(self) -> Any:
+        """Arguments of ``evaluate``."""
+        return (self.args, dict(self.kwargs))
+
+    def execute(self, going: Going) -> Mapping[str, Any]:
+        """Evaluate each metric."""
+        gathered = going.run_of(self.pipeline).v(self.variable)
+        if not callable(getattr(gathered, "evaluate", None)):
+            raise TypeError(
+                f"{self.name}: variable {self.variable!r} of pipeline {self.pipeline!r} is a "
+                f"{type(gathered).__name__} without evaluate(); fill it with gather_metrics(save_to=V(...))"
+            )
+        args, kwargs = going.evaluate(self.args), going.evaluate(dict(self.kwargs))
+        values = [gathered.evaluate(metric, *args, **kwargs) for metric in self.metrics]
+        return dict(zip(self.returns, values))
+
+    def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
+        """Yield an unknown pipeline or variable."""
+        pipelines = {unit.name: unit for unit in before if hasattr(unit, "bound")}
+        if self.pipeline not in pipelines:
+            yield unknown("pipeline", self.pipeline, pipelines)
+        else:
+            pipeline: Any = pipelines[self.pipeline]
+            variables = pipeline.variables_in(config)
+            if self.variable not in variables:
+                yield unknown("variable", self.variable, variables, f"pipeline {self.pipeline!r}")
+
+
+def named(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any]:
+    """Name the value of a unit: one name takes it whole, several take one item each."""
+    if len(names) <= 1:
+        return dict.fromkeys(names, value)
+    if isinstance(value, Mapping) and all(name in value for name in names):
+        return {name: value[name] for name in names}
+    if not isinstance(value, list | tuple) or len(value) != len(names):
+        raise ValueError(
+            f"{unit}: returns has the names {', '.join(names)}, but the function returned {value!r}"
+        )
+    return dict(zip(names, value))
