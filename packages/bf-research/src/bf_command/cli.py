@@ -50,7 +50,7 @@ def command(
         @functools.wraps(task)
         def program() -> None:
             if sys.argv[1:] in (["--help"], ["-h"]):
-                from bf_command.help import describe
+                from bf_command.help import describe  # late: start-up time
 
                 sys.stdout.write(describe(folder, config_name, Path(sys.argv[0]).name))
                 return
@@ -72,7 +72,7 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
         gc.disable()
         import hydra
 
-        from bf_command.schema import register
+        from bf_command.schema import register  # late: start-up time
 
         gc.freeze()
         gc.enable()
@@ -135,7 +135,7 @@ def _check_arguments(arguments: list[str]) -> None:
 
 def explain(error: BaseException) -> str:
     """One message for an error: what, where and what next, without the frames of libraries."""
-    from bf_command.explain import configuration_message
+    from bf_command.explain import configuration_message  # late: start-up time
 
     message = configuration_message(error)
     lines = ["error: " + (message or _text(error))]

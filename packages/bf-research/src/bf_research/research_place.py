@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bf_research import targets
 from bf_research.domain import Domain
 from bf_research.launcher import progress
 from bf_research.launcher.channel import report, stopping, where
@@ -22,7 +22,9 @@ from bf_research.launcher.worker import portable
 from bf_research.option import KV
 from bf_research.sweeper import Terminated
 from bf_research.tracking.base import NoTracker, Tracker
-from bf_research.trial import Config, Ended, Trial, TrialState
+from bf_research.tracking.flatten import flatten
+from bf_research.tracking.recorded import recorded
+from bf_research.trial import Config, Ended, Trial, TrialState, reason, text
 from bf_research.units_base import Iterations
 from bf_research.units_experiment import Experiment, finish
 from bf_research.units_roots import ALONE, Branch, Roots
@@ -54,7 +56,7 @@ class TrialWork:
 
     def output(self, trial: Trial) -> AbstractContextManager[None]:
         """Send what is printed to the trial's folder, if it is to be kept."""
-        from bf_research.launcher.hydra_job import redirected
+        from bf_research.launcher.hydra_job import redirected  # late: hydra
 
         return redirected(self.place(trial) / OUTPUT) if self.keep_output else nullcontext()
 
@@ -64,9 +66,6 @@ class TrialWork:
 
     def iterations(self, trial: Trial, branch: Branch = ALONE) -> Iterations:
         """Run a trial iteration by iteration, recorded."""
-        from bf_research.tracking.flatten import flatten
-        from bf_research.tracking.recorded import recorded
-
         folder = self.place(trial)
         folder.mkdir(parents=True, exist_ok=True)
         tracker = self._tracker()
@@ -86,8 +85,6 @@ class TrialWork:
     def _tracker(self) -> Tracker:
         if self.tracking is None:
             return NoTracker()
-        from bf_research import targets
-
         tracker: Tracker = targets.build(self.tracking, "tracking")
         return tracker
 
@@ -213,8 +210,8 @@ class Workers:
 
     def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; closing the iterator ends the workers' jobs."""
-        from bf_research.launcher.pool import pool
-        from bf_research.launcher.scheduler import Scheduler
+        from bf_research.launcher.pool import pool  # late: start-up time
+        from bf_research.launcher.scheduler import Scheduler  # late: start-up time
 
         placed: dict[int, list[Trial]] = {}
 
@@ -257,20 +254,6 @@ def _end(trial: Trial, state: TrialState, value: Any, seconds: float, attempt: i
         return Ended(trial, state, tuple(value), "", "", seconds, attempt, slot)
     rows = tuple(getattr(value, "bf_rows", ()))
     return Ended(trial, state, rows, reason(value), text(value), seconds, attempt, slot)
-
-
-def reason(error: BaseException) -> str:
-    """Say in one line what went wrong."""
-    first = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def text(error: BaseException) -> str:
-    """Return the traceback with its notes: the worker's own traceback is one."""
-    notes = getattr(error, "__notes__", ())
-    if any(note.startswith("in a worker:") for note in notes):
-        return "\n".join(notes)
-    return "".join(traceback.format_exception(error))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from bf_index.errors import StateError, unknown
-from bf_research import journal
+from bf_research import journal, targets
 from bf_research.domain import Domain
 from bf_research.domain_plan import Plan
 from bf_research.domain_yaml import domain_from_data
@@ -28,11 +28,10 @@ from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
 from bf_research.launcher.hydra_private import value_of
 from bf_research.launcher.launch import check_folder
 from bf_research.report import failure_table, ranking
-from bf_research.research_place import reason, text
 from bf_research.results import Results
 from bf_research.sweeper import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweeper_overrides import Keys, domain_of, trial_overrides
-from bf_research.trial import FAILURES, Ended, Trial, TrialState, as_rows
+from bf_research.trial import FAILURES, Ended, Trial, TrialState, as_rows, reason, text
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +111,6 @@ class DomainSweep:
         path = self.options["update"]
         if path is None:
             return
-        from bf_research import targets
-
         function = targets.resolve(path, list(self.config.get("targets") or ()))
 
         def update(results: Results) -> Domain | None:

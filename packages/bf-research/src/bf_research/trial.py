@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -180,3 +181,17 @@ def as_rows(value: Any) -> tuple[dict[str, Any], ...]:
     if isinstance(value, list | tuple) and all(isinstance(row, Mapping) for row in value):
         return tuple({str(name): item for name, item in row.items()} for row in value)
     return ({"value": value},)
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line what went wrong."""
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def text(error: BaseException) -> str:
+    """Return the traceback with its notes: the worker's own traceback is one."""
+    notes = getattr(error, "__notes__", ())
+    if any(note.startswith("in a worker:") for note in notes):
+        return "\n".join(notes)
+    return "".join(traceback.format_exception(error))

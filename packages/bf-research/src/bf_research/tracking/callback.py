@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hydra.experimental.callback import Callback
 
 from bf_research.launcher.errors import SweepRefused
+from bf_research.tracking import store
 from bf_research.tracking.recorded import process_mark
+from bf_research.tracking.store import TrackingError
+from bf_research.tracking.summary import summarize
 from bf_research.tracking.sweep import SweepContext
+from bf_research.tracking.writer import Writer
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -46,8 +50,6 @@ class SweepTracking(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create or find the parent run, and publish it to the trials."""
-        from bf_research.tracking.store import TrackingError
-
         SweepContext.withdraw()
         tracking = config.get("tracking") or {}
         if str(tracking.get("_target_", "")).rpartition(".")[2] != "MLflowTracker":
@@ -67,9 +69,6 @@ class SweepTracking(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close trials of dead workers, log the summary, print table and addresses."""
-        from bf_research.tracking import store
-        from bf_research.tracking.summary import summarize
-
         context = SweepContext.current()
         if context is None:
             return
@@ -86,9 +85,6 @@ class SweepTracking(Callback):
 
     def _open(self, config: DictConfig) -> tuple[SweepContext, Before | None]:
         from omegaconf import OmegaConf
-
-        from bf_research.tracking import store
-        from bf_research.tracking.writer import Writer
 
         tracking = config.tracking
         uri = store.address(tracking.get("uri"))
@@ -157,8 +153,6 @@ def abandon(run_id: str, before: Before | None = None) -> None:
     It is KILLED when a trial was, else FAILED: its sweeper raised. A sweep that was refused before it had any
     trial leaves no run, and a run that it was to go on with as it was ``before``.
     """
-    from bf_research.tracking import store
-
     context = SweepContext.current()
     if context is None or context.run_id != run_id:
         return
@@ -194,8 +188,6 @@ def trials_of(client: Any, run_id: str) -> dict[str, str]:
 
 def finish_trials(context: SweepContext) -> None:
     """Mark the trials of a sweep KILLED whose processes are gone."""
-    from bf_research.tracking import store
-
     client = store.open_store(context.store)
     close_abandoned(client, str(client.get_run(context.run_id).info.experiment_id), parent=context.run_id)
 

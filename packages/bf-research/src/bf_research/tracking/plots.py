@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from bf_research.tracking.summary import Row
+from bf_research.tracking.rows import Row
 
 #: More curves than these make no picture anyone reads.
 MOST_CURVES = 20

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bf_research.tracking import environment
 from bf_research.tracking.backlog import Point
 
 #: What MLflow takes in one call.
@@ -77,8 +78,6 @@ class Writer:
 
     def surroundings(self, folder: str) -> None:
         """Write the state of the code and the environment."""
-        from bf_research.tracking import environment
-
         self.tags(environment.git_tags(folder))
         self.text((environment.packages(), "environment.txt"))
         if changes := environment.git_changes(folder):
