@@ -19,7 +19,8 @@ import pytest
 from bf_pipeline import C
 from bf_research import Domain, Option, Research, Results
 from bf_research import journal as journals
-from bf_research.trial import Config, TrialState, trial_id
+from bf_research.config import Config
+from bf_research.trial import TrialState, trial_id
 
 # Trials note that they ran; what else they do depends on `a`.
 PREAMBLE = """

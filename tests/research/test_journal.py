@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from bf_index import StateError
+from bf_research.config import Config
 from bf_research.journal import JOURNAL, Journal, SweepLocked, exists, read, to_json
-from bf_research.trial import Config, Ended, Trial, TrialState, as_rows
+from bf_research.trial import Ended, Trial, TrialState, as_rows
 
 TRIAL = Trial(Config({"a": 1, "model": int}, repetition=2), number=5, update=1)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bf_research import targets
+from bf_research.config import Config
 from bf_research.domain import Domain
 from bf_research.launcher import progress
 from bf_research.launcher.channel import report, stopping, where
@@ -24,7 +25,7 @@ from bf_research.sweeper import Terminated
 from bf_research.tracking.base import NoTracker, Tracker
 from bf_research.tracking.flatten import flatten
 from bf_research.tracking.recorded import recorded
-from bf_research.trial import Config, Ended, Trial, TrialState, reason, text
+from bf_research.trial import Ended, Trial, TrialState, reason, text
 from bf_research.units_base import Iterations
 from bf_research.units_experiment import Experiment, finish
 from bf_research.units_roots import ALONE, Branch, Roots

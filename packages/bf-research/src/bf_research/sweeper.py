@@ -14,10 +14,11 @@ from typing import Any, Literal, Protocol
 
 from bf_index.errors import unknown
 from bf_research import journal as journals
+from bf_research.config import Config
 from bf_research.domain import Domain
 from bf_research.journal import Journal
 from bf_research.results import Results
-from bf_research.trial import FAILURES, Config, Ended, Trial, TrialState
+from bf_research.trial import FAILURES, Ended, Trial, TrialState
 
 Resume = Literal["never", "missing", "failed"]
 OnFailure = Literal["continue", "stop"]
