@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from bf_pipeline.samplers import NumpySampler
-from bf_research.config import Config
-from bf_research.distributions import integers, loguniform, normal, uniform
-from bf_research.domain import Domain, Option
-from bf_research.option import KV
+from bf_research.domain.config import Config
+from bf_research.domain.distributions import integers, loguniform, normal, uniform
+from bf_research.domain.domain import Domain, Option
+from bf_research.domain.option import KV
 from bf_research.trial import Trial, trial_id
 
 

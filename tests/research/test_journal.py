@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bf_index import StateError
-from bf_research.config import Config
+from bf_research.domain.config import Config
 from bf_research.journal import JOURNAL, Journal, SweepLocked, exists, read, to_json
 from bf_research.trial import Ended, Trial, TrialState, as_rows
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from bf_research import Domain, Option, Results, integers, loguniform, uniform
 from bf_research import journal as journals
-from bf_research.domain_text import domain_from_text
-from bf_research.domain_yaml import domain_from_data
+from bf_research.domain.text import domain_from_text
+from bf_research.domain.yaml import domain_from_data
 from bf_research.sweeper_hydra import settings_of
 from bf_research.sweeper_overrides import Keys, domain_of, written
 from bf_research.trial import Trial

@@ -1,10 +1,10 @@
 """BatchFlow research: train and compare many configurations, resume what was cut off, read one table."""
 
-from bf_research.config import Config
-from bf_research.distributions import integers, loguniform, normal, uniform
-from bf_research.domain import Domain, Option
+from bf_research.domain.config import Config
+from bf_research.domain.distributions import integers, loguniform, normal, uniform
+from bf_research.domain.domain import Domain, Option
+from bf_research.domain.option import KV
 from bf_research.journal import SweepLocked
-from bf_research.option import KV
 from bf_research.research import Research
 from bf_research.results import Results
 from bf_research.trial import Trial, TrialState

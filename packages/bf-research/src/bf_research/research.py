@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, cast
 from bf_index.errors import Suggests, unknown
 from bf_pipeline import Pipeline
 from bf_research import journal
-from bf_research.domain import Domain
+from bf_research.domain.domain import Domain
 from bf_research.results import Results
 from bf_research.trial import Trial
 from bf_research.units_base import Unit

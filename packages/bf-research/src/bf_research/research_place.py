@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from bf_research import targets
-from bf_research.config import Config
-from bf_research.domain import Domain
+from bf_research.domain.config import Config
+from bf_research.domain.domain import Domain
+from bf_research.domain.option import KV
 from bf_research.launcher import progress
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.devices import Slot, machine, plan
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
 from bf_research.launcher.worker import portable
-from bf_research.option import KV
 from bf_research.sweeper import Terminated
 from bf_research.tracking.base import NoTracker, Tracker
 from bf_research.tracking.flatten import flatten

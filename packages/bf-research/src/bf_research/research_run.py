@@ -12,7 +12,7 @@ from typing import Any
 
 from bf_index.errors import StateError
 from bf_research import journal, targets
-from bf_research.domain import Domain
+from bf_research.domain.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
 from bf_research.report import failure_table

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from bf_index.errors import StateError, unknown
-from bf_research.config import Config
+from bf_research.domain.config import Config
+from bf_research.domain.option import canonical, plain, same_json
 from bf_research.journal import SCHEMA, History, Record, to_json
-from bf_research.option import canonical, plain, same_json
 from bf_research.trial import FAILURES, TrialState
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 
 from bf_index.errors import unknown
 from bf_research import journal as journals
-from bf_research.config import Config
-from bf_research.domain import Domain
+from bf_research.domain.config import Config
+from bf_research.domain.domain import Domain
 from bf_research.journal import Journal
 from bf_research.results import Results
 from bf_research.trial import FAILURES, Ended, Trial, TrialState

@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from bf_index.errors import StateError, unknown
 from bf_research import journal, targets
-from bf_research.domain import Domain
-from bf_research.domain_plan import Plan
-from bf_research.domain_yaml import domain_from_data
+from bf_research.domain.domain import Domain
+from bf_research.domain.walk import Plan
+from bf_research.domain.yaml import domain_from_data
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
 from bf_research.launcher.hydra_private import value_of

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bf_research.config import Config
-from bf_research.option import canonical
+from bf_research.domain.config import Config
+from bf_research.domain.option import canonical
 
 _READABLE = 60  # a folder name may have 255 bytes; the rest is for the hash and for paths inside
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bf_research.config import Config
+from bf_research.domain.config import Config
 from bf_research.journal import to_json
 from bf_research.trial import Trial
 from bf_research.units_base import Going, Iterations, Report, Unit

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bf_research.config import Config
-from bf_research.option import canonical
+from bf_research.domain.config import Config
+from bf_research.domain.option import canonical
 
 
 @dataclass(eq=False)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_research.distributions import DISTRIBUTIONS
-from bf_research.domain import Domain, Option
+from bf_research.domain.distributions import DISTRIBUTIONS
+from bf_research.domain.domain import Domain, Option
 
 _NAMES = ("Option", "Domain", *DISTRIBUTIONS)
 

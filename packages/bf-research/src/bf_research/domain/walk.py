@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from bf_index.seeding import rng_at
-from bf_research.config import Config
-from bf_research.domain_cube import Cube, Values, blocks, locate, text, total
+from bf_research.domain.config import Config
+from bf_research.domain.cube import Cube, Values, blocks, locate, text, total
 
 When = int | Literal["last"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_research.option import KV, as_kv, canonical
+from bf_research.domain.option import KV, as_kv, canonical
 
 
 class Config(Mapping[str, Any]):

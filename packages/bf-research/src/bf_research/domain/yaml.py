@@ -7,9 +7,9 @@ from functools import reduce
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_research.distributions import DISTRIBUTIONS
-from bf_research.domain import Domain, Option
-from bf_research.domain_text import domain_from_text
+from bf_research.domain.distributions import DISTRIBUTIONS
+from bf_research.domain.domain import Domain, Option
+from bf_research.domain.text import domain_from_text
 
 Rename = Callable[[str], str]
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bf_research.option import KV, Sampler, value_of
-from bf_research.option_condition import Condition
+from bf_research.domain.condition import Condition
+from bf_research.domain.option import KV, Sampler, value_of
 
 Values = dict[str, KV]
 #: An option may have millions of values; so many are looked at before a sweep.

@@ -10,12 +10,12 @@ import numpy as np
 
 from bf_index.errors import Suggests
 from bf_index.seeding import new_seed
-from bf_research import domain_cube as cubes_
-from bf_research.config import Config
-from bf_research.domain_cube import Axis, Cube
-from bf_research.domain_plan import Plan, Update, Walk, When
-from bf_research.option import KV, Sampler, as_kv
-from bf_research.option_condition import Condition
+from bf_research.domain import cube as cubes_
+from bf_research.domain.condition import Condition
+from bf_research.domain.config import Config
+from bf_research.domain.cube import Axis, Cube
+from bf_research.domain.option import KV, Sampler, as_kv
+from bf_research.domain.walk import Plan, Update, Walk, When
 
 
 class Domain(Suggests):
