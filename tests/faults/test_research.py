@@ -18,9 +18,9 @@ import pytest
 
 from bf_pipeline import C
 from bf_research import Domain, Option, Research, Results
-from bf_research import journal as journals
 from bf_research.domain.config import Config
-from bf_research.trial import TrialState, trial_id
+from bf_research.sweep import journal as journals
+from bf_research.sweep.trial import TrialState, trial_id
 
 # Trials note that they ran; what else they do depends on `a`.
 PREAMBLE = """

@@ -18,7 +18,7 @@ from bf_research.domain.config import Config
 from bf_research.domain.distributions import integers, loguniform, normal, uniform
 from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import KV
-from bf_research.trial import Trial, trial_id
+from bf_research.sweep.trial import Trial, trial_id
 
 
 def pairs(domain: Domain) -> list[tuple[Any, ...]]:

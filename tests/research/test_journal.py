@@ -11,8 +11,8 @@ import pytest
 
 from bf_index import StateError
 from bf_research.domain.config import Config
-from bf_research.journal import JOURNAL, Journal, SweepLocked, exists, read, to_json
-from bf_research.trial import Ended, Trial, TrialState, as_rows
+from bf_research.sweep.journal import JOURNAL, Journal, SweepLocked, exists, read, to_json
+from bf_research.sweep.trial import Ended, Trial, TrialState, as_rows
 
 TRIAL = Trial(Config({"a": 1, "model": int}, repetition=2), number=5, update=1)
 

@@ -9,8 +9,8 @@ import pytest
 
 from bf_index import StateError
 from bf_research import Research, Results, TrialState
-from bf_research.journal import Record
-from bf_research.report import describe, failure_table, ranking
+from bf_research.sweep.journal import Record
+from bf_research.sweep.tables import describe, failure_table, ranking
 
 
 def record(

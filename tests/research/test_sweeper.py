@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bf_research import Domain, Option, Results, integers, loguniform, uniform
-from bf_research import journal as journals
 from bf_research.domain.text import domain_from_text
 from bf_research.domain.yaml import domain_from_data
-from bf_research.sweeper_hydra import settings_of
-from bf_research.sweeper_overrides import Keys, domain_of, written
-from bf_research.trial import Trial
+from bf_research.sweep import journal as journals
+from bf_research.sweep.hydra_sweep import settings_of
+from bf_research.sweep.overrides import Keys, domain_of, written
+from bf_research.sweep.trial import Trial
 
 
 def ids(domain: Domain) -> list[str]:

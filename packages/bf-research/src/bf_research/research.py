@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, cast
 
 from bf_index.errors import Suggests, unknown
 from bf_pipeline import Pipeline
-from bf_research import journal
 from bf_research.domain.domain import Domain
-from bf_research.results import Results
-from bf_research.trial import Trial
+from bf_research.sweep import journal
+from bf_research.sweep.results import Results
+from bf_research.sweep.trial import Trial
 from bf_research.units_base import Unit
 from bf_research.units_experiment import Experiment
 from bf_research.units_expressions import check_keywords

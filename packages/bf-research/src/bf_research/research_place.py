@@ -21,11 +21,11 @@ from bf_research.launcher.devices import Slot, machine, plan
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
 from bf_research.launcher.worker import portable
-from bf_research.sweeper import Terminated
+from bf_research.sweep.sweep import Terminated
+from bf_research.sweep.trial import Ended, Trial, TrialState, reason, text
 from bf_research.tracking.base import NoTracker, Tracker
 from bf_research.tracking.flatten import flatten
 from bf_research.tracking.recorded import recorded
-from bf_research.trial import Ended, Trial, TrialState, reason, text
 from bf_research.units_base import Iterations
 from bf_research.units_experiment import Experiment, finish
 from bf_research.units_roots import ALONE, Branch, Roots

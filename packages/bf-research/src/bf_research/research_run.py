@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from bf_index.errors import StateError
-from bf_research import journal, targets
+from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
-from bf_research.report import failure_table
 from bf_research.research_place import Here, Shelf, TrialWork, Workers, libraries, slots
-from bf_research.results import Results
-from bf_research.sweeper import Resume, Rules, Sweep, check_countable
+from bf_research.sweep import journal
+from bf_research.sweep.results import Results
+from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
+from bf_research.sweep.tables import failure_table
+from bf_research.sweep.trial import Trial, TrialState
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.sweep import SweepContext
-from bf_research.trial import Trial, TrialState
 from bf_research.units_experiment import Experiment, config_for_units
 from bf_research.units_pipeline import PipelineUnit
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from bf_pipeline.expressions.base import lift, value_of
-from bf_research.trial import Trial
+from bf_research.sweep.trial import Trial
 from bf_research.units_roots import ALONE, Branch
 from bf_research.units_schedule import Schedule
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bf_research.domain.config import Config
-from bf_research.journal import to_json
-from bf_research.trial import Trial
+from bf_research.sweep.journal import to_json
+from bf_research.sweep.trial import Trial
 from bf_research.units_base import Going, Iterations, Report, Unit
 from bf_research.units_expressions import expression_faults
 from bf_research.units_functions import GeneratorUnit

@@ -1,4 +1,4 @@
-"""The Hydra plugin ``hydra/sweeper=domain``; ``bf_research.sweeper_hydra`` is loaded when it is used."""
+"""The Hydra plugin ``hydra/sweeper=domain``; ``bf_research.sweep.hydra_sweep`` is loaded when it is used."""
 
 # No postponed annotations here: Hydra runs plugin modules that it has not registered, and dataclass could
 # not look such annotations up.
@@ -52,7 +52,7 @@ class DomainSweeper(Sweeper):
     """Runs the trials of a domain, goes on where it was cut off, and tells all failures at the end."""
 
     def __init__(self, **options: Any) -> None:
-        from bf_research.sweeper_hydra import DomainSweep
+        from bf_research.sweep.hydra_sweep import DomainSweep
 
         self._sweep = DomainSweep(options)
 

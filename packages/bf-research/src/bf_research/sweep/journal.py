@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from bf_index.errors import StateError
-from bf_research.trial import Ended, Trial, TrialState
+from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
 JOURNAL = "journal.jsonl"

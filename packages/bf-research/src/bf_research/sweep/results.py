@@ -16,8 +16,8 @@ import numpy as np
 from bf_index.errors import StateError, unknown
 from bf_research.domain.config import Config
 from bf_research.domain.option import canonical, plain, same_json
-from bf_research.journal import SCHEMA, History, Record, to_json
-from bf_research.trial import FAILURES, TrialState
+from bf_research.sweep.journal import SCHEMA, History, Record, to_json
+from bf_research.sweep.trial import FAILURES, TrialState
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from bf_research.journal import JOURNAL, Record
-from bf_research.results import Mode, Results
+from bf_research.sweep.journal import JOURNAL, Record
+from bf_research.sweep.results import Mode, Results
 
 #: Of a traceback the deepest calls tell most; the journal has it whole.
 SHOWN_LINES, LONGEST_LINE = 12, 200

@@ -21,7 +21,7 @@ from bf_index.errors import unknown
 from bf_research.domain.distributions import Interval
 from bf_research.domain.domain import Domain, Option
 from bf_research.launcher.hydra_private import swept_values, write_value
-from bf_research.trial import Trial
+from bf_research.sweep.trial import Trial
 
 _TAGS = ("zip1", "zip2", "...", "log", "int")
 _PREFIX = re.compile(r"(\+\+|\+|~)?(.+)", re.DOTALL)

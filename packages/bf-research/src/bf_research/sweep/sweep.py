@@ -13,12 +13,12 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 from bf_index.errors import unknown
-from bf_research import journal as journals
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
-from bf_research.journal import Journal
-from bf_research.results import Results
-from bf_research.trial import FAILURES, Ended, Trial, TrialState
+from bf_research.sweep import journal as journals
+from bf_research.sweep.journal import Journal
+from bf_research.sweep.results import Results
+from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
 
 Resume = Literal["never", "missing", "failed"]
 OnFailure = Literal["continue", "stop"]
