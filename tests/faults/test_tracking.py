@@ -18,8 +18,8 @@ import pytest
 
 from bf_research.tracking import MLflowTracker
 from bf_research.tracking.callback import close_abandoned
-from bf_research.tracking.recorded import recorded
 from bf_research.tracking.replay import replay
+from bf_research.tracking.run_scope import recorded
 from bf_research.tracking.store import TrackingError, experiment_id, open_store
 
 # One import of MLflow serves all processes: they are forked before any of them opens the store.
@@ -264,7 +264,7 @@ def test_the_run_of_a_killed_process_is_closed_by_the_next_driver(store: str, ru
         f"""
         import os, signal
         from bf_research.tracking import MLflowTracker
-        from bf_research.tracking.recorded import recorded
+        from bf_research.tracking.run_scope import recorded
 
         tracker = MLflowTracker({store!r}, experiment="killed")
         with recorded(tracker, "run"):

@@ -14,9 +14,9 @@ from PIL import Image
 from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker, flatten
 from bf_research.tracking.backlog import Backlog, Point
 from bf_research.tracking.plots import draw
-from bf_research.tracking.recorded import process_mark, recorded
 from bf_research.tracking.recorder import longer
 from bf_research.tracking.rows import Row, aggregates, rank, varying
+from bf_research.tracking.run_scope import process_mark, recorded
 from bf_research.tracking.store import TrackingError, experiment_id, open_store
 from bf_research.tracking.summary import console, markdown, summarize
 

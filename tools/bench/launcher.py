@@ -41,7 +41,7 @@ from hydra import initialize
 def task(config):
     import tensorflow
     from bf_research import targets
-    from bf_research.tracking.recorded import recorded
+    from bf_research.tracking.run_scope import recorded
     with recorded(targets.build(dict(config.tracking), "tracking"), f"n={{config.n}}") as tracker:
         tracker.log_params({{"n": config.n}})
         time.sleep(config.seconds)

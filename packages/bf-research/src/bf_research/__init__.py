@@ -8,7 +8,7 @@ from bf_research.research import Research
 from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial, TrialState
-from bf_research.units_expressions import RD, RI, RID, RP, RR
+from bf_research.units.expressions import RD, RI, RID, RP, RR
 
 __all__ = [
     "KV",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bf_research.tracking.base import Location
+from bf_research.tracking.tracker import Location
 
 
 @dataclass(frozen=True)

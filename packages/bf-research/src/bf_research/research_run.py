@@ -22,9 +22,9 @@ from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
 from bf_research.sweep.tables import failure_table
 from bf_research.sweep.trial import Trial, TrialState
 from bf_research.tracking.store import TrackingError
-from bf_research.tracking.sweep import SweepContext
-from bf_research.units_experiment import Experiment, config_for_units
-from bf_research.units_pipeline import PipelineUnit
+from bf_research.tracking.sweep_context import SweepContext
+from bf_research.units.experiment import Experiment, config_for_units
+from bf_research.units.pipeline import PipelineUnit
 
 log = logging.getLogger(__name__)
 

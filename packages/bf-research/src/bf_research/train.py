@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from bf_research import targets
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.outcome import Outcome
-from bf_research.tracking.base import Tracker
-from bf_research.tracking.flatten import flatten
-from bf_research.tracking.recorded import recorded
-from bf_research.tracking.sweep import SweepContext
+from bf_research.tracking.params import flatten
+from bf_research.tracking.run_scope import recorded
+from bf_research.tracking.sweep_context import SweepContext
+from bf_research.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

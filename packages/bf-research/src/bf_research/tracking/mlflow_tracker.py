@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from bf_research.tracking.backlog import Point
-from bf_research.tracking.base import Location, Status
 from bf_research.tracking.recorder import Buffering, Recorder, Settings
 from bf_research.tracking.store import TrackingError, address
-from bf_research.tracking.sweep import SweepContext
+from bf_research.tracking.sweep_context import SweepContext
+from bf_research.tracking.tracker import Location, Status
 
 
 class MLflowTracker:

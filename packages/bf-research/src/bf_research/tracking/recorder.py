@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Backlog, Point
-from bf_research.tracking.base import Location, Status
+from bf_research.tracking.tracker import Location, Status
 from bf_research.tracking.writer import POINTS_A_CALL, Writer
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Point
-from bf_research.tracking.base import Location
 from bf_research.tracking.recorder import Recorder, Settings
+from bf_research.tracking.tracker import Location
 
 
 def replay(path: str | Path, uri: str | None = None) -> Location | None:

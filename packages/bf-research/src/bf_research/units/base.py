@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from bf_pipeline.expressions.base import lift, value_of
 from bf_research.sweep.trial import Trial
-from bf_research.units_roots import ALONE, Branch
-from bf_research.units_schedule import Schedule
+from bf_research.units.schedule import Schedule
+from bf_research.units.shared_roots import ALONE, Branch
 
 Report = Callable[[int, Mapping[str, Any]], None]
 #: Goes on by an iteration a step, and returns the rows.

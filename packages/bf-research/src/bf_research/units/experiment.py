@@ -11,10 +11,10 @@ from typing import Any
 from bf_research.domain.config import Config
 from bf_research.sweep.journal import to_json
 from bf_research.sweep.trial import Trial
-from bf_research.units_base import Going, Iterations, Report, Unit
-from bf_research.units_expressions import expression_faults
-from bf_research.units_functions import GeneratorUnit
-from bf_research.units_roots import ALONE, Branch
+from bf_research.units.base import Going, Iterations, Report, Unit
+from bf_research.units.expressions import expression_faults
+from bf_research.units.functions import GeneratorUnit
+from bf_research.units.shared_roots import ALONE, Branch
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from bf_research.tracking.base import Status, Tracker
+from bf_research.tracking.tracker import Status, Tracker
 
 
 @contextmanager

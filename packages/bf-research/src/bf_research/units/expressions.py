@@ -10,7 +10,7 @@ from typing import Any, cast
 from bf_index.errors import close_matches, unknown
 from bf_pipeline.expressions.base import Expr, walk
 from bf_pipeline.expressions.named import C
-from bf_research.units_base import Going, Unit
+from bf_research.units.base import Going, Unit
 
 
 def _going(context: Any) -> Going:

@@ -1,0 +1,1 @@
+"""The parts of an experiment: pipelines, functions and metrics, and the trial that runs them."""
