@@ -618,7 +618,7 @@ def test_trials_are_recorded_in_mlflow_below_the_run_of_the_sweep(
 
 
 def test_fewer_devices_are_shared_and_more_go_several_to_each() -> None:
-    from bf_research.research_place import slots
+    from bf_research.research.place import slots
 
     assert [slot.devices for slot in slots(2, None)] == [("cpu:0",), ("cpu:1",)]
     assert [slot.devices for slot in slots(4, ["cpu:0", "cpu:1"])] == [("cpu:0",), ("cpu:1",)] * 2

@@ -15,7 +15,7 @@ from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
-from bf_research.research_place import Here, Shelf, TrialWork, Workers, libraries, slots
+from bf_research.research.place import Here, Shelf, TrialWork, Workers, libraries, slots
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
 from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable

@@ -270,7 +270,7 @@ class Research(Suggests):
         ``options`` see ``RunOptions``. A trial that fails does not stop the others: its state and traceback
         are in the results, and a table of failures is logged.
         """
-        from bf_research.research_run import run  # late: start-up time of what only trains
+        from bf_research.research.run import run  # late: start-up time of what only trains
 
         folder = _folder(name)
         further = {"bar": bar, "workers": workers, "devices": devices, **_checked_options(options)}
