@@ -15,9 +15,8 @@ from omegaconf import OmegaConf
 
 from bf_pipeline.samplers import NumpySampler
 from bf_research.domain.config import Config
-from bf_research.domain.distributions import integers, loguniform, normal, uniform
 from bf_research.domain.domain import Domain, Option
-from bf_research.domain.option import KV
+from bf_research.domain.option import KV, integers, loguniform, normal, uniform
 from bf_research.sweep.trial import Trial, trial_id
 
 

@@ -10,7 +10,7 @@ import pytest
 from bf_index import StateError
 from bf_research import Research, Results, TrialState
 from bf_research.sweep.journal import Record
-from bf_research.sweep.tables import describe, failure_table, ranking
+from bf_research.sweep.results import describe, failure_table, ranking
 
 
 def record(

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bf_research import Domain, Option, Results, integers, loguniform, uniform
-from bf_research.domain.text import domain_from_text
-from bf_research.domain.yaml import domain_from_data
+from bf_research.domain.notation import domain_from_data, domain_from_text
 from bf_research.sweep import journal as journals
 from bf_research.sweep.hydra_sweep import settings_of
 from bf_research.sweep.overrides import Keys, domain_of, written

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from bf_command.schema import register
 from bf_research.tracking.store import open_store
-from bf_research.train import _seed, _short, train
+from bf_research.train import _seed, train
+from bf_research.train_names import shorten
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["model=lenet", "n_iters=3", "batch_size=32", "bar=false"]
@@ -106,8 +107,8 @@ def test_repetitions_differ_and_the_first_is_the_single_run() -> None:
 
 def test_runs_of_a_sweep_have_short_names_that_tell_them_apart() -> None:
     own = {"model": "mlp", "optimizer.learning_rate": "0.01", "repetition": "1"}
-    assert _short(own, {"model"}) == "mlp learning_rate=0.01 #1"
-    assert _short({"a.lr": "1", "b.lr": "2"}, ()) == "a.lr=1 b.lr=2"
+    assert shorten(own, {"model"}) == "mlp learning_rate=0.01 #1"
+    assert shorten({"a.lr": "1", "b.lr": "2"}, ()) == "a.lr=1 b.lr=2"
 
 
 def test_a_training_cut_off_tells_how_far_it_was(start_script) -> None:

@@ -1,9 +1,8 @@
 """BatchFlow research: train and compare many configurations, resume what was cut off, read one table."""
 
 from bf_research.domain.config import Config
-from bf_research.domain.distributions import integers, loguniform, normal, uniform
 from bf_research.domain.domain import Domain, Option
-from bf_research.domain.option import KV
+from bf_research.domain.option import KV, integers, loguniform, normal, uniform
 from bf_research.research.research import Research
 from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results

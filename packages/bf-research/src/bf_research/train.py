@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bf_research import targets
 from bf_research.launcher.channel import report, stopping, where
-from bf_research.outcome import Outcome
-from bf_research.tracking.params import flatten
-from bf_research.tracking.run_scope import recorded
-from bf_research.tracking.sweep_context import SweepContext
-from bf_research.tracking.tracker import Tracker
+from bf_research.tracking.run_scope import SweepContext, recorded
+from bf_research.tracking.tracker import Location, Tracker
+from bf_research.train_names import own_settings, parameters, run_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -29,6 +27,24 @@ MODEL = "net"
 LOSS = "loss"
 #: Keys under which steps name classes; they are looked up among the allowed packages.
 _CLASS_KEYS = ("metrics_class", "model_class")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one training: its last metrics, how long it took, where it is recorded."""
+
+    name: str
+    metrics: Mapping[str, float]
+    iterations: int
+    seconds: float
+    location: Location | None = None
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        lines = [f"{self.name}: {numbers} ({self.iterations} iterations in {self.seconds:.0f} s)"]
+        if self.location is not None:
+            lines.append(str(self.location))
+        return "\n".join(lines)
 
 
 def train(config: DictConfig) -> Outcome:
@@ -46,8 +62,8 @@ def train(config: DictConfig) -> Outcome:
     allow = list(config.get("targets") or ())
     tracker: Tracker = targets.build(_plain(config.tracking), "tracking", allow)
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
-    run = _run_name(name)
-    tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(_own())}
+    run = run_name(name)
+    tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(own_settings())}
     began = time.monotonic()
     with _failure_recorded(tracker, run, tags, config):
         dataset = targets.build(_plain(config.dataset), "dataset", allow)
@@ -58,7 +74,7 @@ def train(config: DictConfig) -> Outcome:
             raise ValueError(f"n_iters={config.n_iters}: nothing is trained; give 1 or more, or n_epochs")
         testing.bind()
     with recorded(tracker, run, tags):
-        tracker.log_params(_params(config))
+        tracker.log_params(parameters(config))
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
         log.info(
             "%s: %s iterations on %d items; the first one loads TensorFlow and builds the network",
@@ -90,7 +106,7 @@ def _failure_recorded(
         if SweepContext.current() is None:
             raise
         with recorded(tracker, name, tags):
-            tracker.log_params(_params(config))
+            tracker.log_params(parameters(config))
             raise
 
 
@@ -229,67 +245,3 @@ def _seed(config: DictConfig) -> int:
     if not config.repetition:
         return int(config.seed)
     return int(rng_at(config.seed, config.repetition).integers(2**31))
-
-
-def _params(config: DictConfig) -> dict[str, str]:
-    """Flatten a configuration for people: ``model: resnet18`` in place of the name of its class."""
-    from omegaconf import OmegaConf
-
-    written: Any = OmegaConf.to_container(config, resolve=False)
-    written.pop("launch", None)  # where it runs is no parameter of the training
-    params = flatten(written)
-    hydra = _hydra()
-    said = (
-        set() if hydra is None else {str(text).lstrip("+").partition("=")[0] for text in hydra.overrides.task}
-    )
-    for group, choice in ({} if hydra is None else hydra.runtime.choices).items():
-        target = f"{group}._target_"
-        if target in params and target not in said and isinstance(choice, str):
-            del params[target]
-            params[str(group)] = choice
-    return params
-
-
-def _hydra() -> Any:
-    """Return Hydra's part of the configuration; None in a program without Hydra."""
-    from hydra.core.hydra_config import HydraConfig
-
-    return HydraConfig.get() if HydraConfig.initialized() else None
-
-
-def _own() -> dict[str, str]:
-    """Return what this run alone was told: not what the command said for all trials of its sweep."""
-    hydra, sweep = _hydra(), SweepContext.current()
-    # Hydra's own sweeper writes false as False
-    given = Counter(text.lower() for text in (sweep.given if sweep else ()))
-    own = {}
-    for text in () if hydra is None else map(str, hydra.overrides.task):
-        if given[text.lower()]:
-            given[text.lower()] -= 1
-        else:
-            key, _, value = text.lstrip("+~").partition("=")
-            own[key] = value
-    return own
-
-
-def _run_name(name: str) -> str:
-    """Name the run by what is its own in the sweep, else by the model."""
-    from hydra.types import RunMode
-
-    hydra, own = _hydra(), _own()
-    if hydra is None or hydra.mode is not RunMode.MULTIRUN or not own:
-        return name
-    return _short(own, hydra.runtime.choices)
-
-
-def _short(own: Mapping[str, str], groups: Container[str], longest: int = 200) -> str:
-    """Write settings for a narrow column: ``mlp learning_rate=0.01 #1``."""
-    ends = Counter(key.rpartition(".")[2] for key in own)
-
-    def one(key: str, value: str) -> str:
-        end = key.rpartition(".")[2]
-        return value if key in groups else f"{end if ends[end] == 1 else key}={value}"
-
-    words = [one(key, value) for key, value in own.items() if key != "repetition"]
-    words += [f"#{own['repetition']}"] if "repetition" in own else []
-    return " ".join(words)[:longest]

@@ -23,9 +23,8 @@ from bf_research.launcher.jobs import Done, Job, Policy
 from bf_research.launcher.worker import portable
 from bf_research.sweep.sweep import Terminated
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, text
-from bf_research.tracking.params import flatten
 from bf_research.tracking.run_scope import recorded
-from bf_research.tracking.tracker import NoTracker, Tracker
+from bf_research.tracking.tracker import NoTracker, Tracker, flatten
 from bf_research.units.base import Iterations
 from bf_research.units.experiment import Experiment, finish
 from bf_research.units.shared_roots import ALONE, Branch, Roots

@@ -15,12 +15,11 @@ from bf_research.domain.domain import Domain
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial
-from bf_research.units.base import Unit
+from bf_research.units.base import Execute, Schedule, Unit
 from bf_research.units.experiment import Experiment
 from bf_research.units.expressions import check_keywords
 from bf_research.units.functions import CallableUnit, GeneratorUnit, MetricsUnit
 from bf_research.units.pipeline import PipelineUnit
-from bf_research.units.schedule import Execute, Schedule
 
 if TYPE_CHECKING:
     import pandas as pd

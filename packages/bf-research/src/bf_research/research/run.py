@@ -17,12 +17,11 @@ from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
 from bf_research.research.place import Here, Shelf, TrialWork, Workers, libraries, slots
 from bf_research.sweep import journal
-from bf_research.sweep.results import Results
+from bf_research.sweep.results import Results, failure_table
 from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
-from bf_research.sweep.tables import failure_table
 from bf_research.sweep.trial import Trial, TrialState
+from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError
-from bf_research.tracking.sweep_context import SweepContext
 from bf_research.units.experiment import Experiment, config_for_units
 from bf_research.units.pipeline import PipelineUnit
 

@@ -21,17 +21,16 @@ from omegaconf import DictConfig, OmegaConf
 from bf_index.errors import StateError, unknown
 from bf_research import targets
 from bf_research.domain.domain import Domain
+from bf_research.domain.notation import domain_from_data
 from bf_research.domain.walk import Plan
-from bf_research.domain.yaml import domain_from_data
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
 from bf_research.launcher.hydra_private import value_of
 from bf_research.launcher.launch import check_folder
 from bf_research.sweep import journal
 from bf_research.sweep.overrides import Keys, domain_of, trial_overrides
-from bf_research.sweep.results import Results
+from bf_research.sweep.results import Results, failure_table, ranking
 from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
-from bf_research.sweep.tables import failure_table, ranking
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState, as_rows, reason, text
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from hydra.core.override_parser.types import (
 )
 
 from bf_index.errors import unknown
-from bf_research.domain.distributions import Interval
 from bf_research.domain.domain import Domain, Option
+from bf_research.domain.option import Interval
 from bf_research.launcher.hydra_private import swept_values, write_value
 from bf_research.sweep.trial import Trial
 

@@ -15,10 +15,9 @@ from hydra.experimental.callback import Callback
 
 from bf_research.launcher.errors import SweepRefused
 from bf_research.tracking import store
-from bf_research.tracking.run_scope import process_mark
+from bf_research.tracking.run_scope import SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.summary import summarize
-from bf_research.tracking.sweep_context import SweepContext
 from bf_research.tracking.writer import Writer
 
 if TYPE_CHECKING:

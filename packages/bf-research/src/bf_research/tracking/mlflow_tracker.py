@@ -11,8 +11,8 @@ import numpy as np
 
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.recorder import Buffering, Recorder, Settings
+from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError, address
-from bf_research.tracking.sweep_context import SweepContext
 from bf_research.tracking.tracker import Location, Status
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from bf_research.tracking import store
 from bf_research.tracking.plots import draw
 from bf_research.tracking.rows import Row, aggregates, children, known_metric, rank, varying
-from bf_research.tracking.sweep_context import SweepContext
+from bf_research.tracking.run_scope import SweepContext
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,17 @@
-"""The protocol of a tracker, and the tracker that records nothing."""
+"""The protocol of a tracker, the tracker that records nothing, and parameters as trackers take them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+#: MLflow refuses longer values; the whole configuration is an artifact anyway.
+LONGEST_VALUE = 6000
+_SECRET = re.compile(r"(?i)(password|passwd|secret|token|api_?key|credential)")
+_FORBIDDEN = re.compile(r"[^\w\-./ :]")
 
 
 @dataclass(frozen=True)
@@ -100,3 +105,34 @@ class NoTracker:
     def end(self, status: Status = "FINISHED") -> Location | None:
         """Do nothing."""
         return None
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``{'model.lr': '0.1'}`` for ``{'model': {'lr': 0.1}}``; values of secret names become ``***``.
+
+    >>> flatten({'model': {'depth': 18}, 'steps': ['a', 'b'], 'api_key': 'x'})
+    {'model.depth': '18', 'steps': "['a', 'b']", 'api_key': '***'}
+    """
+    return {
+        _FORBIDDEN.sub("_", name): "***" if _SECRET.search(name) else str(value)[:LONGEST_VALUE]
+        for name, value in _leaves(config, "")
+    }
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+    elif _holds_mappings(value):
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, f"{name}.{number}")
+    elif name:
+        yield name, value
+
+
+def _holds_mappings(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str | bytes)
+        and any(isinstance(item, Mapping) for item in value)
+    )

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bf_research.tracking import environment
 from bf_research.tracking.backlog import Point
 
 #: What MLflow takes in one call.
 POINTS_A_CALL, PARAMS_A_CALL = 1000, 100
 _FORBIDDEN = re.compile(r"[^\w\-./ :]")
+GIT_SECONDS = 10
+#: A larger change is no longer a note; its beginning is kept.
+LONGEST_DIFF = 1_000_000
 #: MLflow refuses longer digests of data.
 _LONGEST_DIGEST = 36
 
@@ -78,9 +83,9 @@ class Writer:
 
     def surroundings(self, folder: str) -> None:
         """Write the state of the code and the environment."""
-        self.tags(environment.git_tags(folder))
-        self.text((environment.packages(), "environment.txt"))
-        if changes := environment.git_changes(folder):
+        self.tags(git_tags(folder))
+        self.text((packages(), "environment.txt"))
+        if changes := git_changes(folder):
             self.text((changes, "changes.diff"))
 
     def model(self, item: Mapping[str, Any]) -> None:
@@ -116,3 +121,47 @@ class Writer:
     def close(self, status: str) -> None:
         """End the run."""
         self._client.set_terminated(self._run_id, status)
+
+
+@cache
+def packages() -> str:
+    """List Python, the system and every installed package with its version, as a requirements file does."""
+    import platform
+    from importlib.metadata import distributions
+
+    found = {str(one.metadata["Name"]): one.version for one in distributions()}
+    head = [f"# Python {sys.version.split()[0]}, {platform.platform()}"]
+    return "\n".join([*head, *(f"{name}=={found[name]}" for name in sorted(found, key=str.lower))]) + "\n"
+
+
+def git_tags(folder: str) -> dict[str, str]:
+    """Tell commit, branch and whether files were changed; nothing outside a git checkout."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    return {
+        "mlflow.source.git.commit": commit,
+        "mlflow.source.git.branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
+        "bf.git.changed": str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower(),
+    }
+
+
+def git_changes(folder: str) -> str:
+    """Return the changes that are in no commit yet."""
+    return _git(folder, "diff", "HEAD")[:LONGEST_DIFF]
+
+
+def _git(folder: str, *arguments: str) -> str:
+    """Ask git; empty without git, outside a checkout, or when it takes too long."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_research.units.base import Going, Unit
-from bf_research.units.schedule import Schedule
+from bf_research.units.base import Going, Schedule, Unit
 
 
 @dataclass(frozen=True)

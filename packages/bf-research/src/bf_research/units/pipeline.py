@@ -14,8 +14,7 @@ from bf_pipeline.bind.bound import Bound
 from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
 from bf_pipeline.expressions.named import C, W
 from bf_pipeline.record.steps import Call, Repeat, Step, calls
-from bf_research.units.base import Going, Unit
-from bf_research.units.schedule import Schedule
+from bf_research.units.base import Going, Schedule, Unit
 from bf_research.units.shared_roots import Branch
 
 #: What ``Research.add_pipeline`` takes itself; other keywords are for the pipeline's config.

@@ -1,0 +1,77 @@
+"""What a training is called: its parameters, the settings of its own in a sweep, its run's name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bf_research.tracking.run_scope import SweepContext
+from bf_research.tracking.tracker import flatten
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def parameters(config: DictConfig) -> dict[str, str]:
+    """Flatten a configuration for people: ``model: resnet18`` in place of the name of its class."""
+    from omegaconf import OmegaConf
+
+    written: Any = OmegaConf.to_container(config, resolve=False)
+    written.pop("launch", None)  # where it runs is no parameter of the training
+    params = flatten(written)
+    hydra = _hydra()
+    said = (
+        set() if hydra is None else {str(text).lstrip("+").partition("=")[0] for text in hydra.overrides.task}
+    )
+    for group, choice in ({} if hydra is None else hydra.runtime.choices).items():
+        target = f"{group}._target_"
+        if target in params and target not in said and isinstance(choice, str):
+            del params[target]
+            params[str(group)] = choice
+    return params
+
+
+def _hydra() -> Any:
+    """Return Hydra's part of the configuration; None in a program without Hydra."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.get() if HydraConfig.initialized() else None
+
+
+def own_settings() -> dict[str, str]:
+    """Return what this run alone was told: not what the command said for all trials of its sweep."""
+    hydra, sweep = _hydra(), SweepContext.current()
+    # Hydra's own sweeper writes false as False
+    given = Counter(text.lower() for text in (sweep.given if sweep else ()))
+    own = {}
+    for text in () if hydra is None else map(str, hydra.overrides.task):
+        if given[text.lower()]:
+            given[text.lower()] -= 1
+        else:
+            key, _, value = text.lstrip("+~").partition("=")
+            own[key] = value
+    return own
+
+
+def run_name(name: str) -> str:
+    """Name the run by what is its own in the sweep, else by the model."""
+    from hydra.types import RunMode
+
+    hydra, own = _hydra(), own_settings()
+    if hydra is None or hydra.mode is not RunMode.MULTIRUN or not own:
+        return name
+    return shorten(own, hydra.runtime.choices)
+
+
+def shorten(own: Mapping[str, str], groups: Container[str], longest: int = 200) -> str:
+    """Write settings for a narrow column: ``mlp learning_rate=0.01 #1``."""
+    ends = Counter(key.rpartition(".")[2] for key in own)
+
+    def one(key: str, value: str) -> str:
+        end = key.rpartition(".")[2]
+        return value if key in groups else f"{end if ends[end] == 1 else key}={value}"
+
+    words = [one(key, value) for key, value in own.items() if key != "repetition"]
+    words += [f"#{own['repetition']}"] if "repetition" in own else []
+    return " ".join(words)[:longest]
