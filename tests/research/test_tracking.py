@@ -15,10 +15,9 @@ from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker
 from bf_research.tracking.backlog import Backlog, Point
 from bf_research.tracking.plots import draw
 from bf_research.tracking.recorder import longer
-from bf_research.tracking.rows import Row, aggregates, rank, varying
 from bf_research.tracking.run_scope import process_mark, recorded
-from bf_research.tracking.store import TrackingError, experiment_id, open_store
-from bf_research.tracking.summary import console, markdown, summarize
+from bf_research.tracking.store import Row, TrackingError, experiment_id, open_store
+from bf_research.tracking.summary import aggregates, console, markdown, rank, summarize, varying
 
 
 @pytest.fixture(scope="module")

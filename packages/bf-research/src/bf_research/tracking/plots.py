@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bf_research.tracking.rows import Row
+from bf_research.tracking.store import Row
 
 #: More curves than these make no picture anyone reads.
 MOST_CURVES = 20

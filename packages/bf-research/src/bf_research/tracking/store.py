@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -142,6 +144,61 @@ def ui(uri: str) -> tuple[str, str]:
     if urlsplit(uri).scheme in ("http", "https"):
         return uri, uri.rstrip("/")
     return f"{sys.executable} -m mlflow ui --backend-store-uri {uri}", "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial as the store has it."""
+
+    run_id: str
+    name: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+def children(client: Any, experiment: str, parent: str) -> list[Row]:
+    """Return the trials of a sweep, oldest first; a later run stands for one that did not finish."""
+    found, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment],
+            f"tags.`mlflow.parentRunId` = '{parent}'",
+            order_by=["attributes.start_time ASC"],
+            max_results=1000,
+            page_token=token,
+        )
+        found += [_row(run) for run in page]
+        token = page.token
+        if not token:
+            break
+    finished = {row.name for row in found if row.status == "FINISHED"}
+    last = {row.name: row.run_id for row in found}
+    return [row for row in found if _counts(row, finished, last)]
+
+
+def _counts(row: Row, finished: set[str], last: Mapping[str, str]) -> bool:
+    """Whether a run stands for its trial: finished, or the last of one that never finished."""
+    return row.status == "FINISHED" if row.name in finished else last[row.name] == row.run_id
+
+
+def _row(run: Any) -> Row:
+    end = run.info.end_time or run.info.start_time
+    return Row(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        params=_options(run.data),
+        metrics=dict(run.data.metrics),
+        seconds=(end - run.info.start_time) / 1000,
+    )
+
+
+def _options(data: Any) -> dict[str, str]:
+    """What the sweep set for a trial; all parameters where the trial does not tell."""
+    told = data.tags.get("bf.overrides")
+    return dict(json.loads(told)) if told else dict(data.params)
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +15,8 @@ from urllib.parse import quote
 
 from bf_research.tracking import store
 from bf_research.tracking.plots import draw
-from bf_research.tracking.rows import Row, aggregates, children, known_metric, rank, varying
 from bf_research.tracking.run_scope import SweepContext
+from bf_research.tracking.store import Row, children
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,57 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
 
 def _record(row: Row) -> dict[str, Any]:
     return {"run_id": row.run_id, "status": row.status, "params": row.params, "metrics": row.metrics}
+
+
+def known_metric(rows: Sequence[Row], metric: str) -> str:
+    """Return the metric, or one that the trials have if none has it: a test's before a training's."""
+    names = sorted({name for row in rows for name in row.metrics if not name.startswith("system/")})
+    if metric in names or not names:
+        return metric
+    return next((name for name in names if not name.startswith("train/")), names[0])
+
+
+def rank(rows: Sequence[Row], metric: str, minimize: bool) -> list[Row]:
+    """Order trials best first; those without the metric, or with NaN, stand last."""
+
+    def place(row: Row) -> tuple[bool, float]:
+        value = row.metrics.get(metric, math.nan)
+        return (math.isnan(value), value if minimize else -value)
+
+    return sorted(rows, key=place)
+
+
+def varying(rows: Sequence[Row]) -> list[str]:
+    """Return the names of parameters that differ between trials, the repetition last."""
+    names = sorted({name for row in rows for name in row.params})
+    differ = [name for name in names if len({row.params.get(name) for row in rows}) > 1]
+    return sorted(differ, key=lambda name: name in ("repetition", "seed"))
+
+
+def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize: bool) -> dict[str, float]:
+    """Return best, last, and mean and deviation over the repetitions of the best configuration.
+
+    Their names begin with ``trials/``: MLflow draws sections of charts by the alphabet, these the last.
+    """
+    values = [row.metrics[metric] for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
+    if not values:
+        return {"trials/count": len(rows)}
+    groups: dict[tuple[str | None, ...], list[float]] = {}
+    options = [name for name in varied if name not in ("repetition", "seed")]
+    for row in rows:
+        value = row.metrics.get(metric, math.nan)
+        if math.isfinite(value):
+            groups.setdefault(tuple(row.params.get(name) for name in options), []).append(value)
+    pick = min if minimize else max
+    best = pick(groups.values(), key=statistics.fmean)
+    name = metric.replace("/", " ")  # a second stroke would make a section of its own
+    return {
+        "trials/count": len(rows),
+        f"trials/best {name}": pick(values),
+        f"trials/last {name}": values[-1],
+        f"trials/mean {name}": statistics.fmean(best),
+        f"trials/std {name}": statistics.stdev(best) if len(best) > 1 else 0.0,
+    }
 
 
 def _log_points(client: Any, run_id: str, points: Mapping[str, float]) -> None:
