@@ -19,7 +19,7 @@ import pytest
 from bf_research.tracking import MLflowTracker
 from bf_research.tracking.callback import close_abandoned
 from bf_research.tracking.replay import replay
-from bf_research.tracking.run_scope import recorded
+from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.store import TrackingError, experiment_id, open_store
 
 # One import of MLflow serves all processes: they are forked before any of them opens the store.
@@ -264,10 +264,10 @@ def test_the_run_of_a_killed_process_is_closed_by_the_next_driver(store: str, ru
         f"""
         import os, signal
         from bf_research.tracking import MLflowTracker
-        from bf_research.tracking.run_scope import recorded
+        from bf_research.tracking.run_scope import record_run
 
         tracker = MLflowTracker({store!r}, experiment="killed")
-        with recorded(tracker, "run"):
+        with record_run(tracker, "run"):
             print(tracker.ready().run_id, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         """
@@ -277,7 +277,7 @@ def test_the_run_of_a_killed_process_is_closed_by_the_next_driver(store: str, ru
     number = experiment_id(client, "killed", store)
     assert client.get_run(run_id).info.status == "RUNNING"
     alive = MLflowTracker(store, experiment="killed", folder=str(tmp_path))
-    with recorded(alive, "alive"):
+    with record_run(alive, "alive"):
         mine = alive.ready()
         assert close_abandoned(client, number) == [run_id]
         assert client.get_run(mine.run_id).info.status == "RUNNING"

@@ -19,10 +19,10 @@ TRIAL = Trial(Config({"a": 1, "model": int}, repetition=2), number=5, update=1)
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     with Journal(tmp_path / "new" / "sweep", {"seed": 3}) as journal:
-        journal.running(TRIAL)
+        journal.begin(TRIAL)
         assert read(journal.folder).records[TRIAL.id].state is TrialState.RUNNING
         rows = ({"iteration": 0, "loss": np.float32(0.5)}, {"iteration": 1, "loss": math.nan})
-        journal.ended(Ended(TRIAL, TrialState.DONE, rows, seconds=1.23456, attempts=2, device="cpu:1"))
+        journal.end(Ended(TRIAL, TrialState.DONE, rows, seconds=1.23456, attempts=2, device="cpu:1"))
         folder = journal.folder
         in_memory = journal.history
     history = read(folder)
@@ -40,7 +40,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_journal_that_goes_on_keeps_its_head_and_its_lines(tmp_path: Path) -> None:
     with Journal(tmp_path, {"seed": 1}) as journal:
-        journal.running(TRIAL)
+        journal.begin(TRIAL)
     with Journal(tmp_path, {"seed": 2}) as journal:
         assert journal.history.head["seed"] == 1
         journal.mark(TRIAL.id, TrialState.KILLED, "stopped")
@@ -57,20 +57,20 @@ def test_journal_that_goes_on_keeps_its_head_and_its_lines(tmp_path: Path) -> No
 
 def test_trial_that_runs_again_starts_afresh(tmp_path: Path) -> None:
     with Journal(tmp_path, {}) as journal:
-        journal.running(TRIAL)
-        journal.ended(
+        journal.begin(TRIAL)
+        journal.end(
             Ended(TRIAL, TrialState.FAILED, ({"iteration": 0, "loss": 1.0},), "bad luck", "traceback")
         )
         assert journal.history.records[TRIAL.id].reason == "bad luck"
-        journal.running(TRIAL)
+        journal.begin(TRIAL)
     record = read(tmp_path).records[TRIAL.id]
     assert (record.state, record.reason, record.error, record.rows) == ("RUNNING", "", "", [])
 
 
 def test_journal_cut_off_at_any_byte_is_read_and_goes_on(tmp_path: Path) -> None:
     with Journal(tmp_path, {"seed": 1}) as journal:
-        journal.running(TRIAL)
-        journal.ended(Ended(TRIAL, TrialState.DONE, ({"iteration": 0, "text": "ü\n"},)))
+        journal.begin(TRIAL)
+        journal.end(Ended(TRIAL, TrialState.DONE, ({"iteration": 0, "text": "ü\n"},)))
     whole = (tmp_path / JOURNAL).read_bytes()
     for length in range(len(whole) + 1):
         (tmp_path / JOURNAL).write_bytes(whole[:length])
@@ -80,7 +80,7 @@ def test_journal_cut_off_at_any_byte_is_read_and_goes_on(tmp_path: Path) -> None
     for length in range(0, len(whole), 50):
         (tmp_path / JOURNAL).write_bytes(whole[:length])
         with Journal(tmp_path, {"seed": 1}) as journal:
-            journal.running(TRIAL)
+            journal.begin(TRIAL)
         assert read(tmp_path).records[TRIAL.id].state is TrialState.RUNNING
 
 

@@ -618,11 +618,11 @@ def test_trials_are_recorded_in_mlflow_below_the_run_of_the_sweep(
 
 
 def test_fewer_devices_are_shared_and_more_go_several_to_each() -> None:
-    from bf_research.research.place import slots
+    from bf_research.research.place import spread_workers
 
-    assert [slot.devices for slot in slots(2, None)] == [("cpu:0",), ("cpu:1",)]
-    assert [slot.devices for slot in slots(4, ["cpu:0", "cpu:1"])] == [("cpu:0",), ("cpu:1",)] * 2
-    assert [slot.devices for slot in slots(2, [f"cpu:{n}" for n in range(4)])] == [
+    assert [slot.devices for slot in spread_workers(2, None)] == [("cpu:0",), ("cpu:1",)]
+    assert [slot.devices for slot in spread_workers(4, ["cpu:0", "cpu:1"])] == [("cpu:0",), ("cpu:1",)] * 2
+    assert [slot.devices for slot in spread_workers(2, [f"cpu:{n}" for n in range(4)])] == [
         ("cpu:0", "cpu:1"),
         ("cpu:2", "cpu:3"),
     ]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from bf_research import Domain, Option, Results, integers, loguniform, uniform
 from bf_research.domain.notation import domain_from_data, domain_from_text
 from bf_research.sweep import journal as journals
-from bf_research.sweep.hydra_sweep import settings_of
-from bf_research.sweep.overrides import Keys, domain_of, written
+from bf_research.sweep.hydra_sweep import comparable_settings
+from bf_research.sweep.overrides import Keys, split_overrides, write_value
 from bf_research.sweep.trial import Trial
 
 
@@ -29,7 +29,7 @@ def ids(domain: Domain) -> list[str]:
 
 def from_command_line(*overrides: str) -> Domain:
     """The domain of a command line."""
-    return domain_of(OverridesParser.create().parse_overrides(list(overrides)), Keys())[0]
+    return split_overrides(OverridesParser.create().parse_overrides(list(overrides)), Keys())[0]
 
 
 ARCHITECTURES = Option("model", ["vgg7", "resnet18"])
@@ -175,7 +175,7 @@ def test_sweep_that_the_grammar_allows_but_means_nothing_is_refused(override: st
 def test_any_value_survives_the_way_through_an_override(value: Any) -> None:
     if isinstance(value, str) and ("\n" in value or "\r" in value):
         return  # the grammar has no way to write them
-    (override,) = OverridesParser.create().parse_overrides([f"a={written(value)}"])
+    (override,) = OverridesParser.create().parse_overrides([f"a={write_value(value)}"])
     assert override.value() == value
     assert type(override.value()) is type(value)
 
@@ -368,7 +368,7 @@ def test_wrong_sweep_is_an_error_before_any_trial(
 
 def test_where_trials_run_is_no_setting_of_the_sweep() -> None:
     fixed = ["launch=gpu", "++launch.workers=2", "launcher=3", "lr=.1"]
-    assert settings_of(fixed) == ["launcher=3", "lr=.1"]
+    assert comparable_settings(fixed) == ["launcher=3", "lr=.1"]
 
 
 def test_values_of_a_distribution_are_python_numbers() -> None:

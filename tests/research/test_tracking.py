@@ -14,8 +14,8 @@ from PIL import Image
 from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker, flatten
 from bf_research.tracking.backlog import Backlog, Point
 from bf_research.tracking.plots import draw
-from bf_research.tracking.recorder import longer
-from bf_research.tracking.run_scope import process_mark, recorded
+from bf_research.tracking.recorder import next_pause
+from bf_research.tracking.run_scope import process_mark, record_run
 from bf_research.tracking.store import Row, TrackingError, experiment_id, open_store
 from bf_research.tracking.summary import aggregates, console, markdown, rank, summarize, varying
 
@@ -62,7 +62,7 @@ class TestTrackerContract:
     )
     def test_a_recorded_work_ends_its_run_whatever_happens(self, tracker: Tracker, error, status):
         def work() -> None:
-            with recorded(tracker, "work"):
+            with record_run(tracker, "work"):
                 if error is not None:
                     raise error
 
@@ -253,7 +253,7 @@ def test_pictures_of_a_sweep_are_drawn_from_its_store(store: str, tmp_path: Path
     rows = []
     for number in range(trials):
         tracker = MLflowTracker(store)
-        with recorded(tracker, f"n={number}") as run:
+        with record_run(tracker, f"n={number}") as run:
             for step in range(3):
                 run.log_metric("train/loss", (number + 1) / (step + 1), step)
         location = tracker.ready()
@@ -271,13 +271,13 @@ def test_pictures_of_a_sweep_are_drawn_from_its_store(store: str, tmp_path: Path
 
 def test_a_picture_that_can_not_be_drawn_costs_no_table(store: str, caplog: pytest.LogCaptureFixture) -> None:
     parent = MLflowTracker(store)
-    with recorded(parent, "sweep"):
+    with record_run(parent, "sweep"):
         location = parent.ready()
         assert location is not None
         context = SweepContext(store, "batchflow", location.run_id)
         context.publish()
         for number, score in enumerate([1.7e308, -1.7e308]):
-            with recorded(MLflowTracker(store), f"n={number}") as run:
+            with record_run(MLflowTracker(store), f"n={number}") as run:
                 run.log_params({"n": number})
                 run.log_metric("score", score)
         SweepContext.withdraw()
@@ -303,5 +303,5 @@ def test_a_trial_of_an_experiment_that_was_deleted_tells_how_to_bring_it_back(tm
 def test_a_store_that_is_away_is_asked_more_and_more_seldom() -> None:
     pauses = [0.0]
     for _ in range(5):
-        pauses.append(longer(pauses[-1], 1.0))
+        pauses.append(next_pause(pauses[-1], 1.0))
     assert pauses == [0.0, 1.0, 2.0, 4.0, 5.0, 5.0]

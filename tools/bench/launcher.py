@@ -41,8 +41,8 @@ from hydra import initialize
 def task(config):
     import tensorflow
     from bf_research import targets
-    from bf_research.tracking.run_scope import recorded
-    with recorded(targets.build(dict(config.tracking), "tracking"), f"n={{config.n}}") as tracker:
+    from bf_research.tracking.run_scope import record_run
+    with record_run(targets.build(dict(config.tracking), "tracking"), f"n={{config.n}}") as tracker:
         tracker.log_params({{"n": config.n}})
         time.sleep(config.seconds)
         for step in range(20):

@@ -84,13 +84,13 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
             register_resolvers()
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except KeyboardInterrupt as error:
-        _tell(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
+        _write_error(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge of the process: told, and in the exit code
         if complete:
             traceback.print_exc()
         else:
-            _tell(explain(error))
+            _write_error(explain(error))
         return FAILED
     finally:
         if not complete:
@@ -103,7 +103,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(TERMINATED)
 
 
-def _tell(message: str) -> None:
+def _write_error(message: str) -> None:
     sys.stderr.write(message.rstrip() + "\n")
 
 
@@ -112,7 +112,7 @@ def _check_arguments(arguments: list[str]) -> None:
     options = HYDRA_OPTIONS.split()
     values = {"--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p"}
     if {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
-        _tell("--cfg prints one configuration and -m makes many: leave -m out")
+        _write_error("--cfg prints one configuration and -m makes many: leave -m out")
         raise SystemExit(MISUSED)
     values |= {"--cfg", "-c", "--info", "-i", "--experimental-rerun"}
     for previous, argument in zip(["", *arguments], arguments, strict=False):
@@ -123,10 +123,10 @@ def _check_arguments(arguments: list[str]) -> None:
             if name not in options:
                 from bf_index.errors import unknown
 
-                _tell(f"{unknown('option', name, options)}\n--help shows how to use the command")
+                _write_error(f"{unknown('option', name, options)}\n--help shows how to use the command")
                 raise SystemExit(MISUSED)
         elif "=" not in argument and not argument.startswith("~"):
-            _tell(
+            _write_error(
                 f"unknown command {argument!r}: settings are written name=value, "
                 "for instance model=vgg7 n_epochs=1; --help lists them"
             )
@@ -156,8 +156,8 @@ def _text(error: BaseException) -> str:
 def _frames(error: BaseException) -> list[str]:
     """The deepest calls, for an error that was not raised by BatchFlow on purpose."""
     frames = list(traceback.extract_tb(error.__traceback__))
-    told = any(note.startswith("in a worker:") for note in getattr(error, "__notes__", ()))
-    if not frames or told or _is_ours(frames[-1].filename):
+    traceback_shown = any(note.startswith("in a worker:") for note in getattr(error, "__notes__", ()))
+    if not frames or traceback_shown or _is_ours(frames[-1].filename):
         return []
     frames = [frame for frame in frames if "hydra" not in Path(frame.filename).parts] or frames
     return [f"  at {f.filename}:{f.lineno} in {f.name}: {f.line}" for f in frames[-SHOWN_FRAMES:]]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bf_research import targets
 from bf_research.launcher.channel import report, stopping, where
-from bf_research.tracking.run_scope import SweepContext, recorded
+from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, Tracker
 from bf_research.train_names import own_settings, parameters, run_name
 
@@ -60,20 +60,20 @@ def train(config: DictConfig) -> Outcome:
 
     register_resolvers()
     allow = list(config.get("targets") or ())
-    tracker: Tracker = targets.build(_plain(config.tracking), "tracking", allow)
+    tracker: Tracker = targets.build(_as_plain(config.tracking), "tracking", allow)
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     run = run_name(name)
     tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(own_settings())}
     began = time.monotonic()
-    with _failure_recorded(tracker, run, tags, config):
-        dataset = targets.build(_plain(config.dataset), "dataset", allow)
-        config = _completed(config, dataset)
+    with _record_failure(tracker, run, tags, config):
+        dataset = targets.build(_as_plain(config.dataset), "dataset", allow)
+        config = _complete(config, dataset)
         training, testing = pipelines(config, dataset, allow)
         batches = start(config, training)
         if batches.run.total == 0:
             raise ValueError(f"n_iters={config.n_iters}: nothing is trained; give 1 or more, or n_epochs")
         testing.bind()
-    with recorded(tracker, run, tags):
+    with record_run(tracker, run, tags):
         tracker.log_params(parameters(config))
         tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
         log.info(
@@ -96,7 +96,7 @@ def train(config: DictConfig) -> Outcome:
 
 
 @contextmanager
-def _failure_recorded(
+def _record_failure(
     tracker: Tracker, name: str, tags: Mapping[str, str], config: DictConfig
 ) -> Iterator[None]:
     """Give a trial of a sweep a run even if it fails before it begins; a single run just tells."""
@@ -105,18 +105,18 @@ def _failure_recorded(
     except Exception:
         if SweepContext.current() is None:
             raise
-        with recorded(tracker, name, tags):
+        with record_run(tracker, name, tags):
             tracker.log_params(parameters(config))
             raise
 
 
-def _completed(config: DictConfig, dataset: Any) -> DictConfig:
+def _complete(config: DictConfig, dataset: Any) -> DictConfig:
     """Return the configuration with what follows from its parts: one length, and the schedule's steps."""
     from omegaconf import OmegaConf
 
     known: dict[str, Any] = {} if config.n_iters is None else {"n_epochs": None}
     if config.schedule is not None and OmegaConf.is_missing(config.schedule, "steps"):
-        known["schedule"] = {"steps": dataset.train.index.gen_batch(**_plan(config)).total}
+        known["schedule"] = {"steps": dataset.train.index.gen_batch(**_batch_options(config)).total}
     merged: DictConfig = OmegaConf.merge(config, known)  # type: ignore[assignment]
     return merged
 
@@ -129,13 +129,13 @@ def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipel
     from bf_pipeline import Pipeline, build
 
     steps = config.pipeline
-    names = _classes(_plain(steps), allow)
+    names = _classes(_as_plain(steps), allow)
 
     def part(*keys: str) -> Pipeline:
-        listed = [step for key in keys for step in _plain(steps.get(key) or [])]
+        listed = [step for key in keys for step in _as_plain(steps.get(key) or [])]
         return build({"steps": listed}, names=names)
 
-    model_class, options = targets.split(_plain(config.model), "model")
+    model_class, options = targets.split(_as_plain(config.model), "model")
     settings = _model_config(config, dataset, options)
     model = Pipeline().init_model("static", targets.resolve(model_class, allow), MODEL, settings)
     training = (model + part("augment", "prepare", "train")) << dataset.train
@@ -146,7 +146,7 @@ def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipel
 def start(config: DictConfig, pipeline: Pipeline) -> Batches:
     """Begin the run that trains: every name and option is checked here, nothing is trained yet."""
     return pipeline.gen_batch(
-        **_plan(config),
+        **_batch_options(config),
         seed=_seed(config),
         prefetch=config.prefetch,
         engine=config.engine,
@@ -163,7 +163,7 @@ def fit(batches: Batches, tracker: Tracker) -> tuple[int, float]:
     """
     iteration, loss = 0, float("nan")
     try:
-        for iteration in _counted(batches):
+        for iteration in _count(batches):
             if iteration == 1:
                 tracker.ready()
             loss = float(batches.v(LOSS))
@@ -184,7 +184,7 @@ def test(config: DictConfig, pipeline: Pipeline) -> dict[str, float]:
     return {f"test/{name}": float(done.v("metrics").evaluate(name)) for name in config.pipeline.metrics}
 
 
-def _counted(batches: Batches) -> Iterator[int]:
+def _count(batches: Batches) -> Iterator[int]:
     """Count batches from 1, and end the run however the loop ends."""
     try:
         for number, _ in enumerate(batches, 1):
@@ -193,7 +193,7 @@ def _counted(batches: Batches) -> Iterator[int]:
         batches.close()
 
 
-def _plan(config: DictConfig) -> dict[str, Any]:
+def _batch_options(config: DictConfig) -> dict[str, Any]:
     """How the training data are gone through: ``n_iters`` if given, else ``n_epochs``."""
     return {
         "batch_size": config.batch_size,
@@ -209,8 +209,8 @@ def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) 
     known = {
         "num_classes": getattr(dataset, "num_classes", None),
         "loss": config.loss,
-        "optimizer": _plain(config.optimizer),
-        "schedule": _plain(config.schedule),
+        "optimizer": _as_plain(config.optimizer),
+        "schedule": _as_plain(config.schedule),
         "seed": _seed(config),
     }
     return {**known, **options}
@@ -229,7 +229,7 @@ def _classes(steps: Any, allow: list[str]) -> dict[str, Any]:
     return found
 
 
-def _plain(config: Any) -> Any:
+def _as_plain(config: Any) -> Any:
     """Return plain dicts and lists of a part of the configuration, resolved; a missing value is an error."""
     from omegaconf import OmegaConf
 

@@ -123,7 +123,7 @@ class Zip:
         return self.at(int(rng.integers(self.size)), rng)
 
     def __repr__(self) -> str:
-        return "(" + " @ ".join(text(part, inside=True) for part in self.parts) + ")"
+        return "(" + " @ ".join(spell(part, inside=True) for part in self.parts) + ")"
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def blocks(cubes: Sequence[Cube]) -> Iterator[list[int]]:
         yield group
 
 
-def text(cubes: Sequence[Cube], inside: bool = False) -> str:
+def spell(cubes: Sequence[Cube], inside: bool = False) -> str:
     """Spell a sum of cubes as the expression that makes it."""
     spelled = " + ".join(map(repr, cubes))
     simple = len(cubes) == 1 and len(cubes[0].factors) == 1 and not cubes[0].conditions
@@ -266,25 +266,25 @@ def _multiply(left: Cube, right: Cube) -> Cube:
     )
 
 
-def zipped(left: Sequence[Cube], right: Sequence[Cube]) -> tuple[Cube, ...]:
+def pair(left: Sequence[Cube], right: Sequence[Cube]) -> tuple[Cube, ...]:
     """Walk two sums side by side; ``ValueError`` unless both are finite and of one length."""
     sizes = [total(left), total(right)]
     if None in sizes:
         raise ValueError(
-            f"@ pairs finite domains, got an endless one: {text(left)} @ {text(right)}; use * for samplers"
+            f"@ pairs finite domains, got an endless one: {spell(left)} @ {spell(right)}; use * for samplers"
         )
     if sizes[0] != sizes[1]:
         raise ValueError(
-            f"@ pairs domains of equal length, got {sizes[0]} and {sizes[1]}: {text(left)} @ {text(right)}"
+            f"@ pairs domains of equal length, got {sizes[0]} and {sizes[1]}: {spell(left)} @ {spell(right)}"
         )
     for side in (left, right):
         if any(cube.conditions for cube in side):
             raise ValueError(
-                f"@ pairs positions, which a condition leaves open: {text(side)}; write (a @ b).where(...)"
+                f"@ pairs positions, which a condition leaves open: {spell(side)}; write (a @ b).where(...)"
             )
         if len(side) > 1 and any(cube.weight is not None for cube in side):
             raise ValueError(
-                f"@ pairs positions, which weights leave open: {text(side)}; write 0.3 * (a @ b)"
+                f"@ pairs positions, which weights leave open: {spell(side)}; write 0.3 * (a @ b)"
             )
     _refuse_twice(_all_names(left), _all_names(right), "@")
     weights = [cube.weight for cube in (*left, *right) if cube.weight is not None]

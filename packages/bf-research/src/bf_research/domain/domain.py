@@ -15,7 +15,7 @@ from bf_research.domain.condition import Condition
 from bf_research.domain.config import Config
 from bf_research.domain.cube import Axis, Cube
 from bf_research.domain.option import KV, Sampler, as_kv
-from bf_research.domain.walk import Plan, Update, Walk, When
+from bf_research.domain.walk import Update, Walk, WalkOptions, When
 
 
 class Domain(Suggests):
@@ -37,7 +37,7 @@ class Domain(Suggests):
         self._cubes = _cubes_of(space)
         for name, values in options.items():
             self._cubes = cubes_.product(self._cubes, _axis(name, values))
-        self._plan = space.plan if isinstance(space, Domain) else Plan()
+        self._plan = space.plan if isinstance(space, Domain) else WalkOptions()
         self._update = space.update if isinstance(space, Domain) else None
         self._drawn_seed: int | None = None
 
@@ -47,7 +47,7 @@ class Domain(Suggests):
         return self._cubes
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> WalkOptions:
         """How the domain is walked."""
         return self._plan
 
@@ -87,7 +87,7 @@ class Domain(Suggests):
         configurations instead of the whole set (an endless set: after each one). ``seed``: for samplers,
         weights and random draws. ``ValueError`` for numbers below 1.
         """
-        self._plan = Plan(brute_force, n_reps, n_iters, repeat_each, seed)
+        self._plan = WalkOptions(brute_force, n_reps, n_iters, repeat_each, seed)
         self._drawn_seed = None
         return self
 
@@ -140,7 +140,7 @@ class Domain(Suggests):
         return _of((*self._cubes, *other.cubes)) if isinstance(other, Domain) else NotImplemented
 
     def __matmul__(self, other: Any) -> Domain:
-        return _of(cubes_.zipped(self._cubes, other.cubes)) if isinstance(other, Domain) else NotImplemented
+        return _of(cubes_.pair(self._cubes, other.cubes)) if isinstance(other, Domain) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Domain):
@@ -212,7 +212,7 @@ class Domain(Suggests):
         return self._walk.at(number + len(self) if number < 0 else number)
 
     def __repr__(self) -> str:
-        return cubes_.text(self._cubes)
+        return cubes_.spell(self._cubes)
 
 
 class Option(Domain):

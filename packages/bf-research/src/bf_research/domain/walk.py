@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_index.seeding import rng_at
 from bf_research.domain.config import Config
-from bf_research.domain.cube import Cube, Values, blocks, locate, text, total
+from bf_research.domain.cube import Cube, Values, blocks, locate, spell, total
 
 When = int | Literal["last"]
 
@@ -24,7 +24,7 @@ _UNUSED = np.random.default_rng(0)
 
 
 @dataclass(frozen=True)
-class Plan:
+class WalkOptions:
     """How a domain is walked; see ``Domain.set_iterator``."""
 
     brute_force: bool = True
@@ -73,18 +73,18 @@ class Walk:
     """
 
     cubes: tuple[Cube, ...]
-    plan: Plan
+    options: WalkOptions
     seed: int
 
     def __iter__(self) -> Iterator[Config]:
-        plan, count = self.plan, self.n_configs
-        if plan.repeat_each is None and count is not None:
-            for rep in range(plan.n_reps):
+        options, count = self.options, self.n_configs
+        if options.repeat_each is None and count is not None:
+            for rep in range(options.n_reps):
                 yield from (self._repeat(config, rep) for config in self._configs(count))
             return
         configs = self._configs(count)
-        while block := list(itertools.islice(configs, plan.repeat_each or 1)):
-            for rep in range(plan.n_reps):
+        while block := list(itertools.islice(configs, options.repeat_each or 1)):
+            for rep in range(options.n_reps):
                 yield from (self._repeat(config, rep) for config in block)
 
     @property
@@ -98,33 +98,33 @@ class Walk:
     @property
     def n_configs(self) -> int | None:
         """Number of configurations that the plan asks for, before repetitions; None when they never end."""
-        if self.plan.n_iters is not None:
-            return self.plan.n_iters
-        return self.size if self.plan.brute_force else None
+        if self.options.n_iters is not None:
+            return self.options.n_iters
+        return self.size if self.options.brute_force else None
 
     @property
     def endless(self) -> bool:
         """Whether the walk has no end."""
-        return self.plan.n_iters is None and (not self.plan.brute_force or total(self.cubes) is None)
+        return self.options.n_iters is None and (not self.options.brute_force or total(self.cubes) is None)
 
     def at(self, number: int) -> Config:
         """Return an item of the walk by its number; ``IndexError`` beyond the end."""
         count = self.n_configs
-        if number < 0 or (count is not None and number >= count * self.plan.n_reps):
-            raise IndexError(f"configuration {number} of a domain with {(count or 0) * self.plan.n_reps}")
-        full = length = self.plan.repeat_each or count or 1
-        block, inside = divmod(number, full * self.plan.n_reps)
+        if number < 0 or (count is not None and number >= count * self.options.n_reps):
+            raise IndexError(f"configuration {number} of a domain with {(count or 0) * self.options.n_reps}")
+        full = length = self.options.repeat_each or count or 1
+        block, inside = divmod(number, full * self.options.n_reps)
         if count is not None:
             length = min(full, count - block * full)
         rep, place = divmod(inside, length)
         return self._repeat(self._config_at(block * full + place), rep)
 
     def _repeat(self, config: Config, rep: int) -> Config:
-        return config.with_repetition(config.repetition * self.plan.n_reps + rep)
+        return config.with_repetition(config.repetition * self.options.n_reps + rep)
 
     def _configs(self, count: int | None) -> Iterator[Config]:
         """Configurations before repetitions; ``repetition`` counts the passes."""
-        if not self.plan.brute_force:
+        if not self.options.brute_force:
             numbers = itertools.count() if count is None else range(count)
             yield from (self._random(number) for number in numbers)
             return
@@ -156,7 +156,7 @@ class Walk:
             endless = [number for number in group if self.cubes[number].size is None]
             if endless and group is not groups[-1]:
                 raise ValueError(
-                    f"{self.cubes[endless[0]]!r} never ends, so what follows it in {text(self.cubes)} is "
+                    f"{self.cubes[endless[0]]!r} never ends, so what follows it in {spell(self.cubes)} is "
                     "never reached; put it last, give weights, or set_iterator(brute_force=False)"
                 )
             if len(group) == 1:
@@ -186,10 +186,10 @@ class Walk:
             values = cube.draw(rng)
             if cube.holds(values):
                 return Config(values)
-        raise ValueError(f"{text(self.cubes)}: the conditions refuse {_ATTEMPTS} random draws")
+        raise ValueError(f"{spell(self.cubes)}: the conditions refuse {_ATTEMPTS} random draws")
 
     def _config_at(self, number: int) -> Config:
-        if not self.plan.brute_force:
+        if not self.options.brute_force:
             return self._random(number)
         if any(cube.conditions or cube.weight is not None for cube in self.cubes):
             return next(itertools.islice(self._configs(number + 1), number, None))

@@ -22,8 +22,8 @@ from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
 from bf_research.launcher.worker import portable
 from bf_research.sweep.sweep import Terminated
-from bf_research.sweep.trial import Ended, Trial, TrialState, reason, text
-from bf_research.tracking.run_scope import recorded
+from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
+from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.tracker import NoTracker, Tracker, flatten
 from bf_research.units.base import Iterations
 from bf_research.units.experiment import Experiment, finish
@@ -69,17 +69,17 @@ class TrialWork:
         folder = self.place(trial)
         folder.mkdir(parents=True, exist_ok=True)
         tracker = self._tracker()
-        with recorded(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()}):
+        with record_run(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()}):
             tracker.log_params(flatten({**trial.config.aliases, "repetition": trial.config.repetition}))
 
-            def told(iteration: int, results: Mapping[str, Any]) -> None:
+            def record(iteration: int, results: Mapping[str, Any]) -> None:
                 numbers = {name: value for name, value in results.items() if _number(value)}
                 for name, value in numbers.items():
                     tracker.log_metric(name, value, iteration)
                 report(iteration + 1, self.n_iters, **numbers)
 
             return (
-                yield from self.experiment.iterations(trial, folder, self.n_iters, told, stopping, branch)
+                yield from self.experiment.iterations(trial, folder, self.n_iters, record, stopping, branch)
             )
 
     def _tracker(self) -> Tracker:
@@ -94,7 +94,7 @@ def _number(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Together:
+class SideBySide:
     """Runs several trials side by side, iteration by iteration: branches that share their roots."""
 
     work: TrialWork
@@ -102,12 +102,12 @@ class Together:
     def __call__(self, trials: Sequence[Trial]) -> list[Any]:
         """Run trials; returns for each its rows or the error that it ended with."""
         roots = Roots([trial.config for trial in trials])
-        going = {
+        running = {
             place: self.work.iterations(trial, Branch(roots, place)) for place, trial in enumerate(trials)
         }
         ends: dict[int, Any] = {}
-        while going:
-            for place, iterations in list(going.items()):
+        while running:
+            for place, iterations in list(running.items()):
                 try:
                     with self.work.output(trials[place]):
                         next(iterations)
@@ -120,34 +120,34 @@ class Together:
                     raise
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a trial: its end
                     ends[place] = portable(error)
-                del going[place]
+                del running[place]
                 roots.leave(place)
         return [ends[place] for place in range(len(trials))]
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedTrial:
     """A trial on its way to a worker: values that are on the shelf are sent as their place there."""
 
     trial: Trial
     places: Mapping[str, int]
 
 
-class Shelf:
+class SharedValues:
     """Values of a domain's options, sent to each worker once: they may be data sets or classes."""
 
     def __init__(self, domain: Domain) -> None:
         self._values = list(domain.values_by_id().values())
         self._places = {id(kv): place for place, kv in enumerate(self._values)}
 
-    def packed(self, trial: Trial) -> Packed:
+    def pack(self, trial: Trial) -> PackedTrial:
         """Take what is on the shelf out of a trial."""
         values = trial.config.values_by_name()
         places = {name: self._places[id(kv)] for name, kv in values.items() if id(kv) in self._places}
         left = {name: None if name in places else kv for name, kv in values.items()}
-        return Packed(replace(trial, config=Config(left, trial.config.repetition)), places)
+        return PackedTrial(replace(trial, config=Config(left, trial.config.repetition)), places)
 
-    def unpacked(self, packed: Packed) -> Trial:
+    def unpack(self, packed: PackedTrial) -> Trial:
         """Put back what was taken out."""
         trial = packed.trial
         values = trial.config.values_by_name() | {
@@ -163,19 +163,19 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class ShelvedWork:
+class PackedWork:
     """The work of a worker that has the shelf."""
 
     work: TrialWork
-    shelf: Shelf
+    shared: SharedValues
 
-    def __call__(self, packed: Sequence[Packed]) -> list[Any]:
+    def __call__(self, packed: Sequence[PackedTrial]) -> list[Any]:
         """Run a trial, or several side by side."""
-        trials = [self.shelf.unpacked(one) for one in packed]
-        return [self.work(trials[0])] if len(trials) == 1 else Together(self.work)(trials)
+        trials = [self.shared.unpack(one) for one in packed]
+        return [self.work(trials[0])] if len(trials) == 1 else SideBySide(self.work)(trials)
 
 
-def slots(workers: int, devices: Sequence[str] | None) -> list[Slot]:
+def spread_workers(workers: int, devices: Sequence[str] | None) -> list[Slot]:
     """Spread workers over devices: fewer devices than workers are shared evenly, more go several to each.
 
     ``ValueError`` for a number of workers below 1 and for devices that are not there.
@@ -201,7 +201,7 @@ class Workers:
     """Runs trials on warm workers, one a slot; crashed ones are tried again as the policy says."""
 
     work: TrialWork
-    shelf: Shelf
+    shared: SharedValues
     slots: Sequence[Slot]
     policy: Policy
     preload: tuple[str, ...] = ()
@@ -223,7 +223,7 @@ class Workers:
                 number = group[0].number
                 placed[number] = group
                 label = group[0].id + (f" and {len(group) - 1} more" if len(group) > 1 else "")
-                yield Job(number, [self.shelf.packed(trial) for trial in group], label)
+                yield Job(number, [self.shared.pack(trial) for trial in group], label)
 
         monitor = progress.monitor(
             None if left is None else -(-left // self.branches), [slot.name for slot in self.slots], self.bar
@@ -231,33 +231,33 @@ class Workers:
         try:
             with pool(self.preload, self.slots) as workers:
                 scheduler = Scheduler(workers, self.policy, monitor)
-                with closing(scheduler.run(ShelvedWork(self.work, self.shelf), jobs())) as ends:
+                with closing(scheduler.run(PackedWork(self.work, self.shared), jobs())) as ends:
                     for done in ends:
-                        yield from ended(placed.pop(done.job.number), done)
+                        yield from translate_ends(placed.pop(done.job.number), done)
         finally:
             monitor.close()
 
 
-def ended(trials: Sequence[Trial], done: Done) -> Iterator[Ended]:
+def translate_ends(trials: Sequence[Trial], done: Done) -> Iterator[Ended]:
     """Translate how a job ended: each of its trials by itself, unless the job as a whole came to nothing."""
     values = done.value if done.kind == "ok" else [done.value] * len(trials)
     for trial, value in zip(trials, values, strict=True):
         state = _STATES[done.kind]
         if done.kind == "ok" and isinstance(value, Exception):
             state = TrialState.KILLED if isinstance(value, JobStopped) else TrialState.FAILED
-        yield _end(trial, state, value, done.seconds, done.job.attempt, done.slot)
+        yield _make_end(trial, state, value, done.seconds, done.job.attempt, done.slot)
 
 
-def _end(trial: Trial, state: TrialState, value: Any, seconds: float, attempt: int, slot: str) -> Ended:
+def _make_end(trial: Trial, state: TrialState, value: Any, seconds: float, attempt: int, slot: str) -> Ended:
     """Make the end of a trial from its rows or its error."""
     if state is TrialState.DONE:
         return Ended(trial, state, tuple(value), "", "", seconds, attempt, slot)
     rows = tuple(getattr(value, "bf_rows", ()))
-    return Ended(trial, state, rows, reason(value), text(value), seconds, attempt, slot)
+    return Ended(trial, state, rows, reason(value), traceback_text(value), seconds, attempt, slot)
 
 
 @dataclass(frozen=True)
-class Here:
+class InThisProcess:
     """Runs trials one after another in this process: for a debugger, and for what can't be pickled."""
 
     work: TrialWork
@@ -271,12 +271,12 @@ class Here:
                 state = TrialState.FAILED if isinstance(value, Exception) else TrialState.DONE
                 if isinstance(value, JobStopped):
                     state = TrialState.KILLED
-                yield _end(trial, state, value, time.monotonic() - began, 1, "here")
+                yield _make_end(trial, state, value, time.monotonic() - began, 1, "here")
 
     def _values(self, group: Sequence[Trial]) -> list[Any]:
         """Give for each trial its rows or the error that it ended with."""
         if len(group) > 1:
-            return Together(self.work)(group)
+            return SideBySide(self.work)(group)
         try:
             return [self.work(group[0])]
         except Exception as error:  # noqa: BLE001 - the edge of a trial: recorded as its end
@@ -287,7 +287,7 @@ class Here:
             return [portable(error)]
 
 
-def libraries() -> tuple[str, ...]:
+def heavy_libraries() -> tuple[str, ...]:
     """Modules that workers should import once for all trials: what this program uses of the heavy ones."""
     if not any(name in sys.modules for name in ("bf_models", "keras", "tensorflow")):
         return ()

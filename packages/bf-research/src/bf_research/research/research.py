@@ -146,7 +146,7 @@ class Research(Suggests):
             )
         name = self._free_name(name, "pipeline")
         whole = schedule.only_last if run is None else run
-        kept = self._free_returns(_names(variables), name)
+        kept = self._free_returns(_as_names(variables), name)
         unit = PipelineUnit(name, root, branch, dataset, import_from, whole, kept, config, schedule)
         unit.check_config()
         return self._add(unit)
@@ -193,8 +193,8 @@ class Research(Suggests):
 
         ``returns``: names in the results, those of the metrics by default.
         """
-        metrics = _names(metrics_name)
-        returned = _names(returns) or metrics
+        metrics = _as_names(metrics_name)
+        returned = _as_names(returns) or metrics
         if len(returned) != len(metrics):
             raise ValueError(f"get_metrics: returns has {len(returned)} names for {len(metrics)} metrics")
         schedule = Schedule.of(execute, "get_metrics")
@@ -217,7 +217,7 @@ class Research(Suggests):
         text = getattr(function, "__name__", "function")
         check_keywords(f"the function {text}", function, tuple(kwargs))
         name = self._free_name(name, text)
-        kept = self._free_returns(_names(returns), name)
+        kept = self._free_returns(_as_names(returns), name)
         return self._add(kind(name, function, args, kwargs, kept, Schedule.of(execute, name)))
 
     def _add(self, unit: Unit) -> Self:
@@ -271,8 +271,8 @@ class Research(Suggests):
         """
         from bf_research.research.run import run  # late: start-up time of what only trains
 
-        folder = _folder(name)
-        further = {"bar": bar, "workers": workers, "devices": devices, **_checked_options(options)}
+        folder = _choose_folder(name)
+        further = {"bar": bar, "workers": workers, "devices": devices, **_check_options(options)}
         self._results = run(self.experiment, self._domain, folder, n_iters, resume, further)
         self.folder = folder
         return self
@@ -321,7 +321,7 @@ class Research(Suggests):
         return research
 
 
-def _checked_options(options: Mapping[str, Any]) -> RunOptions:
+def _check_options(options: Mapping[str, Any]) -> RunOptions:
     """Refuse unknown options: a ``TypeError`` with close matches."""
     known = RunOptions.__annotations__
     for name in options:
@@ -331,11 +331,11 @@ def _checked_options(options: Mapping[str, Any]) -> RunOptions:
     return cast("RunOptions", dict(options))
 
 
-def _names(names: Names) -> tuple[str, ...]:
+def _as_names(names: Names) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
-def _folder(name: str | Path | None) -> Path:
+def _choose_folder(name: str | Path | None) -> Path:
     """The folder of a name; without one, a new folder that says when the sweep began."""
     if name is not None:
         return Path(name)

@@ -15,7 +15,14 @@ from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
-from bf_research.research.place import Here, Shelf, TrialWork, Workers, libraries, slots
+from bf_research.research.place import (
+    InThisProcess,
+    SharedValues,
+    TrialWork,
+    Workers,
+    heavy_libraries,
+    spread_workers,
+)
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results, failure_table
 from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
@@ -44,7 +51,7 @@ def run(
     """
     if n_iters is not None and (isinstance(n_iters, bool) or not isinstance(n_iters, int) or n_iters < 1):
         raise ValueError(f"n_iters must be a whole number above 0 or None, got {n_iters!r}")
-    places = slots(options.get("workers", 1), options.get("devices"))
+    places = spread_workers(options.get("workers", 1), options.get("devices"))
     policy = Policy(
         retries=options.get("retries", 1),
         timeout=options.get("timeout"),
@@ -53,7 +60,7 @@ def run(
     )
     rules = Rules(resume, options.get("on_failure", "continue"))
     experiment.check(domain.examples())
-    branches = _checked_branches(experiment, domain, options.get("branches", 1))
+    branches = _check_branches(experiment, domain, options.get("branches", 1))
     check_countable(domain, "domain.set_iterator(n_iters=...)")
     returns = [name for unit in experiment.units for name in unit.returns]
     sweep = Sweep(domain, folder.absolute(), rules, returns=returns)
@@ -66,32 +73,33 @@ def run(
             f"timeout={policy.timeout:g} with parallel=False: only a trial in a process of its own can be "
             "ended; leave out parallel=False or timeout"
         )
-    tracking = _checked_tracking(options.get("tracking"))
+    tracking = _check_tracking(options.get("tracking"))
     work = TrialWork(experiment, folder.absolute(), n_iters, tracking, parallel)
-    placer: Here | Workers = Here(work, branches)
+    placer: InThisProcess | Workers = InThisProcess(work, branches)
     if parallel:
-        preload = (*options.get("preload", libraries()), *(() if tracking is None else ("mlflow",)))
-        placer = Workers(work, Shelf(domain), places, policy, preload, options.get("bar", False), branches)
+        preload = (*options.get("preload", heavy_libraries()), *(() if tracking is None else ("mlflow",)))
+        bar = options.get("bar", False)
+        placer = Workers(work, SharedValues(domain), places, policy, preload, bar, branches)
     if options.get("test_run", False):
         _try_out(placer, domain)
     _check_folder(folder)
-    with _tracked(tracking, folder, returns):
+    with _record_sweep(tracking, folder, returns):
         results = sweep.run(placer)
     if results.failures:
         log.error("%s", failure_table(results, folder))
     return results
 
 
-def _checked_tracking(given: Any) -> dict[str, Any] | None:
+def _check_tracking(options: Any) -> dict[str, Any] | None:
     """Make the tracker once, so that options which mean nothing are an error before anything starts."""
-    if given is None:
+    if options is None:
         return None
-    if not isinstance(given, Mapping):
+    if not isinstance(options, Mapping):
         raise TypeError(
-            f"tracking must be a mapping such as {{'experiment': 'digits'}} or None, got {given!r}; "
+            f"tracking must be a mapping such as {{'experiment': 'digits'}} or None, got {options!r}; "
             "{} records in mlflow.db of the working folder"
         )
-    tracking = {"_target_": TRACKER, **given}
+    tracking = {"_target_": TRACKER, **options}
     targets.build(tracking, "tracking")
     return tracking
 
@@ -120,7 +128,7 @@ def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:
             )
 
 
-def _checked_branches(experiment: Experiment, domain: Domain, branches: int) -> int:
+def _check_branches(experiment: Experiment, domain: Domain, branches: int) -> int:
     """Refuse branches that nothing shares, and roots that are not the same in all of them: ``ValueError``."""
     if isinstance(branches, bool) or not isinstance(branches, int) or branches < 1:
         raise ValueError(f"branches must be a whole number above 0, got {branches!r}")
@@ -139,7 +147,7 @@ def _checked_branches(experiment: Experiment, domain: Domain, branches: int) -> 
     return branches
 
 
-def _try_out(placer: Here | Workers, domain: Domain) -> None:
+def _try_out(placer: InThisProcess | Workers, domain: Domain) -> None:
     """Run one iteration of the first configuration; ``RuntimeError`` with its traceback when it fails."""
     with tempfile.TemporaryDirectory(prefix="bf-research-") as folder:
         once = replace(
@@ -153,7 +161,7 @@ def _try_out(placer: Here | Workers, domain: Domain) -> None:
 
 
 @contextmanager
-def _tracked(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence[str]) -> Iterator[None]:
+def _record_sweep(tracking: Mapping[str, Any] | None, folder: Path, returns: Sequence[str]) -> Iterator[None]:
     """Record the sweep as the parent run of its trials, as ``hydra`` multiruns are."""
     if tracking is None:
         yield

@@ -22,16 +22,16 @@ from bf_index.errors import StateError, unknown
 from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
-from bf_research.domain.walk import Plan
+from bf_research.domain.walk import WalkOptions
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
 from bf_research.launcher.hydra_private import value_of
 from bf_research.launcher.launch import check_folder
 from bf_research.sweep import journal
-from bf_research.sweep.overrides import Keys, domain_of, trial_overrides
+from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
 from bf_research.sweep.results import Results, failure_table, ranking
 from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
-from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState, as_rows, reason, text
+from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState, as_rows, reason, traceback_text
 
 log = logging.getLogger(__name__)
 
@@ -74,20 +74,20 @@ class DomainSweep:
         keys = Keys()
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         params = [f"{key}={value}" for key, value in (self.options["params"] or {}).items()]
-        swept, fixed = domain_of(parser.parse_overrides([*params, *arguments]), keys)
+        swept, fixed = split_overrides(parser.parse_overrides([*params, *arguments]), keys)
         domain = self._domain(keys) * swept
-        domain.set_iterator(**self._plan())
+        domain.set_iterator(**self._walk_options())
         self._set_update(domain, keys)
         check_countable(domain, "hydra.sweeper.n_iters=20")
         folder = Path(str(self.config.hydra.sweep.dir)).absolute()
         check_folder(str(self.config.hydra.sweep.dir))
         self._refuse_other_settings(folder, fixed)
-        placer = Launched(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
+        placer = ThroughLauncher(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
         self._check(placer.overrides(Trial(config)) for config in domain.edges())
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recovered(folder / trial_id))
-        sweep.head["fixed"] = settings_of(fixed)
-        log.info("%s in %s%s", _title(domain, fixed), folder, _already(folder))
+        sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recover_result(folder / trial_id))
+        sweep.head["fixed"] = comparable_settings(fixed)
+        log.info("%s in %s%s", _title(domain, fixed), folder, _earlier_trials(folder))
         try:
             results = sweep.run(placer)
         except KeyboardInterrupt as error:
@@ -96,15 +96,15 @@ class DomainSweep:
             )
             error.add_note(f"before the end of the sweep; {again}")
             raise
-        return self._told(results, folder)
+        return self._conclude(results, folder)
 
     def _domain(self, keys: Keys) -> Domain:
         data = self.options["domain"]
         plain = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
         return domain_from_data(plain, keys.clean)
 
-    def _plan(self) -> dict[str, Any]:
-        return {name: self.options[name] for name in Plan.__dataclass_fields__}
+    def _walk_options(self) -> dict[str, Any]:
+        return {name: self.options[name] for name in WalkOptions.__dataclass_fields__}
 
     def _set_update(self, domain: Domain, keys: Keys) -> None:
         """Let the function that the options name give the next domain, as a Domain or as data."""
@@ -129,7 +129,7 @@ class DomainSweep:
     def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
         """A sweep goes on with the settings it began with, or its results could not be compared."""
         before = journal.read(folder).head.get("fixed") if journal.exists(folder) else None
-        fixed = settings_of(fixed)
+        fixed = comparable_settings(fixed)
         if before is not None and sorted(before) != sorted(fixed):
             raise StateError(
                 f"{folder} holds a sweep that began with {' '.join(before) or 'no settings of its own'}, got "
@@ -137,7 +137,7 @@ class DomainSweep:
                 "an option), or another hydra.sweep.dir"
             )
 
-    def _told(self, results: Results, folder: Path) -> Results:
+    def _conclude(self, results: Results, folder: Path) -> Results:
         """Tell who came first, and raise when trials failed, after the callbacks were asked to close."""
         metric = self.options["metric"]
         names = results.returns
@@ -157,7 +157,7 @@ class DomainSweep:
 
 
 @dataclass(frozen=True)
-class Launched:
+class ThroughLauncher:
     """Places trials through Hydra's launcher: one by one where it can stream, as a list where it can't."""
 
     sweep: DomainSweep
@@ -187,7 +187,7 @@ class Launched:
             everything = list(overrides())
             ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
         for number, job in ends:
-            yield ended(taken[number], job)
+            yield translate_end(taken[number], job)
 
 
 def _title(domain: Domain, fixed: Sequence[str]) -> str:
@@ -197,7 +197,7 @@ def _title(domain: Domain, fixed: Sequence[str]) -> str:
     return f"{count} {'trial' if count == 1 else 'trials'} of {what or 'the configuration as it is'}"
 
 
-def _already(folder: Path) -> str:
+def _earlier_trials(folder: Path) -> str:
     """Say what an earlier start has left of a sweep that goes on."""
     records = journal.read(folder).records.values() if journal.exists(folder) else ()
     finished = [record for record in records if record.state.finished]
@@ -206,12 +206,12 @@ def _already(folder: Path) -> str:
     return f"; the folder holds {len(finished)} that are finished already{again}" if finished else ""
 
 
-def settings_of(fixed: Sequence[str]) -> list[str]:
+def comparable_settings(fixed: Sequence[str]) -> list[str]:
     """Leave out where trials run (``launch=gpu launch.workers=2``), which does not change what they give."""
     return [text for text in fixed if not re.match(r"\+{0,2}launch[.=]", text)]
 
 
-def ended(trial: Trial, job: JobReturn) -> Ended:
+def translate_end(trial: Trial, job: JobReturn) -> Ended:
     """Translate how a job of Hydra ended."""
     value = value_of(job)
     done = getattr(job, "bf_done", None)  # our launcher tells more than Hydra's class holds
@@ -220,10 +220,10 @@ def ended(trial: Trial, job: JobReturn) -> Ended:
         return Ended(trial, TrialState.DONE, as_rows(value), "", "", seconds, attempts, device)
     kinds = {WorkerDied: TrialState.CRASHED, JobTimeout: TrialState.TIMEOUT, JobStopped: TrialState.KILLED}
     state = kinds.get(type(value), TrialState.FAILED)
-    return Ended(trial, state, (), reason(value), text(value), seconds, attempts, device)
+    return Ended(trial, state, (), reason(value), traceback_text(value), seconds, attempts, device)
 
 
-def recovered(folder: Path) -> tuple[dict[str, Any], ...] | None:
+def recover_result(folder: Path) -> tuple[dict[str, Any], ...] | None:
     """Read the result that a job left although its driver died before it could note it."""
     try:
         return as_rows(json.loads((folder / RESULT).read_text()))

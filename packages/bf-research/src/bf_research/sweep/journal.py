@@ -61,7 +61,7 @@ class History:
 class Journal:
     """Writes the journal of a folder; holds its lock from ``open`` to ``close``, also when the process dies.
 
-    What is finished is on the disk when ``ended`` returns.
+    What is finished is on the disk when ``end`` returns.
     """
 
     # A lock of the file system does not keep out another thread of the same process.
@@ -85,7 +85,7 @@ class Journal:
         #: What the journal holds now; grows with what is written.
         self.history = History(found.head or first, MappingProxyType(self._records))
 
-    def running(self, trial: Trial, attempt: int = 1) -> None:
+    def begin(self, trial: Trial, attempt: int = 1) -> None:
         """Note that a trial begins."""
         self._write(
             {
@@ -100,7 +100,7 @@ class Journal:
             }
         )
 
-    def ended(self, ended: Ended) -> None:
+    def end(self, ended: Ended) -> None:
         """Note how a trial ended."""
         self._write(
             {
@@ -121,7 +121,7 @@ class Journal:
         """Note a state of a trial that nobody runs any more."""
         self._write({"trial": trial_id, "state": state, "reason": reason, "time": time.time()})
 
-    def recovered(self, trial_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def recover(self, trial_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Note the results of a trial that was finished when its driver died."""
         rows = [dict(row) for row in rows]
         self._write(

@@ -20,7 +20,7 @@ from hydra.core.override_parser.types import (
 from bf_index.errors import unknown
 from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import Interval
-from bf_research.launcher.hydra_private import swept_values, write_value
+from bf_research.launcher import hydra_private
 from bf_research.sweep.trial import Trial
 
 _TAGS = ("zip1", "zip2", "...", "log", "int")
@@ -50,22 +50,22 @@ class Keys:
 
     def override(self, name: str, value: Any) -> str:
         """Write the override that sets an option."""
-        return f"{self.prefixes.get(name, '')}{name}={written(value)}"
+        return f"{self.prefixes.get(name, '')}{name}={write_value(value)}"
 
 
-def written(value: Any) -> str:
+def write_value(value: Any) -> str:
     """Write a value so that the grammar reads the same value; ``TypeError`` for what it can't hold."""
-    return write_value(_quoted(value))
+    return hydra_private.write_value(_quote(value))
 
 
-def _quoted(value: Any) -> Any:
+def _quote(value: Any) -> Any:
     if isinstance(value, str):
         plain = _WORD.fullmatch(value) and value.lower() not in _CONSTANTS
         return value if plain else QuotedString(value, Quote.single)
     if isinstance(value, Mapping):
-        return {_quoted(str(key)): _quoted(item) for key, item in value.items()}
+        return {_quote(str(key)): _quote(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_quoted(item) for item in value]
+        return [_quote(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     raise TypeError(
@@ -73,7 +73,7 @@ def _quoted(value: Any) -> Any:
     )
 
 
-def domain_of(overrides: Sequence[Override], keys: Keys) -> tuple[Domain, list[str]]:
+def split_overrides(overrides: Sequence[Override], keys: Keys) -> tuple[Domain, list[str]]:
     """Part overrides into the domain of those that sweep, in their order, and the others as text.
 
     ``model=a,b`` is an option; options tagged alike, ``tag(zip1,choice(1,2))``, are walked side by side;
@@ -89,13 +89,13 @@ def domain_of(overrides: Sequence[Override], keys: Keys) -> tuple[Domain, list[s
             )
             continue
         key = override.get_key_element()
-        group, option = _option(override, keys.clean(key))
+        group, option = _read_option(override, keys.clean(key))
         groups.setdefault(group or key, []).append(option)
     zipped = [reduce(lambda left, right: left @ right, options) for options in groups.values()]
     return reduce(lambda left, right: left * right, zipped, Domain()), fixed
 
 
-def _option(override: Override, name: str) -> tuple[str | None, Option]:
+def _read_option(override: Override, name: str) -> tuple[str | None, Option]:
     sweep = override.value()
     tags = set(getattr(sweep, "tags", ()))
     zips = sorted(tag for tag in tags if re.fullmatch(r"zip\d*", tag))
@@ -113,7 +113,7 @@ def _option(override: Override, name: str) -> tuple[str | None, Option]:
         assert sweep.start is not None
         assert sweep.end is not None
         return None, Option(name, Interval(sweep.start, sweep.end, "log" in tags, "int" in tags))
-    values = swept_values(override)
+    values = hydra_private.swept_values(override)
     if not values and not isinstance(sweep, ChoiceSweep | RangeSweep):
         raise ValueError(f"{override.input_line}: nothing matches")
     return (zips[0] if zips else None), Option(name, values)

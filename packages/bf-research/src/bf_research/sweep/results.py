@@ -104,7 +104,7 @@ class Results:
         known = {**record.config, "repetition": record.repetition, "state": record.state}
         real = self.values.get(record.id, {})
         return all(
-            name in known and ((name in real and real[name] is value) or _stands_for(known[name], value))
+            name in known and ((name in real and real[name] is value) or _is_key_of(known[name], value))
             for name, value in wanted.items()
         )
 
@@ -196,7 +196,7 @@ class Results:
         raise StateError(f"{path} has version {version}, this bf-research reads up to {SCHEMA}; update it")
 
 
-def _stands_for(key: Any, value: Any) -> bool:
+def _is_key_of(key: Any, value: Any) -> bool:
     try:
         return same_json(key, plain(value))
     except TypeError:  # a value without a name of its own is known by its alias alone
@@ -260,11 +260,11 @@ def failure_table(results: Results, folder: Path) -> str:
     ]
     head = f"{len(rows)} of {len(results)} trials failed; all tracebacks are in {folder / JOURNAL}"
     table = text_table(["trial", "state", "configuration", "attempts", "error"], rows)
-    told = next((record for record in results.failures if record.error), None)
-    if told is None:
+    shown = next((record for record in results.failures if record.error), None)
+    if shown is None:
         return f"{head}\n{table}"
-    end = "\n".join(f"  {line[:LONGEST_LINE]}" for line in told.error.strip().splitlines()[-SHOWN_LINES:])
-    return f"{head}\n{table}\ntrial {told.number} ended with\n{end}"
+    end = "\n".join(f"  {line[:LONGEST_LINE]}" for line in shown.error.strip().splitlines()[-SHOWN_LINES:])
+    return f"{head}\n{table}\ntrial {shown.number} ended with\n{end}"
 
 
 def describe(record: Record) -> str:

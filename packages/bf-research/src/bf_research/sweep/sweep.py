@@ -144,7 +144,7 @@ class Sweep:
                 if rows is None:
                     journal.mark(record.id, TrialState.KILLED, "its driver died")
                 else:
-                    journal.recovered(record.id, rows)
+                    journal.recover(record.id, rows)
         self._source = iter(self.domain)
 
     def _run(self, journal: Journal, placer: Placer) -> None:
@@ -153,12 +153,12 @@ class Sweep:
             endings = placer.place(Trials(lambda: self._next(journal)), self._left(journal))
             with closing(endings):
                 for ended in endings:
-                    journal.ended(ended)
+                    journal.end(ended)
                     if ended.state in FAILURES and self.rules.on_failure == "stop":
                         self._stopped = True
-                    self._one_more(journal)
+                    self._count_finished(journal)
             unseen = self._ended_at is not None and self._ended_at < self._updates
-            if self._stopped or not (unseen or self._updated(journal, last=True)):
+            if self._stopped or not (unseen or self._ask_for_update(journal, last=True)):
                 return
 
     def _next(self, journal: Journal) -> Trial | None:
@@ -171,9 +171,9 @@ class Sweep:
             self._values[trial.id] = config
             record = journal.history.records.get(trial.id)
             if record is not None and self._left_alone(record.state):
-                self._one_more(journal)
+                self._count_finished(journal)
                 continue
-            journal.running(trial)
+            journal.begin(trial)
             return trial
         self._ended_at = self._updates
         return None
@@ -181,13 +181,13 @@ class Sweep:
     def _left_alone(self, state: TrialState) -> bool:
         return state.finished and not (self.rules.resume == "failed" and state in FAILURES)
 
-    def _one_more(self, journal: Journal) -> None:
+    def _count_finished(self, journal: Journal) -> None:
         self._finished += 1
         update = self.domain.update
         if update is not None and update.when != "last" and self._finished % update.when == 0:
-            self._updated(journal, last=False)
+            self._ask_for_update(journal, last=False)
 
-    def _updated(self, journal: Journal, last: bool) -> bool:
+    def _ask_for_update(self, journal: Journal, last: bool) -> bool:
         """Ask for the next domain when it is time; tells whether there is one."""
         update = self.domain.update
         if update is None or self._updates >= update.n_updates or (update.when == "last") != last:

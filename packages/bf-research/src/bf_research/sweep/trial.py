@@ -109,7 +109,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def text(error: BaseException) -> str:
+def traceback_text(error: BaseException) -> str:
     """Return the traceback with its notes: the worker's own traceback is one."""
     notes = getattr(error, "__notes__", ())
     if any(note.startswith("in a worker:") for note in notes):

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MEMORY = "tracking.json"
 
 
-class Before(NamedTuple):
+class EarlierState(NamedTuple):
     """What a sweep's run was before the sweep was started again."""
 
     status: str
@@ -64,7 +64,7 @@ class SweepTracking(Callback):
             )
             return
         context.publish()
-        atexit.register(_abandon, context.run_id, before)
+        atexit.register(_abandon_quietly, context.run_id, before)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close trials of dead workers, log the summary, print table and addresses."""
@@ -82,7 +82,7 @@ class SweepTracking(Callback):
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    def _open(self, config: DictConfig) -> tuple[SweepContext, Before | None]:
+    def _open(self, config: DictConfig) -> tuple[SweepContext, EarlierState | None]:
         from omegaconf import OmegaConf
 
         tracking = config.tracking
@@ -92,7 +92,7 @@ class SweepTracking(Callback):
         number = store.experiment_id(client, experiment, uri)
         close_abandoned(client, number)
         folder = Path(str(config.hydra.sweep.dir)).absolute()
-        run_id, before = _remembered(folder, uri, client), None
+        run_id, before = _find_earlier_run(folder, uri, client), None
         if run_id is None:
             tags = {
                 "bf.kind": "sweep",
@@ -110,14 +110,14 @@ class SweepTracking(Callback):
         else:
             run = client.get_run(run_id)
             _refuse_second(run, folder)
-            before = Before(run.info.status, run.info.end_time, frozenset(trials_of(client, run_id)))
+            before = EarlierState(run.info.status, run.info.end_time, frozenset(trials_of(client, run_id)))
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
         given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
         return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given, number), before
 
 
-def _remembered(folder: Path, uri: str, client: Any) -> str | None:
+def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
     """Return the run of an earlier start of the same sweep, if the store still has it."""
     from mlflow.exceptions import MlflowException
 
@@ -146,7 +146,7 @@ def _refuse_second(run: Any, folder: Path) -> None:
         )
 
 
-def abandon(run_id: str, before: Before | None = None) -> None:
+def abandon(run_id: str, before: EarlierState | None = None) -> None:
     """Close the run of a sweep that did not come to its end, once, and its trials that nobody runs any more.
 
     It is KILLED when a trial was, else FAILED: its sweeper raised. A sweep that was refused before it had any
@@ -170,7 +170,7 @@ def abandon(run_id: str, before: Before | None = None) -> None:
             Path(folder, MEMORY).unlink(missing_ok=True)
 
 
-def _abandon(run_id: str, before: Before | None) -> None:
+def _abandon_quietly(run_id: str, before: EarlierState | None) -> None:
     """Close the run of a sweep that this process leaves unfinished."""
     try:
         abandon(run_id, before)

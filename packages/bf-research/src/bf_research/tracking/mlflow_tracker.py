@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bf_research.tracking.backlog import Point
-from bf_research.tracking.recorder import Buffering, Recorder, Settings
+from bf_research.tracking.recorder import Buffering, Recorder, RecorderOptions
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError, address
 from bf_research.tracking.tracker import Location, Status
@@ -39,7 +39,7 @@ class MLflowTracker:
         buffering: Mapping[str, Any] | None = None,
     ) -> None:
         sweep = SweepContext.current()
-        self.settings = Settings(
+        self.options = RecorderOptions(
             uri=sweep.store if sweep else address(uri),
             experiment=sweep.experiment if sweep else experiment,
             experiment_id=sweep.experiment_id if sweep else None,
@@ -60,7 +60,7 @@ class MLflowTracker:
         marks = {"bf.kind": "trial" if self._sweep else "run", **(tags or {})}
         if self._sweep:
             marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags}
-        self._recorder = Recorder(self.settings, name, marks)
+        self._recorder = Recorder(self.options, name, marks)
         self._recorder.points.extend(self._points)  # what was logged before the start
         self._points = self._recorder.points
         if not self._sweep:

@@ -122,8 +122,8 @@ def _parallel(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: 
     axes.add_collection(LineCollection(lines, colors=colours(values), alpha=0.8))
     axes.autoscale()
     for place, name in enumerate(options):
-        told = list(positions[name].items())
-        for text, height in told if len(told) <= MOST_BOXES else (told[0], told[-1]):
+        labels = list(positions[name].items())
+        for text, height in labels if len(labels) <= MOST_BOXES else (labels[0], labels[-1]):
             axes.annotate(_literal(text), (place, height), fontsize="small")
     axes.set_xticks(range(len(options) + 1), [_literal(text) for text in (*options, metric)])
     axes.set_yticks([])

@@ -46,7 +46,7 @@ class Buffering:
 
 
 @dataclass(frozen=True)
-class Settings:
+class RecorderOptions:
     """Where and how a run is recorded; see ``MLflowTracker``."""
 
     uri: str
@@ -62,14 +62,14 @@ class Recorder:
     """One run's records on their way to the store."""
 
     def __init__(
-        self, settings: Settings, name: str, tags: dict[str, str], run_id: str | None = None
+        self, options: RecorderOptions, name: str, tags: dict[str, str], run_id: str | None = None
     ) -> None:
-        self.settings, self.name, self.tags = settings, name, tags
+        self.options, self.name, self.tags = options, name, tags
         self._resumed = run_id
         self.points: list[Point] = []
         self.location: Location | None = None
         self._operations: deque[tuple[str, Any]] = deque()
-        self._backlog = Backlog(settings.buffering.points)
+        self._backlog = Backlog(options.buffering.points)
         self._writer: Writer
         self._is_open = False
         self._monitor: Any = None
@@ -93,10 +93,10 @@ class Recorder:
         """Wait for the store; raise what keeps it from being used when it is required."""
         if not self._opened.wait(timeout):
             self._error = store.TrackingError(
-                f"the MLflow store {self.settings.uri} did not answer in {timeout:g} s; "
+                f"the MLflow store {self.options.uri} did not answer in {timeout:g} s; "
                 "set tracking.uri to one that does, or tracking=none"
             )
-        if self._error is not None and self.settings.required:
+        if self._error is not None and self.options.required:
             raise self._error
         return self.location
 
@@ -104,13 +104,13 @@ class Recorder:
         """Write what is left, close the run, end the thread; a store that is down is waited for."""
         if not self._ended:
             self._ended, self._status = True, status
-            self._deadline = time.monotonic() + self.settings.buffering.patience
+            self._deadline = time.monotonic() + self.options.buffering.patience
             self._wake.set()
-            self._thread.join(self.settings.buffering.patience + LAST_CALL_SECONDS)
+            self._thread.join(self.options.buffering.patience + LAST_CALL_SECONDS)
             if self._thread.is_alive():
                 log.warning(
                     "the MLflow store %s does not answer; run %s ends without it",
-                    self.settings.uri,
+                    self.options.uri,
                     self.name,
                 )
             else:
@@ -125,7 +125,7 @@ class Recorder:
             self._open()
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread by wait_ready
             self._error = error
-            if not self.settings.required:
+            if not self.options.required:
                 log.warning("%s", error)
         finally:
             self._opened.set()
@@ -135,15 +135,15 @@ class Recorder:
             done = self._flush()
             if ending and (done or time.monotonic() > (self._deadline or 0.0)):
                 break
-            usual = self.settings.buffering.flush_seconds
-            pause = usual if done else longer(pause, usual)
+            usual = self.options.buffering.flush_seconds
+            pause = usual if done else next_pause(pause, usual)
             if ending:
                 time.sleep(min(pause, 0.5))
 
     def _open(self) -> None:
-        client = store.open_store(self.settings.uri)
-        experiment = self.settings.experiment_id or store.experiment_id(
-            client, self.settings.experiment, self.settings.uri
+        client = store.open_store(self.options.uri)
+        experiment = self.options.experiment_id or store.experiment_id(
+            client, self.options.experiment, self.options.uri
         )
         run_id = self._resumed
         if run_id is None:
@@ -151,12 +151,12 @@ class Recorder:
                 run_id = str(client.create_run(experiment, tags=self.tags, run_name=self.name).info.run_id)
             except Exception:
                 # an experiment that was deleted meanwhile is told with the way to bring it back
-                store.experiment_id(client, self.settings.experiment, self.settings.uri)
+                store.experiment_id(client, self.options.experiment, self.options.uri)
                 raise
-        command, site = store.ui(self.settings.uri)
+        command, site = store.ui(self.options.uri)
         self.location = Location(
-            store=self.settings.uri,
-            experiment=self.settings.experiment,
+            store=self.options.uri,
+            experiment=self.options.experiment,
             experiment_id=experiment,
             run_id=run_id,
             run_name=self.name,
@@ -164,14 +164,14 @@ class Recorder:
             page=f"{site}/#/experiments/{quote(experiment)}/runs/{run_id}?{store.MENU}",
         )
         self._writer = Writer(client, run_id)
-        if self.settings.system_metrics:
+        if self.options.system_metrics:
             self._watch_system(run_id)
         self._is_open = True
 
     def _watch_system(self, run_id: str) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        self._monitor = SystemMetricsMonitor(run_id, tracking_uri=self.settings.uri)
+        self._monitor = SystemMetricsMonitor(run_id, tracking_uri=self.options.uri)
         self._monitor.start()
 
     def _stop_monitor(self) -> None:
@@ -194,7 +194,8 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - a store that is away raises anything; it is tried again
             if self._down_since is None:
                 self._down_since = time.monotonic()
-                log.warning("the MLflow store %s is away, records wait: %s", self.settings.uri, _short(error))
+                why = _first_line(error)
+                log.warning("the MLflow store %s is away, records wait: %s", self.options.uri, why)
             return False
         if self._down_since is not None:
             away = time.monotonic() - self._down_since
@@ -211,7 +212,7 @@ class Recorder:
                 refused = getattr(error, "error_code", None) in _REFUSALS
                 if not refused and not isinstance(error, FileNotFoundError):
                     raise
-                log.warning("MLflow refuses %s of run %s: %s", kind, self.name, _short(error))
+                log.warning("MLflow refuses %s of run %s: %s", kind, self.name, _first_line(error))
             self._operations.popleft()
 
     def _write_points(self) -> None:
@@ -225,15 +226,15 @@ class Recorder:
         """Keep in a file what could not be written, and say how to write it later."""
         self._backlog.extend(self.points)
         self.points.clear()
-        unopened = self.location is None and not self.settings.required
+        unopened = self.location is None and not self.options.required
         if not (unopened or self._backlog or self._operations or self._down_since is not None):
             return
         name = re.sub(r"[^\w.=-]+", "_", self.name)[:100]
-        path = Path(self.settings.folder).absolute() / f"tracking-{name}-{time.time_ns()}.jsonl"
+        path = Path(self.options.folder).absolute() / f"tracking-{name}-{time.time_ns()}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         head = {
-            "store": self.settings.uri,
-            "experiment": self.settings.experiment,
+            "store": self.options.uri,
+            "experiment": self.options.experiment,
             "name": self.name,
             "tags": self.tags,
             "run_id": self.location.run_id if self.location else None,
@@ -250,14 +251,14 @@ class Recorder:
         log.warning(
             "the MLflow store %s did not take all records of run %s; they are in %s and are written by: "
             "python -m bf_research.tracking.replay %s",
-            self.settings.uri, self.name, path, shlex.quote(str(path)),
+            self.options.uri, self.name, path, shlex.quote(str(path)),
         )  # fmt: skip
 
 
-def longer(pause: float, usual: float) -> float:
+def next_pause(pause: float, usual: float) -> float:
     """Return how long to wait for a store that did not take the records after a pause."""
     return min(max(pause * 2, usual), LONGEST_PAUSE)
 
 
-def _short(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0]

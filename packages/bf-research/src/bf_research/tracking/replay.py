@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Point
-from bf_research.tracking.recorder import Recorder, Settings
+from bf_research.tracking.recorder import Recorder, RecorderOptions
 from bf_research.tracking.tracker import Location
 
 
@@ -19,8 +19,8 @@ def replay(path: str | Path, uri: str | None = None) -> Location | None:
         raise ValueError(f"{path} holds no kept records: its first line must be a 'start'")
     head = lines[0][1]
     address = store.address(uri or head["store"])
-    settings = Settings(address, head["experiment"], folder=str(Path(path).parent))
-    recorder = Recorder(settings, head["name"], head["tags"], run_id=head["run_id"])
+    options = RecorderOptions(address, head["experiment"], folder=str(Path(path).parent))
+    recorder = Recorder(options, head["name"], head["tags"], run_id=head["run_id"])
     recorder.start()
     recorder.wait_ready(120.0)
     status = "FINISHED"

@@ -45,7 +45,7 @@ class SweepContext:
 
 
 @contextmanager
-def recorded(tracker: Tracker, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
+def record_run(tracker: Tracker, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
     """Start a run and end it: FINISHED, FAILED by an error, KILLED by Ctrl-C, SIGTERM or the stop of a sweep.
 
     The run bears its process, so that the next driver can close it should this process be killed.

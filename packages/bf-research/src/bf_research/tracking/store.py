@@ -197,8 +197,8 @@ def _row(run: Any) -> Row:
 
 def _options(data: Any) -> dict[str, str]:
     """What the sweep set for a trial; all parameters where the trial does not tell."""
-    told = data.tags.get("bf.overrides")
-    return dict(json.loads(told)) if told else dict(data.params)
+    overrides = data.tags.get("bf.overrides")
+    return dict(json.loads(overrides)) if overrides else dict(data.params)
 
 
 def _first_line(error: BaseException) -> str:

@@ -85,7 +85,7 @@ class Unit(Protocol):
     def arguments(self) -> Any:
         """What may hold expressions such as ``C``, ``RP`` and ``RR``."""
 
-    def execute(self, going: Going) -> Mapping[str, Any]:
+    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Run once; returns results by name. ``StopIteration`` says that its data have ended."""
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
@@ -93,7 +93,7 @@ class Unit(Protocol):
 
 
 @dataclass
-class Going:
+class RunningTrial:
     """A trial that runs: where it stands, and what its units keep from one iteration to the next."""
 
     trial: Trial
@@ -108,7 +108,8 @@ class Going:
 
     def evaluate(self, value: Any) -> Any:
         """Give the value of an argument: expressions are evaluated, also inside lists and dicts."""
-        return value_of(lift(value), SimpleNamespace(going=self, scope=self, iteration=self.iteration))  # type: ignore[arg-type]
+        context: Any = SimpleNamespace(running_trial=self, scope=self, iteration=self.iteration)
+        return value_of(lift(value), context)
 
     @property
     def total(self) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 from bf_research.domain.config import Config
 from bf_research.sweep.journal import to_json
 from bf_research.sweep.trial import Trial
-from bf_research.units.base import Going, Iterations, Report, Unit
+from bf_research.units.base import Iterations, Report, RunningTrial, Unit
 from bf_research.units.expressions import expression_faults
 from bf_research.units.functions import GeneratorUnit
 from bf_research.units.shared_roots import ALONE, Branch
@@ -76,31 +76,35 @@ class Experiment:
     ) -> Iterations:
         """Run as ``run`` does, iteration by iteration, so that trials may go side by side."""
         units = {unit.name: unit for unit in self.units}
-        going = Going(trial, folder, config_for_units(trial.config), units, n_iters, branch=branch)
+        running = RunningTrial(trial, folder, config_for_units(trial.config), units, n_iters, branch=branch)
         rows: list[dict[str, Any]] = []
         try:
-            ended_early = yield from self._iterate(going, rows, report, stopping)
+            ended_early = yield from self._iterate(running, rows, report, stopping)
             if ended_early or n_iters is None:
-                going.iteration = max(going.iteration - 1, 0)
-                self._take(going, rows, report, [unit for unit in self.units if unit.schedule.last])
+                running.iteration = max(running.iteration - 1, 0)
+                self._take(running, rows, report, [unit for unit in self.units if unit.schedule.last])
         finally:
-            going.close()
+            running.close()
         return rows
 
     def _iterate(
-        self, going: Going, rows: list[dict[str, Any]], report: Report, stopping: Callable[[], bool]
+        self,
+        running: RunningTrial,
+        rows: list[dict[str, Any]],
+        report: Report,
+        stopping: Callable[[], bool],
     ) -> Generator[None, None, bool]:
         """Run iterations up to ``n_iters`` or to the end of the data; tells whether the data ended."""
-        limit = going.n_iters if going.n_iters is not None or self._ends() else 1
-        while limit is None or going.iteration < limit:
+        limit = running.n_iters if running.n_iters is not None or self._ends() else 1
+        while limit is None or running.iteration < limit:
             if stopping():
                 raise KeyboardInterrupt
-            due = [unit for unit in self.units if unit.schedule.at(going.iteration, going.n_iters)]
+            due = [unit for unit in self.units if unit.schedule.at(running.iteration, running.n_iters)]
             try:
-                self._take(going, rows, report, due)
+                self._take(running, rows, report, due)
             except EndOfData:
                 return True
-            going.iteration += 1
+            running.iteration += 1
             yield
         return False
 
@@ -109,31 +113,33 @@ class Experiment:
         return any(getattr(unit, "ends", isinstance(unit, GeneratorUnit)) for unit in self.units)
 
     @staticmethod
-    def _take(going: Going, rows: list[dict[str, Any]], report: Report, units: Sequence[Unit]) -> None:
+    def _take(
+        running: RunningTrial, rows: list[dict[str, Any]], report: Report, units: Sequence[Unit]
+    ) -> None:
         found: dict[str, Any] = {}
         for unit in units:
             try:
-                found |= unit.execute(going)
+                found |= unit.execute(running)
             except StopIteration:
                 if unit.schedule.only_last:
                     continue
                 raise EndOfData from None
             except Exception as error:
-                error.bf_rows = [*rows, {"iteration": going.iteration, **found}]  # type: ignore[attr-defined]
+                error.bf_rows = [*rows, {"iteration": running.iteration, **found}]  # type: ignore[attr-defined]
                 error.add_note(
-                    f"in unit {unit.name!r}, iteration {going.iteration}, of trial {going.trial.id}"
+                    f"in unit {unit.name!r}, iteration {running.iteration}, of trial {running.trial.id}"
                 )
                 raise
             finally:
-                going.latest |= found
+                running.latest |= found
         if not found:
             return
         found = json.loads(json.dumps(found, default=to_json))
-        if rows and rows[-1]["iteration"] == going.iteration:
+        if rows and rows[-1]["iteration"] == running.iteration:
             rows[-1] |= found
         else:
-            rows.append({"iteration": going.iteration, **found})
-        report(going.iteration, found)
+            rows.append({"iteration": running.iteration, **found})
+        report(running.iteration, found)
 
 
 def finish(iterations: Iterations) -> list[dict[str, Any]]:

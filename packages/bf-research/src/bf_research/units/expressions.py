@@ -10,17 +10,17 @@ from typing import Any, cast
 from bf_index.errors import close_matches, unknown
 from bf_pipeline.expressions.base import Expr, walk
 from bf_pipeline.expressions.named import C
-from bf_research.units.base import Going, Unit
+from bf_research.units.base import RunningTrial, Unit
 
 
-def _going(context: Any) -> Going:
+def _running_trial(context: Any) -> RunningTrial:
     """The trial that runs; these expressions mean nothing inside a pipeline."""
-    going = getattr(context, "going", None)
-    if going is None:
+    running = getattr(context, "running_trial", None)
+    if running is None:
         raise TypeError(
             "RI, RP, RD, RID and RR stand in the arguments of units of a Research, not of pipelines"
         )
-    return cast("Going", going)
+    return cast("RunningTrial", running)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -29,7 +29,7 @@ class RI(Expr):
 
     def evaluate(self, context: Any) -> Any:
         """Return the iteration."""
-        return _going(context).iteration
+        return _running_trial(context).iteration
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -40,7 +40,7 @@ class RP(Expr):
 
     def evaluate(self, context: Any) -> Any:
         """Return the run; begins it when the unit has not run yet."""
-        return _going(context).run_of(self.unit)
+        return _running_trial(context).run_of(self.unit)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -49,7 +49,7 @@ class RD(Expr):
 
     def evaluate(self, context: Any) -> Any:
         """Return the folder."""
-        return _going(context).folder
+        return _running_trial(context).folder
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -58,7 +58,7 @@ class RID(Expr):
 
     def evaluate(self, context: Any) -> Any:
         """Return the id."""
-        return _going(context).trial.id
+        return _running_trial(context).trial.id
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -69,7 +69,7 @@ class RR(Expr):
 
     def evaluate(self, context: Any) -> Any:
         """Return the value."""
-        latest = _going(context).latest
+        latest = _running_trial(context).latest
         if self.name not in latest:
             raise KeyError(unknown("result", self.name, latest, "this trial so far"))
         return latest[self.name]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_research.units.base import Going, Schedule, Unit
+from bf_research.units.base import RunningTrial, Schedule, Unit
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class CallableUnit:
         """Arguments of the function."""
         return (self.args, dict(self.kwargs))
 
-    def execute(self, going: Going) -> Mapping[str, Any]:
+    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Call the function with the values of its arguments."""
-        value = self.function(*going.evaluate(self.args), **going.evaluate(dict(self.kwargs)))
-        return named(self.returns, value, self.name)
+        value = self.function(*running.evaluate(self.args), **running.evaluate(dict(self.kwargs)))
+        return name_values(self.returns, value, self.name)
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
         """Yield nothing: its arguments are looked at with those of all units."""
@@ -40,17 +40,17 @@ class CallableUnit:
 class GeneratorUnit(CallableUnit):
     """Calls a generator function once, takes one value an execution; its end is the trial's end."""
 
-    def execute(self, going: Going) -> Mapping[str, Any]:
+    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Take the next value."""
-        if self.name not in going.kept:
-            made = self.function(*going.evaluate(self.args), **going.evaluate(dict(self.kwargs)))
+        if self.name not in running.kept:
+            made = self.function(*running.evaluate(self.args), **running.evaluate(dict(self.kwargs)))
             if not isinstance(made, Iterable):
                 raise TypeError(
                     f"{self.name}: the function returned {made!r}; add_generator needs a generator function "
                     "(with yield) or one that returns an iterator, add_callable takes a plain function"
                 )
-            going.kept[self.name] = iter(made)
-        return named(self.returns, next(going.kept[self.name]), self.name)
+            running.kept[self.name] = iter(made)
+        return name_values(self.returns, next(running.kept[self.name]), self.name)
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ class MetricsUnit:
         """Arguments of ``evaluate``."""
         return (self.args, dict(self.kwargs))
 
-    def execute(self, going: Going) -> Mapping[str, Any]:
+    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Evaluate each metric."""
-        gathered = going.run_of(self.pipeline).v(self.variable)
+        gathered = running.run_of(self.pipeline).v(self.variable)
         if not callable(getattr(gathered, "evaluate", None)):
             raise TypeError(
                 f"{self.name}: variable {self.variable!r} of pipeline {self.pipeline!r} is a "
                 f"{type(gathered).__name__} without evaluate(); fill it with gather_metrics(save_to=V(...))"
             )
-        args, kwargs = going.evaluate(self.args), going.evaluate(dict(self.kwargs))
+        args, kwargs = running.evaluate(self.args), running.evaluate(dict(self.kwargs))
         values = [gathered.evaluate(metric, *args, **kwargs) for metric in self.metrics]
         return dict(zip(self.returns, values))
 
@@ -95,7 +95,7 @@ class MetricsUnit:
                 yield unknown("variable", self.variable, variables, f"pipeline {self.pipeline!r}")
 
 
-def named(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any]:
+def name_values(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any]:
     """Name the value of a unit: one name takes it whole, several take one item each."""
     if len(names) <= 1:
         return dict.fromkeys(names, value)

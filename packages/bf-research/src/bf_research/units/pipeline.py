@@ -14,7 +14,7 @@ from bf_pipeline.bind.bound import Bound
 from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
 from bf_pipeline.expressions.named import C, W
 from bf_pipeline.record.steps import Call, Repeat, Step, calls
-from bf_research.units.base import Going, Schedule, Unit
+from bf_research.units.base import RunningTrial, Schedule, Unit
 from bf_research.units.shared_roots import Branch
 
 #: What ``Research.add_pipeline`` takes itself; other keywords are for the pipeline's config.
@@ -57,34 +57,34 @@ class PipelineUnit:
         """Whether its data end the trial's iterations."""
         return not self.whole and not self.schedule.only_last
 
-    def execute(self, going: Going) -> Mapping[str, Any]:
+    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Take a batch, or run from beginning to end; returns the variables."""
         if self.whole:
-            for _ in self._start(going, endless=False)[1]:
+            for _ in self._start(running, endless=False)[1]:
                 pass
         else:
-            self.run_in(going)
-            next(going.kept[self.name][1])
-        main = going.kept[self.name][0]
+            self.run_in(running)
+            next(running.kept[self.name][1])
+        main = running.kept[self.name][0]
         return {name: main.v(name) for name in self.variables}
 
-    def run_in(self, going: Going) -> Any:
+    def run_in(self, running: RunningTrial) -> Any:
         """Give the pipeline that runs in this trial, begun if need be: ``.v(name)``, ``.m(name)``."""
-        if self.name not in going.kept:
-            self._start(going, endless=going.n_iters is not None)
-        return going.kept[self.name][0]
+        if self.name not in running.kept:
+            self._start(running, endless=running.n_iters is not None)
+        return running.kept[self.name][0]
 
-    def _start(self, going: Going, endless: bool) -> tuple[Pipeline, Iterator[Any]]:
-        config = {**going.config, **going.evaluate(dict(self.config))}
+    def _start(self, running: RunningTrial, endless: bool) -> tuple[Pipeline, Iterator[Any]]:
+        config = {**running.config, **running.evaluate(dict(self.config))}
         if self.import_from is not None:
-            config["import_from"] = going.run_of(self.import_from)
-        data = self._with_data(going.evaluate(self.dataset))
+            config["import_from"] = running.run_of(self.import_from)
+        data = self._with_data(running.evaluate(self.dataset))
         main, batches = (
             self._batches(data, config, endless)
             if self.branch is None
-            else self._branched(self.branch, data, config, endless, going.branch)
+            else self._branched(self.branch, data, config, endless, running.branch)
         )
-        going.kept[self.name] = (main, batches)
+        running.kept[self.name] = (main, batches)
         return main, batches
 
     @staticmethod
