@@ -64,7 +64,7 @@ def command(
 def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) -> int:
     """Run the Hydra application and translate how it ended into an exit code."""
     complete = os.environ.get(FULL_ERROR) == "1"
-    # Hydra prints a long traceback for an unexpected error, or raises it on when asked to: we report.
+    # Hydra would print a long traceback for an unexpected error; asked for all, it raises it to here.
     os.environ[FULL_ERROR] = "1"
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -86,7 +86,7 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
     except KeyboardInterrupt as error:
         _write_error(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the edge of the process: told, and in the exit code
+    except Exception as error:  # noqa: BLE001 - the edge of the process: it writes the error and returns its code
         if complete:
             traceback.print_exc()
         else:
@@ -134,7 +134,7 @@ def _check_arguments(arguments: list[str]) -> None:
 
 
 def explain(error: BaseException) -> str:
-    """One message for an error: what, where and what next, without the frames of libraries."""
+    """Return one message for an error: what, where and what next, without the frames of libraries."""
     from bf_command.explain import configuration_message  # late: start-up time
 
     message = configuration_message(error)
@@ -154,7 +154,7 @@ def _text(error: BaseException) -> str:
 
 
 def _frames(error: BaseException) -> list[str]:
-    """The deepest calls, for an error that was not raised by BatchFlow on purpose."""
+    """Return the deepest calls, for an error that BatchFlow did not raise on purpose."""
     frames = list(traceback.extract_tb(error.__traceback__))
     traceback_shown = any(note.startswith("in a worker:") for note in getattr(error, "__notes__", ()))
     if not frames or traceback_shown or _is_ours(frames[-1].filename):

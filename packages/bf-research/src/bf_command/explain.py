@@ -19,7 +19,7 @@ LAUNCHERS = {
 
 
 def configuration_message(error: BaseException) -> str | None:
-    """A clear message for an error of composing a configuration; None for any other error."""
+    """Return a clear message for an error of composing a configuration; None for any other error."""
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -29,13 +29,13 @@ def configuration_message(error: BaseException) -> str | None:
     if isinstance(cause, OmegaConfBaseException):
         return _wrong_key(cause)
     if isinstance(error, HydraException):
-        # what a launcher or sweeper says of its options, without how Hydra made it
+        # what a launcher or sweeper says of its options, without the call by which Hydra made it
         return str(error) if cause is None else f"{type(cause).__name__}: {cause}"
     return None
 
 
 def _missing_option(name: str | None, options: Iterable[str] | None) -> str | None:
-    """``model=resnet19``: the options that the group has."""
+    """Return a message with the options of the group, as for ``model=resnet19``."""
     if not name or "/" not in name:
         return None
     group, _, option = name.rpartition("/")
@@ -48,7 +48,7 @@ def _missing_option(name: str | None, options: Iterable[str] | None) -> str | No
 
 
 def _wrong_key(error: Exception) -> str:
-    """A key that is not there, a value of the wrong type, a cycle: with the full path of the key."""
+    """Return a message for a missing key, a wrong type or a cycle, with the full path of the key."""
     from omegaconf.errors import (
         ConfigAttributeError,
         ConfigKeyError,
@@ -62,13 +62,13 @@ def _wrong_key(error: Exception) -> str:
     if isinstance(error, ConfigAttributeError | ConfigKeyError) and parent is not None:
         owner, _, key = path.rpartition(".")
         known = [str(name) for name in parent if name != "hydra"] if hasattr(parent, "keys") else []
-        told = unknown("config key", key, known, owner)
+        message = unknown("config key", key, known, owner)
         if owner == "launch":
-            return told  # all that a launcher reads is listed
+            return message  # all that a launcher reads is listed
         hint = (
             f"a setting that the file does not list is added by +{path}=..., and checked by the part itself"
         )
-        return f"{told}\n{hint}"
+        return f"{message}\n{hint}"
     if isinstance(error, MissingMandatoryValue):
         return f"config key {path!r} has no value: give one as {path}=..."
     if isinstance(error, InterpolationResolutionError):

@@ -18,7 +18,7 @@ options (Hydra's own):
 
 
 def describe(folder: Path, config_name: str, program: str) -> str:
-    """What can be set and to what, for the application whose configurations are in ``folder``."""
+    """Return what can be set and to what, for the application whose configurations are in ``folder``."""
     groups = _groups(folder)
     settings = _settings(folder / f"{config_name}.yaml")
     width = max((len(name) for name in (*groups, *settings)), default=10) + 2
@@ -38,7 +38,7 @@ def describe(folder: Path, config_name: str, program: str) -> str:
 
 
 def _groups(folder: Path) -> dict[str, list[str]]:
-    """Options of every group: the YAML files of its folder."""
+    """Return the options of every group: the YAML files of its folder."""
     found: dict[str, list[str]] = {}
     for path in sorted(folder.rglob("*.yaml")):
         group = path.parent.relative_to(folder).as_posix()
@@ -48,6 +48,6 @@ def _groups(folder: Path) -> dict[str, list[str]]:
 
 
 def _settings(path: Path) -> dict[str, str]:
-    """Top-level ``name: value`` lines, with the comment that stands on the same line."""
+    """Return the top-level ``name: value`` lines, with the comment on the same line."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return {name: value.strip() for name, value in re.findall(r"^([a-z_]+): +(\S.*)$", text, re.MULTILINE)}

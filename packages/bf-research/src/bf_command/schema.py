@@ -31,7 +31,7 @@ class TrainSchema:
 
 
 def register() -> None:
-    """Put the schema where ``defaults: [schema, ...]`` finds it."""
+    """Store the schema where ``defaults: [train_schema, ...]`` finds it."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="train_schema", node=TrainSchema, provider="bf_research")

@@ -65,7 +65,7 @@ def _find(path: str) -> Any:
 
 
 def split(config: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:
-    """Part ``{'_target_': name, **options}`` into name and options; ``TargetError`` without a name."""
+    """Split ``{'_target_': name, **options}`` into name and options; ``TargetError`` without a name."""
     options = dict(config)
     path = options.pop("_target_", None)
     if path is None:
@@ -74,7 +74,7 @@ def split(config: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:
 
 
 def build(config: Mapping[str, Any], what: str, allow: Sequence[str] = ()) -> Any:
-    """Call what ``_target_`` names with the other keys as arguments; an error tells ``what`` was built.
+    """Call what ``_target_`` names with the other keys as arguments; an error names ``what`` was built.
 
     ``TypeError`` with close matches for an argument that is not taken.
     """
@@ -92,7 +92,7 @@ def build(config: Mapping[str, Any], what: str, allow: Sequence[str] = ()) -> An
 
 
 def _parameters(maker: Any) -> list[str] | None:
-    """Return the names of a callable's arguments; None if it takes any or does not tell."""
+    """Return the names of a callable's arguments; None if it takes any or they are unknown."""
     try:
         parameters = inspect.signature(maker).parameters.values()
     except (TypeError, ValueError):

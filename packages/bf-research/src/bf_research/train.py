@@ -48,7 +48,7 @@ class Outcome:
 
 
 def train(config: DictConfig) -> Outcome:
-    """Train and test the model of a configuration (see ``conf/train.yaml``); returns the last metrics.
+    """Train and test the model of a configuration (see ``conf/train.yaml``); return the last metrics.
 
     An unknown class, action, component or option is an error that names it, before anything is trained. A
     thread opens MLflow while TensorFlow is loaded. Asked to stop by the launcher of a sweep, it raises
@@ -99,7 +99,7 @@ def train(config: DictConfig) -> Outcome:
 def _record_failure(
     tracker: Tracker, name: str, tags: Mapping[str, str], config: DictConfig
 ) -> Iterator[None]:
-    """Give a trial of a sweep a run even if it fails before it begins; a single run just tells."""
+    """Record a failure before the training begins, if this is a trial of a sweep."""
     try:
         yield
     except Exception:
@@ -156,7 +156,7 @@ def start(config: DictConfig, pipeline: Pipeline) -> Batches:
 
 
 def fit(batches: Batches, tracker: Tracker) -> tuple[int, float]:
-    """Train to the end; returns the number of iterations and the last loss, logs the loss of each.
+    """Train to the end, log each loss; return the number of iterations and the last loss.
 
     A store that is required and can't be used is an error right after the first iteration: until then
     TensorFlow and MLflow are loaded side by side.
@@ -179,13 +179,13 @@ def fit(batches: Batches, tracker: Tracker) -> tuple[int, float]:
 
 
 def test(config: DictConfig, pipeline: Pipeline) -> dict[str, float]:
-    """Run the test pipeline over its data once; returns ``test/NAME`` for every metric asked for."""
+    """Run the test pipeline over its data once; return ``test/NAME`` for every metric asked for."""
     done = pipeline.run(config.test_batch_size, bar=False)
     return {f"test/{name}": float(done.v("metrics").evaluate(name)) for name in config.pipeline.metrics}
 
 
 def _count(batches: Batches) -> Iterator[int]:
-    """Count batches from 1, and end the run however the loop ends."""
+    """Yield the numbers of the batches from 1, and close the run however the loop ends."""
     try:
         for number, _ in enumerate(batches, 1):
             yield number
@@ -194,7 +194,7 @@ def _count(batches: Batches) -> Iterator[int]:
 
 
 def _batch_options(config: DictConfig) -> dict[str, Any]:
-    """How the training data are gone through: ``n_iters`` if given, else ``n_epochs``."""
+    """Return how batches are made of the training data: ``n_iters`` if set, else ``n_epochs``."""
     return {
         "batch_size": config.batch_size,
         "shuffle": True,
@@ -205,7 +205,7 @@ def _batch_options(config: DictConfig) -> dict[str, Any]:
 
 
 def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the model's options with what the other parts know: classes, optimizer, length."""
+    """Return the model's options completed by what other parts know: classes, optimizer, length."""
     known = {
         "num_classes": getattr(dataset, "num_classes", None),
         "loss": config.loss,
@@ -239,7 +239,7 @@ def _as_plain(config: Any) -> Any:
 
 
 def _seed(config: DictConfig) -> int:
-    """Return the seed of a repetition: the first has the one that was given, each other one of its own."""
+    """Return the seed of a repetition: the first has that of the settings, each other one of its own."""
     from bf_index.seeding import rng_at
 
     if not config.repetition:

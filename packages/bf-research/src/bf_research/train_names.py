@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def parameters(config: DictConfig) -> dict[str, str]:
-    """Flatten a configuration for people: ``model: resnet18`` in place of the name of its class."""
+    """Return a flat configuration for people: ``model: resnet18`` in place of the name of its class."""
     from omegaconf import OmegaConf
 
     written: Any = OmegaConf.to_container(config, resolve=False)
-    written.pop("launch", None)  # where it runs is no parameter of the training
+    written.pop("launch", None)  # the place where it runs is no parameter of the training
     params = flatten(written)
     hydra = _hydra()
-    said = (
+    overridden = (
         set() if hydra is None else {str(text).lstrip("+").partition("=")[0] for text in hydra.overrides.task}
     )
     for group, choice in ({} if hydra is None else hydra.runtime.choices).items():
         target = f"{group}._target_"
-        if target in params and target not in said and isinstance(choice, str):
+        if target in params and target not in overridden and isinstance(choice, str):
             del params[target]
             params[str(group)] = choice
     return params
@@ -40,7 +40,7 @@ def _hydra() -> Any:
 
 
 def own_settings() -> dict[str, str]:
-    """Return what this run alone was told: not what the command said for all trials of its sweep."""
+    """Return the settings of this run alone, not those of the command for all trials of its sweep."""
     hydra, sweep = _hydra(), SweepContext.current()
     # Hydra's own sweeper writes false as False
     given = Counter(text.lower() for text in (sweep.given if sweep else ()))
@@ -55,7 +55,7 @@ def own_settings() -> dict[str, str]:
 
 
 def run_name(name: str) -> str:
-    """Name the run by what is its own in the sweep, else by the model."""
+    """Return a name of the run: its own settings in the sweep, else the model."""
     from hydra.types import RunMode
 
     hydra, own = _hydra(), own_settings()
@@ -65,7 +65,7 @@ def run_name(name: str) -> str:
 
 
 def shorten(own: Mapping[str, str], groups: Container[str], longest: int = 200) -> str:
-    """Write settings for a narrow column: ``mlp learning_rate=0.01 #1``."""
+    """Return settings for a narrow column: ``mlp learning_rate=0.01 #1``."""
     ends = Counter(key.rpartition(".")[2] for key in own)
 
     def one(key: str, value: str) -> str:

@@ -32,7 +32,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """Keeps the configurations for which it is true.
+    """A condition that keeps the configurations for which it is true.
 
     ``test`` is a function of the configuration, or text such as ``"model != 'vgg7' or model.lr < 0.1"``:
     names of options, literals, comparisons, ``in``, ``and``, ``or``, ``not`` and arithmetic. In text, classes
@@ -58,7 +58,7 @@ class Condition:
                 raise ValueError(f"where({self.test!r}): " + unknown("option", name, known))
 
     def holds(self, config: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
-        """Tell whether a configuration is kept; ``config`` has real values, ``keys`` what stands for them."""
+        """Whether a configuration is kept; ``config`` has real values, ``keys`` what stands for them."""
         if isinstance(self.test, str):
             return bool(_value(_parse(self.test), keys))
         return bool(self.test(config))
@@ -75,7 +75,7 @@ def _parse(text: str) -> ast.expr:
 
 
 def _dotted(node: ast.expr) -> str | None:
-    """The option's name that a node spells: ``lr``, ``model.lr``; None when it is no name."""
+    """Return the name of the option that a node spells: ``lr``, ``model.lr``; None when it is no name."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -85,7 +85,7 @@ def _dotted(node: ast.expr) -> str | None:
 
 
 def _check(node: ast.expr, text: str, names: dict[str, None]) -> None:
-    """Refuse every kind of expression but the few that a condition needs; collects the names."""
+    """Refuse every kind of expression but the few that a condition needs; collect the names."""
     name = _dotted(node)
     if name is not None:
         names[name] = None

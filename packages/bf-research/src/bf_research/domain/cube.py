@@ -173,7 +173,7 @@ class Cube:
         return values
 
     def holds(self, values: Values) -> bool:
-        """Tell whether all conditions keep these values."""
+        """Whether all conditions keep these values."""
         if not self.conditions:
             return True
         config = {name: kv.value for name, kv in values.items()}
@@ -188,7 +188,7 @@ class Cube:
 
 
 def total(cubes: Sequence[Cube]) -> int | None:
-    """Number of positions of a sum of cubes; None when one never ends."""
+    """Return the number of positions of a sum of cubes; None when one never ends."""
     sizes = [cube.size for cube in cubes if cube.size is not None]
     return sum(sizes) if len(sizes) == len(cubes) else None
 
@@ -230,7 +230,7 @@ def edges(cube: Cube) -> Iterator[Values]:
 
 
 def blocks(cubes: Sequence[Cube]) -> Iterator[list[int]]:
-    """Numbers of cubes that are emitted together: neighbours with weights, or one cube without."""
+    """Yield the numbers of cubes that go together: neighbours with weights, or one cube without."""
     group: list[int] = []
     for number, cube in enumerate(cubes):
         if cube.weight is None:
@@ -245,7 +245,7 @@ def blocks(cubes: Sequence[Cube]) -> Iterator[list[int]]:
 
 
 def spell(cubes: Sequence[Cube], inside: bool = False) -> str:
-    """Spell a sum of cubes as the expression that makes it."""
+    """Return the expression that makes a sum of cubes."""
     spelled = " + ".join(map(repr, cubes))
     simple = len(cubes) == 1 and len(cubes[0].factors) == 1 and not cubes[0].conditions
     return spelled if simple or not inside else f"({spelled})"
@@ -267,7 +267,7 @@ def _multiply(left: Cube, right: Cube) -> Cube:
 
 
 def pair(left: Sequence[Cube], right: Sequence[Cube]) -> tuple[Cube, ...]:
-    """Walk two sums side by side; ``ValueError`` unless both are finite and of one length."""
+    """Pair two sums position by position; ``ValueError`` unless both are finite and of one length."""
     sizes = [total(left), total(right)]
     if None in sizes:
         raise ValueError(
@@ -293,7 +293,7 @@ def pair(left: Sequence[Cube], right: Sequence[Cube]) -> tuple[Cube, ...]:
 
 
 def _parts(cubes: Sequence[Cube]) -> tuple[tuple[Cube, ...], ...]:
-    """The parts of a zip, so that ``a @ b @ c`` is one zip of three."""
+    """Return the parts of a zip, so that ``a @ b @ c`` is one zip of three."""
     if len(cubes) == 1 and len(cubes[0].factors) == 1 and isinstance(cubes[0].factors[0], Zip):
         return cubes[0].factors[0].parts
     return (tuple(Cube(cube.factors) for cube in cubes),)

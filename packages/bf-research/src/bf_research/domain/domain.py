@@ -53,7 +53,7 @@ class Domain(Suggests):
 
     @property
     def update(self) -> Update | None:
-        """What gives the next domain, if anything does."""
+        """The function that returns the next domain and when it is called; None without one."""
         return self._update
 
     @property
@@ -78,7 +78,7 @@ class Domain(Suggests):
         repeat_each: int | None = None,
         seed: int | None = None,
     ) -> Domain:
-        """Say how this very domain is walked, and return it.
+        """Set how this very domain is walked, and return it.
 
         ``brute_force``: all combinations in order; otherwise every configuration is an independent random
         draw, without end unless ``n_iters`` is given. ``n_reps``: each configuration comes that often,
@@ -98,9 +98,9 @@ class Domain(Suggests):
         return domain
 
     def set_update(self, function: Callable[[Any], Any], when: When = "last", n_updates: int = 1) -> Domain:
-        """Let ``function(results)`` give the domain to go on with, and return this very domain.
+        """Let ``function(results)`` return the domain to go on with, and return this very domain.
 
-        It is asked when all trials of the domain are finished (``'last'``), or after every ``when`` finished
+        It is called when all trials of the domain are finished (``'last'``), or after every ``when`` finished
         trials, at most ``n_updates`` times; the domain it returns replaces what is left, None changes
         nothing.
         """
@@ -165,9 +165,9 @@ class Domain(Suggests):
 
     @property
     def endless_text(self) -> str:
-        """What to say of a walk without end, and why it has none."""
-        drawn = "" if self._plan.brute_force else " with brute_force=False (independent random draws)"
-        return f"{self!r}{drawn} never ends"
+        """The message for a walk without end, and why it has none."""
+        how = "" if self._plan.brute_force else " with brute_force=False (independent random draws)"
+        return f"{self!r}{how} never ends"
 
     def values_by_id(self) -> dict[int, KV]:
         """Return the values of all finite options, each object once."""
@@ -243,7 +243,7 @@ class Option(Domain):
 
 
 def _of(cubes: Iterable[Cube]) -> Domain:
-    """A plain domain of these cubes: what operators return, whatever the classes of their operands."""
+    """Return a plain domain of these cubes, whatever the classes of the operands."""
     domain = Domain()
     domain._cubes = tuple(cubes)
     return domain
@@ -281,7 +281,7 @@ def _product_of(parts: Sequence[tuple[Cube, ...]]) -> tuple[Cube, ...]:
 
 
 def _axis(name: Any, values: Any) -> tuple[Cube, ...]:
-    """One cube with one axis; all checks of an option are here."""
+    """Return one cube with one axis, after all checks of an option."""
     if not isinstance(name, str) or not name.strip():
         raise TypeError(f"Option: the name must be a string that is not empty, got {name!r}")
     if not isinstance(values, str | type) and isinstance(values, Sampler):
@@ -314,5 +314,5 @@ def _refuse_one_name_for_two(name: str, kvs: Sequence[KV]) -> None:
 def _equal(left: Any, right: Any) -> bool:
     try:
         return left is right or bool(left == right)
-    except (TypeError, ValueError):  # arrays have no single truth
+    except (TypeError, ValueError):  # arrays have no single truth value
         return False

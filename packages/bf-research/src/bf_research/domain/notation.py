@@ -35,13 +35,13 @@ def domain_from_text(text: str, rename: Rename = lambda name: name) -> Domain:
 
 
 class _Reader:
-    """Turns the parsed text into a domain, node by node."""
+    """A reader that turns parsed text into a domain, node by node."""
 
     def __init__(self, text: str, rename: Rename) -> None:
         self._text, self._rename = text, rename
 
     def read(self, node: ast.expr) -> Any:
-        """Give the domain, distribution or literal that a node stands for."""
+        """Return the domain, distribution or literal that a node stands for."""
         match node:
             case ast.BinOp(op=ast.Mult()):
                 return self._operate(node, lambda left, right: left * right)
@@ -93,7 +93,7 @@ class _Reader:
 
 
 def domain_from_data(data: Any, rename: Rename = lambda name: name) -> Domain:
-    """Read a domain.
+    """Read a domain from data of YAML or JSON.
 
     A mapping is the product of its options, ``{model: [vgg7, resnet18], lr: {loguniform: [1e-4, 1e-1]}}``. In
     it ``zip`` is a mapping (or a list of domains) walked side by side, ``weight`` the share in a random
@@ -140,7 +140,7 @@ def _zip(data: Any, rename: Rename) -> Domain:
 
 
 def _values(name: Any, value: Any) -> Any:
-    """Values of an option: a list, or the distribution that a mapping of one key names."""
+    """Return the values of an option: a list, or the distribution that a mapping of one key names."""
     if not isinstance(value, Mapping):
         return value
     if len(value) != 1:

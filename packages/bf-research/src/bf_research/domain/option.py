@@ -14,7 +14,7 @@ import numpy as np
 
 @runtime_checkable
 class Sampler(Protocol):
-    """What can stand for the values of an option: draws ``size`` values from the generator handed in."""
+    """Anything that can stand for the values of an option: it draws ``size`` values from a generator."""
 
     def sample(self, size: int, rng: np.random.Generator) -> Any:
         """Return an array-like with ``size`` values or rows."""
@@ -106,12 +106,12 @@ def canonical(data: Any) -> str:
 
 
 def same_json(left: Any, right: Any) -> bool:
-    """Tell whether two pieces of JSON data are the same; unlike ``==``, True is not 1."""
+    """Whether two pieces of JSON data are the same; unlike with ``==``, True is not 1."""
     return canonical(left) == canonical(right)
 
 
 def value_of(row: Any) -> Any:
-    """Take the one value out of what a sampler gave for size 1: a scalar, or a list of the coordinates."""
+    """Return the one value that a sampler drew for size 1: a scalar, or a list of the coordinates."""
     values = np.asarray(row).ravel().tolist()
     return values[0] if len(values) == 1 else values
 
@@ -142,16 +142,16 @@ class Interval:
     def sample(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Draw an array of shape (size,), float64 or int64."""
         low, high = (self.low, self.high + 1) if self.whole else (self.low, self.high)
-        drawn = (
+        values = (
             np.exp(rng.uniform(math.log(low), math.log(high), size))
             if self.log
             else rng.uniform(low, high, size)
         )
         if self.whole:
-            drawn = np.floor(drawn)
+            values = np.floor(values)
         # Rounding in exp may step over an end by one unit.
-        kept = np.clip(drawn, self.low, self.high)
-        return kept.astype(np.int64) if self.whole else kept
+        inside = np.clip(values, self.low, self.high)
+        return inside.astype(np.int64) if self.whole else inside
 
     def __repr__(self) -> str:
         if self.whole:
@@ -181,26 +181,26 @@ class Normal:
 
 
 def uniform(low: float, high: float) -> Interval:
-    """Numbers between low and high, evenly."""
+    """Return a distribution of numbers between low and high, evenly."""
     return Interval(low, high)
 
 
 def loguniform(low: float, high: float) -> Interval:
-    """Numbers between low and high, evenly in the logarithm: for learning rates."""
+    """Return a distribution of numbers between low and high, evenly in the logarithm: for learning rates."""
     return Interval(low, high, log=True)
 
 
 def integers(low: int, high: int, log: bool = False) -> Interval:
-    """Whole numbers from low to high, both included."""
+    """Return a distribution of whole numbers from low to high, both included."""
     return Interval(low, high, log=log, whole=True)
 
 
 def normal(mean: float = 0.0, std: float = 1.0) -> Normal:
-    """Normally distributed numbers."""
+    """Return a distribution of normally distributed numbers."""
     return Normal(mean, std)
 
 
-# What the text and YAML spellings of a domain may call.
+# What a domain in text or YAML may call.
 DISTRIBUTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     {"uniform": uniform, "loguniform": loguniform, "integers": integers, "normal": normal}
 )

@@ -17,15 +17,15 @@ When = int | Literal["last"]
 
 # Parts of the random addresses, so that draws for different purposes never meet.
 _VALUES, _ORDER, _RANDOM = 0, 1, 2
-# After so many misses in a row the conditions are said to leave nothing.
+# After so many refusals in a row the conditions are taken to leave nothing.
 _ATTEMPTS = 10_000
-# What cubes without samplers are handed: making a generator costs more than all the rest of a configuration.
+# For cubes without samplers: making a generator costs more than all the rest of a configuration.
 _UNUSED = np.random.default_rng(0)
 
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """How a domain is walked; see ``Domain.set_iterator``."""
+    """Options of a walk over a domain; see ``Domain.set_iterator``."""
 
     brute_force: bool = True
     n_reps: int = 1
@@ -50,7 +50,7 @@ def _whole(value: Any, least: int) -> bool:
 
 @dataclass(frozen=True)
 class Update:
-    """A function that gives the next domain from the results so far, and when it is asked."""
+    """A function that returns the next domain from the results so far, and when it is called."""
 
     function: Callable[[Any], Any]
     when: When = "last"
@@ -67,7 +67,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Walk:
-    """The configurations of a sum of cubes in the order of a plan; a pure function of the three.
+    """The configurations of a sum of cubes in the order that options ask for; a pure function of the three.
 
     Every draw has an address (pass, cube, position), so the walk can start anywhere and needs no memory.
     """
@@ -97,7 +97,7 @@ class Walk:
 
     @property
     def n_configs(self) -> int | None:
-        """Number of configurations that the plan asks for, before repetitions; None when they never end."""
+        """Number of configurations that the options ask for, before repetitions; None when they never end."""
         if self.options.n_iters is not None:
             return self.options.n_iters
         return self.size if self.options.brute_force else None
@@ -123,7 +123,7 @@ class Walk:
         return config.with_repetition(config.repetition * self.options.n_reps + rep)
 
     def _configs(self, count: int | None) -> Iterator[Config]:
-        """Configurations before repetitions; ``repetition`` counts the passes."""
+        """Yield configurations before repetitions; ``repetition`` counts the passes."""
         if not self.options.brute_force:
             numbers = itertools.count() if count is None else range(count)
             yield from (self._random(number) for number in numbers)
@@ -150,7 +150,7 @@ class Walk:
                 raise ValueError(f"{cube!r}: the conditions refuse {_ATTEMPTS} draws in a row")
 
     def _positions(self, rep: int) -> Iterator[tuple[int, int]]:
-        """Cube and position of each combination, in order; weighted neighbours are mixed by their weights."""
+        """Yield cube and position of each combination, in order; mix weighted neighbours by their weights."""
         groups = list(blocks(self.cubes))
         for group in groups:
             endless = [number for number in group if self.cubes[number].size is None]
@@ -179,7 +179,7 @@ class Walk:
                 del places[number]
 
     def _random(self, number: int) -> Config:
-        """The ``number``-th independent draw."""
+        """Return the ``number``-th independent draw."""
         rng = rng_at(self.seed, _RANDOM, number)
         for _ in range(_ATTEMPTS):
             cube = self.cubes[_choose(self.cubes, range(len(self.cubes)), rng)]
@@ -199,13 +199,13 @@ class Walk:
         return Config(self._values(rep, cube, inside), rep)
 
     def _values(self, rep: int, number: int, position: int) -> Values:
-        """Values of a cube at a position; its draws have an address of their own, in each pass another."""
+        """Return the values of a cube at a position; its draws have an address of their own in each pass."""
         cube = self.cubes[number]
         rng = rng_at(self.seed, _VALUES, rep, number, position) if cube.draws else _UNUSED
         return cube.at(position, rng)
 
 
 def _choose(cubes: tuple[Cube, ...], numbers: Any, rng: np.random.Generator) -> int:
-    """One of the numbered cubes, with probability in proportion to its weight (1 when it has none)."""
+    """Return one of the numbered cubes, with probability in proportion to its weight (1 when it has none)."""
     weights = np.array([1.0 if cubes[n].weight is None else cubes[n].weight for n in numbers])
     return int(rng.choice(list(numbers), p=weights / weights.sum()))

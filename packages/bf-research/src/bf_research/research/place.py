@@ -41,7 +41,7 @@ OUTPUT = "output.txt"
 
 @dataclass(frozen=True)
 class TrialWork:
-    """What a worker does with a trial: run the experiment in the trial's folder and record it."""
+    """The work of one trial: the experiment runs in the trial's folder and is recorded."""
 
     experiment: Experiment
     folder: Path
@@ -50,7 +50,7 @@ class TrialWork:
     keep_output: bool
 
     def __call__(self, trial: Trial) -> list[dict[str, Any]]:
-        """Run a trial; returns its rows."""
+        """Run a trial and return its rows."""
         with self.output(trial):
             return finish(self.iterations(trial))
 
@@ -95,12 +95,12 @@ def _number(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Runs several trials side by side, iteration by iteration: branches that share their roots."""
+    """The work of several trials side by side, iteration by iteration: branches that share their roots."""
 
     work: TrialWork
 
     def __call__(self, trials: Sequence[Trial]) -> list[Any]:
-        """Run trials; returns for each its rows or the error that it ended with."""
+        """Run trials; return for each its rows or the error that it ended with."""
         roots = Roots([trial.config for trial in trials])
         running = {
             place: self.work.iterations(trial, Branch(roots, place)) for place, trial in enumerate(trials)
@@ -127,7 +127,7 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class PackedTrial:
-    """A trial on its way to a worker: values that are on the shelf are sent as their place there."""
+    """A trial on its way to a worker: shared values are sent as their place among these."""
 
     trial: Trial
     places: Mapping[str, int]
@@ -141,14 +141,14 @@ class SharedValues:
         self._places = {id(kv): place for place, kv in enumerate(self._values)}
 
     def pack(self, trial: Trial) -> PackedTrial:
-        """Take what is on the shelf out of a trial."""
+        """Return a trial without the values that are shared."""
         values = trial.config.values_by_name()
         places = {name: self._places[id(kv)] for name, kv in values.items() if id(kv) in self._places}
         left = {name: None if name in places else kv for name, kv in values.items()}
         return PackedTrial(replace(trial, config=Config(left, trial.config.repetition)), places)
 
     def unpack(self, packed: PackedTrial) -> Trial:
-        """Put back what was taken out."""
+        """Return the trial with its shared values."""
         trial = packed.trial
         values = trial.config.values_by_name() | {
             name: self._values[place] for name, place in packed.places.items()
@@ -164,7 +164,7 @@ class SharedValues:
 
 @dataclass(frozen=True)
 class PackedWork:
-    """The work of a worker that has the shelf."""
+    """The work of a worker that has the shared values."""
 
     work: TrialWork
     shared: SharedValues
@@ -198,7 +198,7 @@ def spread_workers(workers: int, devices: Sequence[str] | None) -> list[Slot]:
 
 @dataclass(frozen=True)
 class Workers:
-    """Runs trials on warm workers, one a slot; crashed ones are tried again as the policy says."""
+    """A place on warm workers, one a slot; crashed trials are tried again as the policy says."""
 
     work: TrialWork
     shared: SharedValues
@@ -217,7 +217,7 @@ class Workers:
 
         def jobs() -> Iterator[Job | None]:
             while (group := list(islice(trials, self.branches))) or placed:
-                if not group:  # what still runs may bring an update of the domain
+                if not group:  # trials that still run may lead to an update of the domain
                     yield None
                     continue
                 number = group[0].number
@@ -239,7 +239,7 @@ class Workers:
 
 
 def translate_ends(trials: Sequence[Trial], done: Done) -> Iterator[Ended]:
-    """Translate how a job ended: each of its trials by itself, unless the job as a whole came to nothing."""
+    """Yield how the trials of a job ended: each by itself, unless the job as a whole came to nothing."""
     values = done.value if done.kind == "ok" else [done.value] * len(trials)
     for trial, value in zip(trials, values, strict=True):
         state = _STATES[done.kind]
@@ -249,7 +249,7 @@ def translate_ends(trials: Sequence[Trial], done: Done) -> Iterator[Ended]:
 
 
 def _make_end(trial: Trial, state: TrialState, value: Any, seconds: float, attempt: int, slot: str) -> Ended:
-    """Make the end of a trial from its rows or its error."""
+    """Return the end of a trial, from its rows or its error."""
     if state is TrialState.DONE:
         return Ended(trial, state, tuple(value), "", "", seconds, attempt, slot)
     rows = tuple(getattr(value, "bf_rows", ()))
@@ -258,7 +258,7 @@ def _make_end(trial: Trial, state: TrialState, value: Any, seconds: float, attem
 
 @dataclass(frozen=True)
 class InThisProcess:
-    """Runs trials one after another in this process: for a debugger, and for what can't be pickled."""
+    """A place in this process, one trial after another: for a debugger, and for what can't be pickled."""
 
     work: TrialWork
     branches: int = 1
@@ -274,7 +274,7 @@ class InThisProcess:
                 yield _make_end(trial, state, value, time.monotonic() - began, 1, "here")
 
     def _values(self, group: Sequence[Trial]) -> list[Any]:
-        """Give for each trial its rows or the error that it ended with."""
+        """Return for each trial its rows or the error that it ended with."""
         if len(group) > 1:
             return SideBySide(self.work)(group)
         try:
@@ -288,7 +288,7 @@ class InThisProcess:
 
 
 def heavy_libraries() -> tuple[str, ...]:
-    """Modules that workers should import once for all trials: what this program uses of the heavy ones."""
+    """Return the heavy modules that this program uses: workers import them once for all trials."""
     if not any(name in sys.modules for name in ("bf_models", "keras", "tensorflow")):
         return ()
     return ("tensorflow", "keras", *(["bf_models"] if "bf_models" in sys.modules else []))

@@ -93,7 +93,7 @@ class Research(Suggests):
     ) -> Self:
         """Set the domain of configurations; None is one empty configuration.
 
-        The numbers go over those of the domain's own ``set_iterator``, in a copy of it.
+        The numbers override those of the domain's own ``set_iterator``, in a copy of it.
         """
         self._domain = domain if isinstance(domain, Domain) else Domain(domain)
         given = {"n_iters": n_configs, "n_reps": n_reps, "repeat_each": repeat_each}
@@ -133,7 +133,7 @@ class Research(Suggests):
         that ``C('import_from')`` stands for, as in ``import_model(name, C('import_from'))``. ``variables``:
         variables that go to the results after each execution. ``branch``: a second pipeline that takes the
         batches of the first, the ``root``; with ``run(branches=4)`` four trials at a time share them, so that
-        what is dear, such as loading, is done once. ``dataset``: data for the pipeline, also an expression
+        what is slow, such as loading, is done once. ``dataset``: data for the pipeline, also an expression
         such as ``C('fold').attr('train')``. Further keywords go to the pipeline's config.
         """
         for part in (root, branch):
@@ -225,7 +225,7 @@ class Research(Suggests):
         return self
 
     def _free_name(self, name: str | None, default: str) -> str:
-        """Take the given name, or a free one; ``ValueError`` when another unit has it."""
+        """Return the given name, or a free one; ``ValueError`` when another unit has it."""
         names = {unit.name for unit in self._units}
         if name is not None:
             if name in names:
@@ -259,7 +259,7 @@ class Research(Suggests):
         resume: Literal["never", "missing", "failed"] = "never",
         **options: Unpack[RunOptions],
     ) -> Self:
-        """Run all trials that are left; returns this research, with ``results``.
+        """Run all trials that are left; return this research, with ``results``.
 
         ``n_iters``: iterations of each trial, None for as long as its data last. ``bar``: show a bar for the
         sweep and one a worker. ``workers`` and ``devices``: ``workers=2, devices=['gpu:0', 'gpu:1']``; fewer
@@ -278,7 +278,7 @@ class Research(Suggests):
         return self
 
     def test(self, n_iters: int = 1) -> list[dict[str, Any]]:
-        """Run one iteration of the first configuration in this process; returns its rows, raises errors."""
+        """Run an iteration of the first configuration in this process; return its rows, raise its errors."""
         self.check()
         with tempfile.TemporaryDirectory(prefix="bf-research-") as folder:
             return self.experiment.run(Trial(self._domain[0]), Path(folder), n_iters)
@@ -301,7 +301,7 @@ class Research(Suggests):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read the results of a folder or of a file that ``save`` wrote; nothing of it is run.
+        """Read the results of a folder or of a file that ``save`` wrote; nothing in it is run.
 
         To go on with a sweep, build the same research and ``run(name=folder, resume='missing')``.
         """
@@ -336,7 +336,7 @@ def _as_names(names: Names) -> tuple[str, ...]:
 
 
 def _choose_folder(name: str | Path | None) -> Path:
-    """The folder of a name; without one, a new folder that says when the sweep began."""
+    """Return the folder of a name; without one, a new folder named after the day and time."""
     if name is not None:
         return Path(name)
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")

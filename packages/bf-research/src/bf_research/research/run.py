@@ -1,4 +1,4 @@
-"""A run of a research: checked first, then the sweep with its placer and tracker."""
+"""A run of a research: its options are checked first, then the sweep runs with its place and tracker."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def run(
 
 
 def _check_tracking(options: Any) -> dict[str, Any] | None:
-    """Make the tracker once, so that options which mean nothing are an error before anything starts."""
+    """Return the tracker's options; make it once, so that wrong ones are an error before anything starts."""
     if options is None:
         return None
     if not isinstance(options, Mapping):
@@ -115,9 +115,9 @@ def _check_folder(folder: Path) -> None:
 
 
 def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:
-    """Go on with the research that a folder began with, or its results could not be compared: ``StateError``.
+    """Raise ``StateError`` for a folder that began with another research: results could not be compared.
 
-    The domain may be another: only its new trials run. Journals of earlier versions do not tell.
+    The domain may be another: only its new trials run. Journals of earlier versions do not hold this.
     """
     before = journal.read(folder).head.get("research") if journal.exists(folder) else None
     for name, value in now.items():
@@ -129,7 +129,7 @@ def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:
 
 
 def _check_branches(experiment: Experiment, domain: Domain, branches: int) -> int:
-    """Refuse branches that nothing shares, and roots that are not the same in all of them: ``ValueError``."""
+    """Return the number of branches; ``ValueError`` when nothing shares a root or the roots differ."""
     if isinstance(branches, bool) or not isinstance(branches, int) or branches < 1:
         raise ValueError(f"branches must be a whole number above 0, got {branches!r}")
     if branches == 1:

@@ -1,4 +1,4 @@
-"""What ``hydra/sweeper=domain`` does: overrides and a domain become trials, any launcher runs them."""
+"""The sweep of ``hydra/sweeper=domain``: overrides and a domain become trials, any launcher runs them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RecordedTask:
 
 
 class DomainSweep:
-    """A sweep over a domain, as Hydra's sweepers are set up and asked."""
+    """A sweep over a domain, set up and run as Hydra's sweepers are."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
@@ -107,7 +107,7 @@ class DomainSweep:
         return {name: self.options[name] for name in WalkOptions.__dataclass_fields__}
 
     def _set_update(self, domain: Domain, keys: Keys) -> None:
-        """Let the function that the options name give the next domain, as a Domain or as data."""
+        """Let the function that the options name return the next domain, as a Domain or as data."""
         path = self.options["update"]
         if path is None:
             return
@@ -127,7 +127,7 @@ class DomainSweep:
             self.composer.check(overrides)
 
     def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
-        """A sweep goes on with the settings it began with, or its results could not be compared."""
+        """Raise ``StateError`` for a folder that began with other settings: results could not be compared."""
         before = journal.read(folder).head.get("fixed") if journal.exists(folder) else None
         fixed = comparable_settings(fixed)
         if before is not None and sorted(before) != sorted(fixed):
@@ -138,7 +138,7 @@ class DomainSweep:
             )
 
     def _conclude(self, results: Results, folder: Path) -> Results:
-        """Tell who came first, and raise when trials failed, after the callbacks were asked to close."""
+        """Log the ranking; raise when trials failed, after the callbacks had their turn."""
         metric = self.options["metric"]
         names = results.returns
         if metric is None and names:
@@ -147,10 +147,10 @@ class DomainSweep:
             log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
         if metric in names:
             log.info("\n%s", ranking(results, metric, "min" if self.options["minimize"] else "max"))
-        # what an earlier domain of the folder left is no failure of this one
+        # failures that an earlier domain left in the folder are not failures of this one
         asked = replace(results, records=tuple(r for r in results.records if r.id in results.values))
         if asked.failures:
-            if hydra.__version__.startswith("1.3"):  # it forgets to tell callbacks of a sweep that raises
+            if hydra.__version__.startswith("1.3"):  # it does not call the callbacks of a sweep that raises
                 self.context.callbacks.on_multirun_end(config=self.config, config_name=None)
             raise SweepFailed(failure_table(asked, folder))
         return results
@@ -158,7 +158,7 @@ class DomainSweep:
 
 @dataclass(frozen=True)
 class ThroughLauncher:
-    """Places trials through Hydra's launcher: one by one where it can stream, as a list where it can't."""
+    """A place behind Hydra's launcher: trials go one by one where it can stream, as a list where it can't."""
 
     sweep: DomainSweep
     fixed: list[str]
@@ -191,14 +191,14 @@ class ThroughLauncher:
 
 
 def _title(domain: Domain, fixed: Sequence[str]) -> str:
-    """Say how many trials of what there are."""
+    """Return how many trials of what there are."""
     count = len(domain)
     what = " ".join(fixed) if repr(domain) == repr(Domain()) else repr(domain)
     return f"{count} {'trial' if count == 1 else 'trials'} of {what or 'the configuration as it is'}"
 
 
 def _earlier_trials(folder: Path) -> str:
-    """Say what an earlier start has left of a sweep that goes on."""
+    """Return what earlier starts of a sweep that goes on have finished, as text."""
     records = journal.read(folder).records.values() if journal.exists(folder) else ()
     finished = [record for record in records if record.state.finished]
     failed = sum(record.state in FAILURES for record in finished)
@@ -207,14 +207,14 @@ def _earlier_trials(folder: Path) -> str:
 
 
 def comparable_settings(fixed: Sequence[str]) -> list[str]:
-    """Leave out where trials run (``launch=gpu launch.workers=2``), which does not change what they give."""
+    """Return the settings that change results: not where trials run (``launch=gpu launch.workers=2``)."""
     return [text for text in fixed if not re.match(r"\+{0,2}launch[.=]", text)]
 
 
 def translate_end(trial: Trial, job: JobReturn) -> Ended:
-    """Translate how a job of Hydra ended."""
+    """Return the end of a trial, from that of Hydra's job."""
     value = value_of(job)
-    done = getattr(job, "bf_done", None)  # our launcher tells more than Hydra's class holds
+    done = getattr(job, "bf_done", None)  # our launcher adds what Hydra's class has no place for
     seconds, attempts, device = (done.seconds, done.job.attempt, done.slot) if done else (0.0, 1, "")
     if job.status is JobStatus.COMPLETED:
         return Ended(trial, TrialState.DONE, as_rows(value), "", "", seconds, attempts, device)
@@ -224,7 +224,7 @@ def translate_end(trial: Trial, job: JobReturn) -> Ended:
 
 
 def recover_result(folder: Path) -> tuple[dict[str, Any], ...] | None:
-    """Read the result that a job left although its driver died before it could note it."""
+    """Return the result of a job whose driver died before it could note it; None when there is none."""
     try:
         return as_rows(json.loads((folder / RESULT).read_text()))
     except (OSError, ValueError):

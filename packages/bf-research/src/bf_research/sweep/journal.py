@@ -30,7 +30,7 @@ class SweepLocked(RuntimeError):
 
 @dataclass
 class Record:
-    """What the journal knows of one trial."""
+    """One trial as the journal has it."""
 
     id: str
     number: int
@@ -48,7 +48,7 @@ class Record:
 
 @dataclass(frozen=True)
 class History:
-    """What a journal holds: its head (domain, seed) and a record for each trial, in the order they began."""
+    """The contents of a journal: its head (domain, seed), and the trials in the order they began."""
 
     head: Mapping[str, Any]
     records: Mapping[str, Record]
@@ -59,7 +59,7 @@ class History:
 
 
 class Journal:
-    """Writes the journal of a folder; holds its lock from ``open`` to ``close``, also when the process dies.
+    """The writer of a folder's journal; it holds the lock until ``close``, or until the process dies.
 
     What is finished is on the disk when ``end`` returns.
     """
@@ -86,7 +86,7 @@ class Journal:
         self.history = History(found.head or first, MappingProxyType(self._records))
 
     def begin(self, trial: Trial, attempt: int = 1) -> None:
-        """Note that a trial begins."""
+        """Write that a trial begins."""
         self._write(
             {
                 "trial": trial.id,
@@ -101,7 +101,7 @@ class Journal:
         )
 
     def end(self, ended: Ended) -> None:
-        """Note how a trial ended."""
+        """Write how a trial ended."""
         self._write(
             {
                 "trial": ended.trial.id,
@@ -118,18 +118,18 @@ class Journal:
         )
 
     def mark(self, trial_id: str, state: TrialState, reason: str) -> None:
-        """Note a state of a trial that nobody runs any more."""
+        """Write the state of a trial that nobody runs any more."""
         self._write({"trial": trial_id, "state": state, "reason": reason, "time": time.time()})
 
     def recover(self, trial_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Note the results of a trial that was finished when its driver died."""
+        """Write the results of a trial that was finished when its driver died."""
         rows = [dict(row) for row in rows]
         self._write(
             {"trial": trial_id, "state": TrialState.DONE, "rows": rows, "time": time.time()}, durable=True
         )
 
     def update(self, number: int, domain: str) -> None:
-        """Note that the domain was replaced."""
+        """Write that the domain was replaced."""
         self._write({"update": number, "domain": domain, "time": time.time()})
 
     def _write(self, line: Mapping[str, Any], durable: bool = False) -> None:
@@ -148,7 +148,7 @@ class Journal:
             _apply(self._records, json.loads(text))
 
     def close(self) -> None:
-        """Give the folder free; a second call does nothing."""
+        """Release the folder; a second call does nothing."""
         try:
             self._file.close()
         finally:
@@ -218,7 +218,7 @@ def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
         records[key] = Record(key, len(records), {})
     record = records[key]
     record.state = TrialState(entry["state"])
-    if record.state is TrialState.RUNNING:  # once more: what an earlier try left is void
+    if record.state is TrialState.RUNNING:  # tried again: what an earlier try left no longer counts
         record.reason, record.error, record.rows = "", "", []
     for name in ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows"):
         if name in entry:

@@ -74,7 +74,7 @@ def _quote(value: Any) -> Any:
 
 
 def split_overrides(overrides: Sequence[Override], keys: Keys) -> tuple[Domain, list[str]]:
-    """Part overrides into the domain of those that sweep, in their order, and the others as text.
+    """Split overrides into the domain of those that sweep, in their order, and the others as text.
 
     ``model=a,b`` is an option; options tagged alike, ``tag(zip1,choice(1,2))``, are walked side by side;
     ``interval(a,b)`` is a distribution: ``tag(log,...)`` even in the logarithm, ``tag(int,...)`` of whole

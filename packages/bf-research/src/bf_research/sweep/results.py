@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Mode = Literal["max", "min"]
-#: Of a traceback the deepest calls tell most; the journal has it whole.
+#: The deepest calls of a traceback matter most; the journal has it whole.
 SHOWN_LINES, LONGEST_LINE = 12, 200
 _WIDEST = 90
 
 
 @dataclass(frozen=True)
 class Results:
-    """What the trials of a sweep gave; ``df`` is the table.
+    """The results of a sweep's trials; ``df`` is the table.
 
     ``records`` has one record for each trial, in the order they began; ``values`` the real values of their
     options by trial id, known in the process that ran the sweep; ``declared`` names results that have a
@@ -43,7 +43,7 @@ class Results:
 
     @classmethod
     def of(cls, history: History, values: Mapping[str, Mapping[str, Any]] | None = None) -> Self:
-        """Make results of a journal."""
+        """Return the results of a journal."""
         return cls(tuple(history.records.values()), values or {}, tuple(history.head.get("returns", ())))
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class Results:
                 yield {"iteration": math.nan, **row, **shared}
 
     def _shown(self, record: Record) -> dict[str, Any]:
-        """Give a trial's options for people: the real values, and names where ``KV`` gave one."""
+        """Return a trial's options for people: the real values, and names where ``KV`` has one."""
         config = self.values.get(record.id, record.config)
         named = config.values_by_name().items() if isinstance(config, Config) else ()
         return {**config, **{name: kv.alias for name, kv in named if kv.alias is not None}}
@@ -233,7 +233,7 @@ def _there(value: Any) -> bool:
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out cells in columns; long cells are cut.
+    """Return cells laid out in columns; long cells are cut.
 
     >>> print(text_table(['model', 'accuracy'], [['vgg7', '0.98'], ['resnet18', '0.97']]))
     model     accuracy
@@ -253,7 +253,7 @@ def _short(cell: str) -> str:
 
 
 def failure_table(results: Results, folder: Path) -> str:
-    """List the trials that failed with the error in one line each, and the traceback of the first."""
+    """Return the trials that failed with the error in one line each, and the traceback of the first."""
     rows = [
         [str(record.number), str(record.state), describe(record), str(record.attempts), record.reason]
         for record in results.failures
@@ -268,7 +268,7 @@ def failure_table(results: Results, folder: Path) -> str:
 
 
 def describe(record: Record) -> str:
-    """Say which configuration a trial ran."""
+    """Return the configuration that a trial ran, as text."""
     pairs = [f"{name}={value}" for name, value in record.config.items()]
     if record.repetition:
         pairs.append(f"repetition={record.repetition}")
@@ -276,7 +276,7 @@ def describe(record: Record) -> str:
 
 
 def ranking(results: Results, name: str, mode: Mode = "max", most: int = 20) -> str:
-    """Rank configurations by the mean of a result over repetitions; those without a number come last."""
+    """Return a table of configurations, ranked by the mean of a result; those without a number come last."""
     summary = results.summary(name, mode)
     rows = []
     for place, row in enumerate(summary[:most], 1):

@@ -23,7 +23,7 @@ from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
 Resume = Literal["never", "missing", "failed"]
 OnFailure = Literal["continue", "stop"]
 Rows = Sequence[Mapping[str, Any]]
-# Gives the results of a trial that was finished although nobody noted it; None when it was not.
+# Returns the results of a trial that was finished although the journal does not say so; None when it was not.
 Recover = Callable[[str], Rows | None]
 
 
@@ -36,11 +36,11 @@ class Terminated(SystemExit):
 
 
 class Placer(Protocol):
-    """Runs trials somewhere: takes the next when it has room, yields each when it has ended, in any order.
+    """A place where trials run: it takes the next when it has room and yields each that has ended.
 
-    A trial is asked for only when it can start. Closing the iterator stops what runs and leaves no process.
-    ``trials`` may have more after its end, once trials have ended and the domain was updated: a placer asks
-    again, or comes to its own end and is called again.
+    They end in any order. A trial is taken only when it can start. Closing the iterator stops what runs and
+    leaves no process. ``trials`` may have more after its end, once trials have ended and the domain was
+    updated: a placer asks again, or ends and is called again.
     """
 
     def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
@@ -49,7 +49,7 @@ class Placer(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a sweep does about finished and failed trials.
+    """Rules for finished and failed trials.
 
     ``resume``: 'never' refuses a folder with a journal; 'missing' runs what is not finished; 'failed' also
     what failed. ``on_failure``: 'continue', or 'stop' to start no more trials after the first failure.
@@ -68,7 +68,7 @@ class Rules:
 
 
 def check_countable(domain: Domain, advice: str) -> None:
-    """Refuse a domain without end or without any configuration: ``ValueError``."""
+    """Raise ``ValueError`` for a domain without end or without any configuration."""
     if domain.endless:
         raise ValueError(f"{domain.endless_text}; {advice} says how many to run")
     if len(domain) == 0:
@@ -162,7 +162,7 @@ class Sweep:
                 return
 
     def _next(self, journal: Journal) -> Trial | None:
-        """Take the next trial that is left and note it as running; None when there is none now."""
+        """Return the next trial that is left, noted as running; None when there is none now."""
         while not self._stopped and (config := next(self._source, None)) is not None:
             plain = Trial(config, update=self._updates)
             trial = Trial(config, self._number, self._updates, self._seen[plain.id])
@@ -188,7 +188,7 @@ class Sweep:
             self._ask_for_update(journal, last=False)
 
     def _ask_for_update(self, journal: Journal, last: bool) -> bool:
-        """Ask for the next domain when it is time; tells whether there is one."""
+        """Ask for the next domain when it is time; return whether there is one."""
         update = self.domain.update
         if update is None or self._updates >= update.n_updates or (update.when == "last") != last:
             return False
@@ -214,7 +214,7 @@ class Sweep:
         return Results.of(journal.history, self._values)
 
     def _left(self, journal: Journal) -> int | None:
-        """How many trials are left; None when it is not known."""
+        """Return how many trials are left; None when it is not known."""
         if self._updates or self.domain.endless:
             return None
         finished = sum(self._left_alone(record.state) for record in journal.history.records.values())

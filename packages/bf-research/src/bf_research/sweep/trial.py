@@ -17,7 +17,7 @@ _READABLE = 60  # a folder name may have 255 bytes; the rest is for the hash and
 
 
 class TrialState(StrEnum):
-    """Where a trial stands."""
+    """The state of a trial."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -55,9 +55,9 @@ class Trial:
 
 
 def trial_id(config: Config, update: int = 0, occurrence: int = 0) -> str:
-    """Name a trial: readable text and a hash, safe as a file name on every system.
+    """Return the name of a trial: readable text and a hash, safe as a file name on every system.
 
-    Depends on names, values and the repetition alone: not on the order of options, nor on the spelling.
+    It depends on names, values and the repetition alone: not on the order of options, nor on the spelling.
 
     >>> trial_id(Config({'model': 'vgg7', 'lr': 0.1}))
     'lr-0.1_model-vgg7_967835b82ea8'
@@ -73,7 +73,7 @@ def trial_id(config: Config, update: int = 0, occurrence: int = 0) -> str:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a trial ended: its state, its results row by row, why it failed in one line, the traceback."""
+    """The end of a trial: its state, its results row by row, why it failed in one line, the traceback."""
 
     trial: Trial
     state: TrialState
@@ -104,7 +104,7 @@ def as_rows(value: Any) -> tuple[dict[str, Any], ...]:
 
 
 def reason(error: BaseException) -> str:
-    """Say in one line what went wrong."""
+    """Return in one line what went wrong."""
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Who records a training: nobody, or MLflow. Importing this loads neither MLflow nor TensorFlow."""
+"""Trackers: a training is recorded in MLflow, or not at all. Importing this loads no MLflow."""
 
 from bf_research.tracking.mlflow_tracker import MLflowTracker
 from bf_research.tracking.run_scope import SweepContext

@@ -39,7 +39,7 @@ class Backlog:
 
     @property
     def in_memory(self) -> int:
-        """How many points are held in memory; at most the limit."""
+        """Number of points held in memory; at most the limit."""
         return len(self._memory)
 
     def extend(self, points: Iterable[Point]) -> None:
@@ -57,12 +57,12 @@ class Backlog:
         return list(islice(self._memory, count))
 
     def drop(self, count: int) -> None:
-        """Remove points that ``peek`` gave, once they are written."""
+        """Remove points that ``peek`` returned, once they are written."""
         for _ in range(count):
             self._memory.popleft()
 
     def close(self) -> None:
-        """Forget what is left, and the file."""
+        """Drop what is left, and the file."""
         self._memory.clear()
         if self._file is not None:
             self._file.close()

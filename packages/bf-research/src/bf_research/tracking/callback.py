@@ -30,7 +30,7 @@ MEMORY = "tracking.json"
 
 
 class EarlierState(NamedTuple):
-    """What a sweep's run was before the sweep was started again."""
+    """The state of a sweep's run before the sweep was started again."""
 
     status: str
     end: int | None
@@ -38,10 +38,11 @@ class EarlierState(NamedTuple):
 
 
 class SweepTracking(Callback):
-    """Records a sweep (``-m``) as a parent run whose children are the trials.
+    """A callback that records a sweep (``-m``) as a parent run whose children are the trials.
 
     The process of the sweep creates the store, the experiment and the parent before any trial starts, closes
-    runs that killed processes left open, and sums up at the end. Holds plain data only: Hydra pickles it.
+    runs that killed processes left open, and sums up at the end. It holds plain data only, since Hydra
+    pickles it.
     """
 
     def __init__(self, metric: str = "test/accuracy", minimize: bool = False) -> None:
@@ -135,7 +136,7 @@ def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
 
 
 def _refuse_second(run: Any, folder: Path) -> None:
-    """Leave the run of a sweep alone that another process of this machine is running."""
+    """Raise ``SweepRefused`` when another process of this machine is running the sweep."""
     mark = str(run.data.tags.get("bf.process", ""))
     pid = int(mark.partition(":")[0] or 0)
     here = run.data.tags.get("bf.host") == socket.gethostname() and pid not in (0, os.getpid())
@@ -171,7 +172,7 @@ def abandon(run_id: str, before: EarlierState | None = None) -> None:
 
 
 def _abandon_quietly(run_id: str, before: EarlierState | None) -> None:
-    """Close the run of a sweep that this process leaves unfinished."""
+    """Close the run of a sweep that this process leaves unfinished; log what goes wrong."""
     try:
         abandon(run_id, before)
     except Exception as error:  # noqa: BLE001 - nobody is left to catch it; the next sweep closes the run
@@ -192,7 +193,7 @@ def finish_trials(context: SweepContext) -> None:
 
 
 def close_abandoned(client: Any, experiment: str, parent: str | None = None) -> list[str]:
-    """Mark runs KILLED that a process of this machine started and that has ended since; returns their ids."""
+    """Mark runs KILLED that a process of this machine started and that has ended since; return their ids."""
     found = f"tags.`bf.host` = '{socket.gethostname()}' and attributes.status = 'RUNNING'"
     if parent is not None:
         found += f" and tags.`mlflow.parentRunId` = '{parent}'"

@@ -17,14 +17,14 @@ from bf_research.tracking.tracker import Location, Status
 
 
 class MLflowTracker:
-    """Records a run in an MLflow store.
+    """A tracker that records a run in an MLflow store.
 
     ``uri``: any tracking URI, None for ``mlflow.db`` in the working folder. ``required=False``: a store that
     can't be used at the start does not stop the training; records go to a file in ``folder`` that
     ``python -m bf_research.tracking.replay FILE`` writes to the store later. ``keep_model`` logs the trained
     network as an MLflow model, ``register`` puts it into the model registry under a name; ``system_metrics``
     adds the load of processors and memory. ``buffering`` changes fields of ``Buffering``. Runs are addressed
-    by explicit ids: nothing of MLflow's global state is used, so trackers of several threads do not meet.
+    by explicit ids, without MLflow's global state, so that threads may have a tracker each.
     """
 
     def __init__(

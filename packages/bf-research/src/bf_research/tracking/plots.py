@@ -10,9 +10,9 @@ from typing import Any
 
 from bf_research.tracking.store import Row
 
-#: More curves than these make no picture anyone reads.
+#: Nobody reads a picture of more curves.
 MOST_CURVES = 20
-#: More labels than these hide the curves: colours tell how good each was instead.
+#: More labels hide the curves: colours show how good each was instead.
 MOST_LABELS = 12
 #: An option with more values is a cloud of points, no longer a row of boxes with a label each.
 MOST_BOXES = 12
@@ -36,7 +36,7 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
         figure.suptitle(_literal(title))
         yield figure
         if figure.axes:
-            # savefig would draw twice, and packing as small as can be takes a quarter of the time
+            # savefig would draw twice, and the best compression takes a quarter of the time
             canvas.print_png(folder / f"{name}.png", pil_kwargs={"compress_level": 1})
 
     best = f" of the {MOST_CURVES} best trials" if len(good) > MOST_CURVES else ""
@@ -51,7 +51,7 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
 
 
 def _literal(text: str) -> str:
-    """Keep the drawing from reading dollars as formulas."""
+    """Return a text in which dollars do not begin a formula."""
     return text.replace("$", r"\$")
 
 
@@ -96,7 +96,7 @@ def _learning_curves(
 
 
 def _colours(figure: Any, axes: Any, rows: Sequence[Row], metric: str) -> Any:
-    """Draw a bar of the metric's values; returns the function that gives the colour of one."""
+    """Draw a bar of the metric's values; return the function from a value to its colour."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.ticker import MaxNLocator
@@ -130,7 +130,7 @@ def _parallel(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: 
 
 
 def _positions(texts: Sequence[str]) -> dict[str, float]:
-    """Spread the values of an option from 0 to 1, numbers in their order."""
+    """Return the values of an option spread from 0 to 1, numbers in their order."""
 
     def order(text: str) -> tuple[int, float, str]:
         try:
@@ -159,7 +159,7 @@ def _boxes(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str
 
 
 def _cloud(axes: Any, texts: Sequence[str], values: Sequence[float]) -> None:
-    """Draw a point a trial: over the numbers that an option had, or over the places of its texts."""
+    """Draw one point a trial: over the numbers that an option had, or over the places of its texts."""
     try:
         places = [float(text) for text in texts]
     except ValueError:

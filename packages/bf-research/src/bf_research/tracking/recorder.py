@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: A point is written this long after it was logged, at the latest, also in a busy loop.
 LONGEST_PAUSE = 5.0
-#: A call that is under way when the patience ends gets so much longer.
+#: A call under way when the patience ends may take so much longer.
 LAST_CALL_SECONDS = 25.0
 #: Answers of a store that no repetition would change.
 _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"})
@@ -31,7 +31,7 @@ _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_
 
 @dataclass(frozen=True)
 class Buffering:
-    """How records wait: written so often, so many points in memory, so long for a store that is down."""
+    """Limits of waiting: seconds between writes, points in memory, seconds for a store that is down."""
 
     flush_seconds: float = 1.0
     points: int = 100_000
@@ -47,7 +47,7 @@ class Buffering:
 
 @dataclass(frozen=True)
 class RecorderOptions:
-    """Where and how a run is recorded; see ``MLflowTracker``."""
+    """Options of a recorder: where and how a run is recorded; see ``MLflowTracker``."""
 
     uri: str
     experiment: str
@@ -59,7 +59,7 @@ class RecorderOptions:
 
 
 class Recorder:
-    """One run's records on their way to the store."""
+    """The records of one run on their way to the store."""
 
     def __init__(
         self, options: RecorderOptions, name: str, tags: dict[str, str], run_id: str | None = None
@@ -118,7 +118,7 @@ class Recorder:
                 self._backlog.close()
         return self.location
 
-    # the thread ---------------------------------------------------------------------------------------------
+    # The thread
 
     def _work(self) -> None:
         try:
@@ -129,7 +129,7 @@ class Recorder:
                 log.warning("%s", error)
         finally:
             self._opened.set()
-        pause = 0.0  # what was recorded meanwhile is written while the work goes on
+        pause = 0.0  # what was recorded while the store opened is written at once
         while self._is_open:
             ending = self._wake.wait(pause)
             done = self._flush()
@@ -150,7 +150,7 @@ class Recorder:
             try:
                 run_id = str(client.create_run(experiment, tags=self.tags, run_name=self.name).info.run_id)
             except Exception:
-                # an experiment that was deleted meanwhile is told with the way to bring it back
+                # for an experiment deleted meanwhile this raises with the way to restore it
                 store.experiment_id(client, self.options.experiment, self.options.uri)
                 raise
         command, site = store.ui(self.options.uri)
@@ -180,7 +180,7 @@ class Recorder:
             self._monitor = None
 
     def _flush(self) -> bool:
-        """Write what waits; False when the store did not take it, which is tried again later."""
+        """Write what waits and return whether the store took it; what it did not is tried again later."""
         taken = len(self.points)
         self._backlog.extend(self.points[:taken])
         del self.points[:taken]
@@ -220,10 +220,10 @@ class Recorder:
             self._writer.points(batch)
             self._backlog.drop(len(batch))
 
-    # what the store never took ------------------------------------------------------------------------------
+    # What the store never took
 
     def _keep_rest(self) -> None:
-        """Keep in a file what could not be written, and say how to write it later."""
+        """Keep in a file what could not be written, and log how to write it later."""
         self._backlog.extend(self.points)
         self.points.clear()
         unopened = self.location is None and not self.options.required

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, field
 
 from bf_research.tracking.tracker import Status, Tracker
 
-#: The environment is what every launcher hands to its workers, threads and processes alike.
+#: Every launcher hands the environment to its workers, threads and processes alike.
 VARIABLE = "BF_SWEEP"
 
 
 @dataclass(frozen=True)
 class SweepContext:
-    """The sweep's own run, in which store, and the tags that its trials bear."""
+    """A sweep's own run, its store, and the tags of its trials: handed to the processes of the trials."""
 
     store: str
     experiment: str
@@ -25,16 +25,16 @@ class SweepContext:
     tags: dict[str, str] = field(default_factory=dict)
     #: what was said for the whole sweep; the other overrides of a trial are its own
     given: list[str] = field(default_factory=list)
-    #: of the experiment; looked up by its name where it is not told
+    #: of the experiment; looked up by its name when None
     experiment_id: str | None = None
 
     def publish(self) -> None:
-        """Make this the sweep of the trials that this process and its later children run."""
+        """Set this as the sweep of the trials that this process and its later children run."""
         os.environ[VARIABLE] = json.dumps(asdict(self))
 
     @staticmethod
     def withdraw() -> None:
-        """Trials from here on belong to no sweep."""
+        """Let later trials belong to no sweep."""
         os.environ.pop(VARIABLE, None)
 
     @classmethod
@@ -46,9 +46,10 @@ class SweepContext:
 
 @contextmanager
 def record_run(tracker: Tracker, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
-    """Start a run and end it: FINISHED, FAILED by an error, KILLED by Ctrl-C, SIGTERM or the stop of a sweep.
+    """Record a block of code as a run.
 
-    The run bears its process, so that the next driver can close it should this process be killed.
+    It ends as FINISHED, FAILED by an error, or KILLED by Ctrl-C, SIGTERM or the stop of a sweep. The run is
+    marked with its process, so that the next driver can close it if this process is killed.
     """
     marks = {"bf.host": socket.gethostname(), "bf.process": process_mark(os.getpid()), **(tags or {})}
     tracker.start(name, marks)
@@ -64,7 +65,7 @@ def record_run(tracker: Tracker, name: str, tags: Mapping[str, str] | None = Non
 
 
 def process_mark(pid: int) -> str:
-    """Name a process of this machine for ever: its number and when it was started; empty if it is gone."""
+    """Return a unique name of a process of this machine, its number and start time; empty if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             fields = file.read().rpartition(")")[2].split()

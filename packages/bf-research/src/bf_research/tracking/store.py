@@ -1,4 +1,4 @@
-"""The MLflow store: its address, its safe creation, and what is said when it can't be used."""
+"""The MLflow store: its address, its safe creation, why it can't be used, and the trials of a sweep in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CONNECT_SECONDS = 5.0
-#: Without it MLflow's pages open in the mode for language models.
+#: Without this MLflow's pages open in the mode for language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: The same for the menu beside the pages, at the end of their addresses.
 MENU = "workflowType=machine_learning"
@@ -79,7 +79,7 @@ def open_store(uri: str) -> Any:
 
 
 def quiet() -> None:
-    """Keep MLflow from talking and from trying a server for minutes on end: we try again ourselves."""
+    """Set MLflow to log little and not to try a server for minutes: the recorder tries again itself."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -89,7 +89,7 @@ def quiet() -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder itself as the lock: no lock file is left behind."""
+    """Lock the folder itself: no lock file is left behind."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -99,7 +99,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _check_reachable(uri: str) -> None:
-    """Ask a server's port before MLflow does: MLflow would try for minutes."""
+    """Raise ``TrackingError`` for a server that does not answer: MLflow would try for minutes."""
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return
@@ -196,7 +196,7 @@ def _row(run: Any) -> Row:
 
 
 def _options(data: Any) -> dict[str, str]:
-    """What the sweep set for a trial; all parameters where the trial does not tell."""
+    """Return what the sweep set for a trial; all parameters where that is not recorded."""
     overrides = data.tags.get("bf.overrides")
     return dict(json.loads(overrides)) if overrides else dict(data.params)
 

@@ -1,4 +1,4 @@
-"""The sum of a sweep on its own run: best, last, mean and deviation, a ranked table, plots, addresses."""
+"""The summary of a sweep on its own run: best, last, mean and deviation, a ranked table, plots, addresses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMPARED_RUNS = 50
 
 
 def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = True) -> str:
-    """Log the summary of a sweep to its run; returns the text for the console, with a ranking or without."""
+    """Log the summary of a sweep to its run; return the text for the console, with a ranking or without."""
     client = store.open_store(context.store)
     parent = client.get_run(context.run_id)
     rows = children(client, str(parent.info.experiment_id), context.run_id)
@@ -64,7 +64,7 @@ def known_metric(rows: Sequence[Row], metric: str) -> str:
 
 
 def rank(rows: Sequence[Row], metric: str, minimize: bool) -> list[Row]:
-    """Order trials best first; those without the metric, or with NaN, stand last."""
+    """Return trials best first; those without the metric, or with NaN, come last."""
 
     def place(row: Row) -> tuple[bool, float]:
         value = row.metrics.get(metric, math.nan)
@@ -96,7 +96,7 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
             groups.setdefault(tuple(row.params.get(name) for name in options), []).append(value)
     pick = min if minimize else max
     best = pick(groups.values(), key=statistics.fmean)
-    name = metric.replace("/", " ")  # a second stroke would make a section of its own
+    name = metric.replace("/", " ")  # a second slash would make a section of its own
     return {
         "trials/count": len(rows),
         f"trials/best {name}": pick(values),

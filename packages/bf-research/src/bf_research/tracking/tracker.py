@@ -16,7 +16,7 @@ _FORBIDDEN = re.compile(r"[^\w\-./ :]")
 
 @dataclass(frozen=True)
 class Location:
-    """Where a run is recorded, and what a person types to see it."""
+    """The place where a run is recorded, and what a person types to see it."""
 
     store: str
     experiment: str
@@ -35,7 +35,7 @@ class Location:
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Records one run: ``start``, then anything in any order, then ``end``.
+    """A recorder of one run: ``start``, then anything in any order, then ``end``.
 
     No call but ``ready`` and ``end`` waits for the store; metrics keep the order in which they were logged.
     """
@@ -53,7 +53,7 @@ class Tracker(Protocol):
         """Record what to find the run by."""
 
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
-        """Record one point; microseconds."""
+        """Record one point; takes microseconds."""
 
     def log_text(self, text: str, name: str) -> None:
         """Keep a text as a file of the run."""
@@ -62,7 +62,7 @@ class Tracker(Protocol):
         """Keep a file of this machine with the run."""
 
     def log_data(self, name: str, digest: str, items: int, context: str) -> None:
-        """Record which data were used: ``context`` is 'train' or 'test', ``digest`` tells the content."""
+        """Record which data were used: ``context`` is 'train' or 'test', ``digest`` names their content."""
 
     def log_model(self, network: Any) -> None:
         """Record the signature of a trained Keras network, and the network itself where that is wanted."""
@@ -72,13 +72,13 @@ class Tracker(Protocol):
 
 
 class NoTracker:
-    """Records nothing."""
+    """A tracker that records nothing."""
 
     def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
         """Do nothing."""
 
     def ready(self, timeout: float = 120.0) -> Location | None:
-        """Be ready: there is no store."""
+        """Return None at once: there is no store."""
         return None
 
     def log_params(self, params: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What is written to a run through MLflow's client, one method a kind of record, without global state."""
+"""Writing to a run through MLflow's client, one method a kind of record, without global state."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from bf_research.tracking.backlog import Point
 POINTS_A_CALL, PARAMS_A_CALL = 1000, 100
 _FORBIDDEN = re.compile(r"[^\w\-./ :]")
 GIT_SECONDS = 10
-#: A larger change is no longer a note; its beginning is kept.
+#: Of a larger change only the beginning is kept.
 LONGEST_DIFF = 1_000_000
 #: MLflow refuses longer digests of data.
 _LONGEST_DIGEST = 36
 
 
 class Writer:
-    """Writes to one run of a store; every method may raise what the store raises."""
+    """A writer to one run of a store; every method may raise what the store raises."""
 
     def __init__(self, client: Any, run_id: str) -> None:
         self._client, self._run_id = client, run_id
@@ -100,7 +100,7 @@ class Writer:
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model"
-            # naming the requirements spares MLflow ten seconds of finding them out
+            # MLflow would take ten seconds to find the requirements out
             needs = ["tensorflow", "keras"]
             keras.save_model(item["network"], str(path), signature=signature, pip_requirements=needs)
             self.artifact((str(path), "model"))
@@ -125,7 +125,7 @@ class Writer:
 
 @cache
 def packages() -> str:
-    """List Python, the system and every installed package with its version, as a requirements file does."""
+    """Return Python, the system and every package with its version, as a requirements file has them."""
     import platform
     from importlib.metadata import distributions
 
@@ -135,7 +135,7 @@ def packages() -> str:
 
 
 def git_tags(folder: str) -> dict[str, str]:
-    """Tell commit, branch and whether files were changed; nothing outside a git checkout."""
+    """Return tags with commit, branch and whether files were changed; none outside a git checkout."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {}
@@ -152,7 +152,7 @@ def git_changes(folder: str) -> str:
 
 
 def _git(folder: str, *arguments: str) -> str:
-    """Ask git; empty without git, outside a checkout, or when it takes too long."""
+    """Return git's answer; empty without git, outside a checkout, or when it takes too long."""
     try:
         done = subprocess.run(
             ["git", "-C", folder, *arguments],

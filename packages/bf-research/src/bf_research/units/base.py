@@ -1,4 +1,4 @@
-"""What the parts of an experiment are, and the trial that runs them."""
+"""Units of an experiment: what they are, when they run, and the trial that runs them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Schedule:
 
     @classmethod
     def of(cls, execute: Execute, unit: str = "unit") -> Self:
-        """Read what ``execute=``: ``10`` (iterations 9, 19, ...; 0: never), ``'#5'``, ``'last'``, or a list.
+        """Read the argument ``execute``; ``ValueError`` for anything that it can't be.
 
-        ``ValueError`` for anything else.
+        It is ``10`` (iterations 9, 19, ...; 0: never), ``'#5'``, ``'last'``, or a list of these.
         """
         if isinstance(execute, list | tuple) and not execute:
             raise ValueError(f"{unit}: execute={execute!r} names no iteration, so it would never run")
@@ -62,7 +62,7 @@ class Schedule:
 
 
 Report = Callable[[int, Mapping[str, Any]], None]
-#: Goes on by an iteration a step, and returns the rows.
+#: Runs one iteration a step, and returns the rows.
 Iterations = Generator[None, None, list[dict[str, Any]]]
 
 
@@ -86,7 +86,7 @@ class Unit(Protocol):
         """What may hold expressions such as ``C``, ``RP`` and ``RR``."""
 
     def execute(self, running: RunningTrial) -> Mapping[str, Any]:
-        """Run once; returns results by name. ``StopIteration`` says that its data have ended."""
+        """Run once and return results by name; ``StopIteration`` when its data have ended."""
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with it, given the units before it and a config."""
@@ -94,7 +94,7 @@ class Unit(Protocol):
 
 @dataclass
 class RunningTrial:
-    """A trial that runs: where it stands, and what its units keep from one iteration to the next."""
+    """A trial that runs: its iteration, and what its units keep from one iteration to the next."""
 
     trial: Trial
     folder: Path
@@ -107,17 +107,17 @@ class RunningTrial:
     branch: Branch = ALONE
 
     def evaluate(self, value: Any) -> Any:
-        """Give the value of an argument: expressions are evaluated, also inside lists and dicts."""
+        """Return the value of an argument: expressions are evaluated, also inside lists and dicts."""
         context: Any = SimpleNamespace(running_trial=self, scope=self, iteration=self.iteration)
         return value_of(lift(value), context)
 
     @property
     def total(self) -> int | None:
-        """Number of iterations when it is known: what ``I('maximum')`` asks for."""
+        """Number of iterations when it is known: the value of ``I('maximum')``."""
         return self.n_iters
 
     def close(self) -> None:
-        """End what the units keep: generators and runs that are not at their end."""
+        """Close what the units keep: generators and runs that are not at their end."""
         for kept in self.kept.values():
             for part in kept if isinstance(kept, tuple) else (kept,):
                 close = getattr(part, "close", None) or getattr(part, "reset", None)
@@ -125,7 +125,7 @@ class RunningTrial:
                     close()
 
     def run_of(self, name: str) -> Any:
-        """Give the run of a pipeline unit; begins it when it has not run yet."""
+        """Return the run of a pipeline unit, begun when it has not run yet."""
         unit = self.units[name]
         start = getattr(unit, "run_in", None)
         if start is None:

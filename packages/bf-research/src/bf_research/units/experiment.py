@@ -1,4 +1,4 @@
-"""What a trial does: its units, iteration by iteration."""
+"""The experiment of a trial: its units run iteration by iteration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bf_research.units.shared_roots import ALONE, Branch
 
 @dataclass(frozen=True)
 class Experiment:
-    """The units of a trial in their order: what is sent to workers."""
+    """The units of a trial in their order, as they are sent to workers."""
 
     units: tuple[Unit, ...]
 
@@ -34,7 +34,7 @@ class Experiment:
             raise ValueError("the research does not fit together:\n" + "\n".join(faults))
 
     def faults(self, config: Config) -> list[str]:
-        """Tell what is wrong, so that it is known before any worker starts."""
+        """Return what is wrong, so that it is known before any worker starts."""
         found: list[str] = []
         known = config_for_units(config)
         results = [name for unit in self.units for name in unit.returns]
@@ -74,7 +74,7 @@ class Experiment:
         stopping: Callable[[], bool],
         branch: Branch = ALONE,
     ) -> Iterations:
-        """Run as ``run`` does, iteration by iteration, so that trials may go side by side."""
+        """Run as ``run`` does, iteration by iteration, so that trials may run side by side."""
         units = {unit.name: unit for unit in self.units}
         running = RunningTrial(trial, folder, config_for_units(trial.config), units, n_iters, branch=branch)
         rows: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ class Experiment:
         report: Report,
         stopping: Callable[[], bool],
     ) -> Generator[None, None, bool]:
-        """Run iterations up to ``n_iters`` or to the end of the data; tells whether the data ended."""
+        """Run iterations up to ``n_iters`` or to the end of the data; return whether the data ended."""
         limit = running.n_iters if running.n_iters is not None or self._ends() else 1
         while limit is None or running.iteration < limit:
             if stopping():
@@ -157,7 +157,7 @@ class EndOfData(Exception):
 
 
 def config_for_units(config: Config) -> dict[str, Any]:
-    """The config that units see: flat names, nested sections where they do not clash, and the repetition."""
+    """Return the config for units: flat names, sections where they do not clash, the repetition."""
     try:
         sections = config.nested()
     except ValueError:  # 'model' and 'model.lr' at once: only the flat names are there

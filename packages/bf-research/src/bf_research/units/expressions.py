@@ -1,4 +1,4 @@
-"""Arguments of units: what they may speak of (iteration, units, folder, id, results), and their checks."""
+"""Expressions for the arguments of units (iteration, units, folder, id, results), and their checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bf_research.units.base import RunningTrial, Unit
 
 
 def _running_trial(context: Any) -> RunningTrial:
-    """The trial that runs; these expressions mean nothing inside a pipeline."""
+    """Return the trial that runs; ``TypeError`` inside a pipeline, where these expressions mean nothing."""
     running = getattr(context, "running_trial", None)
     if running is None:
         raise TypeError(
@@ -39,7 +39,7 @@ class RP(Expr):
     unit: str
 
     def evaluate(self, context: Any) -> Any:
-        """Return the run; begins it when the unit has not run yet."""
+        """Return the run, begun when the unit has not run yet."""
         return _running_trial(context).run_of(self.unit)
 
 
@@ -80,10 +80,10 @@ OWN_KEYWORDS = ("returns", "name", "execute")
 
 
 def check_keywords(method: str, function: Any, keywords: Sequence[str]) -> None:
-    """Refuse keywords that a function does not take, which are ours misspelt: ``TypeError``.
+    """Raise ``TypeError`` for keywords that a function does not take: they are ours, misspelt.
 
-    Of a function that does not tell its parameters (None: one that is not known yet) only those are refused
-    that look like ours.
+    For a function of unknown parameters (also None, one that is not known yet) only keywords that look like
+    ours are refused.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -101,7 +101,7 @@ def check_keywords(method: str, function: Any, keywords: Sequence[str]) -> None:
 def expression_faults(
     value: Any, before: Sequence[Unit], results: Sequence[str], config: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield what the expressions in arguments speak of that is not there."""
+    """Yield what the expressions in arguments refer to that is not there."""
     names = [unit.name for unit in before]
     for expr in walk(value):
         if isinstance(expr, RR) and expr.name not in results:

@@ -12,7 +12,7 @@ from bf_research.units.base import RunningTrial, Schedule, Unit
 
 @dataclass(frozen=True)
 class CallableUnit:
-    """Calls a function; ``returns`` names what of its value is kept."""
+    """A unit that calls a function; ``returns`` names what of its value is kept."""
 
     name: str
     function: Callable[..., Any]
@@ -38,7 +38,7 @@ class CallableUnit:
 
 @dataclass(frozen=True)
 class GeneratorUnit(CallableUnit):
-    """Calls a generator function once, takes one value an execution; its end is the trial's end."""
+    """A unit that takes one value of a generator an execution; its end ends the trial."""
 
     def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Take the next value."""
@@ -55,7 +55,7 @@ class GeneratorUnit(CallableUnit):
 
 @dataclass(frozen=True)
 class MetricsUnit:
-    """Evaluates metrics that a pipeline has gathered in a variable."""
+    """A unit that evaluates metrics which a pipeline has gathered in a variable."""
 
     name: str
     pipeline: str
@@ -96,7 +96,7 @@ class MetricsUnit:
 
 
 def name_values(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any]:
-    """Name the value of a unit: one name takes it whole, several take one item each."""
+    """Return the value of a unit by names: one name takes it whole, several take one item each."""
     if len(names) <= 1:
         return dict.fromkeys(names, value)
     if isinstance(value, Mapping) and all(name in value for name in names):

@@ -23,7 +23,7 @@ OWN_KEYWORDS = ("root", "branch", "dataset", "variables", "name", "execute", "ru
 
 @dataclass(frozen=True)
 class PipelineUnit:
-    """Runs a pipeline with the trial's config.
+    """A unit that runs a pipeline with the trial's config.
 
     An execution takes the next batch; with ``whole`` it runs the pipeline from its beginning to its end. With
     a ``branch``, batches of ``pipeline`` are handed on to the branch, which has the variables and models;
@@ -58,7 +58,7 @@ class PipelineUnit:
         return not self.whole and not self.schedule.only_last
 
     def execute(self, running: RunningTrial) -> Mapping[str, Any]:
-        """Take a batch, or run from beginning to end; returns the variables."""
+        """Take a batch, or run from beginning to end; return the variables."""
         if self.whole:
             for _ in self._start(running, endless=False)[1]:
                 pass
@@ -69,7 +69,7 @@ class PipelineUnit:
         return {name: main.v(name) for name in self.variables}
 
     def run_in(self, running: RunningTrial) -> Any:
-        """Give the pipeline that runs in this trial, begun if need be: ``.v(name)``, ``.m(name)``."""
+        """Return the pipeline that runs in this trial, begun if necessary: ``.v(name)``, ``.m(name)``."""
         if self.name not in running.kept:
             self._start(running, endless=running.n_iters is not None)
         return running.kept[self.name][0]
@@ -110,7 +110,7 @@ class PipelineUnit:
             yield f"the root is shared, so it can't know what differs between trials: {error}"
 
     def check_config(self) -> None:
-        """Refuse keys of the config that nothing in the pipelines reads: ``TypeError``."""
+        """Raise ``TypeError`` for keys of the config that nothing in the pipelines reads."""
         read = [*_reads(self.pipeline), *_reads(self.branch)]
         paths = [path for path in read if path is not None]
         if len(paths) < len(read):  # C() is the whole config
@@ -136,7 +136,7 @@ class PipelineUnit:
         return data if self.branch is None else (self.branch << root.dataset << known).bind()
 
     def _known_data(self, config: Mapping[str, Any]) -> Any:
-        """Give the data; of an expression when it is only looked up in the config, None when it is made."""
+        """Return the data; of an expression if it only looks up the config, None if it makes the data."""
         if not isinstance(self.dataset, Expr):
             return self.dataset
         if not all(isinstance(part, C | Attribute | Item) for part in walk(self.dataset)):
@@ -147,10 +147,10 @@ class PipelineUnit:
         return found
 
     def variables_in(self, config: Mapping[str, Any]) -> Collection[str]:
-        """Name the variables that the pipeline declares, also when its data are not known yet."""
+        """Return the variables that the pipeline declares, also when its data are not known yet."""
         try:
             return self.bound(config).variables
-        except (BindError, TypeError, LookupError, AttributeError):  # its own fault, told there
+        except (BindError, TypeError, LookupError, AttributeError):  # reported as a fault of its own
             main = self.branch or self.pipeline
             steps = calls((*main.before_steps, *main.steps, *main.after_steps))
             made = [step for step in steps if step.builtin and step.name == "init_variable"]
@@ -170,7 +170,7 @@ class PipelineUnit:
     def _binding_faults(self, config: Mapping[str, Any]) -> Iterator[str]:
         """Yield what binding finds, unless the data and so the batch class are known only in a trial."""
         if any(isinstance(expr, C) and expr.absent(config) for expr in walk(self.dataset)):
-            return  # told already
+            return  # reported already
         try:
             data = self._known_data(config)
         except (TypeError, LookupError, AttributeError) as error:
@@ -213,7 +213,7 @@ def _values(step: Step) -> Iterator[Any]:
 
 
 def _endless(pipeline: Pipeline) -> Iterator[Any]:
-    """Batches without end, unless the pipeline's own options set one."""
+    """Yield batches without end, unless the pipeline's own options set one."""
     while True:
         try:
             yield pipeline.next_batch()

@@ -19,7 +19,7 @@ class SharedRoot:
     queues: dict[int, deque[Any]]
 
     def take(self, place: int) -> Any:
-        """Give a trial its next batch, to change as it likes; ``StopIteration`` at the end."""
+        """Return the next batch of a trial, which may change it; ``StopIteration`` at the end."""
         queue = self.queues[place]
         if not queue:
             batch = next(self.batches)
@@ -49,7 +49,7 @@ class Roots:
         )
 
     def read(self, name: str, place: int, make: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-        """Give a trial the batches of a root, made by whoever asks first."""
+        """Yield the batches of a root for a trial; whichever trial asks first makes them."""
         if name not in self.roots:
             places = (place for place in range(len(self.configs)) if place not in self.gone)
             self.roots[name] = SharedRoot(make(), {place: deque() for place in places})
@@ -86,7 +86,7 @@ class Branch:
         return {name: value for name, value in config.items() if name not in hidden | {"repetition"}}
 
     def read(self, name: str, make: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-        """Give the batches of a root, shared with the other trials."""
+        """Return the batches of a root, shared with the other trials."""
         return make() if self.roots is None else self.roots.read(name, self.place, make)
 
 

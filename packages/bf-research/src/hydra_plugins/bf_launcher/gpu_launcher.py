@@ -53,14 +53,14 @@ ConfigStore.instance().store(group="hydra/launcher", name="gpu", node=GpuLaunche
 
 
 class GpuLauncher(Launcher):
-    """Runs the jobs of a sweep on warm workers pinned to devices."""
+    """A launcher that runs the jobs of a sweep on warm workers pinned to devices."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
         self._setup: tuple[HydraContext, DictConfig, TaskFunction] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives, and start the workers' server: it imports while the sweeper still prepares.
+        """Keep what Hydra hands in, and start the workers' server: it imports while the sweeper prepares.
 
         ``LauncherError`` for a sweep folder that can't be made or written and for options that can't be.
         """
@@ -70,7 +70,7 @@ class GpuLauncher(Launcher):
         self._setup = (hydra_context, config, task_function)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run all jobs; results in their order."""
+        """Run all jobs and return the results in their order."""
         from bf_research.launcher.hydra_job import HydraJob
         from bf_research.launcher.launch import launch
 

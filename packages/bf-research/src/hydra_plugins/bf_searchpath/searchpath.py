@@ -5,7 +5,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 
 class BatchFlowSearchPath(SearchPathPlugin):
-    """Appends ``bf_command.conf``: the application's own files of the same name come first."""
+    """A search path that ends with ``bf_command.conf``, so that the application's own files come first."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the packaged configurations."""

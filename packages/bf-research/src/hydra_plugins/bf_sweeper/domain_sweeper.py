@@ -27,7 +27,7 @@ class DomainSweeperConf:
     repeat_each: int | None = None
     #: of samplers, weights and random draws; drawn and noted in the journal when not given
     seed: int | None = None
-    #: a function of the results that gives the next domain: its dotted name
+    #: the dotted name of a function that returns the next domain from the results
     update: str | None = None
     #: "last", or after every so many finished trials
     update_when: Any = "last"
@@ -49,7 +49,7 @@ ConfigStore.instance().store(
 
 
 class DomainSweeper(Sweeper):
-    """Runs the trials of a domain, goes on where it was cut off, and tells all failures at the end."""
+    """A sweeper over a domain: it goes on where it was cut off, and lists all failures at the end."""
 
     def __init__(self, **options: Any) -> None:
         from bf_research.sweep.hydra_sweep import DomainSweep
@@ -57,9 +57,9 @@ class DomainSweeper(Sweeper):
         self._sweep = DomainSweep(options)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra composed."""
+        """Keep what Hydra composed."""
         self._sweep.setup(hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep; returns its results."""
+        """Run the sweep and return its results."""
         return self._sweep.run(arguments)
