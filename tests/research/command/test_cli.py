@@ -16,7 +16,7 @@ from bf_command.cli import explain
 from bf_command.explain import configuration_message
 from bf_command.help import describe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_help_lists_parts_settings_and_their_defaults():
