@@ -17,7 +17,7 @@ from bf_pipeline.samplers import NumpySampler
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import KV, integers, loguniform, normal, uniform
-from bf_research.sweep.trial import Trial, trial_id
+from bf_research.sweep.trial import trial_id
 
 
 def pairs(domain: Domain) -> list[tuple[Any, ...]]:
@@ -258,23 +258,6 @@ def test_config_is_a_mapping_with_a_hint_for_wrong_names() -> None:
     assert config == {"lr": 0.1}
     with pytest.raises(KeyError, match="did you mean 'lr'"):
         config["lrr"]
-
-
-def test_trial_id_depends_on_values_and_not_on_order_or_number_type() -> None:
-    assert trial_id(Config({"a": 1, "b": 2.5})) == trial_id(Config({"b": np.float64(2.5), "a": 1.0}))
-    ids = {
-        trial_id(Config({"a": 1})),
-        trial_id(Config({"a": "1"})),
-        trial_id(Config({"a": True})),
-        trial_id(Config({"a": 1}, repetition=1)),
-        Trial(Config({"a": 1}), update=1).id,
-        Trial(Config({"a": 1}), occurrence=1).id,
-    }
-    assert len(ids) == 6
-
-
-def test_alias_stands_for_a_value_in_ids() -> None:
-    assert trial_id(Config({"model": KV(int, "vgg7")})) == trial_id(Config({"model": "vgg7"}))
 
 
 def test_value_without_a_stable_name_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The Research API: units, when they run, what they return, on workers and in this process."""
+"""The Research API: pipelines, runs on workers and in this process, checks, updates, tracking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from bf_batch import Batch, Dataset, action
 from bf_index.errors import StateError
 from bf_pipeline import B, C, Pipeline, V
-from bf_research import KV, RD, RI, RID, RP, RR, Domain, Option, Research
+from bf_research import KV, RP, RR, Domain, Option, Research
 
 
 class Numbers(Batch):
@@ -80,6 +80,8 @@ class Error:
 
 
 DATA = Dataset(8, Numbers, preloaded=(np.full(8, 4.0),))
+
+
 NO_DATA = (
     Pipeline()
     .init_variable("loss", 0.0)
@@ -87,7 +89,11 @@ NO_DATA = (
     .train_model("net", B("x"), fetches="loss", save_to=V("loss"))
     .run_later(2, n_epochs=1, seed=0)
 )
+
+
 TRAIN = NO_DATA << DATA
+
+
 TEST = (
     Pipeline()
     .import_model("net", C("import_from"))
@@ -199,69 +205,6 @@ def test_folds_are_an_option(tmp_path: Path) -> None:
     assert [record.config["fold"] for record in research.trials.records] == ["0", "1", "2", "3"]
 
 
-@pytest.mark.parametrize(
-    ("execute", "expected"),
-    [
-        (1, [0, 1, 2, 3, 4]),
-        (2, [1, 3]),
-        ("#3", [3]),
-        ("last", [4]),
-        (["#0", "last"], [0, 4]),
-        ([0, "last"], [4]),
-        ([2, "#4"], [1, 3, 4]),
-        ("#9", []),
-        (0, []),
-    ],
-)
-@pytest.mark.parametrize("n_iters", [5, None])
-def test_execute_says_when_a_unit_runs(
-    tmp_path: Path, execute: Any, expected: list[int], n_iters: Any
-) -> None:
-    research = (
-        Research()
-        .add_generator(count, 5, returns="count")
-        .add_callable(lambda i: i, RI(), returns="at", execute=execute)
-    )
-    table = here(research, tmp_path, n_iters=n_iters)
-    assert table["count"].tolist() == [0, 1, 2, 3, 4]
-    if expected:
-        assert table.dropna(subset=["at"])["iteration"].tolist() == expected
-    else:
-        assert table["at"].isna().all()
-
-
-@pytest.mark.parametrize("execute", ["%10", "lats", [], -1, 1.5, True, "#x", [1, "#"]])
-def test_execute_that_means_nothing_is_refused(execute: Any) -> None:
-    with pytest.raises(ValueError, match="execute"):
-        Research().add_callable(print, execute=execute)
-
-
-def test_arguments_speak_of_the_trial(tmp_path: Path) -> None:
-    def note(folder: Path, trial: str, a: int, so_far: int) -> str:
-        (folder / "note.txt").write_text(trial)
-        return f"{a} {so_far} {folder.name == trial}"
-
-    research = (
-        Research(Option("a", [5]))
-        .add_callable(lambda a: a * 2, C("a") + 1, returns="twice")
-        .add_callable(note, RD(), RID(), a=C("a"), so_far=RR("twice"), returns="text")
-    )
-    table = here(research, tmp_path)
-    assert table["text"][0] == "5 12 True"
-    assert len(list((tmp_path / "sweep" / "trials").glob("*/note.txt"))) == 1
-
-
-def test_nested_names_are_read_by_path_or_whole(tmp_path: Path) -> None:
-    def first(lr: float, flat: float, section: dict[str, Any]) -> bool:
-        return lr == flat == section["lr"]
-
-    domain = Option("model.lr", [0.1]) * Option("model.depth", [3])
-    research = Research(domain).add_callable(first, C("model/lr"), C("model.lr"), C("model"), returns="same")
-    table = here(research, tmp_path)
-    assert table["same"].tolist() == [True]
-    assert table["model.lr"].tolist() == [0.1]
-
-
 def test_callable_reads_a_run_of_a_pipeline(tmp_path: Path) -> None:
     research = (
         Research(Option("model", [Line]))
@@ -269,58 +212,6 @@ def test_callable_reads_a_run_of_a_pipeline(tmp_path: Path) -> None:
         .add_callable(lambda run: run.m("net").at, RP("train"), returns="at", execute="last")
     )
     assert here(research, tmp_path)["at"].tolist() == [3.75]
-
-
-def test_several_returns_are_named_by_place_or_by_key(tmp_path: Path) -> None:
-    research = (
-        Research()
-        .add_callable(lambda: (1, 2), returns=["a", "b"])
-        .add_callable(lambda: {"d": 4, "c": 3, "e": 5}, returns=["c", "d"])
-        .add_callable(lambda: np.arange(3), returns="array")
-    )
-    row = here(research, tmp_path).iloc[0]
-    assert (row["a"], row["b"], row["c"], row["d"], row["array"]) == (1, 2, 3, 4, [0, 1, 2])
-
-
-def test_results_may_have_any_name_but_the_columns_own(tmp_path: Path) -> None:
-    research = Research().add_callable(lambda: [1, 2, 3], returns=["total", "done", "self"])
-    assert research.run(name=tmp_path / "sweep", workers=1).results["total"].tolist() == [1]
-
-
-def test_wrong_number_of_returns_fails_the_trial_with_the_unit(tmp_path: Path) -> None:
-    research = Research().add_callable(lambda: (1, 2, 3), returns=["a", "b"], name="three")
-    research.run(name=tmp_path / "sweep", parallel=False)
-    (failure,) = research.trials.failures
-    assert "three: returns has the names a, b" in failure.reason
-    assert "in unit 'three', iteration 0" in failure.error
-
-
-def test_result_that_is_no_data_fails_the_trial(tmp_path: Path) -> None:
-    research = Research().add_callable(lambda: object(), returns="a")
-    research.run(name=tmp_path / "sweep", parallel=False)
-    assert "results hold numbers" in research.trials.failures[0].reason
-
-
-def test_failed_trial_keeps_the_results_it_had(tmp_path: Path) -> None:
-    def bad(i: int) -> int:
-        if i == 2:
-            raise RuntimeError("no more")
-        return i
-
-    research = Research().add_generator(count, 5, returns="n").add_callable(bad, RI(), returns="i")
-    table = here(research, tmp_path)
-    assert table["n"].tolist() == [0, 1, 2]
-    assert set(table["state"]) == {"FAILED"}
-
-
-def test_generator_that_is_a_plain_function_is_told_what_it_must_be(tmp_path: Path) -> None:
-    research = Research().add_generator(lambda: 5, returns="n", name="five")
-    here(research, tmp_path)
-    assert (
-        "five: the function returned 5; add_generator needs a generator" in research.trials.failures[0].reason
-    )
-    lists = Research().add_generator(lambda: [1, 2], returns="n")
-    assert lists.run(name=tmp_path / "lists", parallel=False).results["n"].tolist() == [1, 2]
 
 
 def test_repetitions_are_a_column(tmp_path: Path) -> None:
@@ -577,24 +468,6 @@ def test_domain_of_an_update_runs_also_when_all_trials_had_been_taken(
     assert max(record.update for record in research.trials.records) == 2
 
 
-class Heavy:
-    """A value that counts how often it is pickled."""
-
-    pickled = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        Heavy.pickled += 1
-        return {"weight": 1}
-
-
-def test_values_of_options_are_sent_once_and_not_with_each_trial(tmp_path: Path) -> None:
-    Heavy.pickled = 0
-    domain = Option("heavy", [KV(Heavy(), "heavy")]) * Option("n", list(range(6)))
-    research = Research(domain).add_callable(lambda heavy: heavy.weight, C("heavy"), returns="weight")
-    assert research.run(name=tmp_path / "sweep", workers=1).results["weight"].tolist() == [1] * 6
-    assert Heavy.pickled == 1
-
-
 @pytest.mark.slow
 def test_trials_are_recorded_in_mlflow_below_the_run_of_the_sweep(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -615,85 +488,3 @@ def test_trials_are_recorded_in_mlflow_below_the_run_of_the_sweep(
     assert {run.data.params["model"] for run in children} == {"Line", "Half"}
     assert len(client.get_metric_history(children[0].info.run_id, "loss")) == 4
     assert "compare" in capsys.readouterr().out
-
-
-def test_fewer_devices_are_shared_and_more_go_several_to_each() -> None:
-    from bf_research.research.place import spread_workers
-
-    assert [slot.devices for slot in spread_workers(2, None)] == [("cpu:0",), ("cpu:1",)]
-    assert [slot.devices for slot in spread_workers(4, ["cpu:0", "cpu:1"])] == [("cpu:0",), ("cpu:1",)] * 2
-    assert [slot.devices for slot in spread_workers(2, [f"cpu:{n}" for n in range(4)])] == [
-        ("cpu:0", "cpu:1"),
-        ("cpu:2", "cpu:3"),
-    ]
-
-
-class Dear(Numbers):
-    """Batches whose loading is counted in a file."""
-
-    @action
-    def load_slowly(self, path: str) -> Dear:
-        """Note that a batch was loaded."""
-        with Path(path).open("a") as file:
-            file.write("loaded\n")
-        return self
-
-
-def shared(log: Path, n_epochs: int | None = 1) -> Research:
-    """A research whose root notes each load, over 4 factors and 5 batches."""
-    data = Dataset(10, Dear, preloaded=(np.arange(10.0),))
-    root = Pipeline().load_slowly(str(log)).run_later(2, n_epochs=n_epochs) << data
-    branch = (
-        Pipeline().init_variable("sum", 0.0).add(C("shift")).update(V("sum"), V("sum") + B("x").attr("sum")())
-    )
-    return Research(Option("shift", [0, 1, 2, 3])).add_pipeline(root=root, branch=branch, variables="sum")
-
-
-@pytest.mark.parametrize("options", [{"parallel": False}, {"workers": 2}], ids=["here", "workers"])
-@pytest.mark.parametrize(("branches", "loads"), [(1, 20), (2, 10), (3, 10), (4, 5)])
-def test_branches_share_the_batches_of_their_root_and_nothing_else(
-    tmp_path: Path, options: dict[str, Any], branches: int, loads: int
-) -> None:
-    log = tmp_path / "log.txt"
-    table = shared(log).run(name=tmp_path / "sweep", branches=branches, **options).results
-    assert len(log.read_text().splitlines()) == loads
-    last = table[table["iteration"] == 4].set_index("shift")["sum"]
-    assert last.to_dict() == {shift: 45.0 + 10 * shift for shift in range(4)}
-    assert set(table["state"]) == {"DONE"}
-
-
-def test_a_branch_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
-    def check(shift: int, iteration: int) -> None:
-        if shift == 1 and iteration == 2:
-            raise ValueError("one is bad")
-
-    research = shared(tmp_path / "log.txt").add_callable(check, C("shift"), RI())
-    research.run(name=tmp_path / "sweep", parallel=False, branches=4)
-    states = {record.config["shift"]: str(record.state) for record in research.trials.records}
-    assert states == {0: "DONE", 1: "FAILED", 2: "DONE", 3: "DONE"}
-    assert "one is bad" in research.trials.failures[0].reason
-    assert len(research.trials.failures[0].rows) == 3  # two whole iterations and the begun one
-    assert len((tmp_path / "log.txt").read_text().splitlines()) == 5
-    research.run(name=tmp_path / "sweep", parallel=False, branches=4, resume="failed")
-    assert len(research.trials.failures) == 1
-
-
-def test_branches_go_on_without_end_when_iterations_are_given(tmp_path: Path) -> None:
-    research = shared(tmp_path / "log.txt", n_epochs=None).run(
-        7, name=tmp_path / "sweep", parallel=False, branches=4
-    )
-    assert len((tmp_path / "log.txt").read_text().splitlines()) == 7
-    assert len(research.results) == 28
-
-
-def test_branches_that_cannot_share_are_refused(tmp_path: Path) -> None:
-    root = Pipeline().add(C("shift")).run_later(4, n_epochs=1) << DATA
-    research = Research(Option("shift", [1, 2])).add_pipeline(root, Pipeline().add(1), name="train")
-    with pytest.raises(ValueError, match=r"(?s)branches=2: unit 'train': the root is shared.*'shift'"):
-        research.run(name=tmp_path / "a", parallel=False, branches=2)
-    with pytest.raises(ValueError, match="branches=3: no pipeline has a root"):
-        Research().add_callable(int).run(name=tmp_path / "a", branches=3)
-    for wrong in (0, -1, 1.5, True):
-        with pytest.raises(ValueError, match="branches must be a whole number"):
-            research.run(name=tmp_path / "a", branches=wrong)
-    assert not (tmp_path / "a").exists()
