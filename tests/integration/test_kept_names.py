@@ -1,0 +1,37 @@
+"""Dotted names that configurations, checkpoints, journals and commands hold keep their meaning."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+# By package; each is ``module.name`` or a module that is run by ``python -m``.
+KEPT = {
+    "bf_research": [
+        "bf_research.domain.Domain",
+        "bf_research.domain.Option",
+        "bf_research.research.Research",
+        "bf_research.tracking.MLflowTracker",
+        "bf_research.tracking.NoTracker",
+        "bf_research.tracking.callback.SweepTracking",
+        "bf_research.tracking.replay",
+        "bf_research.tracking.replay.replay",
+        "bf_research.train.train",
+        "bf_research.train.Outcome",
+    ],
+    "hydra_plugins": [
+        "hydra_plugins.bf_launcher.gpu_launcher.GpuLauncher",
+        "hydra_plugins.bf_searchpath.searchpath.BatchFlowSearchPath",
+        "hydra_plugins.bf_sweeper.domain_sweeper.DomainSweeper",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", [name for names in KEPT.values() for name in names])
+def test_a_kept_name_is_found(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
