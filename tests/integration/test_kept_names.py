@@ -8,6 +8,7 @@ import pytest
 
 # By package; each is ``module.name`` or a module that is run by ``python -m``.
 KEPT = {
+    "bf_pipeline": ["bf_pipeline.checkpoint.latest"],
     "bf_research": [
         "bf_research.domain.Domain",
         "bf_research.domain.Option",
