@@ -12,9 +12,9 @@ from bf_batch.data.columns import ArrayColumn, MappedColumn
 from bf_batch.data.lazy_rows import LazyRows
 from bf_index import Place
 from bf_pipeline import P, Pipeline, R
+from bf_pipeline.run.options import RunOptions
 from bf_pipeline.run.prefetch.groups import Group, only_records
 from bf_pipeline.run.run import Run
-from bf_pipeline.starting import RunOptions
 
 DEPTHS = [1, 2, 3, 5, 8, 16, 40]
 

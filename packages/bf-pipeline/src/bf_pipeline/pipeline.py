@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, cast
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, Self, Unpack, cast
 
-from bf_batch import Dataset
-from bf_pipeline.bind.bind import bind, check_actions, unknown_action
+from bf_batch import Dataset, SkipBatch
+from bf_pipeline.bind.bind import STEPS, bind, check_actions, unknown_action
 from bf_pipeline.bind.bound import Bound, Clock
+from bf_pipeline.context import Models
 from bf_pipeline.expressions.base import Expr
+from bf_pipeline.expressions.named import Mode
 from bf_pipeline.plain_config import merged
 from bf_pipeline.record.code import written_pipeline
 from bf_pipeline.record.mermaid import mermaid
 from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, caller
-from bf_pipeline.recording import Recording
-from bf_pipeline.run.run import Memory
-from bf_pipeline.starting import Starting
+from bf_pipeline.record.yaml import to_yaml
+from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
+from bf_pipeline.run.run import Batches, Memory, Run, feed_batches
+from bf_pipeline.run.state import Holds
+from bf_pipeline.tf_dataset import Outputs, to_tf_dataset
+from bf_pipeline.unset import UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
-class Pipeline(Recorded, Recording, Starting):
+class Pipeline(Recorded):
     """Actions recorded now and run later, batch after batch.
 
     Any action of the batch class is a method; its arguments may be named expressions. ``p=0.8`` runs the
@@ -154,6 +161,238 @@ class Pipeline(Recorded, Recording, Starting):
     def __rrshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
         return self.__lshift__(other)
 
+    # Steps of its own
+
+    def _builtin(self, name: str, *args: Any, **kwargs: Any) -> Self:
+        """Record a step; arguments that were not given stay out, so that it reads as it was written."""
+        given = {key: value for key, value in kwargs.items() if value is not UNSET}
+        return self.record(Call(name, args, given, caller(), builtin=True))
+
+    def init_variable(self, name: str, default: Any = UNSET, init_on_each_run: Any = UNSET) -> Self:
+        """Declare a variable; each run starts with a fresh one.
+
+        A callable (``list``, a function) is called for each run, an expression evaluated, any other value
+        copied.
+        """
+        return self._builtin("init_variable", name, default=default, init_on_each_run=init_on_each_run)
+
+    def update(self, target: Any, value: Any, mode: Mode = UNSET) -> Self:
+        """Put a value into ``V(name)``, ``B(name)`` or a part of them, for every batch.
+
+        ``mode``: ``'w'`` write, ``'a'`` append, ``'e'`` extend, ``'u'`` update. Updates of variables happen
+        in the order of the batches, whatever works ahead.
+        """
+        return self._builtin("update", target, value, mode=mode)
+
+    def call(self, function: Callable[..., Any] | Any, /, *args: Any, **kwargs: Any) -> Self:
+        """Call a function for every batch; it gets the batch only where an argument is ``B()``.
+
+        ``save_to=`` and ``mode=`` (w, a, e, u) tell where the result goes; ``in_parent=True`` keeps the call
+        in the caller's process, in the order of the batches.
+        """
+        return self._builtin("call", function, *args, **kwargs)
+
+    def print(self, *args: Any, sep: str = UNSET, end: str = UNSET) -> Self:
+        """Write values to standard output for every batch."""
+        return self._builtin("print", *args, sep=sep, end=end)
+
+    # Steps with models
+
+    def init_model(
+        self, mode: Literal["dynamic", "static"], model_class: Any, name: str, config: Any = UNSET
+    ) -> Self:
+        """Declare a model: ``model_class(config)``.
+
+        A dynamic one is built at its first use, so its config may hold expressions of the batch; a static one
+        when the run starts.
+        """
+        return self._builtin("init_model", mode, model_class, name, config=config)
+
+    def import_model(self, name: str, source: Any) -> Self:
+        """Use the model of another pipeline (its last run), of a run, or a model itself; it is shared."""
+        return self._builtin("import_model", name, source)
+
+    def train_model(
+        self,
+        name: str,
+        inputs: Any = UNSET,
+        targets: Any = UNSET,
+        *,
+        fetches: Any = UNSET,
+        feed_dict: Any = UNSET,
+        save_to: Any = UNSET,
+        mode: Mode = UNSET,
+        **kwargs: Any,
+    ) -> Self:
+        """Train a model on every batch and save what ``fetches`` names to ``save_to``.
+
+        ``save_to`` is a target, or a list or dict of them as ``fetches`` is; ``mode`` as in ``update``. Other
+        arguments go to the model's ``train``.
+        """
+        named = {"fetches": fetches, "feed_dict": feed_dict, "save_to": save_to, "mode": mode}
+        return self._builtin("train_model", name, inputs=inputs, targets=targets, **named, **kwargs)
+
+    def predict_model(
+        self,
+        name: str,
+        inputs: Any = UNSET,
+        targets: Any = UNSET,
+        *,
+        fetches: Any = UNSET,
+        feed_dict: Any = UNSET,
+        save_to: Any = UNSET,
+        mode: Mode = UNSET,
+        **kwargs: Any,
+    ) -> Self:
+        """Predict for every batch; what ``fetches`` names (else predictions) goes to ``save_to``."""
+        named = {"fetches": fetches, "feed_dict": feed_dict, "save_to": save_to, "mode": mode}
+        return self._builtin("predict_model", name, inputs=inputs, targets=targets, **named, **kwargs)
+
+    def save_model(self, name: str, path: Any) -> Self:
+        """Save a model for every batch; in ``after`` once at the end."""
+        return self._builtin("save_model", name, path)
+
+    def load_model(self, name: str, path: Any) -> Self:
+        """Load a model for every batch; in ``before`` once at the beginning."""
+        return self._builtin("load_model", name, path)
+
+    def gather_metrics(
+        self,
+        metrics_class: Any,
+        targets: Any,
+        predictions: Any,
+        *,
+        save_to: Any,
+        mode: Mode = UNSET,
+        **kwargs: Any,
+    ) -> Self:
+        """Make metrics of every batch and take them into those in ``save_to`` (``mode='u'``).
+
+        ``mode='w'`` keeps the last batch's, ``'a'`` a list of all. Other arguments go to the class.
+        """
+        named = {"targets": targets, "predictions": predictions, "save_to": save_to, "mode": mode}
+        return self._builtin("gather_metrics", metrics_class, **named, **kwargs)
+
+    # Steps with other pipelines
+
+    def join(self, *others: Any) -> Self:
+        """Hand the next action batches of other datasets or pipelines, same ids, as first arguments."""
+        return self._builtin("join", *others)
+
+    def merge(self, *others: Any, components: Any = UNSET) -> Self:
+        """Put the items of other pipelines' batches behind those of the batch."""
+        return self._builtin("merge", *others, components=components)
+
+    def rebatch(self, batch_size: int, components: Any = UNSET) -> Self:
+        """Go on with batches of another size; the last may be short. ``n_iters`` counts these batches."""
+        return self._builtin("rebatch", batch_size, components=components)
+
+    # Running it
+
+    def run_later(self, batch_size: int | None = None, **options: Unpack[Options]) -> Self:
+        """Give a pipeline that knows how to run: ``run()``, ``gen_batch()``, ``next_batch()`` use it."""
+        given = _given(batch_size, options, "run_later")
+        RunOptions.of(given, "run_later")
+        return replace(self, options={**self.options, **given})
+
+    def run(self, batch_size: int | None = None, **options: Unpack[Options]) -> Self:
+        """Run to the end; gives a pipeline whose ``v(name)`` and ``m(name)`` read this run's results.
+
+        Without ``n_epochs`` and ``n_iters`` it is one epoch. This pipeline's own ``v`` and ``m`` read it too,
+        until its next run.
+        """
+        batches = self._start(batch_size, options, "run")
+        for _ in batches:
+            pass
+        done = replace(self)
+        done._memory.run = batches.run
+        return done
+
+    def gen_batch(self, batch_size: int | None = None, **options: Unpack[Options]) -> Batches:
+        """Start a run and give its batches one by one; wrong names and options are refused at this call."""
+        return self._start(batch_size, options, "gen_batch")
+
+    def next_batch(self, batch_size: int | None = None, **options: Unpack[Options]) -> Any:
+        """Give the next batch of the run that the first call starts; endless without n_epochs and n_iters.
+
+        ``StopIteration`` at the end, and again until ``reset()``. Other options in the middle are a
+        ``ValueError``.
+        """
+        memory, given = self._memory, _given(batch_size, options, "next_batch")
+        if memory.batches is None:
+            memory.batches = self._start(batch_size, options, "next_batch", endless=True)
+            memory.asked = given
+        elif given and given != memory.asked:
+            raise ValueError(
+                f"next_batch: got {given} in the middle of a run begun with {memory.asked}; "
+                "call reset() to begin anew"
+            )
+        return next(memory.batches)
+
+    def checkpoint(self, path: str | PathLike[str], every: int | None = None, keep: int = 2) -> Self:
+        """Give a pipeline whose runs write checkpoints: every so many batches, on SIGTERM and at the end.
+
+        The last ``keep`` stay. ``run(..., resume=path)`` goes on from the newest.
+        """
+        settings = Checkpointing(Path(path), every, keep)
+        return replace(self, options={**self.options, "checkpoint": settings})
+
+    def to_tf_dataset(self, batch_size: int, outputs: Outputs, **options: Any) -> Any:
+        """Give the batches as a ``tf.data.Dataset``; see ``bf_pipeline.interop.to_tf_dataset``."""
+        return to_tf_dataset(self, batch_size, outputs, **options)
+
+    def reset(self) -> Self:
+        """End the run that ``next_batch`` takes from; its next call starts another one."""
+        if self._memory.batches is not None:
+            self._memory.batches.close()
+        self._memory.forget()
+        return self
+
+    def execute(self, batch: Any, **options: Unpack[Options]) -> Any:
+        """Put one batch through all steps, as a run of its own, and give it back; no dataset is needed."""
+        for done in self.feed([batch], **options):
+            return done
+        raise SkipBatch("execute: a step left the batch out")
+
+    def feed(self, batches: Iterable[Any], **options: Unpack[Options]) -> Iterator[Any]:
+        """Put batches from anywhere, such as another pipeline's ``gen_batch``, through the steps."""
+        given = _given(None, options, "feed")
+        options_of_run = RunOptions.of({**self.options, **given}, "feed")
+        return feed_batches(self, batches, options_of_run, self._memory)
+
+    # The last run
+
+    @property
+    def last_run(self) -> Holds | None:
+        """The run that this object started last, None before the first; no part of the pipeline's value."""
+        return self._memory.run
+
+    def v(self, name: str) -> Any:
+        """Give a variable of the last run."""
+        return self._ran().v(name)
+
+    def m(self, name: str) -> Any:
+        """Give a model of the last run."""
+        return self._ran().m(name)
+
+    @property
+    def models(self) -> Models:
+        """The models of the last run."""
+        return self._ran().models
+
+    def _ran(self) -> Holds:
+        if self._memory.run is None:
+            raise RuntimeError("this pipeline was not run yet; variables and models belong to a run")
+        return self._memory.run
+
+    def _start(
+        self, batch_size: int | None, options: Mapping[str, Any], owner: str, endless: bool = False
+    ) -> Batches:
+        given = _given(batch_size, options, owner)
+        run = Run(self, RunOptions.of({**self.options, **given}, owner), endless)
+        self._memory.run = run
+        return Batches(run)
+
     # Looking at it
 
     def bind(self, batch_class: type | None = None, clock: Clock | None = None) -> Bound:
@@ -175,6 +414,12 @@ class Pipeline(Recorded, Recording, Starting):
 
     def to_yaml(self) -> str:
         """Write the pipeline as YAML for ``build``; ``TypeError`` for what is not plain data."""
-        from bf_pipeline.yaml.build import to_yaml
+        return to_yaml(self, STEPS)
 
-        return to_yaml(self)
+
+def _given(batch_size: int | None, options: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    check_names(options, owner)
+    given = dict(options)
+    if batch_size is not None:
+        given["batch_size"] = batch_size
+    return given

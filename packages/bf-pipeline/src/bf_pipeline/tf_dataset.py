@@ -6,14 +6,12 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from bf_index import new_seed, rng_at
-
-if TYPE_CHECKING:
-    from bf_pipeline.pipeline import Pipeline
+from bf_pipeline.run.run import Batches
 
 # A component's name, or a tuple or dictionary of these: the structure of one element of the data set.
 Outputs = Any
@@ -21,8 +19,17 @@ Outputs = Any
 _PASSES = 2
 
 
+class GivesBatches(Protocol):
+    """What a data set is made from: a pipeline."""
+
+    @property
+    def gen_batch(self) -> Callable[..., Batches]:
+        """``gen_batch(batch_size, ...)``: start a run and return its batches."""
+        ...
+
+
 def to_tf_dataset(
-    pipeline: Pipeline,
+    pipeline: GivesBatches,
     batch_size: int,
     outputs: Outputs,
     *,
@@ -75,7 +82,7 @@ def _tensorflow() -> Any:
 
 
 def _first(
-    pipeline: Pipeline, batch_size: int, outputs: Outputs, seed: int, options: Mapping[str, Any]
+    pipeline: GivesBatches, batch_size: int, outputs: Outputs, seed: int, options: Mapping[str, Any]
 ) -> Any:
     """Make one batch to see shapes and types; nothing is worked on ahead for it."""
     here = {

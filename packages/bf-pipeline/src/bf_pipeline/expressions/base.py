@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
-if TYPE_CHECKING:
-    from bf_pipeline.context import Context
+from bf_pipeline.context import Context
 
 # name of the operator's function in the standard library's `operator` -> how it is written
 BINARY = {

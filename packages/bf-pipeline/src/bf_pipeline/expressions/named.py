@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from bf_index.errors import unknown
+from bf_pipeline.context import Context
 from bf_pipeline.expressions.base import Called, Expr, arguments, lift, value_of, written
 from bf_pipeline.unset import UNSET
-
-if TYPE_CHECKING:
-    from bf_pipeline.context import Context
 
 Mode = Literal["w", "a", "e", "u"]
 MODES: tuple[Mode, ...] = ("w", "a", "e", "u")
@@ -25,7 +23,8 @@ def checked_mode(mode: Any, where: str) -> Mode:
         raise ValueError(
             f"{where}: mode must be 'w' write, 'a' append, 'e' extend or 'u' update, got {mode!r}"
         )
-    return mode  # type: ignore[no-any-return]
+    checked: Mode = mode
+    return checked
 
 
 def _named(kind: Expr, *parts: Any, **options: Any) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bf_batch import PerItem
 from bf_index.errors import unknown
+from bf_pipeline.context import Context
 from bf_pipeline.expressions.base import Expr, arguments, lift, value_of, written
-
-if TYPE_CHECKING:
-    from bf_pipeline.context import Context
 
 # Methods of a generator that are not distributions.
 _NOT_DRAWN = {"bytes", "shuffle", "permuted", "spawn", "bit_generator"}

@@ -1,29 +1,21 @@
-"""Pipelines from YAML and back: steps as data."""
+"""Pipelines from YAML: steps as data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bf_index.errors import unknown
 from bf_pipeline.bind.bind import STEPS
 from bf_pipeline.errors import BindError, Location, Mistake
-from bf_pipeline.expressions.base import Container, Expr, walk
-from bf_pipeline.expressions.named import F
+from bf_pipeline.pipeline import Pipeline
 from bf_pipeline.plain_config import plain
-from bf_pipeline.record.recorded import Recorded
 from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step
+from bf_pipeline.record.yaml import ARGS, BLOCKS, SECTIONS
 from bf_pipeline.run.options import NAMES
 from bf_pipeline.yaml.resolvers import expressions_in
 
-if TYPE_CHECKING:
-    from bf_pipeline.pipeline import Pipeline
-
-_SECTIONS = {"before": "before_steps", "steps": "steps", "after": "after_steps"}
-_KEYS = (*_SECTIONS, "config", "run")
-_BLOCKS = {"repeat": "times", "sometimes": "p"}
-# Beside named arguments the positional ones stand under this key, as in Hydra.
-_ARGS = "_args_"
+_KEYS = (*SECTIONS, "config", "run")
 
 
 def build(
@@ -41,8 +33,6 @@ def build(
     a class or a function is needed. The sections may also be given as arguments, ``config`` among them. An
     unknown step, argument or key is a ``BindError`` that names the key.
     """
-    from bf_pipeline.pipeline import Pipeline
-
     if sections and config is not None:
         sections["config"], config = config, None
     data = {**_mapping(plain(config)), **{key: plain(value) for key, value in sections.items()}}
@@ -55,7 +45,7 @@ def build(
         if option not in NAMES:
             mistakes.append(Mistake(Location(f"run.{option}", 0), unknown("option", option, NAMES)))
     reader = _Reader(names or {}, dataset, mistakes)
-    read: dict[str, Any] = {field: reader.steps(data.get(key) or (), key) for key, field in _SECTIONS.items()}
+    read: dict[str, Any] = {field: reader.steps(data.get(key) or (), key) for key, field in SECTIONS.items()}
     if mistakes:
         raise BindError("YAML", mistakes)
     pipeline = Pipeline(None, data.get("config") or {}, **read)
@@ -101,7 +91,7 @@ class _Reader:
             return None
         ((name, given),) = entry.items()
         key = f"{key}.{name}"
-        if name in _BLOCKS:
+        if name in BLOCKS:
             return self._block(name, given, key)
         try:
             given = expressions_in(given)
@@ -111,7 +101,7 @@ class _Reader:
         return self._call(str(name), given, key)
 
     def _block(self, name: str, given: Any, key: str) -> Step | None:
-        option = _BLOCKS[name]
+        option = BLOCKS[name]
         if not isinstance(given, Mapping) or set(given) != {option, "steps"}:
             self._wrong(key, f"needs the keys {option} and steps, got {given!r}")
             return None
@@ -131,7 +121,7 @@ class _Reader:
         kwargs: dict[str, Any] = {}
         if isinstance(given, Mapping):
             kwargs = {str(option): value for option, value in given.items()}
-            args = tuple(kwargs.pop(_ARGS, ()))
+            args = tuple(kwargs.pop(ARGS, ()))
         elif isinstance(given, list | tuple):
             args = tuple(given)
         elif given is not None:
@@ -156,57 +146,3 @@ def _aliased(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     if name == "init_model" and "model" in kwargs:
         kwargs["model_class"] = kwargs.pop("model")
     return kwargs
-
-
-def to_yaml(pipeline: Recorded) -> str:
-    """Write a pipeline as YAML for ``build``; what is not plain data is a ``TypeError`` naming it."""
-    from omegaconf import OmegaConf
-
-    data: dict[str, Any] = {}
-    for key, field in _SECTIONS.items():
-        steps = getattr(pipeline, field)
-        if steps or key == "steps":
-            data[key] = [_step_data(step, f"{key}[{number}]") for number, step in enumerate(steps)]
-    if pipeline.config:
-        data["config"] = _data(pipeline.config, "config")
-    if pipeline.options:
-        data["run"] = _data(dict(pipeline.options), "run")
-    text: str = OmegaConf.to_yaml(OmegaConf.create(data))
-    return text
-
-
-def _step_data(step: Step, key: str) -> Any:
-    if isinstance(step, Call):
-        if not step.builtin and step.name in STEPS:
-            raise TypeError(f"{key}: the action {step.name!r} has the name of a step of pipelines; rename it")
-        if not step.args and not step.kwargs:
-            return step.name
-        key = f"{key}.{step.name}"
-        if not step.kwargs:
-            return {step.name: _data(list(step.args), key)}
-        positional = {_ARGS: _data(list(step.args), key)} if step.args else {}
-        return {step.name: {**positional, **_data(step.kwargs, key)}}
-    name, option = ("repeat", step.times) if isinstance(step, Repeat) else ("sometimes", step.p)
-    inner = [_step_data(one, f"{key}.{name}.steps[{number}]") for number, one in enumerate(step.steps)]
-    return {name: {_BLOCKS[name]: _data(option, f"{key}.{name}"), "steps": inner}}
-
-
-def _data(value: Any, key: str) -> Any:
-    """Give plain data for an argument: expressions as texts that begin with ``=``."""
-    if isinstance(value, Container):
-        return _data(value.value, key)
-    if isinstance(value, Expr):
-        if any(isinstance(part, F) for part in walk(value)):
-            raise TypeError(
-                f"{key}: {value!r} holds a function, which YAML can not; name it in build(names=...)"
-            )
-        return f"={value!r}"
-    if isinstance(value, Mapping):
-        if strangers := [name for name in value if not isinstance(name, str)]:
-            raise TypeError(f"{key}: {strangers[0]!r} is not a text, as keys must be in YAML")
-        return {name: _data(part, f"{key}.{name}") for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_data(part, f"{key}[{number}]") for number, part in enumerate(value)]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"{key}: {value!r} is not plain data (numbers, texts, lists, mappings, expressions)")
