@@ -8,6 +8,24 @@ import pytest
 
 # By package; each is ``module.name`` or a module that is run by ``python -m``.
 KEPT = {
+    "bf_batch": [
+        "bf_batch.batch.Batch",
+        "bf_batch.dataset.Dataset",
+        "bf_batch.engines.Engine",
+        "bf_batch.engines.WorkerDied",
+        "bf_batch.engines.make_engine",
+        "bf_batch.images.ImagesBatch",
+        "bf_batch.opensets.CIFAR10",
+        "bf_batch.opensets.CIFAR100",
+        "bf_batch.opensets.MNIST",
+        "bf_batch.opensets.Digits",
+        "bf_batch.opensets.FashionMNIST",
+        "bf_batch.opensets.ImageFolder",
+        "bf_batch.opensets.Imagenette",
+        "bf_batch.opensets.Openset",
+        "bf_batch.opensets.Pets",
+        "bf_batch.opensets.download.fetch",
+    ],
     "bf_pipeline": ["bf_pipeline.checkpoint.latest"],
     "bf_research": [
         "bf_research.domain.Domain",
