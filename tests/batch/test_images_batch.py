@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bf_batch import Dataset, ImagesBatch, PerItem
 from bf_batch.images import show
-from bf_batch.images.buffers import BufferPool
+from bf_batch.images.arrays import BufferPool
 from bf_batch.images.policies import RAND, STEPS, WIDE, take_steps
 from bf_pipeline import P, Pipeline, R
 

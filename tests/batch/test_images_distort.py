@@ -9,7 +9,8 @@ import skimage.transform
 from numpy.testing import assert_allclose, assert_array_equal
 
 from bf_batch import ImagesBatch, ItemError, PerItem
-from bf_batch.images.geometry.distort_actions import random_boxes, tilts
+from bf_batch.images.geometry.distort_actions import tilts
+from bf_batch.images.geometry.frames import random_boxes
 
 
 class Detection(ImagesBatch):

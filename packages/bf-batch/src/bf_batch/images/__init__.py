@@ -2,6 +2,6 @@
 
 from bf_batch.images.batch import ImagesBatch
 from bf_batch.images.drawing import show
-from bf_batch.images.files.cache import PictureCache
+from bf_batch.images.files.pictures import PictureCache
 
 __all__ = ["ImagesBatch", "PictureCache", "show"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
-from bf_batch.images.extras import need
+from bf_batch.images.runtime import need
 from bf_batch.itemwise.work import PerItem
 
 Floats = NDArray[np.float64]
@@ -104,7 +104,7 @@ def choose_items(batch: BatchCore, p: Any, what: str) -> NDArray[np.bool_]:
             return NONE
         if 0 < p < 1:
             # a generator for each step would cost more than the step; its address serves as well
-            seed, coins = batch.seed, need("bf_batch.images.kernels.matrices").coins
+            seed, coins = batch.seed, need("bf_batch.images.kernels.maps").coins
             address = (seed & _LOW, seed >> _BITS & _LOW, *batch.address())
             heads: NDArray[np.bool_] = coins(address, len(batch), p)
             return heads

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import role_of
-from bf_batch.images.extras import need
+from bf_batch.images.runtime import need
 
 _INCHES = 1.8
 _LETTERS = 24  # of a title that is as wide as its picture

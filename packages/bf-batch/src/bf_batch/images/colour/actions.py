@@ -9,16 +9,20 @@ import numpy as np
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.images.arguments import Names
-from bf_batch.images.colour.lookup_tables import LEVELS, equalizing, levels_of, rounded, stretching
 from bf_batch.images.colour.recolour import (
+    LEVELS,
     Pictures,
     by_table,
     colours,
     counts_of,
+    equalizing,
     fresh,
+    levels_of,
     look_up,
     loops,
     recolour,
+    rounded,
+    stretching,
 )
 from bf_batch.itemwise.work import PerItem
 

@@ -15,12 +15,11 @@ from bf_batch.batch import Batch
 from bf_batch.engines.base import EngineName
 from bf_batch.errors import ItemError, item_error
 from bf_batch.images.arguments import Floats, id_of, role_of
-from bf_batch.images.files.cache import PictureCache
 from bf_batch.images.files.jpeg import CHANNELS, Mode
-from bf_batch.images.files.pictures import MAX_PIXELS, Files, Options, Picture, open_picture
+from bf_batch.images.files.pictures import MAX_PIXELS, Files, Options, Picture, PictureCache, open_picture
 from bf_batch.images.geometry.frames import simplify
 from bf_batch.images.geometry.warp import Warp
-from bf_batch.images.threads import spread
+from bf_batch.images.runtime import spread
 from bf_batch.itemwise.run import OnError
 from bf_batch.loading import is_place, path_of
 from bf_index import FilesIndex

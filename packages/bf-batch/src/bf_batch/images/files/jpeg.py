@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.images.extras import need
+from bf_batch.images.runtime import need
 
 Mode = Literal["rgb", "gray", "rgba"]
 SPACES = {"rgb": "RGB", "gray": "GRAY", "rgba": "RGBA"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import struct
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from bf_batch.errors import item_error
 from bf_batch.images.arguments import Floats
-from bf_batch.images.extras import need
 from bf_batch.images.files import jpeg
+from bf_batch.images.runtime import need
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""
@@ -230,3 +231,48 @@ def _scratch(head: jpeg.Head, mode: jpeg.Mode, shrink: int) -> NDArray[np.uint8]
         if wanted <= _HELD:
             _local.buffer = held
     return held
+
+
+class PictureCache:
+    """Decoded pictures by file, at most ``max_bytes`` of them: give it to ``load(cache=...)``.
+
+    What came first is kept and nothing is thrown out: an epoch reads every file once, and throwing out the
+    oldest would then lose each picture just before it is needed.  A file that changed is read again.
+    Worker processes have a cache of their own each.
+    """
+
+    def __init__(self, max_bytes: int = 2 << 30) -> None:
+        if max_bytes <= 0:
+            raise ValueError(f"PictureCache: max_bytes must be positive, got {max_bytes}")
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        self._held: dict[Any, tuple[NDArray[Any], int]] = {}
+        self._lock = threading.Lock()
+
+    def key(self, path: str, options: Any) -> Any:
+        """Return what a picture is remembered by: its file as it is now, and how it was decoded."""
+        found = os.stat(path)
+        return path, found.st_mtime_ns, found.st_size, options
+
+    def get(self, key: Any) -> tuple[NDArray[Any], int] | None:
+        """Return a picture and its EXIF orientation, or None."""
+        return self._held.get(key)
+
+    def put(self, key: Any, picture: NDArray[Any], orientation: int) -> None:
+        """Remember a picture if there is room; it must not be changed afterwards."""
+        with self._lock:
+            if key in self._held or self.nbytes + picture.nbytes > self.max_bytes:
+                return
+            picture = np.ascontiguousarray(picture)
+            picture.flags.writeable = False
+            self._held[key] = picture, orientation
+            self.nbytes += picture.nbytes
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"max_bytes": self.max_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]

@@ -12,8 +12,7 @@ from bf_batch.batch import Batch
 from bf_batch.images.arguments import Fill, Names, Order, Role, numbers, pairs, size_pair, two_columns
 from bf_batch.images.geometry.antialias import resize_smoothly
 from bf_batch.images.geometry.apply import How, apply_map, apply_step
-from bf_batch.images.geometry.crop_origin import NAMES, Origin, offsets
-from bf_batch.images.geometry.frames import Sizes, Step, centred, rows_of, simplify
+from bf_batch.images.geometry.frames import NAMES, Origin, Sizes, Step, centred, offsets, rows_of, simplify
 from bf_batch.itemwise.work import PerItem
 
 

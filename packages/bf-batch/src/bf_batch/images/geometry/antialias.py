@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.images.arguments import Floats
-from bf_batch.images.dtypes import from_native, to_native
-from bf_batch.images.extras import need
+from bf_batch.images.arrays import from_native, to_native
 from bf_batch.images.geometry.frames import Sizes, Step, select
 from bf_batch.images.geometry.points import Points
 from bf_batch.images.geometry.warp import Warp
+from bf_batch.images.runtime import need
 
 
 def resize_smoothly(value: Warp | Points, chosen: NDArray[np.bool_], step: Step) -> Warp | Points:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from bf_batch.actions import action
 from bf_batch.images.arguments import Fill, Floats, Names, Order, numbers, size_pair
-from bf_batch.images.extras import need
 from bf_batch.images.geometry.actions import GeometryActions
 from bf_batch.images.geometry.apply import How, apply_map, apply_step
-from bf_batch.images.geometry.frames import Sizes, Step, rows_of
+from bf_batch.images.geometry.frames import Sizes, Step, random_boxes, rows_of
+from bf_batch.images.runtime import need
 from bf_batch.itemwise.work import PerItem
 
 
@@ -121,31 +121,6 @@ class DistortActions(GeometryActions):
 
         apply_map(self, make, move, p, How(order, fill, fuse, src, dst), "elastic")
         return self
-
-
-def random_boxes(sizes: Floats, scale: tuple[float, float], ratio: tuple[float, float], rng: Any) -> Floats:
-    """Draw (top, left, height, width) of random parts of pictures (n, 2) in whole pixels, as torchvision
-    does.
-    """
-    n, tries = len(sizes), 10
-    draws = rng.random((tries, 4, n))
-    area = sizes.prod(axis=1) * (scale[0] + draws[:, 0] * (scale[1] - scale[0]))
-    sides = np.exp(np.log(ratio[0]) + draws[:, 1] * (np.log(ratio[1]) - np.log(ratio[0])))
-    extents = np.stack([np.rint(np.sqrt(area / sides)), np.rint(np.sqrt(area * sides))], axis=2)
-    fits = np.asarray(((extents > 0) & (extents <= sizes)).all(axis=2))
-    first = fits.argmax(axis=0)
-    items = np.arange(n)
-    extent = extents[first, items]
-    corner = np.floor(draws[first, 2:, items] * (sizes - extent + 1))
-    failed = ~fits[first, items]
-    if failed.any():
-        whole = sizes[failed]
-        own = whole[:, 1] / whole[:, 0]
-        kept = whole.copy()
-        kept[:, 0] = np.where(own < ratio[0], np.rint(whole[:, 1] / ratio[0]), whole[:, 0])
-        kept[:, 1] = np.where(own > ratio[1], np.rint(whole[:, 0] * ratio[1]), whole[:, 1])
-        extent[failed], corner[failed] = kept, np.floor((whole - kept) / 2)
-    return np.hstack([corner, extent])
 
 
 def tilts(sizes: Floats, moves: Floats) -> Floats:

@@ -1,15 +1,17 @@
-"""Frames of pictures: their sizes and the steps from one to another."""
+"""Frames of pictures: their sizes, the steps from one to another, and where cuts of them lie."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.core import BatchCore
 from bf_batch.data.lazy_rows import LazyRows
-from bf_batch.images.arguments import Floats
+from bf_batch.images.arguments import Floats, pairs, two_columns
+from bf_batch.itemwise.work import PerItem
 
 Sizes = tuple[int, int] | NDArray[np.int64]
 """(height, width) of all pictures of a batch, or an array (n, 2) when they differ."""
@@ -84,3 +86,78 @@ def centred(after: Sizes, before: Sizes) -> Floats:
 @functools.lru_cache(maxsize=256)
 def _centres(after: tuple[int, int], before: tuple[int, int]) -> Floats:
     return np.array([[(side - 1) / 2 for side in (*after, *before)]])
+
+
+# Where cuts lie
+
+
+Named = Literal["center", "random", "top_left", "top_right", "bottom_left", "bottom_right"]
+Origin = Named | tuple[int, int] | tuple[float, float] | PerItem
+
+_PARTS = {
+    "center": (0.5, 0.5),
+    "top_left": (0.0, 0.0),
+    "top_right": (0.0, 1.0),
+    "bottom_left": (1.0, 0.0),
+    "bottom_right": (1.0, 1.0),
+}
+NAMES = frozenset({"random", *_PARTS})
+
+
+def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: BatchCore) -> Floats:
+    """Return the top left corners of cuts of a shape, (1, 2) or (n, 2), in whole pixels."""
+    if isinstance(origin, str) and origin in _PARTS and isinstance(sizes, tuple):
+        return _named(origin, shape, sizes)
+    room = rows_of(sizes) - shape
+    if isinstance(origin, str):
+        if origin == "random":
+            parts = batch.rng().random((len(batch), 2))
+            return np.asarray(np.floor(parts * (np.abs(room) + 1)) * np.sign(room))
+        if origin not in _PARTS:
+            raise ValueError(
+                f"crop: origin must be one of {', '.join(['random', *_PARTS])}, a pair of ints (pixels) "
+                f"or of floats "
+                f"(parts of the room), got {origin!r}"
+            )
+        return np.asarray(np.floor(room * np.array(_PARTS[origin])))
+    values = np.asarray(origin.values if isinstance(origin, PerItem) else origin)
+    given = two_columns(pairs(origin, len(batch), "crop: origin"))
+    if _whole(values):
+        return given
+    if not ((given >= 0) & (given <= 1)).all():
+        raise ValueError(f"crop: origin in floats is parts of the room, from 0 to 1, got {origin!r}")
+    return np.asarray(np.minimum(np.floor(given * (room + 1)), room))
+
+
+@functools.lru_cache(maxsize=256)
+def _named(origin: str, shape: tuple[int, int], size: tuple[int, int]) -> Floats:
+    return np.array([[np.floor((s - c) * part) for s, c, part in zip(size, shape, _PARTS[origin])]])
+
+
+def _whole(values: Any) -> bool:
+    return bool(np.issubdtype(values.dtype, np.integer))
+
+
+def random_boxes(sizes: Floats, scale: tuple[float, float], ratio: tuple[float, float], rng: Any) -> Floats:
+    """Draw (top, left, height, width) of random parts of pictures (n, 2) in whole pixels, as torchvision
+    does.
+    """
+    n, tries = len(sizes), 10
+    draws = rng.random((tries, 4, n))
+    area = sizes.prod(axis=1) * (scale[0] + draws[:, 0] * (scale[1] - scale[0]))
+    sides = np.exp(np.log(ratio[0]) + draws[:, 1] * (np.log(ratio[1]) - np.log(ratio[0])))
+    extents = np.stack([np.rint(np.sqrt(area / sides)), np.rint(np.sqrt(area * sides))], axis=2)
+    fits = np.asarray(((extents > 0) & (extents <= sizes)).all(axis=2))
+    first = fits.argmax(axis=0)
+    items = np.arange(n)
+    extent = extents[first, items]
+    corner = np.floor(draws[first, 2:, items] * (sizes - extent + 1))
+    failed = ~fits[first, items]
+    if failed.any():
+        whole = sizes[failed]
+        own = whole[:, 1] / whole[:, 0]
+        kept = whole.copy()
+        kept[:, 0] = np.where(own < ratio[0], np.rint(whole[:, 1] / ratio[0]), whole[:, 0])
+        kept[:, 1] = np.where(own > ratio[1], np.rint(whole[:, 0] * ratio[1]), whole[:, 1])
+        extent[failed], corner[failed] = kept, np.floor((whole - kept) / 2)
+    return np.hstack([corner, extent])

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.images.arguments import Floats
-from bf_batch.images.extras import need
 from bf_batch.images.geometry.frames import Sizes, Step, rows_of, select
+from bf_batch.images.runtime import need
 
 
 class Points:
@@ -62,7 +62,7 @@ class Points:
 
     def affine(self, step: Step, chosen: NDArray[np.bool_]) -> Points:
         """Return the points after one more affine step of the chosen items."""
-        moved = need("bf_batch.images.kernels.matrices").advance(self.matrices, len(self), *step[1:], chosen)
+        moved = need("bf_batch.images.kernels.maps").advance(self.matrices, len(self), *step[1:], chosen)
         return self._with(moved, select(chosen, step.sizes, self.sizes, len(self)))
 
     def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Points:
@@ -116,7 +116,7 @@ def _undisplaced(points: Floats, field: NDArray[np.float32]) -> Floats:
     """Find where points come to lie when the picture is displaced: q with q + field(q) = point, by
     iteration.
     """
-    displaced = need("bf_batch.images.kernels.affine").displaced
+    displaced = need("bf_batch.images.kernels.maps").displaced
     found = points.copy()
     for _ in range(20):
         found = points - np.array([displaced(field, y, x) for y, x in found])

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows
-from bf_batch.images.buffers import outputs
-from bf_batch.images.dtypes import NATIVE, cast_into, read_only
-from bf_batch.images.extras import need
+from bf_batch.images.arrays import NATIVE, cast_into, outputs, read_only
 from bf_batch.images.geometry.pending import PendingGeometry
-from bf_batch.images.threads import spread
+from bf_batch.images.runtime import need, spread
 
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
 _NO_PRE = np.eye(3)[None].copy()
@@ -201,9 +199,9 @@ def _smooth(
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
     if warp.order == 1:
-        loop = need("bf_batch.images.kernels.affine").warp
+        loop = need("bf_batch.images.kernels.interpolate").warp
     else:
-        loop = need("bf_batch.images.kernels.points").cubic
+        loop = need("bf_batch.images.kernels.interpolate").cubic
     loop(pictures, matrices, pre, field, _how(kind, mode, limited), level, *scaling, out)
 
 
@@ -263,7 +261,7 @@ def _nearest(
     pictures = read_only(
         pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
     )
-    loops = need("bf_batch.images.kernels.points")
+    loops = need("bf_batch.images.kernels.interpolate")
     loops.nearest(pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned))
 
 

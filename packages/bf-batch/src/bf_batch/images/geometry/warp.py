@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows, concatenate
 from bf_batch.images.arguments import Fill, Floats
-from bf_batch.images.extras import need
 from bf_batch.images.geometry.frames import Sizes, Step, select, simplify, sizes_of
 from bf_batch.images.geometry.pending import PendingGeometry
 from bf_batch.images.geometry.resample import resample
+from bf_batch.images.runtime import need
 
 IDENTITY = np.eye(3)[None].copy()
-_STEPS = "bf_batch.images.kernels.matrices"
+_STEPS = "bf_batch.images.kernels.maps"
 
 
 class Warp(PendingGeometry):

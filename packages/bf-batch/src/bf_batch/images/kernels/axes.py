@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.affine import CONSTANT, finish, fold, kernel, part, repeated
+from bf_batch.images.kernels.interpolate import finish, repeated
+from bf_batch.images.kernels.maps import CONSTANT, fold, kernel, part
 
 
 @part

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.affine import fold, kernel, part
+from bf_batch.images.kernels.maps import fold, kernel, part
 
 _REFLECT = 2
 TRUNCATE = 4.0  # the Gauss curve is cut at this many deviations, as scipy.ndimage does

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.affine import CONSTANT, fold, kernel, part
+from bf_batch.images.kernels.maps import CONSTANT, fold, kernel, part
 
 BLOCK = 1024  # points handled at once: their coordinates stay in the first cache
 _LANES = 16  # numbers the processor handles at once; rows are packed in whole such steps

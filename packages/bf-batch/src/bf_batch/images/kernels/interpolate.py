@@ -8,90 +8,22 @@ compiler turns into vector code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-
-
-def kernel(function: Function, nogil: bool = True) -> Function:
-    """Compile a loop that Python calls, when it is first called, and keep its machine code for later runs."""
-    options = {**_OPTIONS, "nogil": nogil}
-    try:
-        return cast("Function", numba.njit(cache=True, **options)(function))
-    except RuntimeError:  # there is no folder to keep it in
-        return cast("Function", numba.njit(**options)(function))
-
-
-def brief(function: Function) -> Function:
-    """Compile a loop of a microsecond or two: it keeps the interpreter's lock, since handing that to another
-    thread and asking for it again takes longer than the loop.
-    """
-    return kernel(function, nogil=False)
-
-
-def part(function: Function) -> Function:
-    """Compile a function that only loops call: without a door for Python, which takes long to compile."""
-    return cast("Function", numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
-
-
-AFFINE, PROJECTIVE, FIELD = 0, 1, 2
-CONSTANT, EDGE, REFLECT = 0, 1, 2
-BAND = 256  # rows of the result whose sources are held in the scratch buffer at once: bounds its memory
-BLOCK = 1024  # points handled by one call of the inner loops: their rows of numbers stay in the first cache
-
-
-@part
-def fold(position: float, size: int, mode: int) -> float:
-    """A coordinate brought inside [0, size - 1]: to the edge, or mirrored without repeating the edge
-    pixel.
-    """
-    last = size - 1
-    if mode == EDGE or last == 0:
-        return min(max(position, 0.0), float(last))
-    position = abs(position) % (2.0 * last)
-    return 2.0 * last - position if position > last else position
-
-
-@kernel
-def displaced(field: Any, y: float, x: float) -> tuple[float, float]:
-    """The bilinear value of a displacement field (height, width, 2) at a point, its edge continued
-    outwards.
-    """
-    h, w = field.shape[0], field.shape[1]
-    y, x = min(max(y, 0.0), h - 1.0), min(max(x, 0.0), w - 1.0)
-    i, j = min(int(y), max(h - 2, 0)), min(int(x), max(w - 2, 0))
-    fy, fx = y - i, x - j
-    i1, j1 = min(i + 1, h - 1), min(j + 1, w - 1)
-    top_y = field[i, j, 0] * (1 - fx) + field[i, j1, 0] * fx
-    low_y = field[i1, j, 0] * (1 - fx) + field[i1, j1, 0] * fx
-    top_x = field[i, j, 1] * (1 - fx) + field[i, j1, 1] * fx
-    low_x = field[i1, j, 1] * (1 - fx) + field[i1, j1, 1] * fx
-    return top_y * (1 - fy) + low_y * fy, top_x * (1 - fy) + low_x * fy
-
-
-@part
-def mapped(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -> tuple[float, float]:
-    """The source point of one result point, by matrix, projective matrix, or matrix of a displaced point."""
-    y, x = row, column
-    if kind == FIELD:
-        y = pre[0, 0] * row + pre[0, 1] * column + pre[0, 2]
-        x = pre[1, 0] * row + pre[1, 1] * column + pre[1, 2]
-        z = pre[2, 0] * row + pre[2, 1] * column + pre[2, 2]
-        y, x = y / z, x / z
-        dy, dx = displaced(field, y, x)
-        y, x = y + dy, x + dx
-    down = m[0, 0] * y + m[0, 1] * x + m[0, 2]
-    across = m[1, 0] * y + m[1, 1] * x + m[1, 2]
-    if kind == AFFINE:
-        return down, across
-    depth = m[2, 0] * y + m[2, 1] * x + m[2, 2]
-    return down / depth, across / depth
+from bf_batch.images.kernels.maps import (
+    AFFINE,
+    BAND,
+    BLOCK,
+    CONSTANT,
+    EDGE,
+    REFLECT,
+    fold,
+    kernel,
+    mapped,
+    part,
+)
 
 
 @part
@@ -258,3 +190,78 @@ def warp(
                 settle(y, x, box, mode, h, w)
                 gather_linear(scratch, wide, c, y, x, at, line)
                 finish(line, gains, biases, limited, flat[i, first * width * c : (first * width + count) * c])
+
+
+@kernel
+def nearest(source: Any, m: Any, pre: Any, field: Any, kind: int, mode: int, fill: Any, out: Any) -> None:
+    """Copy the nearest source pixel: (n, h, w, c) to (n, height, width, c) of one dtype; a tie goes to the
+    right and down.
+    """
+    n, h, w, c = source.shape
+    tie = 0.5 + 1e-6  # rounding errors of the matrix must not split the columns of an exact halving
+    for i in range(n):
+        for r in range(out.shape[1]):
+            for q in range(out.shape[2]):
+                y, x = mapped(
+                    m[i], pre[i % pre.shape[0]], field[i % field.shape[0]], kind, float(r), float(q)
+                )
+                if mode != CONSTANT:
+                    y, x = fold(y, h, mode), fold(x, w, mode)
+                inside = y + 1e-6 >= -0.5 and y + tie < h and x + 1e-6 >= -0.5 and x + tie < w
+                u, v = min(int(np.floor(y + tie)), h - 1), min(int(np.floor(x + tie)), w - 1)
+                for k in range(c):
+                    out[i, r, q, k] = source[i, u, v, k] if inside or mode != CONSTANT else fill
+
+
+@part
+def weights(t: float, taps: Any) -> None:
+    """The four weights of cubic convolution (Keys, a = -1/2: Pillow's and TensorFlow's) at a fraction of a
+    pixel.
+    """
+    taps[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
+    taps[1] = (1.5 * t - 2.5) * t * t + 1.0
+    taps[2] = ((-1.5 * t + 2.0) * t + 0.5) * t
+    taps[3] = (0.5 * t - 0.5) * t * t
+
+
+@part
+def around(start: int, size: int, mode: int, places: Any) -> None:
+    """Where the four pixels of one axis are, -1 for one outside."""
+    for u in range(4):
+        place = start + u
+        inside = 0 <= place < size
+        places[u] = place if inside else -1 if mode == CONSTANT else int(fold(float(place), size, mode))
+
+
+@kernel
+def cubic(
+    source: Any, m: Any, pre: Any, field: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any
+) -> None:
+    """Do what ``kernels.warp`` does with cubic interpolation over four by four pixels."""
+    n, h, w, c = source.shape
+    kind, mode = how[0], how[1]
+    down, across = np.empty(4), np.empty(4)
+    rows, columns = np.empty(4, np.int64), np.empty(4, np.int64)
+    low, high, half = (0.0, 255.0, 0.5) if how[2] != 0 else (-np.inf, np.inf, 0.0)
+    for i in range(n):
+        for r in range(out.shape[1]):
+            for q in range(out.shape[2]):
+                y, x = mapped(
+                    m[i], pre[i % pre.shape[0]], field[i % field.shape[0]], kind, float(r), float(q)
+                )
+                if mode != CONSTANT:
+                    y, x = fold(y, h, mode), fold(x, w, mode)
+                y, x = min(max(y, -3.0), h + 3.0), min(max(x, -3.0), w + 3.0)
+                u, v = int(np.floor(y)), int(np.floor(x))
+                weights(y - u, down)
+                weights(x - v, across)
+                around(u - 1, h, mode, rows)
+                around(v - 1, w, mode, columns)
+                for k in range(c):
+                    total = 0.0
+                    for s in range(4):
+                        for t in range(4):
+                            inside = rows[s] >= 0 and columns[t] >= 0
+                            value = float(source[i, rows[s], columns[t], k]) if inside else fill
+                            total += value * down[s] * across[t]
+                    out[i, r, q, k] = min(max(total * gain[k] + bias[k], low), high) + half

@@ -1,0 +1,148 @@
+"""How loops are compiled, and the maps between points: matrices, displacements, borders, one step more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+
+
+def kernel(function: Function, nogil: bool = True) -> Function:
+    """Compile a loop that Python calls, when it is first called, and keep its machine code for later runs."""
+    options = {**_OPTIONS, "nogil": nogil}
+    try:
+        return cast("Function", numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # there is no folder to keep it in
+        return cast("Function", numba.njit(**options)(function))
+
+
+def brief(function: Function) -> Function:
+    """Compile a loop of a microsecond or two: it keeps the interpreter's lock, since handing that to another
+    thread and asking for it again takes longer than the loop.
+    """
+    return kernel(function, nogil=False)
+
+
+def part(function: Function) -> Function:
+    """Compile a function that only loops call: without a door for Python, which takes long to compile."""
+    return cast("Function", numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
+
+
+AFFINE, PROJECTIVE, FIELD = 0, 1, 2
+CONSTANT, EDGE, REFLECT = 0, 1, 2
+BAND = 256  # rows of the result whose sources are held in the scratch buffer at once: bounds its memory
+BLOCK = 1024  # points handled by one call of the inner loops: their rows of numbers stay in the first cache
+
+
+@part
+def fold(position: float, size: int, mode: int) -> float:
+    """A coordinate brought inside [0, size - 1]: to the edge, or mirrored without repeating the edge
+    pixel.
+    """
+    last = size - 1
+    if mode == EDGE or last == 0:
+        return min(max(position, 0.0), float(last))
+    position = abs(position) % (2.0 * last)
+    return 2.0 * last - position if position > last else position
+
+
+@kernel
+def displaced(field: Any, y: float, x: float) -> tuple[float, float]:
+    """The bilinear value of a displacement field (height, width, 2) at a point, its edge continued
+    outwards.
+    """
+    h, w = field.shape[0], field.shape[1]
+    y, x = min(max(y, 0.0), h - 1.0), min(max(x, 0.0), w - 1.0)
+    i, j = min(int(y), max(h - 2, 0)), min(int(x), max(w - 2, 0))
+    fy, fx = y - i, x - j
+    i1, j1 = min(i + 1, h - 1), min(j + 1, w - 1)
+    top_y = field[i, j, 0] * (1 - fx) + field[i, j1, 0] * fx
+    low_y = field[i1, j, 0] * (1 - fx) + field[i1, j1, 0] * fx
+    top_x = field[i, j, 1] * (1 - fx) + field[i, j1, 1] * fx
+    low_x = field[i1, j, 1] * (1 - fx) + field[i1, j1, 1] * fx
+    return top_y * (1 - fy) + low_y * fy, top_x * (1 - fy) + low_x * fy
+
+
+@part
+def mapped(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -> tuple[float, float]:
+    """The source point of one result point, by matrix, projective matrix, or matrix of a displaced point."""
+    y, x = row, column
+    if kind == FIELD:
+        y = pre[0, 0] * row + pre[0, 1] * column + pre[0, 2]
+        x = pre[1, 0] * row + pre[1, 1] * column + pre[1, 2]
+        z = pre[2, 0] * row + pre[2, 1] * column + pre[2, 2]
+        y, x = y / z, x / z
+        dy, dx = displaced(field, y, x)
+        y, x = y + dy, x + dx
+    down = m[0, 0] * y + m[0, 1] * x + m[0, 2]
+    across = m[1, 0] * y + m[1, 1] * x + m[1, 2]
+    if kind == AFFINE:
+        return down, across
+    depth = m[2, 0] * y + m[2, 1] * x + m[2, 2]
+    return down / depth, across / depth
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@part
+def mixed(z: Any) -> Any:
+    """A number whose every bit depends on every bit of ``z``."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@brief
+def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any, chosen: Any) -> Any:
+    """Matrices (n, 3, 3) after one more affine step of ``m`` (n or 1, 3, 3): result point to source point.
+
+    Each parameter has one row for all items or one an item: ``angle`` in degrees (1), ``scale`` (y, x) or
+    one for both, ``shear`` as tangents (y, x), ``shift`` (y, x) in pixels, ``centre`` (y, x of the result,
+    y, x of the frame before).  A point is scaled, sheared, rotated counter-clockwise and shifted; items
+    not chosen keep their matrix.
+    """
+    out = np.empty((n, 3, 3))
+    for i in range(n):
+        old = i % m.shape[0]
+        if not chosen[i % chosen.size]:
+            for row in range(3):
+                for column in range(3):
+                    out[i, row, column] = m[old, row, column]
+            continue
+        turn = angle[i % angle.size] * math.pi / 180
+        sine, cosine = math.sin(turn), math.cos(turn)
+        at, to, by = i % scale.shape[0], i % shear.shape[0], i % shift.shape[0]
+        hy, hx = shear[to, 0], shear[to, 1]
+        down, across = scale[at, 0] * (1 - hy * hx), scale[at, scale.shape[1] - 1] * (1 - hy * hx)
+        a, b = (cosine + hy * sine) / down, (sine - hy * cosine) / down
+        c, d = (-sine - hx * cosine) / across, (cosine - hx * sine) / across
+        mid = i % centre.shape[0]
+        y, x = centre[mid, 0] + shift[by, 0], centre[mid, 1] + shift[by, 1]
+        ty, tx = centre[mid, 2] - a * y - b * x, centre[mid, 3] - c * y - d * x
+        for row in range(3):
+            p, q, t = m[old, row, 0], m[old, row, 1], m[old, row, 2]
+            out[i, row, 0] = p * a + q * c
+            out[i, row, 1] = p * b + q * d
+            out[i, row, 2] = p * ty + q * tx + t
+    return out
+
+
+@brief
+def coins(address: Any, n: int, p: float) -> Any:
+    """Throw a coin for each of ``n`` items: True with probability ``p``, by the numbers of an address
+    (SplitMix64).
+    """
+    heads, key = np.empty(n, np.bool_), np.uint64(0)
+    for number in address:
+        key = mixed((key + np.uint64(1)) * _GOLDEN ^ np.uint64(number))
+    for i in range(n):
+        heads[i] = float(mixed(key + np.uint64(i + 1) * _GOLDEN) >> np.uint64(11)) * 2.0**-53 < p
+    return heads
