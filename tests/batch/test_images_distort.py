@@ -9,8 +9,8 @@ import skimage.transform
 from numpy.testing import assert_allclose, assert_array_equal
 
 from bf_batch import ImagesBatch, ItemError, PerItem
-from bf_batch.images.geometry.distort_actions import tilts
-from bf_batch.images.geometry.frames import random_boxes
+from bf_batch.images.geometry.distort_actions import solve_tilts
+from bf_batch.images.geometry.frames import draw_boxes
 
 
 class Detection(ImagesBatch):
@@ -38,7 +38,7 @@ def centres(picture):
 def test_perspective_brings_the_drawn_corners_to_the_corners_of_the_picture():
     sizes = np.array([[60.0, 80.0], [31.0, 20.0]])
     moves = np.random.default_rng(0).random((2, 4, 2)) * 0.5
-    for matrix, (h, w), move in zip(tilts(sizes, moves), sizes, moves):
+    for matrix, (h, w), move in zip(solve_tilts(sizes, moves), sizes, moves):
         start = np.array([[0, 0], [0, w - 1], [h - 1, w - 1], [h - 1, 0]])
         end = start + move * [h / 2, w / 2] * np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
         moved = np.column_stack([end, np.ones(4)]) @ matrix.T
@@ -101,7 +101,7 @@ def test_two_displacements_and_ragged_pictures_are_displaced_too():
 
 
 def test_random_parts_have_the_shares_and_ratios_of_the_papers():
-    boxes = random_boxes(
+    boxes = draw_boxes(
         np.tile([375.0, 500.0], (4000, 1)), (0.08, 1.0), (3 / 4, 4 / 3), np.random.default_rng(0)
     )
     top, left, height, width = boxes.T
@@ -116,9 +116,7 @@ def test_random_parts_have_the_shares_and_ratios_of_the_papers():
 
 
 def test_parts_that_never_fit_are_the_largest_centred_one():
-    boxes = random_boxes(
-        np.tile([10.0, 1000.0], (3, 1)), (0.9, 1.0), (3 / 4, 4 / 3), np.random.default_rng(0)
-    )
+    boxes = draw_boxes(np.tile([10.0, 1000.0], (3, 1)), (0.9, 1.0), (3 / 4, 4 / 3), np.random.default_rng(0))
     assert_array_equal(boxes, np.tile([0.0, 493.0, 10.0, 13.0], (3, 1)))
 
 

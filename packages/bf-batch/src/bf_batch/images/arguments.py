@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
-from bf_batch.images.runtime import need
+from bf_batch.images.runtime import import_extra
 from bf_batch.itemwise.work import PerItem
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ _LOW = (1 << _BITS) - 1
 # Numbers
 
 
-def numbers(value: Any, n: int, what: str) -> Floats:
+def as_numbers(value: Any, n: int, what: str) -> Floats:
     """Return an argument as floats (1,) or, per item, (n,).
 
     Raises TypeError for what is no number, ValueError for a wrong length.
@@ -51,7 +51,7 @@ def numbers(value: Any, n: int, what: str) -> Floats:
     return np.array([value], dtype=np.float64)
 
 
-def pairs(value: Any, n: int, what: str) -> Floats:
+def as_pairs(value: Any, n: int, what: str) -> Floats:
     """Return a number or a (y, x) pair as floats (1, 1 or 2) or, per item, (n, 1 or 2)."""
     if type(value) is PerItem:
         values = np.asarray(value.values, dtype=np.float64)
@@ -68,23 +68,23 @@ def pairs(value: Any, n: int, what: str) -> Floats:
     return values
 
 
-def two_columns(values: Floats) -> Floats:
+def widen_pairs(values: Floats) -> Floats:
     """Return what ``pairs`` returned with two columns, whatever was given."""
     return values if values.shape[1] == 2 else np.repeat(values, 2, axis=1)
 
 
-def size_pair(value: Any, what: str) -> tuple[int, int]:
+def as_size(value: Any, what: str) -> tuple[int, int]:
     """Return a (height, width) argument as two positive ints."""
     if type(value) is not tuple:
         try:
             value = tuple(value)
         except TypeError:
             raise TypeError(f"{what}: got {value!r}; give (height, width)") from None
-    return _size_pair(value, what)
+    return _as_size(value, what)
 
 
 @functools.lru_cache(maxsize=256)
-def _size_pair(value: tuple[Any, ...], what: str) -> tuple[int, int]:
+def _as_size(value: tuple[Any, ...], what: str) -> tuple[int, int]:
     good = [isinstance(side, (int, np.integer)) and side > 0 for side in value]
     if good != [True, True]:
         raise ValueError(f"{what}: got {value!r}; give (height, width) as positive ints")
@@ -104,11 +104,11 @@ def choose_items(batch: BatchCore, p: Any, what: str) -> NDArray[np.bool_]:
             return NONE
         if 0 < p < 1:
             # a generator for each step would cost more than the step; its address serves as well
-            seed, coins = batch.seed, need("bf_batch.images.kernels.maps").coins
+            seed, coins = batch.seed, import_extra("bf_batch.images.kernels.maps").throw_coins
             address = (seed & _LOW, seed >> _BITS & _LOW, *batch.address())
             heads: NDArray[np.bool_] = coins(address, len(batch), p)
             return heads
-    chance = numbers(p, len(batch), f"{what}: p")
+    chance = as_numbers(p, len(batch), f"{what}: p")
     if not ((chance >= 0) & (chance <= 1)).all():
         raise ValueError(f"{owner_of(batch, what)}: p is a probability from 0 to 1, got {p!r}")
     return np.asarray(batch.rng().random(len(batch)) < chance)

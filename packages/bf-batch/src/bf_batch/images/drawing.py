@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import role_of
-from bf_batch.images.runtime import need
+from bf_batch.images.runtime import import_extra
 
 _INCHES = 1.8
 _LETTERS = 24  # of a title that is as wide as its picture
@@ -50,21 +50,21 @@ def show(
     wide = min(columns, count)
     high = -(-count // wide)
     figure = _figure_class()(figsize=(_INCHES * wide, (_INCHES + 0.3) * high), layout="tight")
-    names, covers = _component(batch, labels), _component(batch, masks)
-    places = [_component(batch, name) for name in batch.components if role_of(batch, name) in _MARKS]
+    names, covers = _get_component(batch, labels), _get_component(batch, masks)
+    places = [_get_component(batch, name) for name in batch.components if role_of(batch, name) in _MARKS]
     for position in range(count):
         axes = figure.add_subplot(high, wide, position + 1)
         axes.set_axis_off()
-        picture = presentable(np.asarray(pictures[position]))
+        picture = to_displayable(np.asarray(pictures[position]))
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.dtype.kind == "f" else 255)
         axes.autoscale(False)  # points outside must not shrink the picture
         if covers is not None:
             _lay_over(axes, np.asarray(covers[position]))
         for each in places:
             if each is not None:
-                _mark(axes, np.asarray(each[position]))
+                _draw_marks(axes, np.asarray(each[position]))
         if names is not None:
-            axes.set_title(_title(names[position], classes), fontsize=9)
+            axes.set_title(_format_title(names[position], classes), fontsize=9)
     if path is not None:
         figure.savefig(path)
     return figure
@@ -74,7 +74,7 @@ def show(
 def _figure_class() -> Any:
     """Return matplotlib's figure, made to show itself in notebooks that have not imported pyplot."""
 
-    class Grid(need("matplotlib.figure", "show").Figure):  # type: ignore[misc]
+    class Grid(import_extra("matplotlib.figure", "show").Figure):  # type: ignore[misc]
         def _repr_png_(self) -> bytes:
             stream = BytesIO()
             self.savefig(stream, format="png")
@@ -83,7 +83,7 @@ def _figure_class() -> Any:
     return Grid
 
 
-def _component(batch: BatchCore, name: str | None) -> Any:
+def _get_component(batch: BatchCore, name: str | None) -> Any:
     return None if name is None or name not in batch.components else getattr(batch, name)
 
 
@@ -96,7 +96,7 @@ def _lay_over(axes: Any, mask: NDArray[Any]) -> None:
     axes.imshow(colours, cmap="tab10", vmin=0, vmax=_COLOURS - 1, alpha=0.5, interpolation="nearest")
 
 
-def _mark(axes: Any, values: NDArray[Any]) -> None:
+def _draw_marks(axes: Any, values: NDArray[Any]) -> None:
     """Draw boxes (k, 4) as frames or keypoints (k, 2) as dots; they count from the corner of the picture."""
     for value in values - 0.5 if values.size else ():
         if len(value) == 2:
@@ -106,7 +106,7 @@ def _mark(axes: Any, values: NDArray[Any]) -> None:
         axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="red", linewidth=1.5)
 
 
-def _title(label: Any, classes: Sequence[str] | None) -> str:
+def _format_title(label: Any, classes: Sequence[str] | None) -> str:
     value = np.asarray(label)
     if value.ndim == 1 and value.size > 1:  # a soft label
         value = np.asarray(value.argmax())
@@ -117,7 +117,7 @@ def _title(label: Any, classes: Sequence[str] | None) -> str:
     return title if len(title) <= _LETTERS else title[: _LETTERS - 1] + "…"
 
 
-def presentable(picture: NDArray[Any]) -> NDArray[Any]:
+def to_displayable(picture: NDArray[Any]) -> NDArray[Any]:
     """Return a picture as matplotlib takes it: (h, w) or (h, w, 3 or 4), bytes or floats of 0..1."""
     if picture.ndim == 3 and picture.shape[0] in _CHANNELS and picture.shape[2] not in _CHANNELS:
         picture = np.moveaxis(picture, 0, 2)

@@ -12,8 +12,8 @@ from bf_batch.actions import action
 from bf_batch.images.arguments import Fill, Names, role_of
 from bf_batch.images.colour.actions import ColourActions
 from bf_batch.images.geometry.actions import GeometryActions
-from bf_batch.images.geometry.apply import How, apply_step
-from bf_batch.images.geometry.frames import Sizes, Step, centred, rows_of
+from bf_batch.images.geometry.apply import StepOptions, apply_step
+from bf_batch.images.geometry.frames import Sizes, Step, centres_of, rows_of
 from bf_batch.itemwise.work import PerItem
 
 STEPS = (
@@ -124,10 +124,10 @@ def take_steps(
                 shift=np.column_stack(
                     [np.where(drew("translate_y"), down, zero), np.where(drew("translate_x"), right, zero)]
                 ),
-                centre=centred(sizes, sizes),
+                centre=centres_of(sizes, sizes),
             )
 
-        apply_step(batch, make, 1.0, How(None, fill, True, src, None), "augment")
+        apply_step(batch, make, 1.0, StepOptions(None, fill, True, src, None), "augment")
     pictures = [n for n in ([src] if isinstance(src, str) else src) if role_of(batch, n) == "image"]
     values: dict[str, dict[str, Any]] = {name: {"factor": 1 + signed * ranges.blend} for name in _BLENDS}
     values["posterize"] = {"bits": 8 - np.rint(strength * ranges.bits)}

@@ -17,7 +17,7 @@ class MissingExtraError(ImportError):
 
 
 @functools.cache
-def need(module: str, purpose: str = "images") -> ModuleType:
+def import_extra(module: str, purpose: str = "images") -> ModuleType:
     """Import a module of an extra of bf-batch; an ImportError names the extra when its library is missing."""
     try:
         return importlib.import_module(module)
@@ -30,14 +30,14 @@ def need(module: str, purpose: str = "images") -> ModuleType:
         ) from error
 
 
-def usable_cores() -> int:
+def count_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="bf-images")
+    return ThreadPoolExecutor(count_cores(), thread_name_prefix="bf-images")
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)
@@ -53,7 +53,7 @@ def spread(n: int, work: Callable[[slice], None], many: bool = True) -> None:
     if not many or n < 2 or threading.current_thread() is not threading.main_thread():
         work(slice(0, n))
         return
-    cores = usable_cores()
+    cores = count_cores()
     if cores == 1:
         work(slice(0, n))
         return

@@ -12,17 +12,17 @@ from bf_batch.images.arguments import Names
 from bf_batch.images.colour.recolour import (
     LEVELS,
     Pictures,
-    by_table,
-    colours,
-    counts_of,
-    equalizing,
-    fresh,
-    levels_of,
+    apply_curve,
+    colour_loops,
+    count_levels,
+    equalizing_tables,
+    has_colours,
     look_up,
-    loops,
+    new_output,
     recolour,
-    rounded,
-    stretching,
+    round_to_tables,
+    stretching_tables,
+    to_levels,
 )
 from bf_batch.itemwise.work import PerItem
 
@@ -42,7 +42,7 @@ class ColourActions(Batch):
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Multiply pixels: 0 is black, 1 the picture as it is."""
-        recolour(self, "adjust_brightness", _brightness, p, src, dst, factor=factor)
+        recolour(self, "adjust_brightness", _adjust_brightness, p, src, dst, factor=factor)
         return self
 
     @action(itemwise=True)
@@ -50,7 +50,7 @@ class ColourActions(Batch):
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blend with the mean grey of the picture: 0 is that grey, 1 the picture as it is."""
-        recolour(self, "adjust_contrast", _contrast, p, src, dst, factor=factor)
+        recolour(self, "adjust_contrast", _adjust_contrast, p, src, dst, factor=factor)
         return self
 
     @action(itemwise=True)
@@ -58,7 +58,7 @@ class ColourActions(Batch):
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blend with the grey picture: 0 is grey, 1 the picture as it is; grey pictures stay as they are."""
-        recolour(self, "adjust_saturation", _saturation, p, src, dst, factor=factor)
+        recolour(self, "adjust_saturation", _adjust_saturation, p, src, dst, factor=factor)
         return self
 
     @action(itemwise=True)
@@ -68,7 +68,7 @@ class ColourActions(Batch):
         """Turn the hue by a part of the circle of colours, from -0.5 to 0.5; grey pictures stay as they
         are.
         """
-        recolour(self, "adjust_hue", _hue, p, src, dst, shift=shift)
+        recolour(self, "adjust_hue", _adjust_hue, p, src, dst, shift=shift)
         return self
 
     @action(itemwise=True)
@@ -82,7 +82,7 @@ class ColourActions(Batch):
         dst: Names | None = None,
     ) -> Self:
         """Give ``gain * pixel ** gamma`` on the scale of 0..1: gamma above 1 darkens."""
-        recolour(self, "adjust_gamma", _gamma, p, src, dst, gamma=gamma, gain=gain)
+        recolour(self, "adjust_gamma", _adjust_gamma, p, src, dst, gamma=gamma, gain=gain)
         return self
 
     @action(itemwise=True)
@@ -90,13 +90,13 @@ class ColourActions(Batch):
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blend with a smoothed picture: 0 is smooth, 1 as it is, 2 sharper."""
-        recolour(self, "adjust_sharpness", _sharpness, p, src, dst, factor=factor)
+        recolour(self, "adjust_sharpness", _adjust_sharpness, p, src, dst, factor=factor)
         return self
 
     @action(itemwise=True)
     def invert(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Give the negative."""
-        recolour(self, "invert", _inverted, p, src, dst)
+        recolour(self, "invert", _invert, p, src, dst)
         return self
 
     @action(itemwise=True)
@@ -106,7 +106,7 @@ class ColourActions(Batch):
         """Invert the pixels from a threshold up, given as a part of full white (Pillow's 128 is 128 /
         255).
         """
-        recolour(self, "solarize", _solarized, p, src, dst, threshold=threshold)
+        recolour(self, "solarize", _solarize, p, src, dst, threshold=threshold)
         return self
 
     @action(itemwise=True)
@@ -114,19 +114,19 @@ class ColourActions(Batch):
         self, bits: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Keep the highest ``bits`` (1 to 8) of each byte."""
-        recolour(self, "posterize", _posterized, p, src, dst, bits=bits)
+        recolour(self, "posterize", _posterize, p, src, dst, bits=bits)
         return self
 
     @action(itemwise=True)
     def equalize(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Spread the histogram of each channel evenly over all values."""
-        recolour(self, "equalize", _equalized, p, src, dst)
+        recolour(self, "equalize", _equalize, p, src, dst)
         return self
 
     @action(itemwise=True)
     def autocontrast(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Stretch each channel so that its darkest pixel is black and its lightest white."""
-        recolour(self, "autocontrast", _stretched, p, src, dst)
+        recolour(self, "autocontrast", _stretch, p, src, dst)
         return self
 
     @action(itemwise=True)
@@ -136,13 +136,13 @@ class ColourActions(Batch):
         """Multiply pixels; bytes are rounded and limited, floats are not limited (``to_array(scale=)``
         makes floats).
         """
-        recolour(self, "multiply", _multiplied, p, src, dst, factor=factor)
+        recolour(self, "multiply", _multiply, p, src, dst, factor=factor)
         return self
 
     @action(itemwise=True)
     def add(self, term: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Add a part of full white (0.1 is 25.5 on bytes); bytes are limited, floats are not."""
-        recolour(self, "add", _added, p, src, dst, term=term)
+        recolour(self, "add", _add, p, src, dst, term=term)
         return self
 
     @action(itemwise=True)
@@ -150,111 +150,113 @@ class ColourActions(Batch):
         self, sigma: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blur by a Gauss curve of ``sigma`` pixels; pictures are mirrored at their edges."""
-        recolour(self, "blur", _blurred, p, src, dst, sigma=sigma)
+        recolour(self, "blur", _blur, p, src, dst, sigma=sigma)
         return self
 
 
-def _limited(pictures: Pictures) -> bool:
+def _is_bytes(pictures: Pictures) -> bool:
     return bool(pictures.dtype == np.uint8)
 
 
-def _brightness(pictures: Pictures, factor: Any) -> Pictures:
-    return by_table(pictures, lambda level, value: level * value, factor)
+def _adjust_brightness(pictures: Pictures, factor: Any) -> Pictures:
+    return apply_curve(pictures, lambda level, value: level * value, factor)
 
 
-def _contrast(pictures: Pictures, factor: Any) -> Pictures:
+def _adjust_contrast(pictures: Pictures, factor: Any) -> Pictures:
     means = np.empty(len(pictures))
-    loops().grey_means(pictures, means)
-    if _limited(pictures):
+    colour_loops().average_grey(pictures, means)
+    if _is_bytes(pictures):
         middle = np.floor(means + 0.5)[:, None]  # Pillow rounds the mean
-        return look_up(pictures, rounded(middle + (LEVELS - middle) * factor[:, None]))
+        return look_up(pictures, round_to_tables(middle + (LEVELS - middle) * factor[:, None]))
     middle = means.astype(np.float32).reshape(-1, 1, 1, 1)
     shaped = factor.astype(np.float32).reshape(-1, 1, 1, 1)
     return np.asarray(np.clip(middle + (pictures - middle) * shaped, 0, 1))
 
 
-def _saturation(pictures: Pictures, factor: Any) -> Pictures:
-    if not colours(pictures, "adjust_saturation"):
+def _adjust_saturation(pictures: Pictures, factor: Any) -> Pictures:
+    if not has_colours(pictures, "adjust_saturation"):
         return pictures
-    out = fresh(pictures)
-    loops().blend_grey(pictures, np.array(factor), _limited(pictures), out)
+    out = new_output(pictures)
+    colour_loops().blend_grey(pictures, np.array(factor), _is_bytes(pictures), out)
     return out
 
 
-def _hue(pictures: Pictures, shift: Any) -> Pictures:
-    if not colours(pictures, "adjust_hue"):
+def _adjust_hue(pictures: Pictures, shift: Any) -> Pictures:
+    if not has_colours(pictures, "adjust_hue"):
         return pictures
-    out = fresh(pictures)
-    loops().turn_hue(pictures, np.array(shift), _limited(pictures), out)
+    out = new_output(pictures)
+    colour_loops().turn_hue(pictures, np.array(shift), _is_bytes(pictures), out)
     return out
 
 
-def _gamma(pictures: Pictures, gamma: Any, gain: Any) -> Pictures:
+def _adjust_gamma(pictures: Pictures, gamma: Any, gain: Any) -> Pictures:
     if (gain == 1).all():
-        return by_table(pictures, lambda level, value: level**value, gamma)
-    if _limited(pictures):
-        return look_up(pictures, rounded(255 * gain[:, None] * (LEVELS / 255)[None] ** gamma[:, None]))
+        return apply_curve(pictures, lambda level, value: level**value, gamma)
+    if _is_bytes(pictures):
+        return look_up(
+            pictures, round_to_tables(255 * gain[:, None] * (LEVELS / 255)[None] ** gamma[:, None])
+        )
     powers = pictures ** gamma.astype(np.float32).reshape(-1, 1, 1, 1)
     return np.asarray(np.clip(powers * gain.astype(np.float32).reshape(-1, 1, 1, 1), 0, 1))
 
 
-def _sharpness(pictures: Pictures, factor: Any) -> Pictures:
-    out = fresh(pictures)
-    loops().sharpen(pictures, np.array(factor), _limited(pictures), out)
+def _adjust_sharpness(pictures: Pictures, factor: Any) -> Pictures:
+    out = new_output(pictures)
+    colour_loops().sharpen(pictures, np.array(factor), _is_bytes(pictures), out)
     return out
 
 
-def _inverted(pictures: Pictures) -> Pictures:
-    return np.asarray((255 if _limited(pictures) else np.float32(1)) - pictures).astype(
+def _invert(pictures: Pictures) -> Pictures:
+    return np.asarray((255 if _is_bytes(pictures) else np.float32(1)) - pictures).astype(
         pictures.dtype, copy=False
     )
 
 
-def _solarized(pictures: Pictures, threshold: Any) -> Pictures:
-    return by_table(
+def _solarize(pictures: Pictures, threshold: Any) -> Pictures:
+    return apply_curve(
         pictures, lambda level, value: np.where(level < value - 1e-9, level, 1 - level), threshold
     )
 
 
-def _posterized(pictures: Pictures, bits: Any) -> Pictures:
+def _posterize(pictures: Pictures, bits: Any) -> Pictures:
     whole = np.asarray(bits).astype(np.int64)
     if not ((whole >= 1) & (whole <= 8)).all():
         raise ValueError(f"posterize: bits must be from 1 to 8, got {bits[(whole < 1) | (whole > 8)][0]:g}")
     masks = (0xFF << (8 - whole)) & 0xFF
     tables = (np.arange(256)[None] & masks[:, None]).astype(np.uint8)[:, None]
-    return _through_bytes(pictures, lambda _: tables)
+    return _apply_on_bytes(pictures, lambda _: tables)
 
 
-def _equalized(pictures: Pictures) -> Pictures:
-    return _through_bytes(pictures, lambda levels: equalizing(counts_of(levels)))
+def _equalize(pictures: Pictures) -> Pictures:
+    return _apply_on_bytes(pictures, lambda levels: equalizing_tables(count_levels(levels)))
 
 
-def _stretched(pictures: Pictures) -> Pictures:
-    return _through_bytes(pictures, lambda levels: stretching(counts_of(levels)))
+def _stretch(pictures: Pictures) -> Pictures:
+    return _apply_on_bytes(pictures, lambda levels: stretching_tables(count_levels(levels)))
 
 
-def _through_bytes(pictures: Pictures, tables: Any) -> Pictures:
+def _apply_on_bytes(pictures: Pictures, tables: Any) -> Pictures:
     """Apply tables that are defined on bytes; floats are brought to 256 levels."""
-    levels = pictures if _limited(pictures) else levels_of(pictures)
+    levels = pictures if _is_bytes(pictures) else to_levels(pictures)
     levels = levels.view()
     levels.flags.writeable = False
     found = look_up(levels, tables(levels))
-    return found if _limited(pictures) else (found / np.float32(255)).astype(np.float32)
+    return found if _is_bytes(pictures) else (found / np.float32(255)).astype(np.float32)
 
 
-def _multiplied(pictures: Pictures, factor: Any) -> Pictures:
-    if _limited(pictures):
-        return look_up(pictures, rounded(LEVELS[None] * factor[:, None]))
+def _multiply(pictures: Pictures, factor: Any) -> Pictures:
+    if _is_bytes(pictures):
+        return look_up(pictures, round_to_tables(LEVELS[None] * factor[:, None]))
     return np.asarray(pictures * factor.astype(np.float32).reshape(-1, 1, 1, 1))
 
 
-def _added(pictures: Pictures, term: Any) -> Pictures:
-    if _limited(pictures):
-        return look_up(pictures, rounded(LEVELS[None] + 255 * term[:, None]))
+def _add(pictures: Pictures, term: Any) -> Pictures:
+    if _is_bytes(pictures):
+        return look_up(pictures, round_to_tables(LEVELS[None] + 255 * term[:, None]))
     return np.asarray(pictures + term.astype(np.float32).reshape(-1, 1, 1, 1))
 
 
-def _blurred(pictures: Pictures, sigma: Any) -> Pictures:
-    out = fresh(pictures)
-    loops().blur(pictures, np.array(sigma), _limited(pictures), out)
+def _blur(pictures: Pictures, sigma: Any) -> Pictures:
+    out = new_output(pictures)
+    colour_loops().blur(pictures, np.array(sigma), _is_bytes(pictures), out)
     return out

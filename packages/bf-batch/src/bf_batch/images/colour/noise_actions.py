@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import Names, pair_names, require_component, size_pair
-from bf_batch.images.colour.recolour import Pictures, fresh, recolour
+from bf_batch.images.arguments import Names, as_size, pair_names, require_component
+from bf_batch.images.colour.recolour import Pictures, new_output, recolour
 from bf_batch.itemwise.work import PerItem
 
 Number = float | PerItem
@@ -64,7 +64,7 @@ class NoiseActions(Batch):
             draw = self.rng().random((*pictures.shape[:3], 1), dtype=np.float32)
             limit = share.astype(np.float32).reshape(-1, 1, 1, 1)
             white = 255 if pictures.dtype == np.uint8 else 1
-            out = fresh(pictures)
+            out = new_output(pictures)
             out[...] = pictures
             np.copyto(out, white, where=draw < limit)
             np.copyto(out, 0, where=draw < limit * np.float32(pepper))
@@ -88,10 +88,10 @@ class NoiseActions(Batch):
 
         ``fill`` is the value that pixels get, in the units of the pictures.
         """
-        height, width = size_pair(shape, "cutout: shape")
+        height, width = as_size(shape, "cutout: shape")
 
         def function(pictures: Pictures) -> Pictures:
-            out = fresh(pictures)
+            out = new_output(pictures)
             out[...] = pictures
             n, h, w = pictures.shape[:3]
             for picture, (y, x) in zip(out, self.rng().random((n, 2)) * (h, w)):
@@ -117,15 +117,15 @@ class NoiseActions(Batch):
         Labels become float32 (n, classes) of the same shares; ``classes`` is needed when they are numbers
         of classes. Pictures become float32 unless they are bytes.
         """
-        pictures = _array(self, src, "mixup")
+        pictures = _require_array(self, src, "mixup")
         rng = self.rng()
-        other, share = partners(len(self), rng), rng.beta(alpha, alpha, len(self))
+        other, share = draw_partners(len(self), rng), rng.beta(alpha, alpha, len(self))
         shaped = share.astype(np.float32).reshape(-1, *[1] * (pictures.ndim - 1))
         mixed = pictures * shaped + pictures[other] * (1 - shaped)
         mixed = np.rint(mixed).astype(np.uint8) if pictures.dtype == np.uint8 else mixed.astype(np.float32)
         if labels is not None:
             own = require_component(self, labels, "mixup")
-            setattr(self, labels, mixed_labels(own, other, share, classes, "mixup"))
+            setattr(self, labels, mix_labels(own, other, share, classes, "mixup"))
         setattr(self, src, mixed)
         return self
 
@@ -143,13 +143,13 @@ class NoiseActions(Batch):
 
         Labels become float32 (n, classes) by the areas that were really pasted.
         """
-        pictures = _array(self, src, "cutmix")
+        pictures = _require_array(self, src, "cutmix")
         rng = self.rng()
-        other = partners(len(self), rng)
-        mixed, share = pasted(pictures, other, rng.beta(alpha, alpha, len(self)), rng)
+        other = draw_partners(len(self), rng)
+        mixed, share = paste_parts(pictures, other, rng.beta(alpha, alpha, len(self)), rng)
         if labels is not None:
             own = require_component(self, labels, "cutmix")
-            setattr(self, labels, mixed_labels(own, other, share, classes, "cutmix"))
+            setattr(self, labels, mix_labels(own, other, share, classes, "cutmix"))
         setattr(self, src, mixed)
         return self
 
@@ -157,32 +157,32 @@ class NoiseActions(Batch):
     def gray(self, *, src: Names = "images", dst: Names | None = None) -> Self:
         """Give pictures of one channel, (..., h, w, 1), by ITU-R 601; grey ones stay as they are."""
         for name, target in zip(*pair_names(src, dst, "gray")):
-            setattr(self, target, _each(require_component(self, name, "gray"), _grey))
+            setattr(self, target, _apply_to_each(require_component(self, name, "gray"), _to_grey))
         return self
 
     @action
     def rgb(self, *, src: Names = "images", dst: Names | None = None) -> Self:
         """Give pictures of three channels: grey is repeated, transparency is left out."""
         for name, target in zip(*pair_names(src, dst, "rgb")):
-            setattr(self, target, _each(require_component(self, name, "rgb"), _rgb))
+            setattr(self, target, _apply_to_each(require_component(self, name, "rgb"), _to_rgb))
         return self
 
 
-def _array(batch: BatchCore, name: str, what: str) -> Pictures:
+def _require_array(batch: BatchCore, name: str, what: str) -> Pictures:
     pictures = require_component(batch, name, what)
     if not isinstance(pictures, np.ndarray) or pictures.dtype == object:
         raise ValueError(f"{what}: pictures of {name!r} differ in size; resize or crop them first")
     return pictures
 
 
-def _each(pictures: Any, function: Any) -> Any:
+def _apply_to_each(pictures: Any, function: Any) -> Any:
     """Apply a function of pictures (n, h, w, c) to an array or a list of pictures."""
     if isinstance(pictures, np.ndarray) and pictures.dtype != object:
         return function(pictures[..., None] if pictures.ndim == 3 else pictures)
     return [function((p[..., None] if p.ndim == 2 else p)[None])[0] for p in map(np.asarray, pictures)]
 
 
-def _grey(pictures: Pictures) -> Pictures:
+def _to_grey(pictures: Pictures) -> Pictures:
     if pictures.shape[3] == 1:
         return pictures
     if pictures.shape[3] not in (3, 4):
@@ -193,7 +193,7 @@ def _grey(pictures: Pictures) -> Pictures:
     return np.asarray(grey.astype(pictures.dtype)[..., None])
 
 
-def _rgb(pictures: Pictures) -> Pictures:
+def _to_rgb(pictures: Pictures) -> Pictures:
     channels = pictures.shape[3]
     if channels not in (1, 3, 4):
         raise ValueError(f"rgb: needs grey, RGB or RGBA pictures, got {channels} channels")
@@ -203,12 +203,12 @@ def _rgb(pictures: Pictures) -> Pictures:
 # Mixing
 
 
-def partners(n: int, rng: Generator) -> NDArray[np.int64]:
+def draw_partners(n: int, rng: Generator) -> NDArray[np.int64]:
     """Draw for each item another one: a random permutation."""
     return rng.permutation(n)
 
 
-def mixed_labels(
+def mix_labels(
     labels: Any, other: NDArray[np.int64], share: NDArray[np.float64], classes: int | None, what: str
 ) -> NDArray[np.float32]:
     """Return float32 (n, classes) with the item's own share and the rest for its partner.
@@ -234,7 +234,7 @@ def mixed_labels(
     return np.asarray(values * weight + values[other] * (1 - weight), dtype=np.float32)
 
 
-def pasted(
+def paste_parts(
     pictures: NDArray[Any], other: NDArray[np.int64], share: NDArray[np.float64], rng: Generator
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Paste a part of the partner into each picture; return them and the share of its own pixels each one

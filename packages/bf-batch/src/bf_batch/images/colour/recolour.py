@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import ALL, Names, choose_items, numbers, pair_names, require_component
+from bf_batch.images.arguments import ALL, Names, as_numbers, choose_items, pair_names, require_component
 from bf_batch.images.arrays import from_native, outputs, to_native
-from bf_batch.images.runtime import need
+from bf_batch.images.runtime import import_extra
 
 Pictures = NDArray[Any]
 Recolour = Callable[..., Pictures]
@@ -32,7 +32,7 @@ def recolour(
     n = len(batch)
     chosen = choose_items(batch, p, what)
     values = {
-        name: np.broadcast_to(numbers(value, n, f"{what}: {name}"), (n,))
+        name: np.broadcast_to(as_numbers(value, n, f"{what}: {name}"), (n,))
         for name, value in parameters.items()
     }
     for name, target in zip(*pair_names(src, dst, owner)):
@@ -40,17 +40,17 @@ def recolour(
         if not chosen.any():
             result = pictures
         elif isinstance(pictures, np.ndarray) and pictures.dtype != object:
-            result = _stack(pictures, function, chosen, values)
+            result = _recolour_stack(pictures, function, chosen, values)
         else:
             picked = np.broadcast_to(chosen, (n,))
             result = [
-                _alone(np.asarray(picture), function, i, values) if picked[i] else picture
+                _recolour_one(np.asarray(picture), function, i, values) if picked[i] else picture
                 for i, picture in enumerate(pictures)
             ]
         setattr(batch, target, result)
 
 
-def _stack(
+def _recolour_stack(
     pictures: Pictures, function: Recolour, chosen: NDArray[np.bool_], values: dict[str, Any]
 ) -> Pictures:
     """Recolour the chosen ones of an array of pictures (n, h, w) or (n, h, w, c)."""
@@ -65,53 +65,53 @@ def _stack(
         changed = from_native(
             four.dtype, function(to_native(four[rows]), **{k: v[rows] for k, v in values.items()})
         )
-        result = fresh(four)
+        result = new_output(four)
         result[...] = four
         result[rows] = changed
     return result[..., 0] if flat else result
 
 
-def _alone(picture: Pictures, function: Recolour, i: int, values: dict[str, Any]) -> Pictures:
+def _recolour_one(picture: Pictures, function: Recolour, i: int, values: dict[str, Any]) -> Pictures:
     """Recolour one picture of a list, with the parameters of item ``i``."""
     own = {name: each[i : i + 1] for name, each in values.items()}
-    return np.asarray(_stack(picture[None], function, ALL, own)[0])
+    return np.asarray(_recolour_stack(picture[None], function, ALL, own)[0])
 
 
-def loops() -> Any:
+def colour_loops() -> Any:
     """Return the compiled loops of colour."""
-    return need("bf_batch.images.kernels.colour")
+    return import_extra("bf_batch.images.kernels.colour")
 
 
-def fresh(pictures: Pictures) -> Pictures:
+def new_output(pictures: Pictures) -> Pictures:
     """Return an array for results like some pictures."""
     return outputs.take(pictures.shape, pictures.dtype)
 
 
 def look_up(pictures: Pictures, tables: NDArray[np.uint8]) -> Pictures:
     """Return bytes replaced by tables (n, 1 or c, 256)."""
-    out = fresh(pictures)
-    loops().look_up(pictures, tables, out)
+    out = new_output(pictures)
+    colour_loops().look_up(pictures, tables, out)
     return out
 
 
-def by_table(pictures: Pictures, curve: Callable[[Any, Any], Any], values: Any) -> Pictures:
+def apply_curve(pictures: Pictures, curve: Callable[[Any, Any], Any], values: Any) -> Pictures:
     """Apply a curve on 0..1, ``curve(level, value)``: by a table for bytes, directly and limited to 0..1
     for floats.
     """
     if pictures.dtype == np.uint8:
-        return look_up(pictures, rounded(255.0 * curve(LEVELS[None] / 255.0, values[:, None])))
+        return look_up(pictures, round_to_tables(255.0 * curve(LEVELS[None] / 255.0, values[:, None])))
     shaped = values.astype(np.float32).reshape(-1, 1, 1, 1)
     return np.asarray(np.clip(curve(pictures, shaped), 0.0, 1.0), dtype=np.float32)
 
 
-def counts_of(pictures: Pictures) -> NDArray[np.int64]:
+def count_levels(pictures: Pictures) -> NDArray[np.int64]:
     """Return histograms (n, c, 256) of byte pictures."""
     counts = np.zeros((len(pictures), pictures.shape[3], 256), np.int64)
-    loops().histograms(pictures, counts)
+    colour_loops().count_histograms(pictures, counts)
     return counts
 
 
-def colours(pictures: Pictures, what: str) -> bool:
+def has_colours(pictures: Pictures, what: str) -> bool:
     """Say whether pictures have colours; a ValueError for other numbers of channels than 1, 3 and 4."""
     c = pictures.shape[3]
     if c not in (1, 3, 4):
@@ -129,12 +129,12 @@ Tables = NDArray[np.uint8]
 LEVELS = np.arange(256.0)
 
 
-def rounded(values: Floats) -> Tables:
+def round_to_tables(values: Floats) -> Tables:
     """Return values (n, 256) as tables (n, 1, 256): rounded and limited to bytes."""
     return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)[:, None]
 
 
-def equalizing(counts: NDArray[np.int64]) -> Tables:
+def equalizing_tables(counts: NDArray[np.int64]) -> Tables:
     """Return the tables that spread the histograms (n, c, 256) evenly, as Pillow's ``ImageOps.equalize``."""
     n, c, _ = counts.shape
     tables = np.empty((n, c, 256), np.uint8)
@@ -150,7 +150,7 @@ def equalizing(counts: NDArray[np.int64]) -> Tables:
     return tables
 
 
-def stretching(counts: NDArray[np.int64]) -> Tables:
+def stretching_tables(counts: NDArray[np.int64]) -> Tables:
     """Return the tables that bring each channel's darkest and lightest value to 0 and 255."""
     n, c, _ = counts.shape
     tables = np.empty((n, c, 256), np.uint8)
@@ -165,6 +165,6 @@ def stretching(counts: NDArray[np.int64]) -> Tables:
     return tables
 
 
-def levels_of(pictures: Any) -> NDArray[np.uint8]:
+def to_levels(pictures: Any) -> NDArray[np.uint8]:
     """Return float pictures of 0..1 as bytes."""
     return np.asarray(np.clip(np.floor(pictures * 255.0 + 0.5), 0, 255), dtype=np.uint8)

@@ -16,7 +16,14 @@ from bf_batch.engines.base import EngineName
 from bf_batch.errors import ItemError, item_error
 from bf_batch.images.arguments import Floats, id_of, role_of
 from bf_batch.images.files.jpeg import CHANNELS, Mode
-from bf_batch.images.files.pictures import MAX_PIXELS, Files, Options, Picture, PictureCache, open_picture
+from bf_batch.images.files.pictures import (
+    MAX_PIXELS,
+    DecodeOptions,
+    Files,
+    Picture,
+    PictureCache,
+    open_picture,
+)
 from bf_batch.images.geometry.frames import simplify
 from bf_batch.images.geometry.warp import Warp
 from bf_batch.images.runtime import spread
@@ -58,13 +65,15 @@ class FileActions(Batch):
             raise ValueError(f"load_images: on_error must be 'raise' or 'skip', got {on_error!r}")
         stored = mode == "stored" or (mode is None and role_of(self, dst) == "mask")
         colours: Mode | None = None if stored else mode or "rgb"  # type: ignore[assignment]
-        options = Options(colours, exif, max_pixels)
-        found, errors = _read_all(self, openers(self, src), options, cache, whole=on_error == "skip")
+        options = DecodeOptions(colours, exif, max_pixels)
+        found, errors = _read_all(self, find_openers(self, src), options, cache, whole=on_error == "skip")
         if errors:
             if on_error == "raise":
                 raise errors[0]
             self.leave_out(errors)
-        setattr(self, dst, _warp([one for one in found if one is not None], self.indices.tolist(), colours))
+        setattr(
+            self, dst, _begin_warp([one for one in found if one is not None], self.indices.tolist(), colours)
+        )
         return self
 
     @action
@@ -106,7 +115,7 @@ def _are_pictures(batch: Batch, src: Any, fmt: str | None) -> bool:
 Opener = tuple[str, Callable[[], IO[bytes]]]
 
 
-def openers(batch: Batch, src: Any) -> list[Opener]:
+def find_openers(batch: Batch, src: Any) -> list[Opener]:
     """Return the path of each item's file and a function that opens it; ValueError when the index has no
     files.
     """
@@ -126,7 +135,7 @@ Read = tuple[Picture, int]
 
 
 def _read_all(
-    batch: Batch, paths: list[Opener], options: Options, cache: PictureCache | None, whole: bool
+    batch: Batch, paths: list[Opener], options: DecodeOptions, cache: PictureCache | None, whole: bool
 ) -> tuple[list[Read | None], list[ItemError]]:
     """Read and check all files in threads; return pictures with orientations (None for a bad one), and the
     errors.
@@ -137,7 +146,7 @@ def _read_all(
     def work(rows: slice) -> None:
         for i in range(rows.start, rows.stop):
             try:
-                found[i] = _read(*paths[i], options, cache, whole)
+                found[i] = _read_one(*paths[i], options, cache, whole)
             except (OSError, ValueError) as error:
                 failed[i] = error
 
@@ -151,8 +160,12 @@ def _read_all(
     return found, errors
 
 
-def _read(
-    path: str, opened: Callable[[], IO[bytes]], options: Options, cache: PictureCache | None, whole: bool
+def _read_one(
+    path: str,
+    opened: Callable[[], IO[bytes]],
+    options: DecodeOptions,
+    cache: PictureCache | None,
+    whole: bool,
 ) -> Read:
     key = None
     if cache is not None and "://" not in path:
@@ -168,26 +181,26 @@ def _read(
     return picture, orientation
 
 
-def _warp(found: list[Read], ids: list[Any], mode: Mode | None) -> Warp:
+def _begin_warp(found: list[Read], ids: list[Any], mode: Mode | None) -> Warp:
     """Return pictures as pending geometry: their EXIF orientation is its first step."""
-    stored = np.array([_stored(picture) for picture, _ in found], dtype=np.int64).reshape(-1, 2)
+    stored = np.array([_stored_size(picture) for picture, _ in found], dtype=np.int64).reshape(-1, 2)
     turns = [orientation for _, orientation in found]
     sizes = stored.copy()
     turned = np.array([turn >= 5 for turn in turns], dtype=bool)
     sizes[turned] = stored[turned, ::-1]
     warp = Warp(Files([picture for picture, _ in found], ids, mode), simplify(sizes))
     if any(turn != 1 for turn in turns):
-        warp.matrices = np.stack([upright(turn, *size) for turn, size in zip(turns, stored)])
+        warp.matrices = np.stack([upright_matrix(turn, *size) for turn, size in zip(turns, stored)])
     return warp
 
 
-def _stored(picture: Picture) -> tuple[int, int]:
+def _stored_size(picture: Picture) -> tuple[int, int]:
     if isinstance(picture, np.ndarray):
         return picture.shape[0], picture.shape[1]
     return picture.head.height, picture.head.width
 
 
-def upright(orientation: int, height: int, width: int) -> Floats:
+def upright_matrix(orientation: int, height: int, width: int) -> Floats:
     """Return the matrix from points of the upright picture to those of the stored one, of a size, for an
     EXIF orientation.
     """

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.images.runtime import need
+from bf_batch.images.runtime import import_extra
 
 Mode = Literal["rgb", "gray", "rgba"]
 SPACES = {"rgb": "RGB", "gray": "GRAY", "rgba": "RGBA"}
@@ -25,7 +25,7 @@ _BASELINE = frozenset({0xC0, 0xC1})
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Header:
     """The header of a JPEG file: size as stored, number of components, EXIF orientation (1 to 8)."""
 
     height: int
@@ -42,7 +42,7 @@ def is_jpeg(data: bytes) -> bool:
     return data[:3] == _START
 
 
-def read_head(data: bytes) -> Head:
+def read_header(data: bytes) -> Header:
     """Read the header of a JPEG file; a ValueError when it is damaged or the file ends too early."""
     orientation, at = 1, 2
     while at + 4 <= len(data):
@@ -54,21 +54,21 @@ def read_head(data: bytes) -> Head:
             continue
         length = data[at + 2] << 8 | data[at + 3]
         if marker == _APP1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = _orientation(data[at + 10 : at + 2 + length])
+            orientation = _read_orientation(data[at + 10 : at + 2 + length])
         if marker in _FRAMES and at + 10 <= len(data):
             height, width, components = struct.unpack_from(">HHB", data, at + 5)
             if not height or not width:
                 raise ValueError(f"damaged JPEG: a picture of {height} x {width} pixels")
             if data.rfind(_END, at) < 0:  # behind the end there may be more: a film, another picture
                 raise ValueError("truncated JPEG: the file ends before the picture does")
-            return Head(height, width, components, orientation, marker in _BASELINE, at + 5)
+            return Header(height, width, components, orientation, marker in _BASELINE, at + 5)
         if marker == _SCAN:
             break
         at += 2 + length
     raise ValueError("damaged or truncated JPEG: no size in its header")
 
 
-def _orientation(exif: bytes) -> int:
+def _read_orientation(exif: bytes) -> int:
     """Read the orientation out of EXIF data; 1 (upright) when it can't be read."""
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None or len(exif) < 10:
@@ -87,7 +87,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def decode(
-    data: bytes, head: Head, mode: Mode, rows: int | None = None, shrink: int = 1, buffer: Any = None
+    data: bytes, head: Header, mode: Mode, rows: int | None = None, shrink: int = 1, buffer: Any = None
 ) -> NDArray[np.uint8]:
     """Decode a JPEG file to (height, width) or (height, width, channels).
 
@@ -103,7 +103,7 @@ def decode(
             height, at = kept, head.height_at
             data = b"".join((data[:at], height.to_bytes(2, "big"), data[at + 2 :]))
     cut = height != head.height
-    picture: NDArray[np.uint8] = need("simplejpeg").decode_jpeg(
+    picture: NDArray[np.uint8] = import_extra("simplejpeg").decode_jpeg(
         data,
         SPACES[mode],
         min_height=-(-height // shrink) if shrink > 1 else 0,

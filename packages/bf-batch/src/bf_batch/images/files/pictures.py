@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bf_batch.errors import item_error
 from bf_batch.images.arguments import Floats
 from bf_batch.images.files import jpeg
-from bf_batch.images.runtime import need
+from bf_batch.images.runtime import import_extra
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""
@@ -33,7 +33,7 @@ _local = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DecodeOptions:
     """How files become pictures."""
 
     mode: jpeg.Mode | None = "rgb"
@@ -46,7 +46,7 @@ class Encoded:
     """The bytes of one JPEG file, its header, and the colours it is decoded to."""
 
     data: bytes
-    head: jpeg.Head
+    head: jpeg.Header
     mode: jpeg.Mode
     path: str
 
@@ -61,7 +61,7 @@ class Encoded:
 Picture = Encoded | NDArray[Any]
 
 
-def open_picture(data: bytes, options: Options, path: str) -> tuple[Picture, int]:
+def open_picture(data: bytes, options: DecodeOptions, path: str) -> tuple[Picture, int]:
     """Check the bytes of a file; return the picture (JPEG files still encoded) and its EXIF orientation.
 
     A ValueError tells what is wrong with the file.
@@ -69,15 +69,15 @@ def open_picture(data: bytes, options: Options, path: str) -> tuple[Picture, int
     if not data:
         raise ValueError("the file is empty (0 bytes)")
     if jpeg.is_jpeg(data):
-        head = jpeg.read_head(data)
+        head = jpeg.read_header(data)
         _check_size(head.height, head.width, options)
         if head.components in (1, 3):
             mode = options.mode or ("gray" if head.components == 1 else "rgb")
             return Encoded(data, head, mode, path), head.orientation if options.exif else 1
-    return _by_pillow(data, options)
+    return _decode_by_pillow(data, options)
 
 
-def _check_size(height: int, width: int, options: Options) -> None:
+def _check_size(height: int, width: int, options: DecodeOptions) -> None:
     if height * width > options.max_pixels:
         raise ValueError(
             f"a picture of {height} x {width} pixels is more than max_pixels={options.max_pixels}; "
@@ -85,16 +85,16 @@ def _check_size(height: int, width: int, options: Options) -> None:
         )
 
 
-def _by_pillow(data: bytes, options: Options) -> tuple[NDArray[Any], int]:
+def _decode_by_pillow(data: bytes, options: DecodeOptions) -> tuple[NDArray[Any], int]:
     """Decode any other format that Pillow knows."""
-    with _explained(data):
-        image = need("PIL.Image").open(BytesIO(data))
+    with _explain_errors(data):
+        image = import_extra("PIL.Image").open(BytesIO(data))
     with image:
         _check_size(image.height, image.width, options)
-        with _explained(data):
-            before = _orientation(image)
+        with _explain_errors(data):
+            before = _read_orientation(image)
             image.load()
-            after = _orientation(image)
+            after = _read_orientation(image)
             numbers = image.mode.startswith(("I", "F"))
             wanted = None if numbers or options.mode is None else _PILLOW_MODES[options.mode]
             pixels = np.array(image if wanted is None else image.convert(wanted))
@@ -102,14 +102,14 @@ def _by_pillow(data: bytes, options: Options) -> tuple[NDArray[Any], int]:
         after = 1 if after == before else _BACK.get(before, before)
     if numbers:
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-        return (pixels if options.mode is None else _from_numbers(pixels, options.mode)), after
+        return (pixels if options.mode is None else _to_bytes(pixels, options.mode)), after
     return pixels, after
 
 
 @contextlib.contextmanager
-def _explained(data: bytes) -> Iterator[None]:
+def _explain_errors(data: bytes) -> Iterator[None]:
     """Make errors of Pillow a ValueError that tells what is wrong with a file."""
-    image_module = need("PIL.Image")
+    image_module = import_extra("PIL.Image")
     try:
         yield
     except image_module.UnidentifiedImageError:
@@ -120,12 +120,12 @@ def _explained(data: bytes) -> Iterator[None]:
         raise ValueError(f"damaged picture: {error}") from error
 
 
-def _orientation(image: Any) -> int:
+def _read_orientation(image: Any) -> int:
     found = image.getexif().get(jpeg.ORIENTATION, 1)
     return found if found in range(1, 9) else 1
 
 
-def _from_numbers(values: NDArray[Any], mode: jpeg.Mode) -> NDArray[np.uint8]:
+def _to_bytes(values: NDArray[Any], mode: jpeg.Mode) -> NDArray[np.uint8]:
     """Bring 16 bits to bytes, which Pillow would cut off at 255; a ValueError for numbers of other ranges."""
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > _WHITE_16:
         raise ValueError(
@@ -167,11 +167,11 @@ class Files:
     @property
     def kind(self) -> tuple[int, np.dtype[Any]] | None:
         """(channels, 0 for none; dtype) when all pictures agree in them."""
-        kinds = {self._kind(picture) for picture in self.pictures}
+        kinds = {self._kind_of(picture) for picture in self.pictures}
         return kinds.pop() if len(kinds) == 1 else None
 
     @staticmethod
-    def _kind(picture: Picture) -> tuple[int, np.dtype[Any]]:
+    def _kind_of(picture: Picture) -> tuple[int, np.dtype[Any]]:
         if isinstance(picture, np.ndarray):
             return (picture.shape[2] if picture.ndim == 3 else 0), picture.dtype
         return (0 if picture.mode == "gray" else jpeg.CHANNELS[picture.mode]), np.dtype(np.uint8)
@@ -194,7 +194,7 @@ class Files:
         picture = self.pictures[i]
         if isinstance(picture, np.ndarray):
             return picture, matrix
-        shrink = _shrink(matrix)
+        shrink = _choose_shrink(matrix)
         if shrink > 1:
             matrix = matrix / shrink
             matrix[:2, 2] += 0.5 / shrink - 0.5
@@ -204,7 +204,9 @@ class Files:
         rows = None
         if lowest * shrink < picture.head.height:
             rows = max(math.floor(lowest) + _BELOW, 1) * shrink
-        return self._decode(i, picture, rows, shrink, _scratch(picture.head, picture.mode, shrink)), matrix
+        return self._decode(
+            i, picture, rows, shrink, _scratch_buffer(picture.head, picture.mode, shrink)
+        ), matrix
 
     def _decode(self, i: int, picture: Encoded, *args: Any, **kwargs: Any) -> NDArray[np.uint8]:
         try:
@@ -213,14 +215,14 @@ class Files:
             raise item_error(error, self.ids[i], "load_images", i) from error
 
 
-def _shrink(matrix: Floats) -> int:
+def _choose_shrink(matrix: Floats) -> int:
     """How many times smaller a picture may be decoded when results are so many source pixels apart."""
     (a, b), (c, d) = matrix[:2, :2].tolist()
     apart = min(math.hypot(a, c), math.hypot(b, d))
     return next((factor for factor in (8, 4, 2) if apart >= factor), 1)
 
 
-def _scratch(head: jpeg.Head, mode: jpeg.Mode, shrink: int) -> NDArray[np.uint8]:
+def _scratch_buffer(head: jpeg.Header, mode: jpeg.Mode, shrink: int) -> NDArray[np.uint8]:
     """Return a buffer large enough for a decoded picture: this thread's own, since fresh memory would be
     dear, but for a huge one.
     """

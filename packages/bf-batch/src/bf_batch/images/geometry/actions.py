@@ -9,14 +9,23 @@ import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.images.arguments import Fill, Names, Order, Role, numbers, pairs, size_pair, two_columns
+from bf_batch.images.arguments import Fill, Names, Order, Role, as_numbers, as_pairs, as_size, widen_pairs
 from bf_batch.images.geometry.antialias import resize_smoothly
-from bf_batch.images.geometry.apply import How, apply_map, apply_step
-from bf_batch.images.geometry.frames import NAMES, Origin, Sizes, Step, centred, offsets, rows_of, simplify
+from bf_batch.images.geometry.apply import StepOptions, apply_map, apply_step
+from bf_batch.images.geometry.frames import (
+    NAMES,
+    Origin,
+    Sizes,
+    Step,
+    centres_of,
+    find_corners,
+    rows_of,
+    simplify,
+)
 from bf_batch.itemwise.work import PerItem
 
 
-def joins(arguments: Mapping[str, Any]) -> bool:
+def joins_resample(arguments: Mapping[str, Any]) -> bool:
     """Say whether a geometric step joins the one resample at the end, by its arguments."""
     return arguments.get("fuse", True) is True and not arguments.get("antialias", False)
 
@@ -33,7 +42,7 @@ class GeometryActions(Batch):
 
     roles: ClassVar[dict[str, Role]] = {"masks": "mask", "boxes": "boxes", "keypoints": "keypoints"}
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def rotate(
         self,
         angle: float | PerItem,
@@ -49,7 +58,7 @@ class GeometryActions(Batch):
         """Turn pictures counter-clockwise by an angle in degrees about their centre; ``expand`` keeps the
         corners in.
         """
-        turns = numbers(angle, len(self), "rotate: angle")
+        turns = as_numbers(angle, len(self), "rotate: angle")
 
         def make(sizes: Sizes) -> Step:
             after = sizes
@@ -57,12 +66,12 @@ class GeometryActions(Batch):
                 turn, rows = np.abs(np.deg2rad(turns))[:, None], rows_of(sizes)
                 grown = rows * np.abs(np.cos(turn)) + rows[:, ::-1] * np.abs(np.sin(turn))
                 after = simplify(np.ceil(grown - 1e-9).astype(np.int64))
-            return Step(after, angle=turns, centre=centred(after, sizes))
+            return Step(after, angle=turns, centre=centres_of(after, sizes))
 
-        apply_step(self, make, p, How(order, fill, fuse, src, dst), "rotate")
+        apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "rotate")
         return self
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def scale(
         self,
         factor: float | tuple[float, float] | PerItem,
@@ -78,7 +87,7 @@ class GeometryActions(Batch):
         """Enlarge (factor > 1) or shrink pictures; with ``preserve_shape`` about the centre of a frame
         that stays.
         """
-        factors = pairs(factor, len(self), "scale: factor")
+        factors = as_pairs(factor, len(self), "scale: factor")
         if not factors.min() > 0:
             raise ValueError(
                 f"scale: factor must be positive, got {float(factors.min())}; flip() mirrors pictures"
@@ -86,14 +95,14 @@ class GeometryActions(Batch):
 
         def make(sizes: Sizes) -> Step:
             if preserve_shape:
-                return Step(sizes, scale=factors, centre=centred(sizes, sizes))
+                return Step(sizes, scale=factors, centre=centres_of(sizes, sizes))
             after = np.maximum(np.rint(rows_of(sizes) * factors), 1).astype(np.int64)
-            return resizing(sizes, simplify(after))
+            return resize_step(sizes, simplify(after))
 
-        apply_step(self, make, p, How(order, fill, fuse, src, dst), "scale")
+        apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "scale")
         return self
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def crop(
         self,
         shape: tuple[int, int],
@@ -111,18 +120,18 @@ class GeometryActions(Batch):
         left corner of the cut is: a pair of ints in pixels, or of floats from 0 to 1 as parts of the room
         there is.
         """
-        after = size_pair(shape, "crop: shape")
+        after = as_size(shape, "crop: shape")
 
         def make(sizes: Sizes) -> Step | None:
             same = isinstance(sizes, tuple) and after == sizes
             if same and isinstance(origin, str) and origin in NAMES:
                 return None
-            return Step(after, shift=-offsets(origin, after, sizes, self))
+            return Step(after, shift=-find_corners(origin, after, sizes, self))
 
-        apply_step(self, make, p, How(None, fill, fuse, src, dst), "crop")
+        apply_step(self, make, p, StepOptions(None, fill, fuse, src, dst), "crop")
         return self
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def flip(
         self,
         mode: Literal["lr", "ud"] = "lr",
@@ -137,12 +146,12 @@ class GeometryActions(Batch):
             raise ValueError(f"flip: mode must be 'lr' or 'ud', got {mode!r}")
 
         def make(sizes: Sizes) -> Step:
-            return Step(sizes, scale=_MIRRORS[mode], centre=centred(sizes, sizes))
+            return Step(sizes, scale=_MIRRORS[mode], centre=centres_of(sizes, sizes))
 
-        apply_step(self, make, p, How(None, None, fuse, src, dst), "flip")
+        apply_step(self, make, p, StepOptions(None, None, fuse, src, dst), "flip")
         return self
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def resize(
         self,
         size: tuple[int | None, int | None],
@@ -159,24 +168,24 @@ class GeometryActions(Batch):
         With ``antialias`` a filter as wide as the shrinking averages fine patterns out, as Pillow's
         bilinear resize; it is done at once, so put it before or after other geometry.
         """
-        height, width = size_or_none(size)
+        height, width = check_open_size(size)
 
         def make(sizes: Sizes) -> Step:
             if height is not None and width is not None:
-                return resizing(sizes, (height, width))
+                return resize_step(sizes, (height, width))
             rows = rows_of(sizes)
             ratio = height / rows[:, :1] if height is not None else width / rows[:, 1:]  # type: ignore[operator]
             after = np.maximum(np.rint(rows * ratio), 1).astype(np.int64)
-            return resizing(sizes, simplify(after))
+            return resize_step(sizes, simplify(after))
 
-        how = How(order, None, fuse, src, dst)
+        how = StepOptions(order, None, fuse, src, dst)
         if antialias:
             apply_map(self, make, resize_smoothly, p, how, "resize")
         else:
             apply_step(self, make, p, how, "resize")
         return self
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def shift(
         self,
         offset: float | tuple[float, float] | PerItem,
@@ -189,11 +198,13 @@ class GeometryActions(Batch):
         dst: Names | None = None,
     ) -> Self:
         """Move pictures by (down, right) pixels in a frame that stays."""
-        moves = two_columns(pairs(offset, len(self), "shift: offset"))
-        apply_step(self, lambda sizes: Step(sizes, shift=moves), p, How(order, fill, fuse, src, dst), "shift")
+        moves = widen_pairs(as_pairs(offset, len(self), "shift: offset"))
+        apply_step(
+            self, lambda sizes: Step(sizes, shift=moves), p, StepOptions(order, fill, fuse, src, dst), "shift"
+        )
         return self
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def shear(
         self,
         angle: float | PerItem,
@@ -209,19 +220,19 @@ class GeometryActions(Batch):
         """Slant pictures about their centre by an angle in degrees: lower rows to the right ('x'), right
         columns down ('y').
         """
-        tangents = np.tan(np.deg2rad(numbers(angle, len(self), "shear: angle")))
+        tangents = np.tan(np.deg2rad(as_numbers(angle, len(self), "shear: angle")))
         if axis not in ("x", "y"):
             raise ValueError(f"shear: axis must be 'x' or 'y', got {axis!r}")
         zeros = np.zeros_like(tangents)
         slant = np.column_stack([zeros, tangents] if axis == "x" else [tangents, zeros])
 
         def make(sizes: Sizes) -> Step:
-            return Step(sizes, shear=slant, centre=centred(sizes, sizes))
+            return Step(sizes, shear=slant, centre=centres_of(sizes, sizes))
 
-        apply_step(self, make, p, How(order, fill, fuse, src, dst), "shear")
+        apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "shear")
         return self
 
-    @action(itemwise=True, pending=joins)
+    @action(itemwise=True, pending=joins_resample)
     def pad(
         self,
         border: int | tuple[int, ...],
@@ -233,25 +244,25 @@ class GeometryActions(Batch):
         dst: Names | None = None,
     ) -> Self:
         """Add pixels around: one number, (vertical, horizontal) or (top, bottom, left, right)."""
-        top, bottom, left, right = _border(border)
+        top, bottom, left, right = _check_border(border)
 
         def make(sizes: Sizes) -> Step:
             after = simplify((rows_of(sizes) + np.array([top + bottom, left + right])).astype(np.int64))
             return Step(after, shift=np.array([[top, left]], dtype=np.float64))
 
-        apply_step(self, make, p, How(None, fill, fuse, src, dst), "pad")
+        apply_step(self, make, p, StepOptions(None, fill, fuse, src, dst), "pad")
         return self
 
 
 _MIRRORS = {"lr": np.array([[1.0, -1.0]]), "ud": np.array([[-1.0, 1.0]])}
 
 
-def resizing(before: Sizes, after: Sizes) -> Step:
+def resize_step(before: Sizes, after: Sizes) -> Step:
     """Return the step that brings pictures to new sizes: edges fall on edges, not centres on centres."""
-    return Step(after, scale=rows_of(after) / rows_of(before), centre=centred(after, before))
+    return Step(after, scale=rows_of(after) / rows_of(before), centre=centres_of(after, before))
 
 
-def size_or_none(size: Any) -> tuple[int | None, int | None]:
+def check_open_size(size: Any) -> tuple[int | None, int | None]:
     """Check a (height, width) argument where one may be None."""
     height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (None, None)
     known = [side for side in (height, width) if side is not None]
@@ -262,7 +273,7 @@ def size_or_none(size: Any) -> tuple[int | None, int | None]:
     return height, width
 
 
-def _border(border: Any) -> tuple[int, int, int, int]:
+def _check_border(border: Any) -> tuple[int, int, int, int]:
     values: list[Any] = [border] if isinstance(border, (int, np.integer)) else list(border)
     if len(values) not in (1, 2, 4) or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in values):
         raise ValueError(

@@ -12,43 +12,43 @@ from numpy.typing import NDArray
 
 from bf_batch.images.arguments import Floats
 from bf_batch.images.arrays import from_native, to_native
-from bf_batch.images.geometry.frames import Sizes, Step, select
+from bf_batch.images.geometry.frames import Sizes, Step, select_sizes
 from bf_batch.images.geometry.points import Points
 from bf_batch.images.geometry.warp import Warp
-from bf_batch.images.runtime import need
+from bf_batch.images.runtime import import_extra
 
 
 def resize_smoothly(value: Warp | Points, chosen: NDArray[np.bool_], step: Step) -> Warp | Points:
     """Resize pictures with the filter; masks, boxes and keypoints take the step as any other."""
     if isinstance(value, Points) or value.order == 0:
-        return value.affine(step, chosen)
+        return value.advance(step, chosen)
     n = len(value)
     pictures: Any = value.resolve()
-    sizes: Sizes = select(chosen, step.sizes, value.sizes, n)
+    sizes: Sizes = select_sizes(chosen, step.sizes, value.sizes, n)
     if isinstance(pictures, np.ndarray) and isinstance(sizes, tuple):
-        done: Any = filtered(pictures, sizes)
+        done: Any = filter_to_size(pictures, sizes)
     else:
         each = np.broadcast_to(np.array(sizes), (n, 2)).tolist()
-        done = [filtered(p[None], (h, w))[0] for p, (h, w) in zip(pictures, each)]
+        done = [filter_to_size(p[None], (h, w))[0] for p, (h, w) in zip(pictures, each)]
         if isinstance(sizes, tuple) and len({(p.shape, p.dtype) for p in done}) == 1:
             done = np.stack(done)
     return Warp.of(done, "resized pictures").with_sampling(value.order, value.fill)
 
 
-def filtered(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+def filter_to_size(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Return pictures (n, h, w) or (n, h, w, c) of another size, in their dtype."""
     if pictures.shape[1:3] == tuple(size):
         return pictures
     four = to_native(pictures[..., None] if pictures.ndim == 3 else pictures)
     out = np.empty((len(four), *size, four.shape[3]), four.dtype)
-    rows, columns = triangles(four.shape[1], size[0]), triangles(four.shape[2], size[1])
-    need("bf_batch.images.kernels.axes").average(four, *rows, *columns, out.dtype == np.uint8, out)
+    rows, columns = triangle_weights(four.shape[1], size[0]), triangle_weights(four.shape[2], size[1])
+    import_extra("bf_batch.images.kernels.axes").average(four, *rows, *columns, out.dtype == np.uint8, out)
     result = from_native(pictures.dtype, out)
     return result[..., 0] if pictures.ndim == 3 else result
 
 
 @functools.lru_cache(maxsize=256)
-def triangles(before: int, after: int) -> tuple[NDArray[np.int64], Floats]:
+def triangle_weights(before: int, after: int) -> tuple[NDArray[np.int64], Floats]:
     """Return where the filter of each result begins and its weights (after, taps): a triangle that sums to
     one.
     """
@@ -59,10 +59,10 @@ def triangles(before: int, after: int) -> tuple[NDArray[np.int64], Floats]:
     taps = int(np.ceil(2 * wide)) + 1
     place = first[:, None] + np.arange(taps)
     weights = np.maximum(1 - np.abs((place + 0.5 - centre[:, None]) / wide), 0) * (place < before)
-    return np.minimum(first, max(before - taps, 0)), _aligned(weights, first, before, taps)
+    return np.minimum(first, max(before - taps, 0)), _align_weights(weights, first, before, taps)
 
 
-def _aligned(weights: Floats, first: NDArray[np.int64], before: int, taps: int) -> Floats:
+def _align_weights(weights: Floats, first: NDArray[np.int64], before: int, taps: int) -> Floats:
     """Shift the weights of filters that would reach beyond the last pixel, so that all have their taps
     inside.
     """

@@ -28,7 +28,7 @@ from bf_batch.images.geometry.warp import Warp
 _PICTURES = ("image", "mask")
 
 
-class How(NamedTuple):
+class StepOptions(NamedTuple):
     """How a geometric action samples, and what it is applied to."""
 
     order: Order | None
@@ -38,23 +38,23 @@ class How(NamedTuple):
     dst: Names | None
 
 
-def unread(batch: BatchCore, name: str) -> Any:
+def peek_pictures(batch: BatchCore, name: str) -> Any:
     """Return a component as it is stored; preloaded pictures as a warp that reads them when it must."""
     rows = batch._bf_unread(name)
     return batch.peek(name) if rows is None else Warp.of(rows, f"{type(batch).__name__}.{name}")
 
 
-def pending(batch: BatchCore, name: str, how: How, what: str) -> Warp:
+def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp:
     """Return pictures of a component ready for one more step, with earlier steps pending where they can
     be.
     """
     value: Any = batch._bf_data.get(name)
     if value is None:
-        value = unread(batch, name)
+        value = peek_pictures(batch, name)
     order, fill = how.order, how.fill
     if role_of(batch, name) == "mask":
         order = 0
-    if type(value) is Warp and how.fuse and _fits(value, order, fill):
+    if type(value) is Warp and how.fuse and _can_join(value, order, fill):
         warp = value
     else:
         pixels = getattr(batch, name)
@@ -66,9 +66,9 @@ def pending(batch: BatchCore, name: str, how: How, what: str) -> Warp:
     return warp.with_sampling(warp.order if order is None else order, warp.fill if fill is None else fill)
 
 
-def _fits(warp: Warp, order: int | None, fill: Fill | None) -> bool:
+def _can_join(warp: Warp, order: int | None, fill: Fill | None) -> bool:
     """Say whether a step that asks for this sampling can join the steps that are pending."""
-    if warp.scaled and (
+    if warp.is_scaled and (
         warp.fill != 0 or (warp.bias is not None and warp.bias.any()) or warp.channels == "first"
     ):
         return False
@@ -77,7 +77,9 @@ def _fits(warp: Warp, order: int | None, fill: Fill | None) -> bool:
     return (order is None or order == warp.order) and (fill is None or fill == warp.fill)
 
 
-def apply_step(batch: BatchCore, make: Callable[[Sizes], Step | None], p: Any, how: How, what: str) -> None:
+def apply_step(
+    batch: BatchCore, make: Callable[[Sizes], Step | None], p: Any, how: StepOptions, what: str
+) -> None:
     """Make one affine step for the frames of the pictures, and let every component of ``src`` take it.
 
     A step of None changes nothing.
@@ -86,37 +88,42 @@ def apply_step(batch: BatchCore, make: Callable[[Sizes], Step | None], p: Any, h
 
 
 def _take_step(value: Warp | Points, chosen: NDArray[np.bool_], step: Step | None) -> Warp | Points:
-    return value if step is None else value.affine(step, chosen)
+    return value if step is None else value.advance(step, chosen)
 
 
 def apply_map(
-    batch: BatchCore, make: Callable[[Sizes], Any], move: Callable[..., Any], p: Any, how: How, what: str
+    batch: BatchCore,
+    make: Callable[[Sizes], Any],
+    move: Callable[..., Any],
+    p: Any,
+    how: StepOptions,
+    what: str,
 ) -> None:
     """Let components take a step: ``make`` gives it from the sizes, ``move`` applies it to a component."""
     chosen = choose_items(batch, p, what)
     src = how.src
     if type(src) is str and how.dst is None and role_of(batch, src) in _PICTURES:
-        warp = pending(batch, src, how, what)
+        warp = begin_step(batch, src, how, what)
         moved = move(warp, chosen, make(warp.sizes))
         batch._bf_data[src] = moved if how.fuse else moved.resolve()
         return
     what = owner_of(batch, what)
     sources, targets = pair_names(src, how.dst, what)
-    pictures = {n: pending(batch, n, how, what) for n in sources if role_of(batch, n) in _PICTURES}
+    pictures = {n: begin_step(batch, n, how, what) for n in sources if role_of(batch, n) in _PICTURES}
     if not pictures:
         raise ValueError(
             f"{what}: src={src!r} holds no pictures; name the pictures they belong to as well: "
             f"src=['images', ...]"
         )
-    sizes = _common_sizes(batch, pictures, what)
+    sizes = _check_sizes(batch, pictures, what)
     step = make(sizes)
     for name, target in zip(sources, targets):
         value = pictures.get(name)
-        moved = move(value if value is not None else _points(batch, name, sizes, what), chosen, step)
+        moved = move(value if value is not None else _begin_points(batch, name, sizes, what), chosen, step)
         setattr(batch, target, moved if how.fuse else moved.resolve())
 
 
-def _points(batch: BatchCore, name: str, sizes: Sizes, what: str) -> Points:
+def _begin_points(batch: BatchCore, name: str, sizes: Sizes, what: str) -> Points:
     value = batch.peek(name)
     if type(value) is Points:
         return value
@@ -125,7 +132,7 @@ def _points(batch: BatchCore, name: str, sizes: Sizes, what: str) -> Points:
     )
 
 
-def _common_sizes(batch: BatchCore, pictures: dict[str, Warp], what: str) -> Sizes:
+def _check_sizes(batch: BatchCore, pictures: dict[str, Warp], what: str) -> Sizes:
     """Return the sizes of the frames; an ItemError names the first item whose pictures differ in size."""
     (first, warp), *others = pictures.items()
     for name, other in others:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.actions import action
-from bf_batch.images.arguments import Fill, Floats, Names, Order, numbers, size_pair
+from bf_batch.images.arguments import Fill, Floats, Names, Order, as_numbers, as_size
 from bf_batch.images.geometry.actions import GeometryActions
-from bf_batch.images.geometry.apply import How, apply_map, apply_step
-from bf_batch.images.geometry.frames import Sizes, Step, random_boxes, rows_of
-from bf_batch.images.runtime import need
+from bf_batch.images.geometry.apply import StepOptions, apply_map, apply_step
+from bf_batch.images.geometry.frames import Sizes, Step, draw_boxes, rows_of
+from bf_batch.images.runtime import import_extra
 from bf_batch.itemwise.work import PerItem
 
 
@@ -42,7 +42,7 @@ class DistortActions(GeometryActions):
         As in the papers on ImageNet and in torchvision: ten tries (ratio drawn by its logarithm), then the
         largest centred part within the ratios.  Of JPEG files only what the cut needs is decoded.
         """
-        after = size_pair(shape, "random_resized_crop: shape")
+        after = as_size(shape, "random_resized_crop: shape")
         for name, (low, high) in (("scale", scale), ("ratio", ratio)):
             if not 0 < low <= high:
                 raise ValueError(
@@ -50,14 +50,14 @@ class DistortActions(GeometryActions):
                 )
 
         def make(sizes: Sizes) -> Step:
-            boxes = random_boxes(np.broadcast_to(rows_of(sizes), (len(self), 2)), scale, ratio, self.rng())
+            boxes = draw_boxes(np.broadcast_to(rows_of(sizes), (len(self), 2)), scale, ratio, self.rng())
             corner, extent = boxes[:, :2], boxes[:, 2:]
             middle = np.hstack(
                 [np.broadcast_to((np.array(after) - 1) / 2, corner.shape), corner + (extent - 1) / 2]
             )
             return Step(after, scale=np.array(after) / extent, centre=middle)
 
-        apply_step(self, make, p, How(order, None, fuse, src, dst), "random_resized_crop")
+        apply_step(self, make, p, StepOptions(order, None, fuse, src, dst), "random_resized_crop")
         return self
 
     @action(itemwise=True)
@@ -75,18 +75,18 @@ class DistortActions(GeometryActions):
         """Look at pictures from a random side: each corner moves inwards by up to ``distortion`` of half a
         side.
         """
-        strength = numbers(distortion, len(self), "perspective: distortion")
+        strength = as_numbers(distortion, len(self), "perspective: distortion")
         if not ((strength >= 0) & (strength < 1)).all():
             raise ValueError(f"perspective: distortion must be from 0 to below 1, got {distortion!r}")
 
         def make(sizes: Sizes) -> tuple[Floats, Sizes]:
             moves = self.rng().random((len(self), 4, 2)) * strength[:, None, None]
-            return tilts(np.broadcast_to(rows_of(sizes), (len(self), 2)), moves), sizes
+            return solve_tilts(np.broadcast_to(rows_of(sizes), (len(self), 2)), moves), sizes
 
         def move(value: Any, chosen: NDArray[np.bool_], step: tuple[Floats, Sizes]) -> Any:
             return value.project(*step, chosen)
 
-        apply_map(self, make, move, p, How(order, fill, fuse, src, dst), "perspective")
+        apply_map(self, make, move, p, StepOptions(order, fill, fuse, src, dst), "perspective")
         return self
 
     @action(itemwise=True)
@@ -105,25 +105,25 @@ class DistortActions(GeometryActions):
         """Deform pictures by a random field (Simard 2003): uniform noise, blurred by ``sigma`` pixels,
         times ``alpha``.
         """
-        strength = numbers(alpha, len(self), "elastic: alpha")
+        strength = as_numbers(alpha, len(self), "elastic: alpha")
         if not sigma > 0:
             raise ValueError(f"elastic: sigma must be positive, got {sigma!r}")
 
         def make(sizes: Sizes) -> Any:
-            rng, blur = self.rng(), need("bf_batch.images.kernels.colour").blur
+            rng, blur = self.rng(), import_extra("bf_batch.images.kernels.colour").blur
             amounts = np.broadcast_to(strength, (len(self),))
             rows = np.broadcast_to(rows_of(sizes), (len(self), 2)).astype(int)
-            return [random_field((h, w), sigma, a, rng, blur) for (h, w), a in zip(rows, amounts)]
+            return [draw_field((h, w), sigma, a, rng, blur) for (h, w), a in zip(rows, amounts)]
 
         def move(value: Any, chosen: NDArray[np.bool_], fields: list[NDArray[np.float32]]) -> Any:
             some = np.broadcast_to(chosen, (len(self),))
             return value.displace([f if yes else np.zeros_like(f) for f, yes in zip(fields, some)])
 
-        apply_map(self, make, move, p, How(order, fill, fuse, src, dst), "elastic")
+        apply_map(self, make, move, p, StepOptions(order, fill, fuse, src, dst), "elastic")
         return self
 
 
-def tilts(sizes: Floats, moves: Floats) -> Floats:
+def solve_tilts(sizes: Floats, moves: Floats) -> Floats:
     """Return (n, 3, 3) from new to old points when the corners of pictures move inwards by parts of half
     their sides.
     """
@@ -143,9 +143,7 @@ def tilts(sizes: Floats, moves: Floats) -> Floats:
     return np.concatenate([found, np.ones((n, 1))], axis=1).reshape(n, 3, 3)
 
 
-def random_field(
-    size: tuple[int, int], sigma: float, alpha: float, rng: Any, blur: Any
-) -> NDArray[np.float32]:
+def draw_field(size: tuple[int, int], sigma: float, alpha: float, rng: Any, blur: Any) -> NDArray[np.float32]:
     """Draw one displacement field (height, width, 2) in pixels (y, x)."""
     noise = rng.random((1, *size, 2), dtype=np.float32)
     noise *= 2

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
 from bf_batch.data.lazy_rows import LazyRows
-from bf_batch.images.arguments import Floats, pairs, two_columns
+from bf_batch.images.arguments import Floats, as_pairs, widen_pairs
 from bf_batch.itemwise.work import PerItem
 
 Sizes = tuple[int, int] | NDArray[np.int64]
@@ -62,7 +62,7 @@ def rows_of(sizes: Sizes) -> Floats:
     return np.array(sizes, dtype=np.float64).reshape(-1, 2)
 
 
-def select(chosen: NDArray[np.bool_], after: Sizes, before: Sizes, n: int) -> Sizes:
+def select_sizes(chosen: NDArray[np.bool_], after: Sizes, before: Sizes, n: int) -> Sizes:
     """Return the sizes after a step that only the chosen items take."""
     if after is before:
         return after
@@ -74,7 +74,7 @@ def select(chosen: NDArray[np.bool_], after: Sizes, before: Sizes, n: int) -> Si
     return simplify(new.astype(np.int64))
 
 
-def centred(after: Sizes, before: Sizes) -> Floats:
+def centres_of(after: Sizes, before: Sizes) -> Floats:
     """Return the centres of the new and the old frame as the fixed point of a step."""
     if isinstance(after, tuple) and isinstance(before, tuple):
         return _centres(after, before)
@@ -104,10 +104,10 @@ _PARTS = {
 NAMES = frozenset({"random", *_PARTS})
 
 
-def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: BatchCore) -> Floats:
+def find_corners(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: BatchCore) -> Floats:
     """Return the top left corners of cuts of a shape, (1, 2) or (n, 2), in whole pixels."""
     if isinstance(origin, str) and origin in _PARTS and isinstance(sizes, tuple):
-        return _named(origin, shape, sizes)
+        return _find_named_corner(origin, shape, sizes)
     room = rows_of(sizes) - shape
     if isinstance(origin, str):
         if origin == "random":
@@ -121,7 +121,7 @@ def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: BatchCo
             )
         return np.asarray(np.floor(room * np.array(_PARTS[origin])))
     values = np.asarray(origin.values if isinstance(origin, PerItem) else origin)
-    given = two_columns(pairs(origin, len(batch), "crop: origin"))
+    given = widen_pairs(as_pairs(origin, len(batch), "crop: origin"))
     if _whole(values):
         return given
     if not ((given >= 0) & (given <= 1)).all():
@@ -130,7 +130,7 @@ def offsets(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: BatchCo
 
 
 @functools.lru_cache(maxsize=256)
-def _named(origin: str, shape: tuple[int, int], size: tuple[int, int]) -> Floats:
+def _find_named_corner(origin: str, shape: tuple[int, int], size: tuple[int, int]) -> Floats:
     return np.array([[np.floor((s - c) * part) for s, c, part in zip(size, shape, _PARTS[origin])]])
 
 
@@ -138,7 +138,7 @@ def _whole(values: Any) -> bool:
     return bool(np.issubdtype(values.dtype, np.integer))
 
 
-def random_boxes(sizes: Floats, scale: tuple[float, float], ratio: tuple[float, float], rng: Any) -> Floats:
+def draw_boxes(sizes: Floats, scale: tuple[float, float], ratio: tuple[float, float], rng: Any) -> Floats:
     """Draw (top, left, height, width) of random parts of pictures (n, 2) in whole pixels, as torchvision
     does.
     """

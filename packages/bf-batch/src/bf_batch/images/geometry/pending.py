@@ -52,7 +52,7 @@ class PendingGeometry:
         return new
 
     @property
-    def stored(self) -> np.dtype[Any]:
+    def stored_dtype(self) -> np.dtype[Any]:
         """The dtype of the pictures before scaling."""
         source = self.source
         if isinstance(source, list):
@@ -61,7 +61,7 @@ class PendingGeometry:
         return dtype
 
     @property
-    def scaled(self) -> bool:
+    def is_scaled(self) -> bool:
         """Whether the result is scaled to another dtype: more geometry would then mix up the fill value's
         units.
         """

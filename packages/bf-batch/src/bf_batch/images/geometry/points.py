@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.images.arguments import Floats
-from bf_batch.images.geometry.frames import Sizes, Step, rows_of, select
-from bf_batch.images.runtime import need
+from bf_batch.images.geometry.frames import Sizes, Step, rows_of, select_sizes
+from bf_batch.images.runtime import import_extra
 
 
 class Points:
@@ -54,16 +54,18 @@ class Points:
             return found[rows]
         return [found[row] for row in rows]
 
-    def _with(self, matrices: Floats, sizes: Sizes) -> Points:
+    def _moved(self, matrices: Floats, sizes: Sizes) -> Points:
         new = object.__new__(Points)
         new.source, new.role, new.fields = self.source, self.role, self.fields
         new.matrices, new.sizes = matrices, sizes
         return new
 
-    def affine(self, step: Step, chosen: NDArray[np.bool_]) -> Points:
+    def advance(self, step: Step, chosen: NDArray[np.bool_]) -> Points:
         """Return the points after one more affine step of the chosen items."""
-        moved = need("bf_batch.images.kernels.maps").advance(self.matrices, len(self), *step[1:], chosen)
-        return self._with(moved, select(chosen, step.sizes, self.sizes, len(self)))
+        moved = import_extra("bf_batch.images.kernels.maps").advance(
+            self.matrices, len(self), *step[1:], chosen
+        )
+        return self._moved(moved, select_sizes(chosen, step.sizes, self.sizes, len(self)))
 
     def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Points:
         """Return the points after a projective step, given as matrices from new to old points (row,
@@ -71,11 +73,11 @@ class Points:
         """
         some = np.broadcast_to(chosen, (len(self),))[:, None, None]
         moved = np.where(some, self.matrices @ matrices, self.matrices)
-        return self._with(moved, select(chosen, sizes, self.sizes, len(self)))
+        return self._moved(moved, select_sizes(chosen, sizes, self.sizes, len(self)))
 
     def displace(self, field: list[NDArray[np.float32]]) -> Points:
         """Return the points after a displacement of the pictures."""
-        new = self._with(np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy(), self.sizes)
+        new = self._moved(np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy(), self.sizes)
         new.fields = (*self.fields, (self.matrices, field))
         return new
 
@@ -101,22 +103,22 @@ class Points:
         """Move points (x, y) of one item forwards: the pictures' matrices lead from the result back."""
         rows = np.column_stack([points[:, ::-1] - 0.5, np.ones(len(points))])
         for matrices, field in self.fields:
-            rows = _backwards(rows, matrices[i])
-            rows[:, :2] = _undisplaced(rows[:, :2], field[i])
-        rows = _backwards(rows, self.matrices[i])
+            rows = _map_backwards(rows, matrices[i])
+            rows[:, :2] = _undo_displacement(rows[:, :2], field[i])
+        rows = _map_backwards(rows, self.matrices[i])
         return np.ascontiguousarray(rows[:, 1::-1]) + 0.5
 
 
-def _backwards(rows: Floats, matrix: Floats) -> Floats:
+def _map_backwards(rows: Floats, matrix: Floats) -> Floats:
     moved = rows @ np.linalg.inv(matrix).T
     return np.asarray(moved / moved[:, 2:])
 
 
-def _undisplaced(points: Floats, field: NDArray[np.float32]) -> Floats:
+def _undo_displacement(points: Floats, field: NDArray[np.float32]) -> Floats:
     """Find where points come to lie when the picture is displaced: q with q + field(q) = point, by
     iteration.
     """
-    displaced = need("bf_batch.images.kernels.maps").displaced
+    displaced = import_extra("bf_batch.images.kernels.maps").displacement_at
     found = points.copy()
     for _ in range(20):
         found = points - np.array([displaced(field, y, x) for y, x in found])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.images.arrays import NATIVE, cast_into, outputs, read_only
 from bf_batch.images.geometry.pending import PendingGeometry
-from bf_batch.images.runtime import need, spread
+from bf_batch.images.runtime import import_extra, spread
 
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
 _NO_PRE = np.eye(3)[None].copy()
@@ -29,18 +29,18 @@ def resample(warp: PendingGeometry) -> Any:
     """
     source = warp.source
     if type(source) is LazyRows:
-        if (whole := source.whole) is not None and _by_words(warp, whole):
-            return _picked(warp, whole, source.rows)
+        if (whole := source.whole) is not None and _fits_packing(warp, whole):
+            return _resample_rows(warp, whole, source.rows)
         return resample(warp.read())
     if isinstance(source, np.ndarray) and source.dtype != object:
         if warp.matrices is None and warp.dtype is None:
             return source
         if isinstance(warp.sizes, tuple):
-            return _stack(warp, source)
-    return _each(warp)
+            return _resample_stack(warp, source)
+    return _resample_each(warp)
 
 
-def _stack(warp: PendingGeometry, source: NDArray[Any]) -> NDArray[Any]:
+def _resample_stack(warp: PendingGeometry, source: NDArray[Any]) -> NDArray[Any]:
     """Pictures of one size to pictures of one size: one compiled call, or one a thread when there is much
     to do.
     """
@@ -49,29 +49,29 @@ def _stack(warp: PendingGeometry, source: NDArray[Any]) -> NDArray[Any]:
     height, width = warp.sizes
     out = outputs.take((n, int(height), int(width), pictures.shape[3]), warp.dtype or source.dtype)
     if out.size < _MUCH:
-        _run(warp, pictures, slice(0, n), out)
+        _compute(warp, pictures, slice(0, n), out)
     else:
-        spread(n, lambda rows: _run(warp, pictures[rows], rows, out[rows]))
-    return _layout(warp, out, flat)
+        spread(n, lambda rows: _compute(warp, pictures[rows], rows, out[rows]))
+    return _lay_out(warp, out, flat)
 
 
-def _picked(warp: PendingGeometry, whole: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+def _resample_rows(warp: PendingGeometry, whole: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
     """Pictures of a data set in memory: the compiled loop reads them where they are."""
     n, flat = len(rows), whole.ndim == 3
     height, width = warp.sizes
     out = outputs.take((n, int(height), int(width), 1), warp.dtype or whole.dtype)
     if out.size < _MUCH:
-        _words(warp, whole, rows, warp.matrices, out)
+        _interpolate_packed(warp, whole, rows, warp.matrices, out)
     else:
         matrices: Any = warp.matrices
-        spread(n, lambda part: _words(warp, whole, rows[part], matrices[part], out[part]))
-    return _layout(warp, out, flat)
+        spread(n, lambda part: _interpolate_packed(warp, whole, rows[part], matrices[part], out[part]))
+    return _lay_out(warp, out, flat)
 
 
-def _each(warp: PendingGeometry) -> Any:
+def _resample_each(warp: PendingGeometry) -> Any:
     """Pictures of many sizes, or still in files: one compiled call each."""
     n, sizes, source = len(warp), warp.sizes, warp.source
-    kind = uniform_kind(source)
+    kind = _common_kind(source)
     results: list[Any] = [None] * n
     stack = None
     if isinstance(sizes, tuple) and kind is not None:
@@ -80,25 +80,25 @@ def _each(warp: PendingGeometry) -> Any:
     def work(rows: slice) -> None:
         for i in range(rows.start, rows.stop):
             if warp.matrices is None and warp.dtype is None:
-                results[i] = _picture(source, i, None if stack is None else stack[i])
+                results[i] = _read_whole(source, i, None if stack is None else stack[i])
                 continue
-            picture, matrix = _reached(warp, i)
+            picture, matrix = _read_reached(warp, i)
             flat = picture.ndim == 2
             four = picture[None, ..., None] if flat else picture[None]
             height, width = sizes if isinstance(sizes, tuple) else sizes[i]
             shape = 1, int(height), int(width), four.shape[3]
             out = np.empty(shape, warp.dtype or picture.dtype) if stack is None else stack[i : i + 1]
-            _run(warp, four, slice(i, i + 1), out, matrix)
-            results[i] = None if stack is not None else _layout(warp, out, flat)[0]
+            _compute(warp, four, slice(i, i + 1), out, matrix)
+            results[i] = None if stack is not None else _lay_out(warp, out, flat)[0]
 
     points = n * sizes[0] * sizes[1] if isinstance(sizes, tuple) else int(sizes.prod(axis=1).sum())
     spread(n, work, many=not isinstance(source, list) or points > _MUCH)
     if stack is not None and kind is not None:
-        return _layout(warp, stack, kind[0] == 0)
+        return _lay_out(warp, stack, kind[0] == 0)
     return results
 
 
-def _picture(source: Any, i: int, into: Any = None) -> NDArray[Any]:
+def _read_whole(source: Any, i: int, into: Any = None) -> NDArray[Any]:
     """Return one picture as it is, in a buffer (height, width, channels) if there is one."""
     if not isinstance(source, (list, np.ndarray)):
         found: NDArray[Any] = source.whole(i, into)
@@ -108,7 +108,7 @@ def _picture(source: Any, i: int, into: Any = None) -> NDArray[Any]:
     return np.asarray(source[i])
 
 
-def _reached(warp: PendingGeometry, i: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+def _read_reached(warp: PendingGeometry, i: int) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
     """Return one picture, of files only what the map of a result reaches, with the map to it."""
     source, matrices = warp.source, warp.matrices
     if isinstance(source, (list, np.ndarray)):
@@ -120,7 +120,7 @@ def _reached(warp: PendingGeometry, i: int) -> tuple[NDArray[Any], NDArray[np.fl
     return picture, matrix[None]
 
 
-def uniform_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
+def _common_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
     """Return (channels, 0 for none; dtype) when all pictures agree in them, else None."""
     if isinstance(source, np.ndarray):
         return (source.shape[3] if source.ndim == 4 else 0), source.dtype
@@ -131,7 +131,7 @@ def uniform_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _layout(warp: PendingGeometry, out: NDArray[Any], flat: bool) -> NDArray[Any]:
+def _lay_out(warp: PendingGeometry, out: NDArray[Any], flat: bool) -> NDArray[Any]:
     """Give results (n, h, w, c) the axes that were asked for: as the source has them, or channels last or
     first.
     """
@@ -142,7 +142,7 @@ def _layout(warp: PendingGeometry, out: NDArray[Any], flat: bool) -> NDArray[Any
     return out[..., 0] if flat else out
 
 
-def _run(
+def _compute(
     warp: PendingGeometry,
     pictures: NDArray[Any],
     rows: slice,
@@ -153,14 +153,14 @@ def _run(
     do not know.
     """
     c = pictures.shape[3]
-    gain = _constant(c, 1.0) if warp.gain is None else _per_channel(warp.gain, c)
-    bias = _constant(c, 0.0) if warp.bias is None else _per_channel(warp.bias, c)
+    gain = _constant_row(c, 1.0) if warp.gain is None else _per_channel(warp.gain, c)
+    bias = _constant_row(c, 0.0) if warp.bias is None else _per_channel(warp.bias, c)
     moved = warp.matrices is not None
     if warp.matrices is not None and matrices is None:
         matrices = warp.matrices[rows]
     if moved and warp.order == 0:
         target = out if warp.dtype is None else np.empty(out.shape, pictures.dtype)
-        _nearest(warp, pictures, rows, matrices, target)
+        _copy_nearest(warp, pictures, rows, matrices, target)
         pictures, moved = target, False
         if warp.dtype is None:
             return
@@ -169,15 +169,15 @@ def _run(
     target = out if out.dtype in NATIVE else np.empty(out.shape, np.float32)
     pictures = read_only(pictures)
     if not moved:
-        loops = need("bf_batch.images.kernels.axes")
+        loops = import_extra("bf_batch.images.kernels.axes")
         loops.convert(pictures.reshape(-1, c), gain, bias, target.dtype == np.uint8, target.reshape(-1, c))
     else:
-        _smooth(warp, pictures, rows, matrices, (gain, bias), target)
+        _interpolate(warp, pictures, rows, matrices, (gain, bias), target)
     if target is not out:
         cast_into(target, out)
 
 
-def _smooth(
+def _interpolate(
     warp: PendingGeometry,
     pictures: Any,
     rows: slice,
@@ -186,23 +186,23 @@ def _smooth(
     out: NDArray[Any],
 ) -> None:
     """Linear or cubic interpolation; maps along the axes of larger pictures have loops of their own."""
-    if _by_words(warp, pictures):
-        _words(warp, pictures, np.arange(len(pictures)), matrices, out)
+    if _fits_packing(warp, pictures):
+        _interpolate_packed(warp, pictures, np.arange(len(pictures)), matrices, out)
         return
     mode, level = _border(warp)
     kind = 2 if warp.field is not None else int(warp.projective)
     limited = out.dtype == np.uint8
-    if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _along_axes(matrices):
-        straight = need("bf_batch.images.kernels.axes").straight
-        straight(pictures, matrices, _how(kind, mode, limited), level, *scaling, out)
+    if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _is_along_axes(matrices):
+        straight = import_extra("bf_batch.images.kernels.axes").warp_straight
+        straight(pictures, matrices, _loop_options(kind, mode, limited), level, *scaling, out)
         return
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
     if warp.order == 1:
-        loop = need("bf_batch.images.kernels.interpolate").warp
+        loop = import_extra("bf_batch.images.kernels.interpolate").warp
     else:
-        loop = need("bf_batch.images.kernels.interpolate").cubic
-    loop(pictures, matrices, pre, field, _how(kind, mode, limited), level, *scaling, out)
+        loop = import_extra("bf_batch.images.kernels.interpolate").warp_cubic
+    loop(pictures, matrices, pre, field, _loop_options(kind, mode, limited), level, *scaling, out)
 
 
 def _border(warp: PendingGeometry) -> tuple[int, float]:
@@ -210,7 +210,7 @@ def _border(warp: PendingGeometry) -> tuple[int, float]:
     return (_MODES[warp.fill], 0.0) if isinstance(warp.fill, str) else (0, float(warp.fill))
 
 
-def _by_words(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
+def _fits_packing(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
     """Say whether pictures (n, h, w) or (n, h, w, c) fit the loop on packed bytes: grey ones of bytes, bytes
     around them too, and words in little memory.
     """
@@ -228,7 +228,7 @@ def _by_words(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
     )
 
 
-def _words(
+def _interpolate_packed(
     warp: PendingGeometry, pictures: NDArray[Any], picked: NDArray[np.intp], matrices: Any, out: Any
 ) -> None:
     """Run the loop on packed bytes for the picked ones of pictures (n, h, w) or (n, h, w, 1)."""
@@ -238,15 +238,15 @@ def _words(
     size = pictures.shape[1], pictures.shape[2], out.shape[1], out.shape[2]
     flat = read_only(pictures.reshape(len(pictures), -1))
     rest = np.float32(gain), np.float32(bias), out.dtype == np.uint8, out.reshape(len(out), -1)
-    loop = need("bf_batch.images.kernels.packed_bytes").warp_bytes
+    loop = import_extra("bf_batch.images.kernels.packed_bytes").warp_bytes
     loop(flat, picked, size, matrices, mode, int(level), *rest)
 
 
-def _along_axes(matrices: NDArray[np.float64]) -> bool:
+def _is_along_axes(matrices: NDArray[np.float64]) -> bool:
     return not (matrices[:, 0, 1].any() or matrices[:, 1, 0].any())
 
 
-def _nearest(
+def _copy_nearest(
     warp: PendingGeometry, pictures: NDArray[Any], rows: slice, matrices: Any, out: NDArray[Any]
 ) -> None:
     """Nearest pixels of any dtype: they are copied as unsigned integers of the same width."""
@@ -259,23 +259,25 @@ def _nearest(
     pre = _NO_PRE if warp.pre is None else warp.pre[rows]
     field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
     pictures = read_only(
-        pictures.view(unsigned) if pictures.flags.c_contiguous else _same(pictures, unsigned)
+        pictures.view(unsigned) if pictures.flags.c_contiguous else _as_unsigned(pictures, unsigned)
     )
-    loops = need("bf_batch.images.kernels.interpolate")
-    loops.nearest(pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned))
+    loops = import_extra("bf_batch.images.kernels.interpolate")
+    loops.copy_nearest(
+        pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned)
+    )
 
 
-def _same(pictures: NDArray[Any], unsigned: Any) -> NDArray[Any]:
+def _as_unsigned(pictures: NDArray[Any], unsigned: Any) -> NDArray[Any]:
     return np.ascontiguousarray(pictures).view(unsigned)
 
 
 @functools.lru_cache(maxsize=64)
-def _constant(c: int, value: float) -> NDArray[np.float32]:
+def _constant_row(c: int, value: float) -> NDArray[np.float32]:
     return np.full(c, value, np.float32)
 
 
 @functools.lru_cache(maxsize=64)
-def _how(kind: int, mode: int, limited: bool) -> NDArray[np.int64]:
+def _loop_options(kind: int, mode: int, limited: bool) -> NDArray[np.int64]:
     return np.array([kind, mode, limited])
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows, concatenate
 from bf_batch.images.arguments import Fill, Floats
-from bf_batch.images.geometry.frames import Sizes, Step, select, simplify, sizes_of
+from bf_batch.images.geometry.frames import Sizes, Step, select_sizes, simplify, sizes_of
 from bf_batch.images.geometry.pending import PendingGeometry
 from bf_batch.images.geometry.resample import resample
-from bf_batch.images.runtime import need
+from bf_batch.images.runtime import import_extra
 
 IDENTITY = np.eye(3)[None].copy()
 _STEPS = "bf_batch.images.kernels.maps"
@@ -80,27 +80,29 @@ class Warp(PendingGeometry):
         new.order, new.fill = order, fill
         return new
 
-    def affine(self, step: Step, chosen: NDArray[np.bool_]) -> Warp:
+    def advance(self, step: Step, chosen: NDArray[np.bool_]) -> Warp:
         """Return the pictures after one more affine step of the chosen items."""
         last = self.matrices if self.field is None else self.pre
         n = len(self.source)
-        moved = need(_STEPS).advance(IDENTITY if last is None else last, n, *step[1:], chosen)
-        return self._moved(moved, select(chosen, step.sizes, self.sizes, n))
+        moved = import_extra(_STEPS).advance(IDENTITY if last is None else last, n, *step[1:], chosen)
+        return self._with_matrices(moved, select_sizes(chosen, step.sizes, self.sizes, n))
 
     def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Warp:
         """Return the pictures after a projective step: (n, 3, 3) from new to old points (row, column, 1)."""
-        last = self._last()
+        last = self._last_matrices()
         some = np.broadcast_to(chosen, (len(self),))[:, None, None]
-        new = self._moved(np.where(some, last @ matrices, last), select(chosen, sizes, self.sizes, len(self)))
+        new = self._with_matrices(
+            np.where(some, last @ matrices, last), select_sizes(chosen, sizes, self.sizes, len(self))
+        )
         new.projective = self.projective or self.field is None
         return new
 
-    def _last(self) -> Floats:
+    def _last_matrices(self) -> Floats:
         """The matrices that the next step multiplies: those after the displacement if there is one."""
         last = self.matrices if self.field is None else self.pre
         return self._identity() if last is None else last
 
-    def _moved(self, matrices: Floats, sizes: Sizes) -> Warp:
+    def _with_matrices(self, matrices: Floats, sizes: Sizes) -> Warp:
         new = self._copy()
         if self.field is None:
             new.matrices = matrices
@@ -126,14 +128,14 @@ class Warp(PendingGeometry):
     def _identity(self) -> Floats:
         return np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy()
 
-    def finished(
+    def finish(
         self, dtype: np.dtype[Any], gain: Any = 1.0, bias: Any = 0.0, channels: str | None = None
     ) -> Warp:
         """Return the same with pixels times ``gain`` plus ``bias`` (numbers or one a channel) at the end."""
         new = self._copy()
         if self.gain is not None and self.bias is not None:
             gain, bias = np.multiply(self.gain, gain), np.multiply(self.bias, gain) + bias
-        new.gain, new.bias = _row(gain), _row(bias)
+        new.gain, new.bias = _as_row(gain), _as_row(bias)
         new.dtype = dtype
         new.channels = channels if channels is not None else self.channels
         return new
@@ -171,21 +173,21 @@ class Warp(PendingGeometry):
             and (self.matrices is None) == (other.matrices is None)
             and (self.order, self.fill, self.dtype, self.channels)
             == (other.order, other.fill, other.dtype, other.channels)
-            and _same(self.gain, other.gain)
-            and _same(self.bias, other.bias)
+            and _are_equal(self.gain, other.gain)
+            and _are_equal(self.bias, other.bias)
         )
 
 
-def _row(value: Any) -> NDArray[np.float32]:
-    return _row_of(value) if type(value) is float else np.array(value, np.float32, ndmin=1)
+def _as_row(value: Any) -> NDArray[np.float32]:
+    return _constant_row(value) if type(value) is float else np.array(value, np.float32, ndmin=1)
 
 
 @functools.lru_cache(maxsize=64)
-def _row_of(value: float) -> NDArray[np.float32]:
+def _constant_row(value: float) -> NDArray[np.float32]:
     return np.array([value], np.float32)
 
 
-def _same(mine: Any, theirs: Any) -> bool:
+def _are_equal(mine: Any, theirs: Any) -> bool:
     return mine is theirs or (mine is not None and theirs is not None and np.array_equal(mine, theirs))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.interpolate import finish, repeated
+from bf_batch.images.kernels.interpolate import finish, repeat_channels
 from bf_batch.images.kernels.maps import CONSTANT, fold, kernel, part
 
 
@@ -45,7 +45,7 @@ def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
 
 
 @part
-def straight_one(
+def warp_one_straight(
     source: Any, m: Any, mode: int, fill: float, gains: Any, biases: Any, limited: bool, out: Any
 ) -> None:
     """Resample one picture along its axes."""
@@ -76,14 +76,14 @@ def straight_one(
 
 
 @kernel
-def straight(source: Any, m: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any) -> None:
+def warp_straight(source: Any, m: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any) -> None:
     """Do what ``warp`` does, bilinear, for matrices along the axes (crop, resize, flip): blend two rows,
     then read across.
     """
     n, _h, _w, _c = source.shape
-    gains, biases = repeated(gain, out.shape[2]), repeated(bias, out.shape[2])
+    gains, biases = repeat_channels(gain, out.shape[2]), repeat_channels(bias, out.shape[2])
     for i in range(n):
-        straight_one(source[i], m[i], how[1], fill, gains, biases, how[2] != 0, out[i])
+        warp_one_straight(source[i], m[i], how[1], fill, gains, biases, how[2] != 0, out[i])
 
 
 @kernel
@@ -91,7 +91,7 @@ def convert(source: Any, gain: Any, bias: Any, limited: bool, out: Any) -> None:
     """Scale pixels (pixels, channels) channel by channel, and round and limit them to 0..255 for bytes."""
     n, c = source.shape
     block = 512
-    gains, biases = repeated(gain, block), repeated(bias, block)
+    gains, biases = repeat_channels(gain, block), repeat_channels(bias, block)
     flat, target = source.reshape(n * c), out.reshape(n * c)
     for start in range(0, n * c, block * c):
         end = min(start + block * c, n * c)

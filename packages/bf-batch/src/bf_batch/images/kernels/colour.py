@@ -31,7 +31,7 @@ def look_up(pictures: Any, tables: Any, out: Any) -> None:
 
 
 @kernel
-def histograms(pictures: Any, counts: Any) -> None:
+def count_histograms(pictures: Any, counts: Any) -> None:
     """Count the bytes of pictures (n, h, w, c) into (n, c, 256)."""
     n, h, w, c = pictures.shape
     for i in range(n):
@@ -42,7 +42,7 @@ def histograms(pictures: Any, counts: Any) -> None:
 
 
 @part
-def stored(value: Any, limited: bool) -> Any:
+def to_stored(value: Any, limited: bool) -> Any:
     """A value as it is stored: rounded and limited for bytes, limited to 0..1 for floats."""
     if limited:
         return float(min(max(value + 0.5, 0.0), 255.0))
@@ -56,7 +56,7 @@ def luma(red: Any, green: Any, blue: Any) -> Any:
 
 
 @kernel
-def grey_means(pictures: Any, means: Any) -> None:
+def average_grey(pictures: Any, means: Any) -> None:
     """Mean grey of each picture (n, h, w, 1 or 3)."""
     n, h, w, c = pictures.shape
     for i in range(n):
@@ -83,7 +83,7 @@ def blend_grey(pictures: Any, factors: Any, limited: bool, out: Any) -> None:
                 for k in range(c):
                     value = np.float32(pictures[i, y, x, k])
                     out[i, y, x, k] = (
-                        stored(grey + (value - grey) * f, limited) if k < 3 else pictures[i, y, x, k]
+                        to_stored(grey + (value - grey) * f, limited) if k < 3 else pictures[i, y, x, k]
                     )
 
 
@@ -114,11 +114,11 @@ def turn_hue(pictures: Any, shifts: Any, limited: bool, out: Any) -> None:
                     # distance of the hue from the sector where this channel is lowest, red 5, green 3, blue 1
                     part = (5.0 - 2.0 * k + hue) % 6.0
                     lowered = max(0.0, min(part, 4.0 - part, 1.0))
-                    out[i, y, x, k] = stored(high - spread * lowered, limited)
+                    out[i, y, x, k] = to_stored(high - spread * lowered, limited)
 
 
 @part
-def gauss(sigma: float) -> Any:
+def gauss_weights(sigma: float) -> Any:
     """Weights of a Gauss curve, summing to one."""
     reach = int(TRUNCATE * sigma + 0.5)
     weights = np.empty(2 * reach + 1, np.float32)
@@ -139,7 +139,7 @@ def blur(pictures: Any, sigmas: Any, limited: bool, out: Any) -> None:
         if sigmas[i] <= 0:
             out[i] = pictures[i]
             continue
-        weights = gauss(sigmas[i])
+        weights = gauss_weights(sigmas[i])
         reach = weights.size // 2
         source, target = pictures[i].reshape(h, size), out[i].reshape(h, size)
         down[:] = 0
@@ -182,4 +182,4 @@ def sharpen(pictures: Any, factors: Any, limited: bool, out: Any) -> None:
                             total += np.float32(pictures[i, y + u, x + v, k])
                     smooth = total / np.float32(13)
                     value = np.float32(pictures[i, y, x, k])
-                    out[i, y, x, k] = stored(smooth + (value - smooth) * f, limited)
+                    out[i, y, x, k] = to_stored(smooth + (value - smooth) * f, limited)

@@ -21,7 +21,7 @@ from bf_batch.images.kernels.maps import (
     REFLECT,
     fold,
     kernel,
-    mapped,
+    map_point,
     part,
 )
 
@@ -76,7 +76,9 @@ def surround(source: Any, box: Any, mode: int, fill: float, scratch: Any) -> Non
 
 
 @part
-def coordinates(m: Any, pre: Any, field: Any, kind: int, first: int, width: int, ys: Any, xs: Any) -> None:
+def fill_coordinates(
+    m: Any, pre: Any, field: Any, kind: int, first: int, width: int, ys: Any, xs: Any
+) -> None:
     """Fill the source coordinates of whole rows of results, from row ``first`` on."""
     for r in range(ys.size // width):
         row, at = first + r, r * width
@@ -88,7 +90,7 @@ def coordinates(m: Any, pre: Any, field: Any, kind: int, first: int, width: int,
                 xs[np.uintp(at) + q] = x + dx * np.float32(q)
         else:
             for q in range(width):
-                ys[at + q], xs[at + q] = mapped(m, pre, field, kind, float(row), float(q))
+                ys[at + q], xs[at + q] = map_point(m, pre, field, kind, float(row), float(q))
 
 
 @part
@@ -145,7 +147,7 @@ def finish(line: Any, gain: Any, bias: Any, limited: bool, row: Any) -> None:
 
 
 @part
-def repeated(values: Any, times: int) -> Any:
+def repeat_channels(values: Any, times: int) -> Any:
     """One number a channel, repeated for a row of pixels."""
     row = np.empty(values.size * times, np.float32)
     for k in range(row.size):
@@ -170,7 +172,7 @@ def warp(
     points = block * width
     ys, xs, at = np.empty(points, np.float32), np.empty(points, np.float32), np.empty(points, np.uint32)
     line = np.empty(points * c, np.float32)
-    gains, biases = repeated(gain, points), repeated(bias, points)
+    gains, biases = repeat_channels(gain, points), repeat_channels(bias, points)
     band, box = np.empty(3, np.int64), np.empty(4, np.int64)
     scratch = np.empty(0, np.float32)
     for i in range(n):
@@ -186,14 +188,16 @@ def warp(
             for first in range(top, band[1], block):
                 count = (min(first + block, band[1]) - first) * width
                 y, x = ys[:count], xs[:count]
-                coordinates(m[i], here, bent, kind, first, width, y, x)
+                fill_coordinates(m[i], here, bent, kind, first, width, y, x)
                 settle(y, x, box, mode, h, w)
                 gather_linear(scratch, wide, c, y, x, at, line)
                 finish(line, gains, biases, limited, flat[i, first * width * c : (first * width + count) * c])
 
 
 @kernel
-def nearest(source: Any, m: Any, pre: Any, field: Any, kind: int, mode: int, fill: Any, out: Any) -> None:
+def copy_nearest(
+    source: Any, m: Any, pre: Any, field: Any, kind: int, mode: int, fill: Any, out: Any
+) -> None:
     """Copy the nearest source pixel: (n, h, w, c) to (n, height, width, c) of one dtype; a tie goes to the
     right and down.
     """
@@ -202,7 +206,7 @@ def nearest(source: Any, m: Any, pre: Any, field: Any, kind: int, mode: int, fil
     for i in range(n):
         for r in range(out.shape[1]):
             for q in range(out.shape[2]):
-                y, x = mapped(
+                y, x = map_point(
                     m[i], pre[i % pre.shape[0]], field[i % field.shape[0]], kind, float(r), float(q)
                 )
                 if mode != CONSTANT:
@@ -214,7 +218,7 @@ def nearest(source: Any, m: Any, pre: Any, field: Any, kind: int, mode: int, fil
 
 
 @part
-def weights(t: float, taps: Any) -> None:
+def cubic_weights(t: float, taps: Any) -> None:
     """The four weights of cubic convolution (Keys, a = -1/2: Pillow's and TensorFlow's) at a fraction of a
     pixel.
     """
@@ -225,7 +229,7 @@ def weights(t: float, taps: Any) -> None:
 
 
 @part
-def around(start: int, size: int, mode: int, places: Any) -> None:
+def place_taps(start: int, size: int, mode: int, places: Any) -> None:
     """Where the four pixels of one axis are, -1 for one outside."""
     for u in range(4):
         place = start + u
@@ -234,7 +238,7 @@ def around(start: int, size: int, mode: int, places: Any) -> None:
 
 
 @kernel
-def cubic(
+def warp_cubic(
     source: Any, m: Any, pre: Any, field: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any
 ) -> None:
     """Do what ``kernels.warp`` does with cubic interpolation over four by four pixels."""
@@ -246,17 +250,17 @@ def cubic(
     for i in range(n):
         for r in range(out.shape[1]):
             for q in range(out.shape[2]):
-                y, x = mapped(
+                y, x = map_point(
                     m[i], pre[i % pre.shape[0]], field[i % field.shape[0]], kind, float(r), float(q)
                 )
                 if mode != CONSTANT:
                     y, x = fold(y, h, mode), fold(x, w, mode)
                 y, x = min(max(y, -3.0), h + 3.0), min(max(x, -3.0), w + 3.0)
                 u, v = int(np.floor(y)), int(np.floor(x))
-                weights(y - u, down)
-                weights(x - v, across)
-                around(u - 1, h, mode, rows)
-                around(v - 1, w, mode, columns)
+                cubic_weights(y - u, down)
+                cubic_weights(x - v, across)
+                place_taps(u - 1, h, mode, rows)
+                place_taps(v - 1, w, mode, columns)
                 for k in range(c):
                     total = 0.0
                     for s in range(4):

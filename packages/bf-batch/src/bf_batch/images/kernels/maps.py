@@ -23,7 +23,7 @@ def kernel(function: Function, nogil: bool = True) -> Function:
         return cast("Function", numba.njit(**options)(function))
 
 
-def brief(function: Function) -> Function:
+def brief_kernel(function: Function) -> Function:
     """Compile a loop of a microsecond or two: it keeps the interpreter's lock, since handing that to another
     thread and asking for it again takes longer than the loop.
     """
@@ -54,7 +54,7 @@ def fold(position: float, size: int, mode: int) -> float:
 
 
 @kernel
-def displaced(field: Any, y: float, x: float) -> tuple[float, float]:
+def displacement_at(field: Any, y: float, x: float) -> tuple[float, float]:
     """The bilinear value of a displacement field (height, width, 2) at a point, its edge continued
     outwards.
     """
@@ -71,7 +71,7 @@ def displaced(field: Any, y: float, x: float) -> tuple[float, float]:
 
 
 @part
-def mapped(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -> tuple[float, float]:
+def map_point(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -> tuple[float, float]:
     """The source point of one result point, by matrix, projective matrix, or matrix of a displaced point."""
     y, x = row, column
     if kind == FIELD:
@@ -79,7 +79,7 @@ def mapped(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -
         x = pre[1, 0] * row + pre[1, 1] * column + pre[1, 2]
         z = pre[2, 0] * row + pre[2, 1] * column + pre[2, 2]
         y, x = y / z, x / z
-        dy, dx = displaced(field, y, x)
+        dy, dx = displacement_at(field, y, x)
         y, x = y + dy, x + dx
     down = m[0, 0] * y + m[0, 1] * x + m[0, 2]
     across = m[1, 0] * y + m[1, 1] * x + m[1, 2]
@@ -93,14 +93,14 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @part
-def mixed(z: Any) -> Any:
+def mix_bits(z: Any) -> Any:
     """A number whose every bit depends on every bit of ``z``."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
-@brief
+@brief_kernel
 def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any, chosen: Any) -> Any:
     """Matrices (n, 3, 3) after one more affine step of ``m`` (n or 1, 3, 3): result point to source point.
 
@@ -135,14 +135,14 @@ def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, cent
     return out
 
 
-@brief
-def coins(address: Any, n: int, p: float) -> Any:
+@brief_kernel
+def throw_coins(address: Any, n: int, p: float) -> Any:
     """Throw a coin for each of ``n`` items: True with probability ``p``, by the numbers of an address
     (SplitMix64).
     """
     heads, key = np.empty(n, np.bool_), np.uint64(0)
     for number in address:
-        key = mixed((key + np.uint64(1)) * _GOLDEN ^ np.uint64(number))
+        key = mix_bits((key + np.uint64(1)) * _GOLDEN ^ np.uint64(number))
     for i in range(n):
-        heads[i] = float(mixed(key + np.uint64(i + 1) * _GOLDEN) >> np.uint64(11)) * 2.0**-53 < p
+        heads[i] = float(mix_bits(key + np.uint64(i + 1) * _GOLDEN) >> np.uint64(11)) * 2.0**-53 < p
     return heads
