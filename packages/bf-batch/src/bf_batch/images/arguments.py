@@ -135,8 +135,8 @@ def require_component(batch: BatchCore, name: str, what: str) -> Any:
     value = getattr(batch, name)
     if value is None:
         raise ValueError(
-            f"{what}: component {name!r} of {type(batch).__name__} is empty; load it first, or name "
-            f"another in src="
+            f"{what}: component {name!r} of {type(batch).__name__} is empty; load it first, or name another "
+            "in src="
         )
     return value
 

@@ -28,9 +28,9 @@ _FREE = _references_of_a_pool()
 class BufferPool:
     """Arrays of the same shape and dtype, handed out again when only the pool refers to them.
 
-    A view, a slice or another library that took the array without a copy refers to it, so it is never
-    handed out while someone can read it.  ``each`` arrays of one kind are kept, ``max_bytes`` in all;
-    smaller arrays than ``min_bytes`` are simply made.
+    A view, a slice or another library that took the array without a copy refers to it, so it is never handed
+    out while someone can read it. ``each`` arrays of one kind are kept, ``max_bytes`` in all; smaller arrays
+    than ``min_bytes`` are simply made.
     """
 
     def __init__(self, each: int = 8, max_bytes: int = 512 << 20, min_bytes: int = 1 << 15) -> None:

@@ -33,13 +33,12 @@ def show(
     columns: int = 8,
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Draw the first ``n`` pictures in a grid and return the matplotlib figure; with ``path`` also write
-    it there.
+    """Draw the first ``n`` pictures in a grid and return the matplotlib figure.
 
-    Labels are written above (by name with ``classes``) and masks laid over, a colour a class, when the
-    batch has these components; components whose role is boxes or keypoints are drawn too.  Floats
-    outside 0..1 are stretched from their least to their greatest value; of pictures with other than 1, 3
-    or 4 channels, as volumes, the middle one is shown.
+    With ``path`` it is also written there. Labels are written above (by name with ``classes``) and masks laid
+    over, a colour a class, when the batch has these components; components whose role is boxes or keypoints
+    are drawn too. Floats outside 0..1 are stretched from their least to their greatest value; of pictures
+    with other than 1, 3 or 4 channels, as volumes, the middle channel is shown.
     """
     pictures = getattr(batch, src)
     if pictures is None:

@@ -39,11 +39,11 @@ _BLENDS = STEPS[6:10]
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """How far each step goes at full strength.
+    """The changes that each step makes at full strength.
 
-    Shears are tangents, angles degrees, shifts a part of the side or, when above 1, pixels; blends move
-    the factor from 1; the posterize step takes so many bits away.  Solarize goes from white to black at
-    full strength in both papers.
+    Shears are tangents, angles degrees, shifts a part of the side or, when above 1, pixels; blends move the
+    factor from 1; the posterize step takes so many bits away. Solarize goes from white to black at full
+    strength in both papers.
     """
 
     shear: float
@@ -61,9 +61,7 @@ LEVELS = 30
 
 
 class PolicyActions(GeometryActions, ColourActions):
-    """RandAugment and TrivialAugment on bytes or floats of 0..1; masks, boxes and keypoints take the
-    geometry.
-    """
+    """RandAugment and TrivialAugment on bytes or floats of 0..1; masks and points get the geometry."""
 
     @action
     def rand_augment(
@@ -102,8 +100,9 @@ def take_steps(
     fill: Fill,
     src: Names,
 ) -> None:
-    """Let each item take its own step: all geometry as one, then each colour step for the items that drew
-    it.
+    """Let each item take its own step.
+
+    All geometry is one step; then each colour step follows for the items that drew it.
     """
 
     def drew(name: str) -> NDArray[np.bool_]:

@@ -31,7 +31,7 @@ def import_extra(module: str, purpose: str = "images") -> ModuleType:
 
 
 def count_cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -46,9 +46,8 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 def spread(n: int, work: Callable[[slice], None], many: bool = True) -> None:
     """Call ``work`` for slices that cover ``n`` items, in threads when called from the main thread.
 
-    A batch that is made in a worker of a prefetching pipeline stays in it: there the other cores have
-    batches of their own.  Without ``many`` everything is one slice.  The first error is raised after
-    all slices ended.
+    A batch that is made in a worker of a prefetching pipeline stays in it: there the other cores have batches
+    of their own. Without ``many`` everything is one slice. The first error is raised after all slices ended.
     """
     if not many or n < 2 or threading.current_thread() is not threading.main_thread():
         work(slice(0, n))

@@ -1,4 +1,4 @@
-"""Colour actions of image batches, with the meanings of Pillow."""
+"""Colour actions of image batches, defined as in Pillow."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ Number = float | PerItem
 
 
 class ColourActions(Batch):
-    """Brightness, contrast and the like: on bytes, or on floats of 0..1 (do them before ``normalize``).
+    """Brightness, contrast and the like: on bytes, or on floats of 0..1 (before ``normalize``).
 
-    All take ``p`` (the chance of each item), ``src`` and ``dst``; numbers may be ``PerItem``.  They read
-    the pixels, so geometry that is pending is done first: put colour before or after all geometry, not
-    between.
+    All take ``p`` (the chance of each item), ``src`` and ``dst``; numbers may be ``PerItem``. They read the
+    pixels, so pending geometry is computed first: put colour before or after all geometry, not between.
     """
 
     @action(itemwise=True)
@@ -42,34 +41,28 @@ class ColourActions(Batch):
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Multiply pixels: 0 is black, 1 the picture as it is."""
-        recolour(self, "adjust_brightness", _adjust_brightness, p, src, dst, factor=factor)
-        return self
+        return recolour(self, "adjust_brightness", _adjust_brightness, p, src, dst, factor=factor)
 
     @action(itemwise=True)
     def adjust_contrast(
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blend with the mean grey of the picture: 0 is that grey, 1 the picture as it is."""
-        recolour(self, "adjust_contrast", _adjust_contrast, p, src, dst, factor=factor)
-        return self
+        return recolour(self, "adjust_contrast", _adjust_contrast, p, src, dst, factor=factor)
 
     @action(itemwise=True)
     def adjust_saturation(
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blend with the grey picture: 0 is grey, 1 the picture as it is; grey pictures stay as they are."""
-        recolour(self, "adjust_saturation", _adjust_saturation, p, src, dst, factor=factor)
-        return self
+        return recolour(self, "adjust_saturation", _adjust_saturation, p, src, dst, factor=factor)
 
     @action(itemwise=True)
     def adjust_hue(
         self, shift: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
-        """Turn the hue by a part of the circle of colours, from -0.5 to 0.5; grey pictures stay as they
-        are.
-        """
-        recolour(self, "adjust_hue", _adjust_hue, p, src, dst, shift=shift)
-        return self
+        """Turn the hue by a part of the circle, from -0.5 to 0.5; grey pictures stay as they are."""
+        return recolour(self, "adjust_hue", _adjust_hue, p, src, dst, shift=shift)
 
     @action(itemwise=True)
     def adjust_gamma(
@@ -81,77 +74,69 @@ class ColourActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Give ``gain * pixel ** gamma`` on the scale of 0..1: gamma above 1 darkens."""
-        recolour(self, "adjust_gamma", _adjust_gamma, p, src, dst, gamma=gamma, gain=gain)
-        return self
+        """Replace pixels by ``gain * pixel ** gamma`` on the scale of 0..1: gamma above 1 darkens."""
+        return recolour(self, "adjust_gamma", _adjust_gamma, p, src, dst, gamma=gamma, gain=gain)
 
     @action(itemwise=True)
     def adjust_sharpness(
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blend with a smoothed picture: 0 is smooth, 1 as it is, 2 sharper."""
-        recolour(self, "adjust_sharpness", _adjust_sharpness, p, src, dst, factor=factor)
-        return self
+        return recolour(self, "adjust_sharpness", _adjust_sharpness, p, src, dst, factor=factor)
 
     @action(itemwise=True)
     def invert(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
-        """Give the negative."""
-        recolour(self, "invert", _invert, p, src, dst)
-        return self
+        """Make negatives."""
+        return recolour(self, "invert", _invert, p, src, dst)
 
     @action(itemwise=True)
     def solarize(
         self, threshold: Number = 0.5, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
-        """Invert the pixels from a threshold up, given as a part of full white (Pillow's 128 is 128 /
-        255).
+        """Invert the pixels from a threshold up.
+
+        The threshold is a part of full white: Pillow's 128 is 128 / 255.
         """
-        recolour(self, "solarize", _solarize, p, src, dst, threshold=threshold)
-        return self
+        return recolour(self, "solarize", _solarize, p, src, dst, threshold=threshold)
 
     @action(itemwise=True)
     def posterize(
         self, bits: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Keep the highest ``bits`` (1 to 8) of each byte."""
-        recolour(self, "posterize", _posterize, p, src, dst, bits=bits)
-        return self
+        return recolour(self, "posterize", _posterize, p, src, dst, bits=bits)
 
     @action(itemwise=True)
     def equalize(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Spread the histogram of each channel evenly over all values."""
-        recolour(self, "equalize", _equalize, p, src, dst)
-        return self
+        return recolour(self, "equalize", _equalize, p, src, dst)
 
     @action(itemwise=True)
     def autocontrast(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Stretch each channel so that its darkest pixel is black and its lightest white."""
-        recolour(self, "autocontrast", _stretch, p, src, dst)
-        return self
+        return recolour(self, "autocontrast", _stretch, p, src, dst)
 
     @action(itemwise=True)
     def multiply(
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
-        """Multiply pixels; bytes are rounded and limited, floats are not limited (``to_array(scale=)``
-        makes floats).
+        """Multiply pixels.
+
+        Bytes are rounded and limited, floats are not limited (``to_array(scale=)`` makes floats).
         """
-        recolour(self, "multiply", _multiply, p, src, dst, factor=factor)
-        return self
+        return recolour(self, "multiply", _multiply, p, src, dst, factor=factor)
 
     @action(itemwise=True)
     def add(self, term: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Add a part of full white (0.1 is 25.5 on bytes); bytes are limited, floats are not."""
-        recolour(self, "add", _add, p, src, dst, term=term)
-        return self
+        return recolour(self, "add", _add, p, src, dst, term=term)
 
     @action(itemwise=True)
     def blur(
         self, sigma: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Blur by a Gauss curve of ``sigma`` pixels; pictures are mirrored at their edges."""
-        recolour(self, "blur", _blur, p, src, dst, sigma=sigma)
-        return self
+        return recolour(self, "blur", _blur, p, src, dst, sigma=sigma)
 
 
 def _is_bytes(pictures: Pictures) -> bool:
@@ -236,7 +221,7 @@ def _stretch(pictures: Pictures) -> Pictures:
 
 
 def _apply_on_bytes(pictures: Pictures, tables: Any) -> Pictures:
-    """Apply tables that are defined on bytes; floats are brought to 256 levels."""
+    """Apply tables that are defined on bytes; floats are first rounded to 256 levels."""
     levels = pictures if _is_bytes(pictures) else to_levels(pictures)
     levels = levels.view()
     levels.flags.writeable = False

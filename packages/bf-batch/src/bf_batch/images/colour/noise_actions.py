@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import Names, as_size, pair_names, require_component
+from bf_batch.images.arguments import Names, as_size, require_component
 from bf_batch.images.colour.recolour import Pictures, new_output, recolour
 from bf_batch.itemwise.work import PerItem
 
@@ -19,7 +19,7 @@ Number = float | PerItem
 
 
 class NoiseActions(Batch):
-    """Noise, cutout, mixup, cutmix, grey and RGB; random numbers come from the batch's own address."""
+    """Noise, cutout, mixup and cutmix; random numbers come from the batch's own address."""
 
     @action(itemwise=True)
     def noise(
@@ -31,8 +31,9 @@ class NoiseActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Add Gauss noise, its deviation and mean in parts of full white; bytes are limited, floats are
-        not.
+        """Add Gauss noise.
+
+        Its deviation and mean are parts of full white. Bytes are limited, floats are not.
         """
 
         def function(pictures: Pictures, deviation: Any, mean: Any) -> Pictures:
@@ -45,8 +46,7 @@ class NoiseActions(Batch):
                 return noise
             return np.clip(np.rint(noise, out=noise), 0, 255, out=noise).astype(np.uint8)
 
-        recolour(self, "noise", function, p, src, dst, deviation=deviation, mean=mean)
-        return self
+        return recolour(self, "noise", function, p, src, dst, deviation=deviation, mean=mean)
 
     @action(itemwise=True)
     def salt(
@@ -70,8 +70,7 @@ class NoiseActions(Batch):
             np.copyto(out, 0, where=draw < limit * np.float32(pepper))
             return out
 
-        recolour(self, "salt", function, p, src, dst, share=share)
-        return self
+        return recolour(self, "salt", function, p, src, dst, share=share)
 
     @action(itemwise=True)
     def cutout(
@@ -83,10 +82,10 @@ class NoiseActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Erase a (height, width) part around a random point of each picture, cut at its edges (DeVries
-        2017).
+        """Erase a (height, width) part around a random point of each picture (DeVries 2017).
 
-        ``fill`` is the value that pixels get, in the units of the pictures.
+        The part is cut at the edges of the picture. ``fill`` is the value that its pixels get, in the units
+        of the pictures.
         """
         height, width = as_size(shape, "cutout: shape")
 
@@ -99,8 +98,7 @@ class NoiseActions(Batch):
                 picture[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = fill
             return out
 
-        recolour(self, "cutout", function, p, src, dst)
-        return self
+        return recolour(self, "cutout", function, p, src, dst)
 
     @action
     def mixup(
@@ -111,11 +109,11 @@ class NoiseActions(Batch):
         src: str = "images",
         labels: str | None = "labels",
     ) -> Self:
-        """Blend each picture with another of the batch (Zhang 2017), shares drawn from Beta(alpha, alpha)
-        for each item.
+        """Blend each picture with another of the batch (Zhang 2017).
 
-        Labels become float32 (n, classes) of the same shares; ``classes`` is needed when they are numbers
-        of classes. Pictures become float32 unless they are bytes.
+        The share of each item is drawn from Beta(alpha, alpha). Labels become float32 (n, classes) of the
+        same shares; ``classes`` is needed when they are numbers of classes. Pictures become float32 unless
+        they are bytes.
         """
         pictures = _require_array(self, src, "mixup")
         rng = self.rng()
@@ -138,10 +136,10 @@ class NoiseActions(Batch):
         src: str = "images",
         labels: str | None = "labels",
     ) -> Self:
-        """Paste a random part of another picture of the batch into each (Yun 2019), its area drawn from
-        Beta(alpha, alpha).
+        """Paste a random part of another picture of the batch into each (Yun 2019).
 
-        Labels become float32 (n, classes) by the areas that were really pasted.
+        The share that each picture keeps is drawn from Beta(alpha, alpha). Labels become float32 (n, classes)
+        by the areas that were really pasted.
         """
         pictures = _require_array(self, src, "cutmix")
         rng = self.rng()
@@ -153,51 +151,12 @@ class NoiseActions(Batch):
         setattr(self, src, mixed)
         return self
 
-    @action
-    def gray(self, *, src: Names = "images", dst: Names | None = None) -> Self:
-        """Give pictures of one channel, (..., h, w, 1), by ITU-R 601; grey ones stay as they are."""
-        for name, target in zip(*pair_names(src, dst, "gray")):
-            setattr(self, target, _apply_to_each(require_component(self, name, "gray"), _to_grey))
-        return self
-
-    @action
-    def rgb(self, *, src: Names = "images", dst: Names | None = None) -> Self:
-        """Give pictures of three channels: grey is repeated, transparency is left out."""
-        for name, target in zip(*pair_names(src, dst, "rgb")):
-            setattr(self, target, _apply_to_each(require_component(self, name, "rgb"), _to_rgb))
-        return self
-
 
 def _require_array(batch: BatchCore, name: str, what: str) -> Pictures:
     pictures = require_component(batch, name, what)
     if not isinstance(pictures, np.ndarray) or pictures.dtype == object:
         raise ValueError(f"{what}: pictures of {name!r} differ in size; resize or crop them first")
     return pictures
-
-
-def _apply_to_each(pictures: Any, function: Any) -> Any:
-    """Apply a function of pictures (n, h, w, c) to an array or a list of pictures."""
-    if isinstance(pictures, np.ndarray) and pictures.dtype != object:
-        return function(pictures[..., None] if pictures.ndim == 3 else pictures)
-    return [function((p[..., None] if p.ndim == 2 else p)[None])[0] for p in map(np.asarray, pictures)]
-
-
-def _to_grey(pictures: Pictures) -> Pictures:
-    if pictures.shape[3] == 1:
-        return pictures
-    if pictures.shape[3] not in (3, 4):
-        raise ValueError(f"gray: needs RGB or RGBA pictures, got {pictures.shape[3]} channels")
-    grey = pictures[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
-    if np.issubdtype(pictures.dtype, np.integer):
-        grey = np.rint(grey)
-    return np.asarray(grey.astype(pictures.dtype)[..., None])
-
-
-def _to_rgb(pictures: Pictures) -> Pictures:
-    channels = pictures.shape[3]
-    if channels not in (1, 3, 4):
-        raise ValueError(f"rgb: needs grey, RGB or RGBA pictures, got {channels} channels")
-    return np.repeat(pictures, 3, axis=3) if channels == 1 else pictures[..., :3]
 
 
 # Mixing
@@ -226,8 +185,7 @@ def mix_labels(
         ):
             raise ValueError(
                 f"{what}: labels must be integers from 0 to {classes - 1}, got {values.dtype} from "
-                f"{values.min()} to "
-                f"{values.max()}"
+                f"{values.min()} to {values.max()}"
             )
         values = np.eye(classes, dtype=np.float32)[values]
     weight = share.astype(np.float32)[:, None]
@@ -237,8 +195,9 @@ def mix_labels(
 def paste_parts(
     pictures: NDArray[Any], other: NDArray[np.int64], share: NDArray[np.float64], rng: Generator
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Paste a part of the partner into each picture; return them and the share of its own pixels each one
-    kept.
+    """Paste a part of the partner into each picture.
+
+    Returns the pictures and the share of its own pixels that each one kept.
     """
     n, h, w = pictures.shape[:3]
     sides = np.sqrt(1 - share)

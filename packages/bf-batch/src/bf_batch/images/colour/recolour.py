@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import ALL, Names, as_numbers, choose_items, pair_names, require_component
+from bf_batch.images.arguments import (
+    ALL,
+    Floats,
+    Names,
+    as_numbers,
+    choose_items,
+    pair_names,
+    require_component,
+)
 from bf_batch.images.arrays import from_native, outputs, to_native
 from bf_batch.images.runtime import import_extra
 
+BatchT = TypeVar("BatchT", bound=BatchCore)
 Pictures = NDArray[Any]
+Tables = NDArray[np.uint8]
+"""(n, 1, 256) one table a picture, or (n, channels, 256)."""
 Recolour = Callable[..., Pictures]
-"""A function of pictures (k, h, w, c), uint8 or float32, and one array (k,) for each parameter; gives new
-pictures.
-"""
+"""Makes new pictures of pictures (k, h, w, c), uint8 or float32, and an array (k,) for each parameter."""
+
+LEVELS = np.arange(256.0)
 
 
 def recolour(
-    batch: BatchCore, what: str, function: Recolour, p: Any, src: Names, dst: Names | None, **parameters: Any
-) -> None:
+    batch: BatchT, what: str, function: Recolour, p: Any, src: Names, dst: Names | None, **parameters: Any
+) -> BatchT:
     """Replace the chosen pictures of components by what ``function`` makes of them.
 
-    Parameters are numbers or ``PerItem``.  Bytes and float32 are handed on as they are; other integers as
-    floats of 0..1, other floats as float32; results come back in the dtype of the pictures.
+    Parameters are numbers or ``PerItem``. Bytes and float32 are handed on as they are, other integers as
+    floats of 0..1, other floats as float32; results come back in the dtype of the pictures. Returns the
+    batch.
     """
     owner = f"{type(batch).__name__}.{what}"
     n = len(batch)
@@ -48,6 +60,7 @@ def recolour(
                 for i, picture in enumerate(pictures)
             ]
         setattr(batch, target, result)
+    return batch
 
 
 def _recolour_stack(
@@ -87,6 +100,17 @@ def new_output(pictures: Pictures) -> Pictures:
     return outputs.take(pictures.shape, pictures.dtype)
 
 
+def has_colours(pictures: Pictures, what: str) -> bool:
+    """Whether pictures have colours; a ValueError for other numbers of channels than 1, 3 and 4."""
+    c = pictures.shape[3]
+    if c not in (1, 3, 4):
+        raise ValueError(f"{what}: needs grey, RGB or RGBA pictures, got {c} channels")
+    return bool(c != 1)
+
+
+# Tables
+
+
 def look_up(pictures: Pictures, tables: NDArray[np.uint8]) -> Pictures:
     """Return bytes replaced by tables (n, 1 or c, 256)."""
     out = new_output(pictures)
@@ -95,8 +119,9 @@ def look_up(pictures: Pictures, tables: NDArray[np.uint8]) -> Pictures:
 
 
 def apply_curve(pictures: Pictures, curve: Callable[[Any, Any], Any], values: Any) -> Pictures:
-    """Apply a curve on 0..1, ``curve(level, value)``: by a table for bytes, directly and limited to 0..1
-    for floats.
+    """Apply ``curve(level, value)`` on the scale of 0..1.
+
+    Bytes are looked up in a table; floats are computed and limited to 0..1.
     """
     if pictures.dtype == np.uint8:
         return look_up(pictures, round_to_tables(255.0 * curve(LEVELS[None] / 255.0, values[:, None])))
@@ -111,31 +136,13 @@ def count_levels(pictures: Pictures) -> NDArray[np.int64]:
     return counts
 
 
-def has_colours(pictures: Pictures, what: str) -> bool:
-    """Say whether pictures have colours; a ValueError for other numbers of channels than 1, 3 and 4."""
-    c = pictures.shape[3]
-    if c not in (1, 3, 4):
-        raise ValueError(f"{what}: needs grey, RGB or RGBA pictures, got {c} channels")
-    return bool(c != 1)
-
-
-# Tables
-
-
-Floats = NDArray[np.float64]
-Tables = NDArray[np.uint8]
-"""(n, 1, 256) one table a picture, or (n, channels, 256)."""
-
-LEVELS = np.arange(256.0)
-
-
 def round_to_tables(values: Floats) -> Tables:
     """Return values (n, 256) as tables (n, 1, 256): rounded and limited to bytes."""
     return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)[:, None]
 
 
 def equalizing_tables(counts: NDArray[np.int64]) -> Tables:
-    """Return the tables that spread the histograms (n, c, 256) evenly, as Pillow's ``ImageOps.equalize``."""
+    """Return the tables that spread histograms (n, c, 256) evenly, as Pillow's ``ImageOps.equalize``."""
     n, c, _ = counts.shape
     tables = np.empty((n, c, 256), np.uint8)
     for place in np.ndindex(n, c):

@@ -1,4 +1,4 @@
-"""Actions on pixel values as a whole: dtype, scale and normalisation, which join a pending resample."""
+"""Actions on what pixels are: dtype, scale and normalisation, which join a pending resample; channels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
@@ -25,7 +25,7 @@ def _joins_with_numbers(arguments: Mapping[str, Any]) -> bool:
 
 
 class PixelActions(Batch):
-    """To arrays of floats, scaled and normalised in the same pass as the resample."""
+    """Dtype, scale, normalisation and channels; the first three join the pass that resamples."""
 
     @action(pending=_always_joins)
     def to_array(
@@ -39,16 +39,15 @@ class PixelActions(Batch):
     ) -> Self:
         """Make one array of a dtype, its values times ``scale``; pictures (h, w) get an axis of one channel.
 
-        ``channels=None`` leaves the axes as they are; ``'first'`` gives (n, channels, h, w) and ends the
+        ``channels=None`` leaves the axes as they are; ``'first'`` means (n, channels, h, w) and ends the
         geometry.
         """
         kind = np.dtype(dtype)
         if channels not in ("last", "first", None):
             raise ValueError(f"to_array: channels must be 'last', 'first' or None, got {channels!r}")
         for name, target in zip(*pair_names(src, dst, "to_array")):
-            store_waiting(
-                self, name, target, get_waiting(self, name, "to_array").finish(kind, scale, 0.0, channels)
-            )
+            warp = get_waiting(self, name, "to_array")
+            store_waiting(self, name, target, warp.finish(kind, scale, 0.0, channels))
         return self
 
     @action(pending=_joins_with_numbers)
@@ -60,10 +59,10 @@ class PixelActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Give float32 ``(pixel - mean) / std``; numbers are one for all or one a channel.
+        """Replace pixels by float32 ``(pixel - mean) / std``; numbers are one for all or one a channel.
 
         Bytes (and other integers) are first brought to 0..1, so that the usual numbers of ImageNet fit;
-        floats are taken as they are.  Without ``mean`` and ``std`` each picture gets mean 0 and deviation 1.
+        floats are taken as they are. Without ``mean`` and ``std`` each picture gets mean 0 and deviation 1.
         """
         if (mean is None) != (std is None):
             raise ValueError(f"normalize: got mean={mean!r} and std={std!r}; give both or neither")
@@ -81,9 +80,23 @@ class PixelActions(Batch):
             store_waiting(self, name, target, warp.finish(np.dtype(np.float32), gain, bias))
         return self
 
+    @action
+    def gray(self, *, src: Names = "images", dst: Names | None = None) -> Self:
+        """Convert pictures to one channel, (..., h, w, 1), by ITU-R 601; grey ones are left as they are."""
+        for name, target in zip(*pair_names(src, dst, "gray")):
+            setattr(self, target, _apply_to_each(require_component(self, name, "gray"), _to_grey))
+        return self
+
+    @action
+    def rgb(self, *, src: Names = "images", dst: Names | None = None) -> Self:
+        """Convert pictures to three channels: grey is repeated, transparency is left out."""
+        for name, target in zip(*pair_names(src, dst, "rgb")):
+            setattr(self, target, _apply_to_each(require_component(self, name, "rgb"), _to_rgb))
+        return self
+
 
 def store_waiting(batch: BatchCore, name: str, target: str, warp: Warp) -> None:
-    """Store pending pictures; where they came from they need no check."""
+    """Store pending pictures; in the component that they came from they need no check."""
     if target == name:
         batch._bf_data[name] = warp
     else:
@@ -111,3 +124,28 @@ def standardize(pictures: Any) -> Any:
         floats /= np.where(deviation == 0, 1, deviation)
         return floats
     return [standardize(np.asarray(picture)[None])[0] for picture in pictures]
+
+
+def _apply_to_each(pictures: Any, function: Any) -> Any:
+    """Apply a function of pictures (n, h, w, c) to an array or a list of pictures."""
+    if isinstance(pictures, np.ndarray) and pictures.dtype != object:
+        return function(pictures[..., None] if pictures.ndim == 3 else pictures)
+    return [function((p[..., None] if p.ndim == 2 else p)[None])[0] for p in map(np.asarray, pictures)]
+
+
+def _to_grey(pictures: NDArray[Any]) -> NDArray[Any]:
+    if pictures.shape[3] == 1:
+        return pictures
+    if pictures.shape[3] not in (3, 4):
+        raise ValueError(f"gray: needs RGB or RGBA pictures, got {pictures.shape[3]} channels")
+    grey = pictures[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
+    if np.issubdtype(pictures.dtype, np.integer):
+        grey = np.rint(grey)
+    return np.asarray(grey.astype(pictures.dtype)[..., None])
+
+
+def _to_rgb(pictures: NDArray[Any]) -> NDArray[Any]:
+    channels = pictures.shape[3]
+    if channels not in (1, 3, 4):
+        raise ValueError(f"rgb: needs grey, RGB or RGBA pictures, got {channels} channels")
+    return np.repeat(pictures, 3, axis=3) if channels == 1 else pictures[..., :3]

@@ -47,17 +47,16 @@ class FileActions(Batch):
         max_pixels: int = MAX_PIXELS,
         on_error: OnError = "raise",
     ) -> Self:
-        """Read the file of each item into component ``dst``; JPEG files are decoded when their pixels are
-        needed.
+        """Read the file of each item into component ``dst``; JPEG files are decoded when pixels are needed.
 
         ``src`` is None (the files of the index), another FilesIndex with the same ids, the name of a file
-        inside each item's folder (``FilesIndex(dirs=True)``) or the folder of files named by id.  ``mode``
-        is 'rgb', 'gray' (height, width), 'rgba' or 'stored' (the numbers in the file: palettes give their
-        indices); None means 'stored' for masks and 'rgb' for other pictures.  ``exif=True`` turns pictures
-        as their camera was held.  ``cache`` remembers decoded pictures.
+        inside each item's folder (``FilesIndex(dirs=True)``) or the folder of files named by id. ``mode`` is
+        'rgb', 'gray' (height, width), 'rgba' or 'stored' (the numbers in the file: palettes give their
+        indices); None means 'stored' for masks and 'rgb' for other pictures. ``exif=True`` turns pictures as
+        their camera was held. ``cache`` remembers decoded pictures.
 
-        A bad file is an ItemError that names it.  With ``on_error='skip'`` files are decoded at once, bad
-        ones are left out of the batch, and their errors are in ``batch.skipped``.
+        A bad file is an ItemError that names it. With ``on_error='skip'`` files are decoded at once, bad ones
+        are left out of the batch, and their errors are in ``batch.skipped``.
         """
         if mode not in (None, "stored", *CHANNELS):
             raise ValueError(f"load_images: mode must be 'rgb', 'gray', 'rgba' or 'stored', got {mode!r}")
@@ -71,9 +70,8 @@ class FileActions(Batch):
             if on_error == "raise":
                 raise errors[0]
             self.leave_out(errors)
-        setattr(
-            self, dst, _begin_warp([one for one in found if one is not None], self.indices.tolist(), colours)
-        )
+        good = [one for one in found if one is not None]
+        setattr(self, dst, _begin_warp(good, self.indices.tolist(), colours))
         return self
 
     @action
@@ -87,8 +85,9 @@ class FileActions(Batch):
         on_error: OnError = "raise",
         **options: Any,
     ) -> Self:
-        """Fill components, as ``Batch.load``; files of pictures as ``load_images``, into 'images' if not
-        said otherwise.
+        """Fill components as ``Batch.load`` does; files of pictures as ``load_images`` does.
+
+        Pictures go into 'images' unless ``dst`` says otherwise.
         """
         if isinstance(src, (tuple, list)) and not isinstance(dst, str) and dst is not None and is_place(src):
             for part, name in zip(src, dst, strict=True):
@@ -103,7 +102,7 @@ class FileActions(Batch):
 
 
 def _are_pictures(batch: Batch, src: Any, fmt: str | None) -> bool:
-    """Say whether files of a source are pictures, by the format or by the ending of the first one."""
+    """Whether files of a source are pictures, by the format or by the ending of the first one."""
     if fmt is not None or isinstance(src, (tuple, list)) or not is_place(src):
         return fmt == "image"
     if src is None and not isinstance(batch.index, FilesIndex):
@@ -116,8 +115,9 @@ Opener = tuple[str, Callable[[], IO[bytes]]]
 
 
 def find_openers(batch: Batch, src: Any) -> list[Opener]:
-    """Return the path of each item's file and a function that opens it; ValueError when the index has no
-    files.
+    """Return the path of each item's file and a function that opens it.
+
+    Raises ValueError when the index has no files.
     """
     index: Any = src if isinstance(src, FilesIndex) else batch.index
     place = None if src is None or isinstance(src, FilesIndex) else os.fspath(src)
@@ -137,8 +137,9 @@ Read = tuple[Picture, int]
 def _read_all(
     batch: Batch, paths: list[Opener], options: DecodeOptions, cache: PictureCache | None, whole: bool
 ) -> tuple[list[Read | None], list[ItemError]]:
-    """Read and check all files in threads; return pictures with orientations (None for a bad one), and the
-    errors.
+    """Read and check all files in threads.
+
+    Returns pictures with orientations, None for a bad file, and the errors.
     """
     found: list[Read | None] = [None] * len(paths)
     failed: list[Exception | None] = [None] * len(paths)
@@ -201,8 +202,9 @@ def _stored_size(picture: Picture) -> tuple[int, int]:
 
 
 def upright_matrix(orientation: int, height: int, width: int) -> Floats:
-    """Return the matrix from points of the upright picture to those of the stored one, of a size, for an
-    EXIF orientation.
+    """Return the matrix from points of the upright picture to those of the stored one.
+
+    ``height`` and ``width`` are those of the stored picture.
     """
     across = orientation >= 5
     rows = np.array([[0, 1, 0], [1, 0, 0]] if across else [[1, 0, 0], [0, 1, 0]], dtype=np.float64)

@@ -26,7 +26,7 @@ _BASELINE = frozenset({0xC0, 0xC1})
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of a JPEG file: size as stored, number of components, EXIF orientation (1 to 8)."""
+    """What the header of a JPEG file says: stored size, number of components, EXIF orientation (1 to 8)."""
 
     height: int
     width: int
@@ -38,7 +38,7 @@ class Header:
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Say whether a file starts as JPEG files do."""
+    """Whether a file starts as JPEG files do."""
     return data[:3] == _START
 
 

@@ -34,7 +34,7 @@ _local = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
-    """How files become pictures."""
+    """Options of turning files into pictures."""
 
     mode: jpeg.Mode | None = "rgb"
     exif: bool = True
@@ -108,7 +108,7 @@ def _decode_by_pillow(data: bytes, options: DecodeOptions) -> tuple[NDArray[Any]
 
 @contextlib.contextmanager
 def _explain_errors(data: bytes) -> Iterator[None]:
-    """Make errors of Pillow a ValueError that tells what is wrong with a file."""
+    """Turn errors of Pillow into a ValueError that tells what is wrong with a file."""
     image_module = import_extra("PIL.Image")
     try:
         yield
@@ -126,7 +126,7 @@ def _read_orientation(image: Any) -> int:
 
 
 def _to_bytes(values: NDArray[Any], mode: jpeg.Mode) -> NDArray[np.uint8]:
-    """Bring 16 bits to bytes, which Pillow would cut off at 255; a ValueError for numbers of other ranges."""
+    """Scale 16 bits to bytes, which Pillow would cut off at 255; a ValueError for numbers of other ranges."""
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > _WHITE_16:
         raise ValueError(
             f"its pixels are {values.dtype} from {values.min()} to {values.max()}, which have no meaning as "
@@ -166,7 +166,7 @@ class Files:
 
     @property
     def kind(self) -> tuple[int, np.dtype[Any]] | None:
-        """(channels, 0 for none; dtype) when all pictures agree in them."""
+        """The channels (0 for none) and dtype of the pictures when all agree in them, else None."""
         kinds = {self._kind_of(picture) for picture in self.pictures}
         return kinds.pop() if len(kinds) == 1 else None
 
@@ -189,7 +189,7 @@ class Files:
     def part(self, i: int, matrix: Floats, size: tuple[int, int]) -> tuple[NDArray[Any], Floats]:
         """Decode what a map from results of a size (height, width) can reach; return it and the map to it.
 
-        The pixels are in a buffer of this thread, that its next picture overwrites.
+        The pixels are in a buffer of this thread that its next picture overwrites.
         """
         picture = self.pictures[i]
         if isinstance(picture, np.ndarray):
@@ -204,9 +204,8 @@ class Files:
         rows = None
         if lowest * shrink < picture.head.height:
             rows = max(math.floor(lowest) + _BELOW, 1) * shrink
-        return self._decode(
-            i, picture, rows, shrink, _scratch_buffer(picture.head, picture.mode, shrink)
-        ), matrix
+        buffer = _scratch_buffer(picture.head, picture.mode, shrink)
+        return self._decode(i, picture, rows, shrink, buffer), matrix
 
     def _decode(self, i: int, picture: Encoded, *args: Any, **kwargs: Any) -> NDArray[np.uint8]:
         try:
@@ -216,15 +215,16 @@ class Files:
 
 
 def _choose_shrink(matrix: Floats) -> int:
-    """How many times smaller a picture may be decoded when results are so many source pixels apart."""
+    """Return how many times smaller a picture may be decoded for the distances that a map makes."""
     (a, b), (c, d) = matrix[:2, :2].tolist()
     apart = min(math.hypot(a, c), math.hypot(b, d))
     return next((factor for factor in (8, 4, 2) if apart >= factor), 1)
 
 
 def _scratch_buffer(head: jpeg.Header, mode: jpeg.Mode, shrink: int) -> NDArray[np.uint8]:
-    """Return a buffer large enough for a decoded picture: this thread's own, since fresh memory would be
-    dear, but for a huge one.
+    """Return a buffer large enough for a decoded picture.
+
+    It is this thread's own, since fresh memory would be dear, unless the picture is huge.
     """
     wanted = -(-head.height // shrink) * -(-head.width // shrink) * jpeg.CHANNELS[mode]
     held: NDArray[np.uint8] | None = getattr(_local, "buffer", None)
@@ -236,11 +236,11 @@ def _scratch_buffer(head: jpeg.Header, mode: jpeg.Mode, shrink: int) -> NDArray[
 
 
 class PictureCache:
-    """Decoded pictures by file, at most ``max_bytes`` of them: give it to ``load(cache=...)``.
+    """Decoded pictures by file, at most ``max_bytes`` of them: pass it to ``load(cache=...)``.
 
     What came first is kept and nothing is thrown out: an epoch reads every file once, and throwing out the
-    oldest would then lose each picture just before it is needed.  A file that changed is read again.
-    Worker processes have a cache of their own each.
+    oldest would then lose each picture just before it is needed. A file that changed is read again. Every
+    worker process has a cache of its own.
     """
 
     def __init__(self, max_bytes: int = 2 << 30) -> None:

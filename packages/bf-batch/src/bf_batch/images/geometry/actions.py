@@ -26,18 +26,18 @@ from bf_batch.itemwise.work import PerItem
 
 
 def joins_resample(arguments: Mapping[str, Any]) -> bool:
-    """Say whether a geometric step joins the one resample at the end, by its arguments."""
+    """Whether a geometric step joins the one resample at the end, by its arguments."""
     return arguments.get("fuse", True) is True and not arguments.get("antialias", False)
 
 
 class GeometryActions(Batch):
     """Rotate, scale, crop and the like.
 
-    All take ``p`` (the chance of each item), ``src`` and ``dst`` (a component or several, which get the
-    same random parameters; the role of a component is read from ``roles``), ``order`` (0 nearest, 1
-    linear, 3 cubic; masks always 0), ``fill`` (the value outside, 'edge' or 'reflect'; None: as the steps
-    before, at first 0) and ``fuse`` (False: resample at once, in steps).  Numbers may be ``PerItem``.
-    Pairs are (vertical, horizontal), sizes (height, width).
+    All take ``p`` (the chance of each item), ``src`` and ``dst`` (a component or several, which get the same
+    random parameters; the role of a component is read from ``roles``), ``order`` (0 nearest, 1 linear, 3
+    cubic; masks always 0), ``fill`` (the value outside, 'edge' or 'reflect'; None: as the steps before, at
+    first 0) and ``fuse`` (False: resample at once, in steps). Numbers may be ``PerItem``. Pairs are
+    (vertical, horizontal), sizes (height, width).
     """
 
     roles: ClassVar[dict[str, Role]] = {"masks": "mask", "boxes": "boxes", "keypoints": "keypoints"}
@@ -55,8 +55,9 @@ class GeometryActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Turn pictures counter-clockwise by an angle in degrees about their centre; ``expand`` keeps the
-        corners in.
+        """Turn pictures counter-clockwise by an angle in degrees about their centre.
+
+        ``expand`` enlarges the frame so that the corners stay inside.
         """
         turns = as_numbers(angle, len(self), "rotate: angle")
 
@@ -68,8 +69,7 @@ class GeometryActions(Batch):
                 after = simplify(np.ceil(grown - 1e-9).astype(np.int64))
             return Step(after, angle=turns, centre=centres_of(after, sizes))
 
-        apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "rotate")
-        return self
+        return apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "rotate")
 
     @action(itemwise=True, pending=joins_resample)
     def scale(
@@ -84,8 +84,9 @@ class GeometryActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Enlarge (factor > 1) or shrink pictures; with ``preserve_shape`` about the centre of a frame
-        that stays.
+        """Enlarge (factor > 1) or shrink pictures.
+
+        With ``preserve_shape`` the frame stays, and its centre is the fixed point.
         """
         factors = as_pairs(factor, len(self), "scale: factor")
         if not factors.min() > 0:
@@ -99,8 +100,7 @@ class GeometryActions(Batch):
             after = np.maximum(np.rint(rows_of(sizes) * factors), 1).astype(np.int64)
             return resize_step(sizes, simplify(after))
 
-        apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "scale")
-        return self
+        return apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "scale")
 
     @action(itemwise=True, pending=joins_resample)
     def crop(
@@ -128,8 +128,7 @@ class GeometryActions(Batch):
                 return None
             return Step(after, shift=-find_corners(origin, after, sizes, self))
 
-        apply_step(self, make, p, StepOptions(None, fill, fuse, src, dst), "crop")
-        return self
+        return apply_step(self, make, p, StepOptions(None, fill, fuse, src, dst), "crop")
 
     @action(itemwise=True, pending=joins_resample)
     def flip(
@@ -148,8 +147,7 @@ class GeometryActions(Batch):
         def make(sizes: Sizes) -> Step:
             return Step(sizes, scale=_MIRRORS[mode], centre=centres_of(sizes, sizes))
 
-        apply_step(self, make, p, StepOptions(None, None, fuse, src, dst), "flip")
-        return self
+        return apply_step(self, make, p, StepOptions(None, None, fuse, src, dst), "flip")
 
     @action(itemwise=True, pending=joins_resample)
     def resize(
@@ -165,7 +163,7 @@ class GeometryActions(Batch):
     ) -> Self:
         """Bring pictures to (height, width); a None keeps the ratio of the sides.
 
-        With ``antialias`` a filter as wide as the shrinking averages fine patterns out, as Pillow's
+        With ``antialias`` a filter as wide as the shrinking averages fine patterns out, as in Pillow's
         bilinear resize; it is done at once, so put it before or after other geometry.
         """
         height, width = check_open_size(size)
@@ -180,10 +178,8 @@ class GeometryActions(Batch):
 
         how = StepOptions(order, None, fuse, src, dst)
         if antialias:
-            apply_map(self, make, resize_smoothly, p, how, "resize")
-        else:
-            apply_step(self, make, p, how, "resize")
-        return self
+            return apply_map(self, make, resize_smoothly, p, how, "resize")
+        return apply_step(self, make, p, how, "resize")
 
     @action(itemwise=True, pending=joins_resample)
     def shift(
@@ -199,10 +195,9 @@ class GeometryActions(Batch):
     ) -> Self:
         """Move pictures by (down, right) pixels in a frame that stays."""
         moves = widen_pairs(as_pairs(offset, len(self), "shift: offset"))
-        apply_step(
+        return apply_step(
             self, lambda sizes: Step(sizes, shift=moves), p, StepOptions(order, fill, fuse, src, dst), "shift"
         )
-        return self
 
     @action(itemwise=True, pending=joins_resample)
     def shear(
@@ -217,8 +212,9 @@ class GeometryActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Slant pictures about their centre by an angle in degrees: lower rows to the right ('x'), right
-        columns down ('y').
+        """Slant pictures about their centre by an angle in degrees.
+
+        Lower rows go to the right ('x'), or right columns down ('y').
         """
         tangents = np.tan(np.deg2rad(as_numbers(angle, len(self), "shear: angle")))
         if axis not in ("x", "y"):
@@ -229,8 +225,7 @@ class GeometryActions(Batch):
         def make(sizes: Sizes) -> Step:
             return Step(sizes, shear=slant, centre=centres_of(sizes, sizes))
 
-        apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "shear")
-        return self
+        return apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "shear")
 
     @action(itemwise=True, pending=joins_resample)
     def pad(
@@ -250,8 +245,7 @@ class GeometryActions(Batch):
             after = simplify((rows_of(sizes) + np.array([top + bottom, left + right])).astype(np.int64))
             return Step(after, shift=np.array([[top, left]], dtype=np.float64))
 
-        apply_step(self, make, p, StepOptions(None, fill, fuse, src, dst), "pad")
-        return self
+        return apply_step(self, make, p, StepOptions(None, fill, fuse, src, dst), "pad")
 
 
 _MIRRORS = {"lr": np.array([[1.0, -1.0]]), "ud": np.array([[-1.0, 1.0]])}
@@ -277,8 +271,8 @@ def _check_border(border: Any) -> tuple[int, int, int, int]:
     values: list[Any] = [border] if isinstance(border, (int, np.integer)) else list(border)
     if len(values) not in (1, 2, 4) or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in values):
         raise ValueError(
-            f"pad: got border {border!r}; give a number of pixels, (vertical, horizontal) or (top, "
-            f"bottom, left, right)"
+            f"pad: got border {border!r}; give a number of pixels, (vertical, horizontal) or "
+            "(top, bottom, left, right)"
         )
     if len(values) == 4:
         return values[0], values[1], values[2], values[3]

@@ -1,6 +1,4 @@
-"""Resizing with a filter as wide as the shrinking needs, so that fine patterns average out: Pillow's
-bilinear resize.
-"""
+"""Resizing with a filter as wide as the shrinking needs, so that fine patterns average out, as in Pillow."""
 
 from __future__ import annotations
 
@@ -49,9 +47,7 @@ def filter_to_size(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any
 
 @functools.lru_cache(maxsize=256)
 def triangle_weights(before: int, after: int) -> tuple[NDArray[np.int64], Floats]:
-    """Return where the filter of each result begins and its weights (after, taps): a triangle that sums to
-    one.
-    """
+    """Return where each filter begins and its weights (after, taps): a triangle whose sum is one."""
     ratio = before / after
     wide = max(ratio, 1.0)
     centre = (np.arange(after) + 0.5) * ratio
@@ -63,9 +59,7 @@ def triangle_weights(before: int, after: int) -> tuple[NDArray[np.int64], Floats
 
 
 def _align_weights(weights: Floats, first: NDArray[np.int64], before: int, taps: int) -> Floats:
-    """Shift the weights of filters that would reach beyond the last pixel, so that all have their taps
-    inside.
-    """
+    """Shift the weights of filters that reach beyond the last pixel, so that all have their taps inside."""
     moved = first - np.minimum(first, max(before - taps, 0))
     kept = np.zeros((len(weights), min(taps, before)))
     for row, (line, by) in enumerate(zip(weights, moved)):

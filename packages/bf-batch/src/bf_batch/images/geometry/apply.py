@@ -1,9 +1,9 @@
-"""One geometric step for several components: the same parameters, each component in its own way."""
+"""One geometric step for several components: the same parameters, each component by its role."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,12 @@ from bf_batch.images.geometry.frames import Sizes, Step
 from bf_batch.images.geometry.points import Points
 from bf_batch.images.geometry.warp import Warp
 
+BatchT = TypeVar("BatchT", bound=BatchCore)
 _PICTURES = ("image", "mask")
 
 
 class StepOptions(NamedTuple):
-    """How a geometric action samples, and what it is applied to."""
+    """Options of a geometric step: how it samples, and which components it is for."""
 
     order: Order | None
     fill: Fill | None
@@ -45,8 +46,9 @@ def peek_pictures(batch: BatchCore, name: str) -> Any:
 
 
 def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp:
-    """Return pictures of a component ready for one more step, with earlier steps pending where they can
-    be.
+    """Return pictures of a component ready for one more step.
+
+    Earlier steps stay pending where the new one can join them, else they are computed.
     """
     value: Any = batch._bf_data.get(name)
     if value is None:
@@ -67,7 +69,7 @@ def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp
 
 
 def _can_join(warp: Warp, order: int | None, fill: Fill | None) -> bool:
-    """Say whether a step that asks for this sampling can join the steps that are pending."""
+    """Whether a step that asks for this sampling can join the steps that are pending."""
     if warp.is_scaled and (
         warp.fill != 0 or (warp.bias is not None and warp.bias.any()) or warp.channels == "first"
     ):
@@ -78,13 +80,13 @@ def _can_join(warp: Warp, order: int | None, fill: Fill | None) -> bool:
 
 
 def apply_step(
-    batch: BatchCore, make: Callable[[Sizes], Step | None], p: Any, how: StepOptions, what: str
-) -> None:
-    """Make one affine step for the frames of the pictures, and let every component of ``src`` take it.
+    batch: BatchT, make: Callable[[Sizes], Step | None], p: Any, how: StepOptions, what: str
+) -> BatchT:
+    """Let every component of ``src`` take one affine step, made for the frames of the pictures.
 
-    A step of None changes nothing.
+    A step of None changes nothing. Returns the batch.
     """
-    apply_map(batch, make, _take_step, p, how, what)
+    return apply_map(batch, make, _take_step, p, how, what)
 
 
 def _take_step(value: Warp | Points, chosen: NDArray[np.bool_], step: Step | None) -> Warp | Points:
@@ -92,28 +94,31 @@ def _take_step(value: Warp | Points, chosen: NDArray[np.bool_], step: Step | Non
 
 
 def apply_map(
-    batch: BatchCore,
+    batch: BatchT,
     make: Callable[[Sizes], Any],
     move: Callable[..., Any],
     p: Any,
     how: StepOptions,
     what: str,
-) -> None:
-    """Let components take a step: ``make`` gives it from the sizes, ``move`` applies it to a component."""
+) -> BatchT:
+    """Let components take a step: ``make`` makes it from the sizes, ``move`` applies it to a component.
+
+    Returns the batch.
+    """
     chosen = choose_items(batch, p, what)
     src = how.src
     if type(src) is str and how.dst is None and role_of(batch, src) in _PICTURES:
         warp = begin_step(batch, src, how, what)
         moved = move(warp, chosen, make(warp.sizes))
         batch._bf_data[src] = moved if how.fuse else moved.resolve()
-        return
+        return batch
     what = owner_of(batch, what)
     sources, targets = pair_names(src, how.dst, what)
     pictures = {n: begin_step(batch, n, how, what) for n in sources if role_of(batch, n) in _PICTURES}
     if not pictures:
         raise ValueError(
             f"{what}: src={src!r} holds no pictures; name the pictures they belong to as well: "
-            f"src=['images', ...]"
+            "src=['images', ...]"
         )
     sizes = _check_sizes(batch, pictures, what)
     step = make(sizes)
@@ -121,6 +126,7 @@ def apply_map(
         value = pictures.get(name)
         moved = move(value if value is not None else _begin_points(batch, name, sizes, what), chosen, step)
         setattr(batch, target, moved if how.fuse else moved.resolve())
+    return batch
 
 
 def _begin_points(batch: BatchCore, name: str, sizes: Sizes, what: str) -> Points:
@@ -146,7 +152,6 @@ def _check_sizes(batch: BatchCore, pictures: dict[str, Warp], what: str) -> Size
                 what,
                 i,
                 f"{first} is {one[i, 0]} x {one[i, 1]} pixels and {name} {two[i, 0]} x {two[i, 1]} "
-                f"(height x width); "
-                "resize one of them, or process them in steps of their own",
+                "(height x width); resize one of them, or process them in steps of their own",
             )
     return warp.sizes

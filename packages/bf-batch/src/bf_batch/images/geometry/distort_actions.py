@@ -1,6 +1,4 @@
-"""Geometric actions beyond affine ones: perspective, elastic deformation and the random crop of
-classifiers.
-"""
+"""Geometric actions beyond affine ones: perspective, elastic deformation, random crops of classifiers."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ from bf_batch.itemwise.work import PerItem
 
 
 class DistortActions(GeometryActions):
-    """Perspective, elastic and random resized crops; the common arguments are those of
-    ``GeometryActions``.
-    """
+    """Perspective, elastic and random resized crops, with the common arguments of ``GeometryActions``."""
 
     @action(itemwise=True)
     def random_resized_crop(
@@ -36,11 +32,11 @@ class DistortActions(GeometryActions):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Cut a random part of each picture, of a share of its area and a ratio of sides, and bring it to
-        ``shape``.
+        """Cut a random part of each picture and bring it to ``shape``.
 
-        As in the papers on ImageNet and in torchvision: ten tries (ratio drawn by its logarithm), then the
-        largest centred part within the ratios.  Of JPEG files only what the cut needs is decoded.
+        The part has a share ``scale`` of the area and a ratio of sides ``ratio``. As in the papers on
+        ImageNet and in torchvision: ten tries (ratio drawn by its logarithm), then the largest centred part
+        within the ratios. Of JPEG files only what the cut needs is decoded.
         """
         after = as_size(shape, "random_resized_crop: shape")
         for name, (low, high) in (("scale", scale), ("ratio", ratio)):
@@ -57,8 +53,7 @@ class DistortActions(GeometryActions):
             )
             return Step(after, scale=np.array(after) / extent, centre=middle)
 
-        apply_step(self, make, p, StepOptions(order, None, fuse, src, dst), "random_resized_crop")
-        return self
+        return apply_step(self, make, p, StepOptions(order, None, fuse, src, dst), "random_resized_crop")
 
     @action(itemwise=True)
     def perspective(
@@ -72,8 +67,9 @@ class DistortActions(GeometryActions):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Look at pictures from a random side: each corner moves inwards by up to ``distortion`` of half a
-        side.
+        """Look at pictures from a random side.
+
+        Each corner moves inwards by up to ``distortion`` of half a side.
         """
         strength = as_numbers(distortion, len(self), "perspective: distortion")
         if not ((strength >= 0) & (strength < 1)).all():
@@ -86,8 +82,7 @@ class DistortActions(GeometryActions):
         def move(value: Any, chosen: NDArray[np.bool_], step: tuple[Floats, Sizes]) -> Any:
             return value.project(*step, chosen)
 
-        apply_map(self, make, move, p, StepOptions(order, fill, fuse, src, dst), "perspective")
-        return self
+        return apply_map(self, make, move, p, StepOptions(order, fill, fuse, src, dst), "perspective")
 
     @action(itemwise=True)
     def elastic(
@@ -102,8 +97,9 @@ class DistortActions(GeometryActions):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Deform pictures by a random field (Simard 2003): uniform noise, blurred by ``sigma`` pixels,
-        times ``alpha``.
+        """Deform pictures by a random field (Simard 2003).
+
+        It is uniform noise, blurred by ``sigma`` pixels, times ``alpha``.
         """
         strength = as_numbers(alpha, len(self), "elastic: alpha")
         if not sigma > 0:
@@ -119,14 +115,11 @@ class DistortActions(GeometryActions):
             some = np.broadcast_to(chosen, (len(self),))
             return value.displace([f if yes else np.zeros_like(f) for f, yes in zip(fields, some)])
 
-        apply_map(self, make, move, p, StepOptions(order, fill, fuse, src, dst), "elastic")
-        return self
+        return apply_map(self, make, move, p, StepOptions(order, fill, fuse, src, dst), "elastic")
 
 
 def solve_tilts(sizes: Floats, moves: Floats) -> Floats:
-    """Return (n, 3, 3) from new to old points when the corners of pictures move inwards by parts of half
-    their sides.
-    """
+    """Return (n, 3, 3) from new to old points when corners move inwards by parts of half their sides."""
     n = len(sizes)
     last = sizes - 1
     signs = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])

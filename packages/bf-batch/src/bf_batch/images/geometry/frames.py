@@ -23,12 +23,11 @@ NO_CENTRE = np.zeros((1, 4))
 
 
 class Step(NamedTuple):
-    """One affine step: points are scaled, sheared, turned about a centre and shifted; rows are for all
-    items or for each.
+    """One affine step: points are scaled, sheared, turned about a centre and shifted.
 
-    ``angle`` (k,) in degrees counter-clockwise, ``scale`` (k, 2), ``shear`` (k, 2) tangents, ``shift`` (k,
-    2) pixels, all (y, x); ``centre`` (k, 4) is the fixed point in the new frame and in the old one;
-    ``sizes`` those of the new frame.
+    ``angle`` (k,) in degrees counter-clockwise, ``scale`` (k, 2), ``shear`` (k, 2) tangents, ``shift`` (k, 2)
+    pixels, all (y, x); ``centre`` (k, 4) is the fixed point in the new frame and in the old one; ``sizes``
+    those of the new frame. There is one row for all items or one for each.
     """
 
     sizes: Sizes
@@ -40,10 +39,8 @@ class Step(NamedTuple):
 
 
 def sizes_of(pictures: Any) -> Sizes:
-    """Return the sizes of an array (n, h, w, ...) or a list of arrays (h, w, ...), as one pair when they
-    agree.
-    """
-    if type(pictures) is LazyRows or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
+    """Return the sizes of an array (n, h, w, ...) or a list of arrays, as one pair when they agree."""
+    if type(pictures) is Unread or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
         return pictures.shape[1], pictures.shape[2]
     return simplify(np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2))
 
@@ -116,8 +113,7 @@ def find_corners(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: Ba
         if origin not in _PARTS:
             raise ValueError(
                 f"crop: origin must be one of {', '.join(['random', *_PARTS])}, a pair of ints (pixels) "
-                f"or of floats "
-                f"(parts of the room), got {origin!r}"
+                f"or of floats (parts of the room), got {origin!r}"
             )
         return np.asarray(np.floor(room * np.array(_PARTS[origin])))
     values = np.asarray(origin.values if isinstance(origin, PerItem) else origin)
@@ -139,9 +135,7 @@ def _whole(values: Any) -> bool:
 
 
 def draw_boxes(sizes: Floats, scale: tuple[float, float], ratio: tuple[float, float], rng: Any) -> Floats:
-    """Draw (top, left, height, width) of random parts of pictures (n, 2) in whole pixels, as torchvision
-    does.
-    """
+    """Draw random parts (top, left, height, width) of pictures (n, 2) in whole pixels, as torchvision."""
     n, tries = len(sizes), 10
     draws = rng.random((tries, 4, n))
     area = sizes.prod(axis=1) * (scale[0] + draws[:, 0] * (scale[1] - scale[0]))

@@ -15,11 +15,11 @@ from bf_batch.images.geometry.frames import Sizes
 class PendingGeometry:
     """Pictures, and for each a matrix from the points of the result to those of the picture.
 
-    ``source`` is an array (n, h, w) or (n, h, w, c) or rows of one that are still unread, a list of
-    arrays (h, w) or (h, w, c), or an object like ``Files`` that decodes them.  ``order`` is 0 (nearest), 1
-    (linear) or 3 (cubic), ``fill`` what lies outside: a value, 'edge' or 'reflect'.  With a ``field`` a
-    point goes through the matrix of ``pre``, is displaced, and goes through that of ``matrices``.  ``gain``
-    and ``bias`` scale the result to ``dtype``.
+    ``source`` is an array (n, h, w) or (n, h, w, c) or rows of one that are still unread, a list of arrays
+    (h, w) or (h, w, c), or an object like ``Files`` that decodes them. ``order`` is 0 (nearest), 1 (linear)
+    or 3 (cubic), ``fill`` what lies outside: a value, 'edge' or 'reflect'. With a ``field`` a point goes
+    through the matrix of ``pre``, is displaced, and goes through that of ``matrices``. ``gain`` and ``bias``
+    scale the result to ``dtype``.
     """
 
     def __init__(self, source: Any, sizes: Sizes, order: int = 1, fill: Fill = 0.0) -> None:
@@ -62,14 +62,12 @@ class PendingGeometry:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether the result is scaled to another dtype: more geometry would then mix up the fill value's
-        units.
-        """
+        """Whether the result is scaled: more geometry would then mix up the units of fill values."""
         return self.dtype is not None
 
     @property
     def weight(self) -> int:
-        """The number of numbers in the results; a channel is counted for pictures in files."""
+        """How many numbers the results hold; one channel is counted for pictures in files."""
         shape: tuple[int, ...] = getattr(self.source, "shape", ())
         channels = shape[-1] if len(shape) == 4 else 1
         if isinstance(self.sizes, tuple):

@@ -1,6 +1,4 @@
-"""Boxes and keypoints that follow pictures: their matrices pile up like those of the pictures, and are
-applied once.
-"""
+"""Boxes and keypoints that follow pictures: their matrices pile up too, and are applied once."""
 
 from __future__ import annotations
 
@@ -15,12 +13,11 @@ from bf_batch.images.runtime import import_extra
 
 
 class Points:
-    """A pending component: for each item an array (k, 4) of boxes (x0, y0, x1, y1) or (k, 2) of keypoints
-    (x, y).
+    """A pending component: for each item boxes (k, 4) or keypoints (k, 2), as (x0, y0, x1, y1) or (x, y).
 
-    Coordinates count from the top left corner of the picture in pixels, so that a picture of width w spans
-    0 to w.  A box becomes the smallest upright box around its moved corners, cut to the frame; a box that
-    left the frame keeps its place with an area of zero, so that labels stay in step.  Keypoints are not cut.
+    Coordinates count from the top left corner of the picture in pixels, so that a picture of width w spans 0
+    to w. A box becomes the smallest upright box around its moved corners, cut to the frame; a box that left
+    the frame keeps its place with an area of zero, so that labels stay in step. Keypoints are not cut.
     """
 
     __slots__ = ("fields", "matrices", "role", "sizes", "source")
@@ -68,9 +65,7 @@ class Points:
         return self._moved(moved, select_sizes(chosen, step.sizes, self.sizes, len(self)))
 
     def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Points:
-        """Return the points after a projective step, given as matrices from new to old points (row,
-        column, 1).
-        """
+        """Return the points after a projective step of matrices from new to old points (row, column, 1)."""
         some = np.broadcast_to(chosen, (len(self),))[:, None, None]
         moved = np.where(some, self.matrices @ matrices, self.matrices)
         return self._moved(moved, select_sizes(chosen, sizes, self.sizes, len(self)))
@@ -115,8 +110,9 @@ def _map_backwards(rows: Floats, matrix: Floats) -> Floats:
 
 
 def _undo_displacement(points: Floats, field: NDArray[np.float32]) -> Floats:
-    """Find where points come to lie when the picture is displaced: q with q + field(q) = point, by
-    iteration.
+    """Find where points come to lie when the picture is displaced.
+
+    Solves q + field(q) = point for q by iteration.
     """
     displaced = import_extra("bf_batch.images.kernels.maps").displacement_at
     found = points.copy()

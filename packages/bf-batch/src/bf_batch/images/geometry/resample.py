@@ -1,4 +1,4 @@
-"""From pending geometry to pixels: which compiled loop serves a warp, and how results are laid out."""
+"""From pending geometry to pixels: which compiled loop serves it, and how results are laid out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def resample(warp: PendingGeometry) -> Any:
-    """Compute the pixels of a warp: an array when all results have one size and kind, else a list of
-    arrays.
+    """Compute the pixels of pending pictures.
+
+    Returns an array when all results have one size and kind, else a list of arrays.
     """
     source = warp.source
     if type(source) is LazyRows:
@@ -41,9 +42,7 @@ def resample(warp: PendingGeometry) -> Any:
 
 
 def _resample_stack(warp: PendingGeometry, source: NDArray[Any]) -> NDArray[Any]:
-    """Pictures of one size to pictures of one size: one compiled call, or one a thread when there is much
-    to do.
-    """
+    """Resample pictures of one size to one size by one compiled call, or by one a thread for much work."""
     n, flat = len(source), source.ndim == 3
     pictures = source[..., None] if flat else source
     height, width = warp.sizes
@@ -56,7 +55,7 @@ def _resample_stack(warp: PendingGeometry, source: NDArray[Any]) -> NDArray[Any]
 
 
 def _resample_rows(warp: PendingGeometry, whole: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
-    """Pictures of a data set in memory: the compiled loop reads them where they are."""
+    """Resample pictures of a data set in memory: the compiled loop reads them where they are."""
     n, flat = len(rows), whole.ndim == 3
     height, width = warp.sizes
     out = outputs.take((n, int(height), int(width), 1), warp.dtype or whole.dtype)
@@ -69,7 +68,7 @@ def _resample_rows(warp: PendingGeometry, whole: NDArray[Any], rows: NDArray[np.
 
 
 def _resample_each(warp: PendingGeometry) -> Any:
-    """Pictures of many sizes, or still in files: one compiled call each."""
+    """Resample pictures of many sizes, or still in files: one compiled call each."""
     n, sizes, source = len(warp), warp.sizes, warp.source
     kind = _common_kind(source)
     results: list[Any] = [None] * n
@@ -132,9 +131,7 @@ def _common_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
 
 
 def _lay_out(warp: PendingGeometry, out: NDArray[Any], flat: bool) -> NDArray[Any]:
-    """Give results (n, h, w, c) the axes that were asked for: as the source has them, or channels last or
-    first.
-    """
+    """Return results (n, h, w, c) with the axes asked for: as the source, channels last or channels first."""
     if warp.channels == "first":
         return np.ascontiguousarray(np.moveaxis(out, 3, 1))
     if warp.channels == "last":
@@ -149,8 +146,9 @@ def _compute(
     out: NDArray[Any],
     matrices: NDArray[np.float64] | None = None,
 ) -> None:
-    """Compute rows of the results from their pictures (k, h, w, c), converting dtypes the compiled loops
-    do not know.
+    """Compute rows of the results from their pictures (k, h, w, c).
+
+    Dtypes that the compiled loops do not know are converted.
     """
     c = pictures.shape[3]
     gain = _constant_row(c, 1.0) if warp.gain is None else _per_channel(warp.gain, c)
@@ -185,7 +183,7 @@ def _interpolate(
     scaling: tuple[Any, Any],
     out: NDArray[Any],
 ) -> None:
-    """Linear or cubic interpolation; maps along the axes of larger pictures have loops of their own."""
+    """Interpolate, linear or cubic; maps along the axes of larger pictures have loops of their own."""
     if _fits_packing(warp, pictures):
         _interpolate_packed(warp, pictures, np.arange(len(pictures)), matrices, out)
         return
@@ -211,8 +209,9 @@ def _border(warp: PendingGeometry) -> tuple[int, float]:
 
 
 def _fits_packing(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
-    """Say whether pictures (n, h, w) or (n, h, w, c) fit the loop on packed bytes: grey ones of bytes, bytes
-    around them too, and words in little memory.
+    """Whether pictures (n, h, w) or (n, h, w, c) fit the loop on packed bytes.
+
+    It takes grey pictures of bytes with bytes around them, and words that need little memory.
     """
     shape = pictures.shape
     return (
@@ -231,7 +230,7 @@ def _fits_packing(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
 def _interpolate_packed(
     warp: PendingGeometry, pictures: NDArray[Any], picked: NDArray[np.intp], matrices: Any, out: Any
 ) -> None:
-    """Run the loop on packed bytes for the picked ones of pictures (n, h, w) or (n, h, w, 1)."""
+    """Interpolate the picked ones of pictures (n, h, w) or (n, h, w, 1) by the loop on packed bytes."""
     mode, level = _border(warp)
     gain = 1.0 if warp.gain is None else _per_channel(warp.gain, 1)[0]
     bias = 0.0 if warp.bias is None else _per_channel(warp.bias, 1)[0]
@@ -249,7 +248,7 @@ def _is_along_axes(matrices: NDArray[np.float64]) -> bool:
 def _copy_nearest(
     warp: PendingGeometry, pictures: NDArray[Any], rows: slice, matrices: Any, out: NDArray[Any]
 ) -> None:
-    """Nearest pixels of any dtype: they are copied as unsigned integers of the same width."""
+    """Copy nearest pixels of any dtype, as unsigned integers of the same width."""
     fill = np.zeros((), out.dtype) if isinstance(warp.fill, str) else np.asarray(warp.fill).astype(out.dtype)
     unsigned = _UNSIGNED.get(out.dtype.itemsize)
     if unsigned is None:

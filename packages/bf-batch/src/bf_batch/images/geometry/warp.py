@@ -28,15 +28,15 @@ class Warp(PendingGeometry):
 
     @classmethod
     def of(cls, pictures: Any, owner: str) -> Warp:
-        """Return pictures with no geometry pending yet; a TypeError or ValueError for what holds no
-        pictures.
+        """Return pictures with no geometry pending yet.
+
+        Raises TypeError or ValueError for what holds no pictures.
         """
         if type(pictures) is LazyRows or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
             if pictures.ndim not in (3, 4):
                 raise ValueError(
-                    f"{owner}: got an array of shape {pictures.shape}; pictures are (items, height, "
-                    f"width) or "
-                    "(items, height, width, channels)"
+                    f"{owner}: got an array of shape {pictures.shape}; pictures are (items, height, width) "
+                    "or (items, height, width, channels)"
                 )
         else:
             pictures = [np.asarray(picture) for picture in pictures]
@@ -44,8 +44,7 @@ class Warp(PendingGeometry):
                 if picture.ndim not in (2, 3) or picture.dtype == object:
                     raise ValueError(
                         f"{owner}: item number {position} is an array of shape {picture.shape} and dtype "
-                        f"{picture.dtype}; "
-                        "pictures are (height, width) or (height, width, channels)"
+                        f"{picture.dtype}; pictures are (height, width) or (height, width, channels)"
                     )
         return cls(pictures, sizes_of(pictures))
 
@@ -53,7 +52,7 @@ class Warp(PendingGeometry):
         return self.resolve()[rows] if isinstance(rows, (int, np.integer)) else self.take(rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A warp travels to other processes as the pixels it stands for."""
+        """Return how a warp travels to other processes: as the pixels it stands for."""
         return _as_is, (self.resolve(),)
 
     def take(self, rows: Any) -> Warp:
@@ -98,7 +97,7 @@ class Warp(PendingGeometry):
         return new
 
     def _last_matrices(self) -> Floats:
-        """The matrices that the next step multiplies: those after the displacement if there is one."""
+        """Return the matrices that the next step multiplies: those after the displacement if there is one."""
         last = self.matrices if self.field is None else self.pre
         return self._identity() if last is None else last
 
@@ -146,9 +145,7 @@ class Warp(PendingGeometry):
 
     @staticmethod
     def join(warps: Sequence[Warp]) -> Warp | None:
-        """Return one warp for the pictures of several, so that one pass serves them; None if they differ in
-        kind.
-        """
+        """Return one warp for the pictures of several, so that one pass serves them; None if kinds differ."""
         first = warps[0]
         if not all(first._is_like(other) for other in warps[1:]):
             return None
@@ -159,7 +156,7 @@ class Warp(PendingGeometry):
         return joined
 
     def _is_like(self, other: Warp) -> bool:
-        """Say whether one pass serves both: the same kind of pictures, an affine map each, the same end."""
+        """Whether one pass serves both: the same kind of pictures, an affine map each, the same end."""
         mine, theirs = self.source, other.source
         return (
             isinstance(mine, (np.ndarray, LazyRows))

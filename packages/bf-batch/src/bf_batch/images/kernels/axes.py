@@ -30,7 +30,7 @@ def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: float, body: Any) -> 
 
 @part
 def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
-    """Linear values along one blended row."""
+    """Interpolate along one blended row."""
     step = np.uintp(c)
     if c == 3:
         for q in range(np.uintp(at.size)):
@@ -77,8 +77,9 @@ def warp_one_straight(
 
 @kernel
 def warp_straight(source: Any, m: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any) -> None:
-    """Do what ``warp`` does, bilinear, for matrices along the axes (crop, resize, flip): blend two rows,
-    then read across.
+    """Do what ``warp`` does, bilinear, for matrices along the axes (crop, resize, flip).
+
+    Two rows are blended, then read across.
     """
     n, _h, _w, _c = source.shape
     gains, biases = repeat_channels(gain, out.shape[2]), repeat_channels(bias, out.shape[2])
@@ -100,9 +101,7 @@ def convert(source: Any, gain: Any, bias: Any, limited: bool, out: Any) -> None:
 
 @kernel
 def average(source: Any, top: Any, down: Any, left: Any, across: Any, limited: bool, out: Any) -> None:
-    """Give weighted means: of rows ``top[r] ...`` by ``down[r]``, then of columns ``left[q] ...`` by
-    ``across[q]``.
-    """
+    """Average rows ``top[r] ...`` by weights ``down[r]``, then columns ``left[q] ...`` by ``across[q]``."""
     n, h, w, c = source.shape
     flat, line = source.reshape(n, h, w * c), np.empty(w * c, np.float32)
     half = 0.5 if limited else 0.0

@@ -1,6 +1,4 @@
-"""The compiled loops of colour: tables for bytes, blends, hue, blur and sharpening. Importing it imports
-numba.
-"""
+"""The compiled loops of colour: tables for bytes, blends, hue, blur and sharpening."""
 
 from __future__ import annotations
 
@@ -43,7 +41,7 @@ def count_histograms(pictures: Any, counts: Any) -> None:
 
 @part
 def to_stored(value: Any, limited: bool) -> Any:
-    """A value as it is stored: rounded and limited for bytes, limited to 0..1 for floats."""
+    """Return a value as it is stored: rounded and limited for bytes, limited to 0..1 for floats."""
     if limited:
         return float(min(max(value + 0.5, 0.0), 255.0))
     return min(max(value, 0.0), 1.0)
@@ -51,13 +49,13 @@ def to_stored(value: Any, limited: bool) -> Any:
 
 @part
 def luma(red: Any, green: Any, blue: Any) -> Any:
-    """Grey of a colour by ITU-R 601, as Pillow and OpenCV have it."""
+    """Return the grey of a colour by ITU-R 601, as Pillow and OpenCV have it."""
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 @kernel
 def average_grey(pictures: Any, means: Any) -> None:
-    """Mean grey of each picture (n, h, w, 1 or 3)."""
+    """Compute the mean grey of each picture (n, h, w, 1 or 3)."""
     n, h, w, c = pictures.shape
     for i in range(n):
         total = 0.0
@@ -70,9 +68,7 @@ def average_grey(pictures: Any, means: Any) -> None:
 
 @kernel
 def blend_grey(pictures: Any, factors: Any, limited: bool, out: Any) -> None:
-    """Blend pictures (n, h, w, 3) with their own grey: factor 0 gives grey, 1 the picture, 2 doubles the
-    colour.
-    """
+    """Blend pictures (n, h, w, 3) with their own grey: 0 is grey, 1 the picture, 2 doubles the colour."""
     n, h, w, c = pictures.shape
     for i in range(n):
         f = np.float32(factors[i])
@@ -119,7 +115,7 @@ def turn_hue(pictures: Any, shifts: Any, limited: bool, out: Any) -> None:
 
 @part
 def gauss_weights(sigma: float) -> Any:
-    """Weights of a Gauss curve, summing to one."""
+    """Return the weights of a Gauss curve, with sum one."""
     reach = int(TRUNCATE * sigma + 0.5)
     weights = np.empty(2 * reach + 1, np.float32)
     for j in range(2 * reach + 1):
@@ -129,8 +125,9 @@ def gauss_weights(sigma: float) -> Any:
 
 @kernel
 def blur(pictures: Any, sigmas: Any, limited: bool, out: Any) -> None:
-    """Blur pictures (n, h, w, c) by a Gauss curve; beyond the edge they are mirrored, the edge pixel not
-    repeated.
+    """Blur pictures (n, h, w, c) by a Gauss curve.
+
+    Beyond the edge they are mirrored, the edge pixel not repeated.
     """
     n, h, w, c = pictures.shape
     size = w * c

@@ -1,7 +1,7 @@
-"""The compiled loops of geometry: coordinates, borders, interpolation. Importing it imports numba.
+"""The compiled loops of any map: coordinates, borders, interpolation.
 
 Coordinates are pixel centres: the picture of height h covers [-0.5, h - 0.5], and a matrix maps (row,
-column, 1) of the result to (row, column) of the source.  Loops index with unsigned integers, since numba
+column, 1) of the result to (row, column) of the source. Loops index with unsigned integers, since numba
 adds a test for negative indices to signed ones, and work on one row of coordinates at a time, which the
 compiler turns into vector code.
 """
@@ -110,7 +110,7 @@ def settle(ys: Any, xs: Any, box: Any, mode: int, h: int, w: int) -> None:
 
 @part
 def gather_linear(scratch: Any, wide: int, c: int, ys: Any, xs: Any, at: Any, line: Any) -> None:
-    """Bilinear values out of the scratch buffer at coordinates counted from its corner."""
+    """Interpolate out of the scratch buffer at coordinates counted from its corner."""
     for q in range(np.uintp(ys.size)):
         i, j = np.int32(ys[q]), np.int32(xs[q])
         ys[q], xs[q] = ys[q] - np.float32(i), xs[q] - np.float32(j)
@@ -148,7 +148,7 @@ def finish(line: Any, gain: Any, bias: Any, limited: bool, row: Any) -> None:
 
 @part
 def repeat_channels(values: Any, times: int) -> Any:
-    """One number a channel, repeated for a row of pixels."""
+    """Return one number a channel, repeated for a row of pixels."""
     row = np.empty(values.size * times, np.float32)
     for k in range(row.size):
         row[k] = values[k % values.size]
@@ -159,10 +159,9 @@ def repeat_channels(values: Any, times: int) -> Any:
 def warp(
     source: Any, m: Any, pre: Any, field: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any
 ) -> None:
-    """Resample pictures (n, h, w, c), uint8 or float32, into ``out`` (n, height, width, c), uint8 or float32.
+    """Resample pictures (n, h, w, c) into ``out`` (n, height, width, c), both uint8 or float32.
 
-    ``how`` is (kind of map, border mode, limited to bytes); gain and bias hold one number a
-    channel.
+    ``how`` is (kind of map, border mode, limited to bytes); gain and bias hold one number a channel.
     """
     n, h, w, c = source.shape
     rows, width = out.shape[1], out.shape[2]
@@ -198,9 +197,7 @@ def warp(
 def copy_nearest(
     source: Any, m: Any, pre: Any, field: Any, kind: int, mode: int, fill: Any, out: Any
 ) -> None:
-    """Copy the nearest source pixel: (n, h, w, c) to (n, height, width, c) of one dtype; a tie goes to the
-    right and down.
-    """
+    """Copy nearest pixels: (n, h, w, c) to (n, height, width, c) of one dtype; a tie goes right and down."""
     n, h, w, c = source.shape
     tie = 0.5 + 1e-6  # rounding errors of the matrix must not split the columns of an exact halving
     for i in range(n):
@@ -219,8 +216,9 @@ def copy_nearest(
 
 @part
 def cubic_weights(t: float, taps: Any) -> None:
-    """The four weights of cubic convolution (Keys, a = -1/2: Pillow's and TensorFlow's) at a fraction of a
-    pixel.
+    """Write the four weights of cubic convolution at a fraction of a pixel.
+
+    It is that of Keys with a = -1/2, as in Pillow and TensorFlow.
     """
     taps[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
     taps[1] = (1.5 * t - 2.5) * t * t + 1.0
@@ -230,7 +228,7 @@ def cubic_weights(t: float, taps: Any) -> None:
 
 @part
 def place_taps(start: int, size: int, mode: int, places: Any) -> None:
-    """Where the four pixels of one axis are, -1 for one outside."""
+    """Write where the four pixels of one axis are, -1 for one outside."""
     for u in range(4):
         place = start + u
         inside = 0 <= place < size
@@ -241,7 +239,7 @@ def place_taps(start: int, size: int, mode: int, places: Any) -> None:
 def warp_cubic(
     source: Any, m: Any, pre: Any, field: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any
 ) -> None:
-    """Do what ``kernels.warp`` does with cubic interpolation over four by four pixels."""
+    """Do what ``warp`` does with cubic interpolation over four by four pixels."""
     n, h, w, c = source.shape
     kind, mode = how[0], how[1]
     down, across = np.empty(4), np.empty(4)

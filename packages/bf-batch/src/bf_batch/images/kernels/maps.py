@@ -24,8 +24,9 @@ def kernel(function: Function, nogil: bool = True) -> Function:
 
 
 def brief_kernel(function: Function) -> Function:
-    """Compile a loop of a microsecond or two: it keeps the interpreter's lock, since handing that to another
-    thread and asking for it again takes longer than the loop.
+    """Compile a loop of a microsecond or two, which keeps the interpreter's lock.
+
+    Handing the lock to another thread and asking for it again takes longer than the loop.
     """
     return kernel(function, nogil=False)
 
@@ -43,9 +44,7 @@ BLOCK = 1024  # points handled by one call of the inner loops: their rows of num
 
 @part
 def fold(position: float, size: int, mode: int) -> float:
-    """A coordinate brought inside [0, size - 1]: to the edge, or mirrored without repeating the edge
-    pixel.
-    """
+    """Return a coordinate inside [0, size - 1]: at the edge, or mirrored without repeating the edge pixel."""
     last = size - 1
     if mode == EDGE or last == 0:
         return min(max(position, 0.0), float(last))
@@ -55,9 +54,7 @@ def fold(position: float, size: int, mode: int) -> float:
 
 @kernel
 def displacement_at(field: Any, y: float, x: float) -> tuple[float, float]:
-    """The bilinear value of a displacement field (height, width, 2) at a point, its edge continued
-    outwards.
-    """
+    """Return the bilinear value of a field (height, width, 2) at a point, its edge continued outwards."""
     h, w = field.shape[0], field.shape[1]
     y, x = min(max(y, 0.0), h - 1.0), min(max(x, 0.0), w - 1.0)
     i, j = min(int(y), max(h - 2, 0)), min(int(x), max(w - 2, 0))
@@ -72,7 +69,7 @@ def displacement_at(field: Any, y: float, x: float) -> tuple[float, float]:
 
 @part
 def map_point(m: Any, pre: Any, field: Any, kind: int, row: float, column: float) -> tuple[float, float]:
-    """The source point of one result point, by matrix, projective matrix, or matrix of a displaced point."""
+    """Return the source of a result point, by a matrix, a projective one, or that of a displaced point."""
     y, x = row, column
     if kind == FIELD:
         y = pre[0, 0] * row + pre[0, 1] * column + pre[0, 2]
@@ -94,7 +91,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 @part
 def mix_bits(z: Any) -> Any:
-    """A number whose every bit depends on every bit of ``z``."""
+    """Return a number whose every bit depends on every bit of ``z``."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
@@ -102,12 +99,12 @@ def mix_bits(z: Any) -> Any:
 
 @brief_kernel
 def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, centre: Any, chosen: Any) -> Any:
-    """Matrices (n, 3, 3) after one more affine step of ``m`` (n or 1, 3, 3): result point to source point.
+    """Return matrices (n, 3, 3) from result to source after one more affine step of ``m`` (n or 1, 3, 3).
 
-    Each parameter has one row for all items or one an item: ``angle`` in degrees (1), ``scale`` (y, x) or
-    one for both, ``shear`` as tangents (y, x), ``shift`` (y, x) in pixels, ``centre`` (y, x of the result,
-    y, x of the frame before).  A point is scaled, sheared, rotated counter-clockwise and shifted; items
-    not chosen keep their matrix.
+    Each parameter has one row for all items or one an item: ``angle`` in degrees (1), ``scale`` (y, x) or one
+    for both, ``shear`` as tangents (y, x), ``shift`` (y, x) in pixels, ``centre`` (y, x of the result, y, x
+    of the frame before). A point is scaled, sheared, rotated counter-clockwise and shifted; items not chosen
+    keep their matrix.
     """
     out = np.empty((n, 3, 3))
     for i in range(n):
@@ -137,8 +134,9 @@ def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, cent
 
 @brief_kernel
 def throw_coins(address: Any, n: int, p: float) -> Any:
-    """Throw a coin for each of ``n`` items: True with probability ``p``, by the numbers of an address
-    (SplitMix64).
+    """Throw a coin for each of ``n`` items: True with probability ``p``.
+
+    The coins depend on the numbers of an address alone (SplitMix64).
     """
     heads, key = np.empty(n, np.bool_), np.uint64(0)
     for number in address:

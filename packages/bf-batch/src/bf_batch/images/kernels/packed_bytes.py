@@ -21,11 +21,10 @@ _LOW = np.uint32(255)
 
 @part
 def pack(source: Any, i: int, h: int, w: int, fill: int, below: Any, quads: Any) -> None:
-    """Write the words of picture ``i``: for pixel (y, x) the bytes (y, x), (y, x + 1), (y + 1, x), (y + 1,
-    x + 1).
+    """Write a word for each pixel of picture ``i``: its byte, and those right, below and right below of it.
 
-    A ring of ``fill`` lies around, so that words start at (-1, -1) and are w + 3 to a row.  ``below`` is
-    room for the picture and a row after it.
+    A ring of ``fill`` lies around, so that words start at (-1, -1) and are w + 3 to a row. ``below`` is room
+    for the picture and a row after it.
     """
     across, wide, one = np.uintp(w), np.uintp(w + 3), np.uintp(1)
     for j in range(np.uintp(h * w)):
@@ -51,9 +50,8 @@ def pack(source: Any, i: int, h: int, w: int, fill: int, below: Any, quads: Any)
         quads[j + one] = (
             empty & np.uint32(0xFFFF) | np.uint32(below[j]) << _B2 | np.uint32(below[j + one]) << _B3
         )
-    for y in range(
-        -1, h
-    ):  # the words left of the first column, those of the last one, and the two right of it
+    # the words left of the first column, those of the last one, and the two right of it
+    for y in range(-1, h):
         above = np.uint32(below[y * w]) if y >= 0 else beside
         end = np.uint32(below[y * w + w - 1]) if y >= 0 else beside
         start, last = np.uint32(below[(y + 1) * w]), np.uint32(below[(y + 1) * w + w - 1])
