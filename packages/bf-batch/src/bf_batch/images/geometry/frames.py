@@ -40,7 +40,7 @@ class Step(NamedTuple):
 
 def sizes_of(pictures: Any) -> Sizes:
     """Return the sizes of an array (n, h, w, ...) or a list of arrays, as one pair when they agree."""
-    if type(pictures) is Unread or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
+    if type(pictures) is LazyRows or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
         return pictures.shape[1], pictures.shape[2]
     return simplify(np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2))
 
