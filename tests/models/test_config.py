@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
+
 import pytest
 
 from bf_models import VGG7, KerasModel, ResNet18, zoo_names
@@ -137,10 +140,7 @@ def test_zoo_names_are_lower_case_names_of_the_classes():
     assert all(name == model.__name__.lower() for name, model in names.items())
 
 
-def test_every_zoo_model_has_a_yaml_and_every_yaml_a_model(request):
-    folder = request.config.rootpath / "conf" / "model"
-    targets = {}
-    for path in folder.glob("*.yaml"):
-        lines = [line for line in path.read_text().splitlines() if line.startswith("_target_:")]
-        targets[path.stem] = lines[0].partition(": ")[2]
+def test_every_zoo_model_has_a_configuration_and_every_configuration_a_model():
+    text = importlib.resources.files("bf_models").joinpath("zoo/configs.json").read_text()
+    targets = {name: config["_target_"] for name, config in json.loads(text).items()}
     assert targets == {name: f"bf_models.{model.__name__}" for name, model in zoo_names().items()}

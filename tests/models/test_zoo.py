@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 import re
 
 import pytest
-import yaml
 
 from bf_models import VGG7, VGG16, VGG19, ResNet18, ResNet34, zoo_names
 
@@ -43,6 +44,12 @@ ROUNDED = {
 }
 
 
+@pytest.fixture
+def configs():
+    """Configurations by name, as the command line offers them."""
+    return json.loads(importlib.resources.files("bf_models").joinpath("zoo/configs.json").read_text())
+
+
 def _counted(name):
     """Parameters of a model, and those that its docstring tells."""
     model = zoo_names()[name]
@@ -77,8 +84,8 @@ def test_every_published_count_is_of_a_model_there_is():
 
 
 @pytest.mark.parametrize("name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
-def test_yaml_of_a_model_is_made_for_digits(name, request):
-    config = yaml.safe_load((request.config.rootpath / "conf" / "model" / f"{name}.yaml").read_text())
+def test_configuration_of_a_model_is_made_for_digits(name, configs):
+    config = configs[name]
     assert config.pop("_target_") == f"bf_models.{zoo_names()[name].__name__}"
     assert zoo_names()[name]({**DIGITS, **config}).network.output_shape == (None, 10)
 

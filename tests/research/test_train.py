@@ -27,7 +27,7 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     """``configure("model=vgg7")`` composes the project's own configuration for a short training."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BF_SWEEP", raising=False)
-    register()
+    register(ROOT / "conf")
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         yield lambda *overrides: compose("train", overrides=[*SMALL, *overrides])
 

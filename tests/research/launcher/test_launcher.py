@@ -131,8 +131,8 @@ OVERRIDES = [
 @pytest.fixture(scope="module")
 def composer() -> Iterator[tuple[Composer, object]]:
     """Our composer and Hydra's, over the project's own configurations."""
-    register()
     folder = Path(__file__).parents[3] / "conf"
+    register(folder)
     with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
         master = compose("train", overrides=["hydra/launcher=gpu"], return_hydra_config=True)
         with open_dict(master):

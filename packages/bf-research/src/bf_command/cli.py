@@ -45,23 +45,23 @@ def command(
     """
 
     def decorate(task: Callable[[DictConfig], Result]) -> Callable[[], None]:
-        folder = Path(inspect.getfile(task)).resolve().parent / config_path
+        base = Path(inspect.getfile(task)).resolve().parent
 
         @functools.wraps(task)
         def program() -> None:
             if sys.argv[1:] in (["--help"], ["-h"]):
                 from bf_command.help import describe  # late: start-up time
 
-                sys.stdout.write(describe(folder, config_name, Path(sys.argv[0]).name))
+                sys.stdout.write(describe(base / config_path, config_name, Path(sys.argv[0]).name))
                 return
-            sys.exit(_run(task, config_path, config_name))
+            sys.exit(_run(task, base, config_path, config_name))
 
         return program
 
     return decorate
 
 
-def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) -> int:
+def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config_name: str) -> int:
     """Run the Hydra application and translate how it ended into an exit code."""
     complete = os.environ.get(FULL_ERROR) == "1"
     # Hydra would print a long traceback for an unexpected error; asked for all, it raises it to here.
@@ -72,12 +72,15 @@ def _run(task: Callable[[DictConfig], Any], config_path: str, config_name: str) 
         gc.disable()
         import hydra
 
-        from bf_command.schema import register  # late: start-up time
+        from bf_command.schema import folder_of, register  # late: start-up time
 
         gc.freeze()
         gc.enable()
-        _check_arguments(sys.argv[1:])
-        register()
+        arguments = sys.argv[1:]
+        _check_arguments(arguments)
+        folder = folder_of(_option(arguments, "--config-path", "-cp") or config_path, base) or base
+        name = _option(arguments, "--config-name", "-cn") or config_name
+        register(folder, name, _option(arguments, "--config-dir", "-cd"), arguments)
         if "--resolve" in sys.argv:
             from bf_pipeline import register_resolvers
 
@@ -131,6 +134,15 @@ def _check_arguments(arguments: list[str]) -> None:
                 "for instance model=vgg7 n_epochs=1; --help lists them"
             )
             raise SystemExit(MISUSED)
+
+
+def _option(arguments: list[str], *names: str) -> str | None:
+    """Return the value of an option, written ``--option value`` or ``--option=value``; None without it."""
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, equals, value = argument.partition("=")
+        if name in names:
+            return value if equals else after
+    return None
 
 
 def explain(error: BaseException) -> str:

@@ -1,10 +1,12 @@
-"""The text of ``--help``, read from the folder of configurations alone so that it answers at once."""
+"""The text of ``--help``, read from files alone so that it answers at once."""
 
 from __future__ import annotations
 
 import re
 import textwrap
 from pathlib import Path
+
+from bf_command.schema import offered_models
 
 COLUMNS = 100
 FLAGS = """\
@@ -19,7 +21,7 @@ options (Hydra's own):
 
 def describe(folder: Path, config_name: str, program: str) -> str:
     """Return what can be set and to what, for the application whose configurations are in ``folder``."""
-    groups = _groups(folder)
+    groups = _groups(folder, config_name)
     settings = _settings(folder / f"{config_name}.yaml")
     width = max((len(name) for name in (*groups, *settings)), default=10) + 2
     lines = [f"usage: python {program} [name=value ...]", ""]
@@ -37,10 +39,11 @@ def describe(folder: Path, config_name: str, program: str) -> str:
     return "\n".join(lines) + "\n\n" + FLAGS
 
 
-def _groups(folder: Path) -> dict[str, list[str]]:
-    """Return the options of every group: the YAML files of its folder."""
+def _groups(folder: Path, config_name: str) -> dict[str, list[str]]:
+    """Return the options of every group: its YAML files, and the models that bf_models offers."""
+    models = [folder / "model" / f"{name}.yaml" for name in offered_models(folder, config_name)]
     found: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.yaml")):
+    for path in sorted([*folder.rglob("*.yaml"), *models]):
         group = path.parent.relative_to(folder).as_posix()
         if group != ".":
             found.setdefault(group, []).append(path.stem)

@@ -1,9 +1,18 @@
-"""Types of the settings that every training has: a wrong name or value fails while composing."""
+"""What the command line knows before any part is loaded: types of the settings, and the models there are."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+MODELS = "bf_models"
+#: The line of a defaults list that chooses a model.
+DEFAULT_MODEL = r"^ *- +(override +|optional +)*/?model(@[\w.]+)?:"
 
 
 @dataclass
@@ -30,8 +39,74 @@ class TrainSchema:
     targets: list[str] = field(default_factory=list)
 
 
-def register() -> None:
-    """Store the schema where ``defaults: [train_schema, ...]`` finds it."""
+def register(
+    folder: Path, config_name: str = "train", more: str | None = None, overrides: Sequence[str] = ()
+) -> None:
+    """Store the types and the models where ``defaults: [train_schema, ...]`` and ``model=...`` find them.
+
+    The arguments are those of ``offered_models``.
+    """
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store(name="train_schema", node=TrainSchema, provider="bf_research")
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainSchema, provider="bf_research")
+    # what was offered to another application goes, and no empty group stays; the application's own stay
+    stored = store.repo.pop("model", {})
+    own = {name: node for name, node in stored.items() if getattr(node, "provider", None) != MODELS}
+    if own:
+        store.repo["model"] = own
+    for name, config in offered_models(folder, config_name, more, overrides).items():
+        if f"{name}.yaml" not in own:
+            store.store(group="model", name=name, node=config, provider=MODELS)
+
+
+def offered_models(
+    folder: Path, config_name: str, more: str | None = None, overrides: Sequence[str] = ()
+) -> dict[str, dict[str, str]]:
+    """Return the models of bf_models that an application has no files of, for ``model=name``.
+
+    ``folder`` is its own, ``more`` that of ``--config-dir``. Nothing is offered where ``model`` is no group
+    of the application but a setting. One that has a file is left to it: Hydra would merge the two.
+    """
+    main = folder / f"{config_name.removesuffix('.yaml')}.yaml"
+    text = main.read_text(encoding="utf-8") if main.is_file() else ""
+    folders = [folder, *map(folder_of, [*([more] if more else ()), *_search_path(text, overrides)])]
+    groups = [found / "model" for found in folders if found is not None]
+    if not any(map(Path.is_dir, groups)) and not re.search(DEFAULT_MODEL, text, re.MULTILINE):
+        return {}
+    own = {path.stem for group in groups for path in group.glob("*.yaml")}
+    return {name: config for name, config in _model_configs().items() if name not in own}
+
+
+def folder_of(path: str, base: Path = Path()) -> Path | None:
+    """Return the folder that Hydra takes for ``pkg://name``, ``file://...`` or a path; None without it."""
+    if not path.startswith("pkg://"):
+        return base / path.removeprefix("file://")
+    try:
+        found = find_spec(path.removeprefix("pkg://").strip("/").replace("/", "."))
+    except ImportError:
+        return None
+    return next(map(Path, (found and found.submodule_search_locations) or ()), None)
+
+
+def _search_path(text: str, overrides: Sequence[str]) -> list[str]:
+    """Return what ``hydra.searchpath`` names, on the command line or in the main configuration's text."""
+    told = [item for item in overrides if item.startswith("hydra.searchpath=")]
+    if not told and "searchpath" not in text:
+        return []
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.from_dotlist(told) if told else OmegaConf.create(text)
+    return [str(item) for item in OmegaConf.select(config, "hydra.searchpath") or ()]
+
+
+def _model_configs() -> dict[str, dict[str, str]]:
+    """Return the configurations of all models of bf_models by name; none where it is not installed.
+
+    They are read from its file: importing bf_models would take numpy along, and ``--help`` answers at once.
+    """
+    package = folder_of(f"pkg://{MODELS}")
+    if package is None or not (path := package / "zoo" / "configs.json").is_file():
+        return {}
+    configs: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    return configs
