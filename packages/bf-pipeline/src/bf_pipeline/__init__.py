@@ -6,7 +6,7 @@ from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import B, C, D, F, I, L, M, V, W, Where
 from bf_pipeline.expressions.random import P, R
 from bf_pipeline.model import Metrics, Model
-from bf_pipeline.pipeline import Pipeline
+from bf_pipeline.pipeline import Pipeline, zip_batches
 from bf_pipeline.run.checkpoint.files import CorruptCheckpoint
 from bf_pipeline.run.run import Batches, Run
 from bf_pipeline.samplers import (
@@ -18,9 +18,7 @@ from bf_pipeline.samplers import (
     ScipySampler,
     concatenate,
 )
-from bf_pipeline.yaml.build import build
-from bf_pipeline.yaml.resolvers import register_resolvers
-from bf_pipeline.zip_batches import zip_batches
+from bf_pipeline.yaml import build, register_resolvers
 
 __all__ = [
     "B",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -14,17 +15,14 @@ from bf_pipeline.bind.bound import Bound, Clock
 from bf_pipeline.context import Models
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import Mode
-from bf_pipeline.plain_config import merged
-from bf_pipeline.record.code import written_pipeline
-from bf_pipeline.record.mermaid import mermaid
-from bf_pipeline.record.recorded import Recorded, with_config
-from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, caller
+from bf_pipeline.plain_config import UNSET, merged
+from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, caller, with_config
+from bf_pipeline.record.text import mermaid, written_pipeline
 from bf_pipeline.record.yaml import to_yaml
 from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
 from bf_pipeline.run.run import Batches, Memory, Run, feed_batches
 from bf_pipeline.run.state import Holds
 from bf_pipeline.tf_dataset import Outputs, to_tf_dataset
-from bf_pipeline.unset import UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,3 +421,23 @@ def _given(batch_size: int | None, options: Mapping[str, Any], owner: str) -> di
     if batch_size is not None:
         given["batch_size"] = batch_size
     return given
+
+
+def zip_batches(*pipelines: Any, batch_size: int | None = None, **options: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield tuples of batches of several pipelines or datasets, in step; it ends with the shortest.
+
+    The options are those of ``gen_batch`` and go to all of them.
+    """
+    chosen = [Pipeline(one) if isinstance(one, Dataset) else one for one in pipelines]
+    for one in chosen:
+        if not isinstance(one, Pipeline):
+            raise TypeError(f"zip_batches: pipelines and datasets are needed, got {one!r}")
+    runs = [one.gen_batch(batch_size, **options) for one in chosen]
+    return _in_step(runs)
+
+
+def _in_step(runs: list[Any]) -> Iterator[tuple[Any, ...]]:
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(closing(run))
+        yield from zip(*runs, strict=False)

@@ -14,7 +14,7 @@ from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import lift, value_of
-from bf_pipeline.unset import UNSET
+from bf_pipeline.plain_config import UNSET
 
 
 @dataclass(frozen=True, slots=True, eq=False)

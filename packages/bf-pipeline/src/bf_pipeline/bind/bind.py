@@ -15,8 +15,7 @@ from bf_pipeline.bind.builtin import BuiltinStep, list_steps, read_step
 from bf_pipeline.bind.calls import bind_action
 from bf_pipeline.bind.names import Names
 from bf_pipeline.errors import BindError
-from bf_pipeline.record.recorded import Recorded, all_calls
-from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step, calls
+from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, all_calls, calls
 
 #: The classes of the pipeline's own steps by the name of their verb.
 STEPS = list_steps(basics, models, combine)

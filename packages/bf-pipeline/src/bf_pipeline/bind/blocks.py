@@ -15,7 +15,7 @@ from bf_pipeline.bind.names import Names
 from bf_pipeline.context import EXPRESSIONS, Context
 from bf_pipeline.expressions.base import Expr, lift, walk
 from bf_pipeline.expressions.random import P
-from bf_pipeline.record.steps import Repeat, Sometimes
+from bf_pipeline.record.recorded import Repeat, Sometimes
 
 # Each level of repetition moves the step's address by so many bits: no two repetitions draw the same.
 _REPETITION_BITS = 20

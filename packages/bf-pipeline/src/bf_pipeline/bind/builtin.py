@@ -13,7 +13,7 @@ from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.bind.calls import mismatch
 from bf_pipeline.bind.names import Names
 from bf_pipeline.errors import Location
-from bf_pipeline.record.steps import Call
+from bf_pipeline.record.recorded import Call
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, lift, walk
 from bf_pipeline.expressions.named import MODES, C, Mode
 from bf_pipeline.expressions.random import P, R
-from bf_pipeline.record.steps import Call
+from bf_pipeline.record.recorded import Call
 
 Run = Callable[..., Any]
 

@@ -16,8 +16,8 @@ from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, lift, value_of
-from bf_pipeline.expressions.named import C, find
-from bf_pipeline.plain_config import plain
+from bf_pipeline.expressions.named import C
+from bf_pipeline.plain_config import find, plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from bf_index.errors import unknown
 from bf_pipeline.context import Context
 from bf_pipeline.expressions.base import Called, Expr, arguments, lift, value_of, written
-from bf_pipeline.unset import UNSET
+from bf_pipeline.plain_config import UNSET, find, paths
 
 Mode = Literal["w", "a", "e", "u"]
 MODES: tuple[Mode, ...] = ("w", "a", "e", "u")
@@ -104,31 +104,6 @@ class C(Expr):
     def __repr__(self) -> str:
         default = () if self.default is UNSET else (self.default,)
         return _named(self, *(() if self.path is None else (self.path, *default)))
-
-
-def find(config: Any, path: str | None) -> Any:
-    """Look a path with slashes up in nested mappings; a key may itself hold slashes."""
-    if path is None or not isinstance(config, Mapping):
-        return UNSET
-    if path in config:
-        return config[path]
-    head, slash, rest = path.partition("/")
-    while slash:
-        if head in config and (found := find(config[head], rest)) is not UNSET:
-            return found
-        more, slash, rest = rest.partition("/")
-        head = f"{head}/{more}"
-    return UNSET
-
-
-def paths(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Give all paths of a config, inner ones too."""
-    found = []
-    for key, value in config.items():
-        found.append(f"{prefix}{key}")
-        if isinstance(value, Mapping):
-            found.extend(paths(value, f"{prefix}{key}/"))
-    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

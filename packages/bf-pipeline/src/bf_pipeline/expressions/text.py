@@ -12,7 +12,7 @@ from bf_pipeline.expressions.base import BINARY, UNARY, Expr
 from bf_pipeline.expressions.named import B, C, D, I, L, M, V, W, Where
 from bf_pipeline.expressions.random import P, R
 
-NAMES: dict[str, Callable[..., Expr]] = {
+KINDS: dict[str, Callable[..., Expr]] = {
     **{"B": B, "C": C, "D": D, "I": I, "L": L, "M": M},
     **{"P": P, "R": R, "V": V, "W": W, "Where": Where},
 }
@@ -81,7 +81,7 @@ def _value(node: ast.expr, text: str) -> Any:
     if isinstance(node, ast.Call):
         return _called(node, text)
     raise ValueError(
-        f"{text!r}: {ast.unparse(node)!r} can not stand in an expression; known: {', '.join(NAMES)}"
+        f"{text!r}: {ast.unparse(node)!r} can not stand in an expression; known: {', '.join(KINDS)}"
     )
 
 
@@ -96,7 +96,7 @@ def _called(node: ast.Call, text: str) -> Any:
         if isinstance(owner, Expr):
             return owner.attr(*args, **named)
     if isinstance(called, ast.Name):
-        if called.id not in NAMES:
-            raise ValueError(f"{text!r}: {unknown('name', called.id, NAMES)}")
-        return NAMES[called.id](*args, **named)
-    raise ValueError(f"{text!r}: {ast.unparse(called)!r} can not be called; known: {', '.join(NAMES)}")
+        if called.id not in KINDS:
+            raise ValueError(f"{text!r}: {unknown('name', called.id, KINDS)}")
+        return KINDS[called.id](*args, **named)
+    raise ValueError(f"{text!r}: {ast.unparse(called)!r} can not be called; known: {', '.join(KINDS)}")

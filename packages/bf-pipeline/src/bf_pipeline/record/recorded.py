@@ -1,14 +1,65 @@
-"""The recorded pipeline as a value: data, config and steps, which everything else reads."""
+"""The recorded pipeline as a value: its steps, data and config, which everything else reads."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from bf_batch import Dataset
-from bf_pipeline.plain_config import Settings, merged, plain
-from bf_pipeline.record.steps import Call, Step, calls
+from bf_pipeline.errors import Location
+from bf_pipeline.expressions.base import Expr
+from bf_pipeline.plain_config import PlainConfig, merged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """An action, or a step of the pipeline's own (``builtin``), with the line that recorded it."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    where: Location
+    builtin: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeat:
+    """Steps that run ``times`` times for each batch."""
+
+    steps: tuple[Step, ...]
+    times: int | Expr
+    where: Location
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sometimes:
+    """Steps that run for a batch with a probability: one coin for the whole batch."""
+
+    steps: tuple[Step, ...]
+    p: float | Expr
+    where: Location
+
+
+Step = Call | Repeat | Sometimes
+
+
+def calls(steps: tuple[Step, ...]) -> Iterator[Call]:
+    """Give the calls of steps in order, those inside repetitions and coins too."""
+    for step in steps:
+        if isinstance(step, Call):
+            yield step
+        else:
+            yield from calls(step.steps)
+
+
+def caller() -> Location:
+    """Find the line that is recording: the nearest one outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bf_pipeline."):
+        frame = frame.f_back
+    return Location(frame.f_code.co_filename, frame.f_lineno)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
@@ -33,16 +84,7 @@ class Recorded:
                 object.__setattr__(self, "dataset", None)
             else:
                 raise TypeError(f"Pipeline: the first argument is a Dataset, got {self.dataset!r}")
-        object.__setattr__(self, "config", _as_settings(self.config))
-
-
-def _as_settings(config: Any) -> Settings:
-    if isinstance(config, Settings):
-        return config
-    made = plain(config)
-    if not isinstance(made, dict):
-        raise TypeError(f"Pipeline: config must be a mapping, got {config!r}")
-    return Settings(made)
+        object.__setattr__(self, "config", PlainConfig.of(self.config))
 
 
 AnyRecorded = TypeVar("AnyRecorded", bound=Recorded)
@@ -50,7 +92,7 @@ AnyRecorded = TypeVar("AnyRecorded", bound=Recorded)
 
 def with_config(recorded: AnyRecorded, config: Any) -> AnyRecorded:
     """Return the pipeline with further config values; where both have one, the new one wins."""
-    return replace(recorded, config=merged(recorded.config, _as_settings(config)))
+    return replace(recorded, config=merged(recorded.config, PlainConfig.of(config)))
 
 
 def all_calls(recorded: Recorded) -> Iterator[Call]:

@@ -8,8 +8,7 @@ from typing import Any
 from bf_pipeline.expressions import base
 from bf_pipeline.expressions.base import Expr, walk
 from bf_pipeline.expressions.named import F
-from bf_pipeline.record.recorded import Recorded
-from bf_pipeline.record.steps import Call, Repeat, Step
+from bf_pipeline.record.recorded import Call, Recorded, Repeat, Step
 
 # The sections of a pipeline in YAML and the fields that hold them.
 SECTIONS = {"before": "before_steps", "steps": "steps", "after": "after_steps"}

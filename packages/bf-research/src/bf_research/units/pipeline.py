@@ -13,7 +13,7 @@ from bf_pipeline import BindError, Pipeline
 from bf_pipeline.bind.bound import Bound
 from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
 from bf_pipeline.expressions.named import C, W
-from bf_pipeline.record.steps import Call, Repeat, Step, calls
+from bf_pipeline.record.recorded import Call, Repeat, Step, calls
 from bf_research.units.base import RunningTrial, Schedule, Unit
 from bf_research.units.shared_roots import Branch
 

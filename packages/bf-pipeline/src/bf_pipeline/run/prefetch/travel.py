@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_batch.engines.pickling import explain_failure
 from bf_pipeline.bind.bound import BoundStep
-from bf_pipeline.record.steps import calls
+from bf_pipeline.record.recorded import calls
 from bf_pipeline.run.options import RunOptions
 from bf_pipeline.run.state import RunState
 

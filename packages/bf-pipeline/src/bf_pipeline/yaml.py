@@ -1,4 +1,8 @@
-"""Pipelines from YAML: steps as data."""
+"""Pipelines from YAML: steps as data, and ``${B:images}`` in configs, which stands for a named expression.
+
+A resolver of OmegaConf gives a small config node, ``{_target_: bf_pipeline.B, _args_: [images]}``, which
+``build`` and Hydra's ``instantiate`` turn into the expression; so a config stays plain data until it is used.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,17 @@ from typing import Any
 from bf_index.errors import unknown
 from bf_pipeline.bind.bind import STEPS
 from bf_pipeline.errors import BindError, Location, Mistake
+from bf_pipeline.expressions.text import KINDS, read_expression
 from bf_pipeline.pipeline import Pipeline
 from bf_pipeline.plain_config import plain
-from bf_pipeline.record.steps import Call, Repeat, Sometimes, Step
+from bf_pipeline.record.recorded import Call, Repeat, Sometimes, Step
 from bf_pipeline.record.yaml import ARGS, BLOCKS, SECTIONS
-from bf_pipeline.run.options import NAMES
-from bf_pipeline.yaml.resolvers import expressions_in
+from bf_pipeline.run.options import NAMES as OPTIONS
 
 _KEYS = (*SECTIONS, "config", "run")
+# Steps whose first argument is recorded as a positional one, as their verbs take it.
+_FIRST = {"call": "function", "update": "target"}
+_PACKAGE = "bf_pipeline."
 
 
 def build(
@@ -42,8 +49,8 @@ def build(
             mistakes.append(Mistake(Location(str(key), 0), unknown("key", key, _KEYS, "a pipeline")))
     run = data.get("run") or {}
     for option in run:
-        if option not in NAMES:
-            mistakes.append(Mistake(Location(f"run.{option}", 0), unknown("option", option, NAMES)))
+        if option not in OPTIONS:
+            mistakes.append(Mistake(Location(f"run.{option}", 0), unknown("option", option, OPTIONS)))
     reader = _Reader(names or {}, dataset, mistakes)
     read: dict[str, Any] = {field: reader.steps(data.get(key) or (), key) for key, field in SECTIONS.items()}
     if mistakes:
@@ -138,11 +145,50 @@ class _Reader:
         return self._names.get(value, value) if isinstance(value, str) else value
 
 
-_FIRST: dict[str, str] = {"call": "function", "update": "target"}
-
-
 def _aliased(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """``model`` is short for ``model_class``, as configs are wont to say."""
     if name == "init_model" and "model" in kwargs:
         kwargs["model_class"] = kwargs.pop("model")
     return kwargs
+
+
+def register_resolvers() -> None:
+    """Register B C D I L M P R V W Where with OmegaConf; again does no harm."""
+    from omegaconf import OmegaConf
+
+    for name in KINDS:
+        OmegaConf.register_new_resolver(name, _resolver(name), replace=True)
+
+
+def _resolver(name: str) -> Any:
+    def resolve(*args: Any) -> Any:
+        from omegaconf import OmegaConf
+
+        return OmegaConf.create({"_target_": f"{_PACKAGE}{name}", "_args_": list(args)})
+
+    return resolve
+
+
+def expressions_in(value: Any) -> Any:
+    """Turn what stands for expressions into them, at any depth.
+
+    That is ``{_target_: bf_pipeline.B, _args_: [...]}`` and texts that begin with ``=``, such as
+    ``=B('images') / 255``. No other target is taken: this reads data and runs no code.
+    """
+    if isinstance(value, str) and value.startswith("="):
+        return read_expression(value[1:])
+    if isinstance(value, list | tuple):
+        return type(value)(expressions_in(part) for part in value)
+    if not isinstance(value, Mapping):
+        return value
+    target = value.get("_target_")
+    if not isinstance(target, str) or not target.startswith(_PACKAGE):
+        return {key: expressions_in(part) for key, part in value.items()}
+    name = target.removeprefix(_PACKAGE)
+    if name not in KINDS:
+        raise ValueError(unknown("expression", target, [f"{_PACKAGE}{known}" for known in KINDS]))
+    named = {key: expressions_in(part) for key, part in value.items() if key not in ("_target_", "_args_")}
+    return KINDS[name](*expressions_in(list(value.get("_args_", ()))), **named)
+
+
+register_resolvers()
