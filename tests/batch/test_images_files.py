@@ -125,7 +125,7 @@ def test_what_follows_the_end_of_a_jpeg_file_does_no_harm(tmp_path, photo):
     film = bytes(np.random.default_rng(0).integers(0, 255, 20_000, dtype=np.uint8))  # as telephones append
     (tmp_path / "moving.jpg").write_bytes(jpeg_of(photo) + film)
     assert_array_equal(
-        loaded(tmp_path).images[0], jpeg.decode(jpeg_of(photo), jpeg.read_head(jpeg_of(photo)), "rgb")
+        loaded(tmp_path).images[0], jpeg.decode(jpeg_of(photo), jpeg.read_header(jpeg_of(photo)), "rgb")
     )
 
 
@@ -160,7 +160,7 @@ def test_upper_rows_alone_decode_to_the_same_pixels(photo, subsampling):
         data = jpeg_of(photo, progressive=True)
     else:
         data = simplejpeg.encode_jpeg(photo, colorsubsampling=subsampling)
-    head = jpeg.read_head(data)
+    head = jpeg.read_header(data)
     for shrink in (1, 2, 4, 8):
         whole = jpeg.decode(data, head, "rgb", shrink=shrink)
         for rows in (1, 7, 8, 14, 15, 16, 17, 31, 32, 33, 100, 350, 375):
