@@ -21,6 +21,7 @@ from hydra.core.utils import JobReturn, run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from bf_batch import engines
 from bf_command.schema import register
 from bf_research.launcher import JobTimeout, LauncherError, WorkerDied, report, stopping, where
 from bf_research.launcher.compose import Composer
@@ -343,6 +344,14 @@ class TestScheduler:
         assert isinstance(done[1].value, WorkerDied)
         assert "exit code 7" in str(done[1].value)
         assert done[1].job.attempt == 2
+
+    def test_the_death_of_a_worker_has_one_class_in_all_packages(self, workers: Pool):
+        died = ends(workers, "die", retries=0)[0].value
+        assert type(died) is engines.WorkerDied
+        assert (died.code, died.signal, died.pid > 0) == (7, None, True)
+        again = cloudpickle.loads(cloudpickle.dumps(died))
+        assert (str(again), again.code) == (str(died), 7)
+        assert str(died).endswith(", attempt 1: its worker ended, with exit code 7")
 
     def test_a_job_that_takes_too_long_is_ended(self, workers: Pool):
         done = ends(workers, "sleep ok ok", timeout=3)

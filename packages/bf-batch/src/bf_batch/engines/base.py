@@ -16,6 +16,8 @@ in_worker = False
 """Whether this process is a worker of a processes engine: work inside batches then stays in it."""
 
 NAMES: tuple[str, ...] = get_args(EngineName)
+UNKNOWN_EXIT = 255
+"""The exit code of a worker that ended when nobody was there to take it."""
 
 
 @runtime_checkable
@@ -63,19 +65,22 @@ class Stops:
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended in the middle of its work; ``code`` is its exit code, negative for a signal."""
+    """A worker process ended in the middle of its work: by a signal, an exit, or for lack of memory.
 
-    def __init__(self, pid: int, code: int, where: str = "") -> None:
+    ``code`` is its exit code, negative for a signal, 255 when nobody knows it; ``message`` takes
+    the place of the usual text.
+    """
+
+    def __init__(self, pid: int, code: int, where: str = "", message: str = "") -> None:
         at = f"in {where}" if where else "in the middle of its work"
-        super().__init__(
-            f"worker process {pid} {describe_exit(code)} {at}; the pool starts another. {_advice(code)}"
-        )
+        usual = f"worker process {pid} {describe_exit(code)} {at}; the pool starts another. {_advice(code)}"
+        super().__init__(message or usual)
         self.pid = pid
         self.code = code
         self.where = where
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.pid, self.code, self.where)
+        return type(self), (self.pid, self.code, self.where, str(self))
 
     @property
     def signal(self) -> str | None:
@@ -84,7 +89,7 @@ class WorkerDied(RuntimeError):
 
 
 def describe_exit(code: int) -> str:
-    """Say how a process ended, from its exit code."""
+    """Return how a process ended, from its exit code."""
     return f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
 
 

@@ -20,6 +20,8 @@ import threading
 import warnings
 from typing import IO
 
+from bf_batch.engines.base import UNKNOWN_EXIT
+
 _LINGER_MS = 3000
 """Milliseconds that the nursery waits for another engine after the last one."""
 
@@ -98,7 +100,7 @@ class Nursery:
                 self._socket.send(b"reap %d" % pid)
                 return int(self._answer())
             except (OSError, EOFError):
-                return 255
+                return UNKNOWN_EXIT
 
     def _answer(self) -> bytes:
         if answer := self._socket.recv(64):
@@ -252,7 +254,7 @@ def _code(pid: int) -> int:
     try:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:
-        return 255
+        return UNKNOWN_EXIT
 
 
 def _reap_all(asked: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bf_batch.engines.base import WorkerDied
+
+__all__ = ["JobStopped", "JobTimeout", "LauncherError", "SweepRefused", "WorkerDied"]
+
 
 class LauncherError(ValueError):
     """What was asked for can't be started: unknown devices, too few of them, one that another sweep holds."""
-
-
-class WorkerDied(RuntimeError):
-    """The process that ran a job ended: by a signal, by ``os._exit``, by running out of memory."""
 
 
 class JobTimeout(RuntimeError):

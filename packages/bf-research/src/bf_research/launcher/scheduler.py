@@ -15,7 +15,8 @@ from typing import Any
 
 import cloudpickle
 
-from bf_research.launcher.errors import JobStopped, JobTimeout, LauncherError, WorkerDied
+from bf_batch.engines.base import UNKNOWN_EXIT, WorkerDied
+from bf_research.launcher.errors import JobStopped, JobTimeout, LauncherError
 from bf_research.launcher.interrupts import Interrupts
 from bf_research.launcher.jobs import Done, Job, Kind, Monitor, Policy
 from bf_research.launcher.pool import Pool, ServerDied, Worker
@@ -211,7 +212,9 @@ class Scheduler:
             self.monitor.retried(job, f"its worker ended, {how}")
             self._waiting.appendleft(replace(job, attempt=job.attempt + 1))
         else:
-            yield self._end(running, "crashed", WorkerDied(f"{what}: its worker ended, {how}"), worker)
+            code = UNKNOWN_EXIT if worker.code is None else worker.code
+            died = WorkerDied(worker.pid or 0, code, message=f"{what}: its worker ended, {how}")
+            yield self._end(running, "crashed", died, worker)
 
     def _bury_server(self, how: str) -> Iterator[Done]:
         self._stillborn += 1

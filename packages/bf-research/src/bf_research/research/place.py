@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bf_pipeline.run.checkpoint.capture import Terminated
 from bf_research import targets
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
@@ -21,7 +22,6 @@ from bf_research.launcher.devices import Slot, machine, plan
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
 from bf_research.launcher.worker import portable
-from bf_research.sweep.sweep import Terminated
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
 from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.tracker import NoTracker, Tracker, flatten

@@ -24,8 +24,9 @@ from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
 from bf_research.domain.walk import WalkOptions
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.errors import JobStopped, JobTimeout, WorkerDied
+from bf_research.launcher.errors import JobStopped, JobTimeout
 from bf_research.launcher.hydra_private import value_of
+from bf_research.launcher.jobs import Done
 from bf_research.launcher.launch import check_folder
 from bf_research.sweep import journal
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
@@ -214,12 +215,14 @@ def comparable_settings(fixed: Sequence[str]) -> list[str]:
 def translate_end(trial: Trial, job: JobReturn) -> Ended:
     """Return the end of a trial, from that of Hydra's job."""
     value = value_of(job)
-    done = getattr(job, "bf_done", None)  # our launcher adds what Hydra's class has no place for
+    done: Done | None = getattr(job, "bf_done", None)  # our launcher adds what Hydra's class has no place for
     seconds, attempts, device = (done.seconds, done.job.attempt, done.slot) if done else (0.0, 1, "")
     if job.status is JobStatus.COMPLETED:
         return Ended(trial, TrialState.DONE, as_rows(value), "", "", seconds, attempts, device)
-    kinds = {WorkerDied: TrialState.CRASHED, JobTimeout: TrialState.TIMEOUT, JobStopped: TrialState.KILLED}
+    kinds = {JobTimeout: TrialState.TIMEOUT, JobStopped: TrialState.KILLED}
     state = kinds.get(type(value), TrialState.FAILED)
+    if done is not None and done.kind == "crashed":  # a job may raise WorkerDied of workers of its own
+        state = TrialState.CRASHED
     return Ended(trial, state, (), reason(value), traceback_text(value), seconds, attempts, device)
 
 

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 from bf_index.errors import unknown
+from bf_pipeline.run.checkpoint.capture import Terminated
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.sweep import journal as journals
@@ -29,10 +30,6 @@ Recover = Callable[[str], Rows | None]
 
 class SweepFailed(RuntimeError):
     """Trials of the sweep failed; the message is the table of failures. The others are recorded."""
-
-
-class Terminated(SystemExit):
-    """The sweep was asked to end by SIGTERM; a trial's own ``sys.exit`` is only the end of the trial."""
 
 
 class Placer(Protocol):
@@ -229,7 +226,7 @@ def _terminate_as_exit() -> Iterator[None]:
         return
 
     def leave(number: int, frame: FrameType | None) -> None:
-        raise Terminated(128 + number)
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, leave)
     try:

@@ -203,7 +203,7 @@ def _holds_checkpoints(path: Path) -> bool:
 
 
 class Terminated(SystemExit):
-    """The end of a process that got SIGTERM; raised between two batches."""
+    """The end of a process that got SIGTERM: of a run between two batches, of a sweep at once."""
 
     def __init__(self) -> None:
         super().__init__(_EXIT_CODE)
