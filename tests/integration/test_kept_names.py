@@ -26,7 +26,7 @@ KEPT = {
         "bf_batch.opensets.Pets",
         "bf_batch.opensets.download.fetch",
     ],
-    "bf_pipeline": ["bf_pipeline.checkpoint.latest"],
+    "bf_pipeline": ["bf_pipeline.checkpoint.latest", "bf_pipeline.interop.to_tf_dataset"],
     "bf_research": [
         "bf_research.domain.Domain",
         "bf_research.domain.Option",

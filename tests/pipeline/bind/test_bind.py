@@ -56,7 +56,7 @@ def test_an_unknown_action_is_refused_at_its_own_line_when_the_dataset_is_known(
 
 def test_actions_are_checked_when_the_dataset_comes(dataset):
     template = Pipeline().add(1).rotate(30)
-    with pytest.raises(BindError, match=r"test_binding.py:\d+: unknown action 'rotate' of Points"):
+    with pytest.raises(BindError, match=r"test_bind.py:\d+: unknown action 'rotate' of Points"):
         template << dataset
 
 
