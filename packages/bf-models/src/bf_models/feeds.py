@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bf_models.config.spec import INPUT_ALIASES, TARGET_ALIASES, ModelSpec
 from bf_models.errors import unknown
-from bf_models.spec import INPUT_ALIASES, TARGET_ALIASES, ModelSpec
 
 WEIGHTS = "sample_weight"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
+from bf_models.config.nested import resolve
 from bf_models.errors import unknown
 from bf_models.optim import Named, is_pair, read_named
-from bf_models.options import resolve
 
 _KERAS = "keras.losses."
 #: Short names, those of the older BatchFlow among them; ``ce`` takes labels or shares of classes.

@@ -12,6 +12,8 @@ import numpy as np
 
 from bf_models import saving
 from bf_models._backend import keras
+from bf_models.config.nested import amend, expand, merge
+from bf_models.config.spec import PRECISIONS, read_spec
 from bf_models.convert import Report, load_file
 from bf_models.errors import MissingShape
 from bf_models.feeds import Feeds
@@ -22,9 +24,7 @@ from bf_models.network.build import Blueprint, build_network
 from bf_models.network.catalog import CATALOG
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
-from bf_models.options import amend, expand, merge
 from bf_models.parts import PART_NAMES, choose_part
-from bf_models.spec import PRECISIONS, read_spec
 from bf_models.step import StepOptions, Steps, refuse_non_finite
 from bf_models.training import (
     make_deterministic,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from bf_models._backend import keras
+from bf_models.config.spec import Stem
 from bf_models.errors import unknown
-from bf_models.spec import Stem
 
 Tensor: TypeAlias = Any
 

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bf_models.config.nested import amend, build_target, resolve
 from bf_models.errors import unknown
 from bf_models.network.catalog import CATALOG
 from bf_models.nn import Part
-from bf_models.options import amend, build_target, resolve
 
 PART_NAMES = ("initial_block", "body", "head")
 

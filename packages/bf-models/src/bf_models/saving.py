@@ -11,8 +11,8 @@ import numpy as np
 
 from bf_models import archive
 from bf_models._backend import tensorflow
+from bf_models.config.nested import merge
 from bf_models.errors import ModelStateError, unknown
-from bf_models.options import merge
 
 
 class Saveable(Protocol):

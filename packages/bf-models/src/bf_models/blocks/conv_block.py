@@ -11,9 +11,9 @@ from typing import Any
 from bf_models._backend import keras
 from bf_models.blocks.letters import LETTERS, RESIDUAL
 from bf_models.blocks.upsample import Upsample
+from bf_models.config.nested import make
 from bf_models.errors import unknown
 from bf_models.nn import Net, Part, Tensor
-from bf_models.options import make
 
 
 @dataclass(frozen=True, slots=True)

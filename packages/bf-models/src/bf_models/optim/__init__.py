@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bf_models.config.nested import build_target, resolve
+from bf_models.config.spec import ModelSpec
 from bf_models.errors import unknown
-from bf_models.options import build_target, resolve
-from bf_models.spec import ModelSpec
 
 _KERAS = "keras.optimizers."
 OPTIMIZERS: Mapping[str, str] = {

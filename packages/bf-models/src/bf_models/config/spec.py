@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from bf_models.config.nested import expand, make
 from bf_models.errors import unknown
-from bf_models.options import expand, make
 
 Stem = Literal["imagenet", "small"]
 NonFinite = Literal["raise", "stop", "skip"]
