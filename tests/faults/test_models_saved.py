@@ -84,7 +84,7 @@ def test_killed_at_random_points_of_a_save_the_last_whole_file_is_there(saved, t
         f"""
         import os, random, signal, threading, time
         from pathlib import Path
-        from bf_models import archive
+        from bf_models.saving import archive
         saved = archive.load(Path({str(path)!r}))
         print("ready", flush=True)
         for round in range(20):

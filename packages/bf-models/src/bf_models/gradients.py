@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, moving_averages, tensorflow
-from bf_models.saving import named
+from bf_models.saving.model_file import named
 
 Feeds = Mapping[str, Any]
 Forward = Callable[[Feeds], tuple[Any, dict[str, Any]]]

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from bf_models import saving
 from bf_models._backend import keras
 from bf_models.config.nested import amend, expand, merge
 from bf_models.config.spec import PRECISIONS, read_spec
@@ -25,6 +24,7 @@ from bf_models.network.catalog import CATALOG
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.parts import PART_NAMES, choose_part
+from bf_models.saving import model_file as saving
 from bf_models.step import StepOptions, Steps, refuse_non_finite
 from bf_models.training import (
     make_deterministic,

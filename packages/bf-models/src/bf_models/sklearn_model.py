@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from bf_models import archive
 from bf_models.config.nested import build_target, expand
 from bf_models.errors import ModelStateError, unknown
 from bf_models.fetches import Fetches, flat_names, pack
+from bf_models.saving import archive
 
 _KEYS = ("estimator", "num_classes", "classes", "allow")
 _OUTPUTS = ("predictions", "proba", "labels", "loss")

@@ -9,10 +9,10 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
-from bf_models import archive
 from bf_models._backend import tensorflow
 from bf_models.config.nested import merge
 from bf_models.errors import ModelStateError, unknown
+from bf_models.saving import archive
 
 
 class Saveable(Protocol):

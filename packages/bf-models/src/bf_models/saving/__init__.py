@@ -1,0 +1,1 @@
+"""Models in files: the archive, and what of a model goes into it."""
