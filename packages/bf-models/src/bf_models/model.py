@@ -15,9 +15,6 @@ from bf_models.config.nested import amend, expand, merge
 from bf_models.config.spec import PRECISIONS, read_spec
 from bf_models.convert import Report, load_file
 from bf_models.errors import MissingShape
-from bf_models.feeds import Feeds
-from bf_models.fetches import Fetches, flat_names, pack
-from bf_models.groups import layers_of
 from bf_models.losses import read_losses
 from bf_models.network.build import Blueprint, build_network
 from bf_models.network.catalog import CATALOG
@@ -25,14 +22,17 @@ from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.parts import PART_NAMES, choose_part
 from bf_models.saving import model_file as saving
-from bf_models.step import StepOptions, Steps, refuse_non_finite
-from bf_models.training import (
+from bf_models.training.feeds import Feeds
+from bf_models.training.fetches import Fetches, flat_names, pack
+from bf_models.training.setup import (
     make_deterministic,
     make_strategy,
     make_training,
     read_class_weights,
     step_options,
 )
+from bf_models.training.steps import StepOptions, Steps, refuse_non_finite
+from bf_models.training.trainable import layers_of
 
 
 class KerasModel:

@@ -12,8 +12,8 @@ import numpy as np
 
 from bf_models.config.nested import build_target, expand
 from bf_models.errors import ModelStateError, unknown
-from bf_models.fetches import Fetches, flat_names, pack
 from bf_models.saving import archive
+from bf_models.training.fetches import Fetches, flat_names, pack
 
 _KEYS = ("estimator", "num_classes", "classes", "allow")
 _OUTPUTS = ("predictions", "proba", "labels", "loss")

@@ -9,11 +9,11 @@ from typing import Any
 
 from bf_models._backend import keras, tensorflow
 from bf_models.errors import NonFiniteLoss, StopTraining
-from bf_models.feeds import WEIGHTS
-from bf_models.fetches import taps
-from bf_models.gradients import Gradients
 from bf_models.losses import LossTerm
 from bf_models.network.build import on_device
+from bf_models.training.feeds import WEIGHTS
+from bf_models.training.fetches import taps
+from bf_models.training.gradients import Gradients
 
 Arrays = Mapping[str, Any]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from bf_models._backend import tensorflow
 from bf_models.config.spec import PRECISIONS, ModelSpec
-from bf_models.gradients import Gradients, UpdateOptions
-from bf_models.groups import Boundaries, freeze, group
 from bf_models.losses import LossTerm
 from bf_models.network.build import on_device
 from bf_models.optim import OptimizerSpec
-from bf_models.step import StepOptions, Steps
+from bf_models.training.gradients import Gradients, UpdateOptions
+from bf_models.training.steps import StepOptions, Steps
+from bf_models.training.trainable import Boundaries, freeze, group
 
 
 def make_strategy(spec: ModelSpec) -> Any:

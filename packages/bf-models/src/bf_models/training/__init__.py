@@ -1,0 +1,1 @@
+"""Training and prediction: from what is fed to what is fetched, by steps that change weights."""
