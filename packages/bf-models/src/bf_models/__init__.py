@@ -19,9 +19,10 @@ from bf_models.zoo.efficientnet import (
 from bf_models.zoo.googlenet import GoogLeNet, InceptionV1
 from bf_models.zoo.inception import InceptionV3
 from bf_models.zoo.inception_v4 import InceptionResNetV2, InceptionV4
+from bf_models.zoo.lenet_mlp import MLP, LeNet
 from bf_models.zoo.mobilenet import MobileNet, MobileNetV2, MobileNetV3Large, MobileNetV3Small
-from bf_models.zoo.plain import MLP, LeNet
-from bf_models.zoo.preact import (
+from bf_models.zoo.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from bf_models.zoo.resnet_v2 import (
     PyramidNet18,
     PyramidNet34,
     PyramidNet50,
@@ -34,7 +35,6 @@ from bf_models.zoo.preact import (
     ResNet101V2,
     ResNet152V2,
 )
-from bf_models.zoo.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
 from bf_models.zoo.resnext import ResNeXt50, ResNeXt101, ResNeXt101x64, WideResNet50, WideResNet101
 from bf_models.zoo.senet import (
     SEResNet18,

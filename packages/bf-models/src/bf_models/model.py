@@ -18,9 +18,9 @@ from bf_models.errors import MissingShape
 from bf_models.losses import read_losses
 from bf_models.network.build import Blueprint, build_network
 from bf_models.network.catalog import CATALOG
+from bf_models.network.parts import PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
-from bf_models.parts import PART_NAMES, choose_part
 from bf_models.saving import model_file as saving
 from bf_models.training.feeds import Feeds
 from bf_models.training.fetches import Fetches, flat_names, pack

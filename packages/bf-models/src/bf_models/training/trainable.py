@@ -8,8 +8,8 @@ from typing import Any
 
 from bf_models._backend import keras
 from bf_models.errors import unknown
+from bf_models.network.parts import PART_NAMES
 from bf_models.optim import OptimizerSpec
-from bf_models.parts import PART_NAMES
 
 Boundaries = Mapping[str, Any]
 

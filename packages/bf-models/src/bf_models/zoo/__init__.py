@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 
 from bf_models.model import KerasModel
@@ -14,10 +15,10 @@ from bf_models.zoo import (
     googlenet,
     inception,
     inception_v4,
+    lenet_mlp,
     mobilenet,
-    plain,
-    preact,
     resnet,
+    resnet_v2,
     resnext,
     senet,
     squeezenet,
@@ -26,9 +27,13 @@ from bf_models.zoo import (
     xception,
 )
 
+# Configs in files name parts by the modules that families had before: bf_models.zoo.preact.PreactBody.
+preact, plain = resnet_v2, lenet_mlp
+sys.modules.update({f"{__name__}.preact": preact, f"{__name__}.plain": plain})
+
 _FAMILIES = (
-    *(vgg, resnet, preact, resnext, senet, attention, densenet, squeezenet, mobilenet, efficientnet),
-    *(googlenet, inception, inception_v4, xception, convnext, vit, plain),
+    *(vgg, resnet, resnet_v2, resnext, senet, attention, densenet, squeezenet, mobilenet, efficientnet),
+    *(googlenet, inception, inception_v4, xception, convnext, vit, lenet_mlp),
 )
 #: Bases of families, which are no networks of their own.
 _BASES = frozenset(
