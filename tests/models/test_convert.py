@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bf_models import VGG16, MobileNet, ResNet18, convert, safetensors, zoo
-from bf_models.convert.names import canonical
+from bf_models.convert.layouts import canonical
 from bf_models.errors import CorruptModel, UnsafeCheckpoint, WeightsError
 
 FAST = ("ResNet18", "SqueezeNet1_0", "MobileNetV3Small")

@@ -3,7 +3,6 @@
 from bf_models.model import KerasModel
 from bf_models.sklearn_model import SklearnModel
 from bf_models.zoo import zoo_names
-from bf_models.zoo.attention import ResNetAttention56, ResNetAttention92
 from bf_models.zoo.convnext import ConvNeXtBase, ConvNeXtSmall, ConvNeXtTiny
 from bf_models.zoo.densenet import DenseNet121, DenseNet161, DenseNet169, DenseNet201
 from bf_models.zoo.efficientnet import (
@@ -16,12 +15,30 @@ from bf_models.zoo.efficientnet import (
     EfficientNetB6,
     EfficientNetB7,
 )
-from bf_models.zoo.googlenet import GoogLeNet, InceptionV1
-from bf_models.zoo.inception import InceptionV3
+from bf_models.zoo.inception import GoogLeNet, InceptionV1, InceptionV3
 from bf_models.zoo.inception_v4 import InceptionResNetV2, InceptionV4
 from bf_models.zoo.lenet_mlp import MLP, LeNet
 from bf_models.zoo.mobilenet import MobileNet, MobileNetV2, MobileNetV3Large, MobileNetV3Small
-from bf_models.zoo.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from bf_models.zoo.resnet import (
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    ResNet101,
+    ResNet152,
+    ResNeXt50,
+    ResNeXt101,
+    ResNeXt101x64,
+    SEResNet18,
+    SEResNet34,
+    SEResNet50,
+    SEResNet101,
+    SEResNet152,
+    SEResNeXt26,
+    SEResNeXt50,
+    SEResNeXt101,
+    WideResNet50,
+    WideResNet101,
+)
 from bf_models.zoo.resnet_v2 import (
     PyramidNet18,
     PyramidNet34,
@@ -34,17 +51,8 @@ from bf_models.zoo.resnet_v2 import (
     ResNet50V2,
     ResNet101V2,
     ResNet152V2,
-)
-from bf_models.zoo.resnext import ResNeXt50, ResNeXt101, ResNeXt101x64, WideResNet50, WideResNet101
-from bf_models.zoo.senet import (
-    SEResNet18,
-    SEResNet34,
-    SEResNet50,
-    SEResNet101,
-    SEResNet152,
-    SEResNeXt26,
-    SEResNeXt50,
-    SEResNeXt101,
+    ResNetAttention56,
+    ResNetAttention92,
 )
 from bf_models.zoo.squeezenet import SqueezeNet1_0, SqueezeNet1_1
 from bf_models.zoo.vgg import VGG7, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN

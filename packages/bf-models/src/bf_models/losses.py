@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
-from bf_models.config.nested import resolve
+from bf_models.config.targets import resolve
 from bf_models.errors import unknown
 from bf_models.optim import Named, is_pair, read_named
 

@@ -16,14 +16,13 @@ from bf_models.config.spec import PRECISIONS, read_spec
 from bf_models.convert import Report, load_file
 from bf_models.errors import MissingShape
 from bf_models.losses import read_losses
-from bf_models.network.build import Blueprint, build_network
+from bf_models.network.build import PART_NAMES, Blueprint, build_network, choose_part
 from bf_models.network.catalog import CATALOG
-from bf_models.network.parts import PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.saving import model_file as saving
 from bf_models.training.feeds import Feeds
-from bf_models.training.fetches import Fetches, flat_names, pack
+from bf_models.training.fetches import Fetches, flat_names, on_host, pack
 from bf_models.training.setup import (
     make_deterministic,
     make_strategy,
@@ -169,7 +168,7 @@ class KerasModel:
             if refuse_non_finite(values, self.name, self.iterations, self.spec.non_finite):
                 self.skipped += 1
             self.iterations += 1
-            return None if fetches is None else pack(fetches, _on_host(values, names))
+            return None if fetches is None else pack(fetches, on_host(values, names))
 
     def predict(
         self,
@@ -188,7 +187,7 @@ class KerasModel:
             if self._predicting is None:
                 self._predicting = Steps(self._network, self._step_options(), None)
             values = self._predicting.run(batch, names, training=False)
-            return pack("predictions" if fetches is None else fetches, _on_host(values, names))
+            return pack("predictions" if fetches is None else fetches, on_host(values, names))
 
     def evaluate(self, inputs: Any, targets: Any, *, batch_size: int = 256) -> dict[str, float]:
         """Mean loss over arrays of any length and, with a loss of classes, accuracy: share of right labels.
@@ -292,7 +291,3 @@ def _labels(targets: np.ndarray, like: np.ndarray) -> np.ndarray:
     if targets.size != like.size:
         targets = targets.argmax(-1)
     return targets.reshape(like.shape)
-
-
-def _on_host(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: float(values[name]) if name == "loss" else values[name].numpy() for name in names}

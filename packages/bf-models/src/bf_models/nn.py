@@ -115,7 +115,7 @@ class Net:
 
     def norm(self, x: Tensor, name: str, **options: Any) -> Tensor:
         """Batch normalisation with the network's momentum and epsilon."""
-        from bf_models.layers import BatchNorm
+        from bf_models.layers import BatchNorm  # late: loads TensorFlow
 
         options = {"momentum": self.common.momentum, "epsilon": self.common.epsilon, **options}
         return BatchNorm(name=name, **options)(x)
@@ -180,7 +180,7 @@ class Net:
         The branch is dropped for an item with the probability ``drop``.
         """
         if drop:
-            from bf_models.layers import StochasticDepth
+            from bf_models.layers import StochasticDepth  # late: loads TensorFlow
 
             y = StochasticDepth(drop, name=f"{name}.drop")(y)
         return keras().layers.Add(name=name)([x, y])

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bf_models.config.nested import build_target, expand
+from bf_models.config.nested import expand
+from bf_models.config.targets import build_target
 from bf_models.errors import ModelStateError, unknown
 from bf_models.saving import archive
 from bf_models.training.fetches import Fetches, flat_names, pack

@@ -48,7 +48,7 @@ class CBAM:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """(N, H, W, C) -> (N, H, W, C)."""
-        from bf_models.layers import ChannelStatistics
+        from bf_models.layers import ChannelStatistics  # late: loads TensorFlow
 
         layers, width, name = keras().layers, x.shape[-1], self.name
         hidden = layers.Dense(max(1, width // self.ratio), activation="relu", name=f"{name}.fc1")
@@ -74,7 +74,7 @@ class SelfAttention2D:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """(N, H, W, C) -> (N, H, W, C); sizes must be known, C is a multiple of ``heads``."""
-        from bf_models.layers import LayerScale, SelfAttention
+        from bf_models.layers import LayerScale, SelfAttention  # late: loads TensorFlow
 
         layers, shape = keras().layers, x.shape[1:]
         if None in shape:

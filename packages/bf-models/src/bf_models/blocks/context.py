@@ -46,7 +46,7 @@ class PyramidPooling:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """(N, H, W, C) -> (N, H, W, C + number of sizes * filters)."""
-        from bf_models.layers import AdaptiveAveragePool
+        from bf_models.layers import AdaptiveAveragePool  # late: loads TensorFlow
 
         filters = self.filters or max(1, x.shape[-1] // len(self.sizes))
         branches = [x]

@@ -127,7 +127,7 @@ _GROUPS = {
 
 
 def _joined(letter: str, branch: Tensor, x: Tensor, net: Net, name: str) -> Tensor:
-    from bf_models.layers import SoftSum
+    from bf_models.layers import SoftSum  # late: loads TensorFlow
 
     layers = keras().layers
     if letter in "|.":

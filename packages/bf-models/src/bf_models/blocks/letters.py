@@ -87,7 +87,7 @@ def _dense(x: Tensor, net: Net, o: Options, name: str) -> Tensor:
 
 def _drop(kind: str) -> Maker:
     def make(x: Tensor, net: Net, o: Options, name: str) -> Tensor:
-        from bf_models.layers import DropBlock
+        from bf_models.layers import DropBlock  # late: loads TensorFlow
 
         rate, layers = o["dropout_rate"], keras().layers
         if not rate:
@@ -120,7 +120,7 @@ def _upsample(kind: Any) -> Maker:
 
 
 def _project(x: Tensor, net: Net, o: Options, name: str) -> Tensor:
-    from bf_models.layers import GroupMax
+    from bf_models.layers import GroupMax  # late: loads TensorFlow
 
     return GroupMax(o["factor"], name=name)(x)
 

@@ -32,7 +32,7 @@ class Upsample:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """(N, H, W, C) -> (N, H * factor, W * factor, channels)."""
-        from bf_models.layers import GroupSum, Subpixel
+        from bf_models.layers import GroupSum, Subpixel  # late: loads TensorFlow
 
         layers, filters = keras().layers, self.filters or x.shape[-1]
         if self.kind == "transposed":

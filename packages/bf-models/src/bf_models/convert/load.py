@@ -10,10 +10,9 @@ import numpy as np
 
 from bf_models import safetensors
 from bf_models.convert.h5 import load_h5
-from bf_models.convert.layouts import Entry, entries
-from bf_models.convert.names import canonical
+from bf_models.convert.layouts import canonical, entries
 from bf_models.convert.pth import read_pth
-from bf_models.convert.report import Report, Target
+from bf_models.convert.report import Report, Target, compare
 from bf_models.errors import WeightsError
 
 
@@ -41,7 +40,7 @@ def load_state_dict(
     head = set(model.head_layers()) if replace_head else set()
     missing = [name for name in wanted if name not in given]
     unexpected = [name for name in given if name not in wanted]
-    fitting, kept, wrong = _compare(wanted, given, head)
+    fitting, kept, wrong = compare(wanted, given, head)
     if wrong or (strict and (missing or unexpected)):
         report = Report((), tuple(missing), tuple(unexpected))
         shapes = f"; of another shape: {'; '.join(wrong[:8])}" if wrong else ""
@@ -55,38 +54,6 @@ def load_state_dict(
         entry.variable.assign(entry.layout.to_keras(array, tuple(entry.variable.shape)))
     loaded = tuple(entry.name for entry, _ in fitting)
     return Report(loaded, tuple(missing), tuple(unexpected), tuple(kept))
-
-
-def _compare(
-    wanted: Mapping[str, Entry], given: Mapping[str, np.ndarray], head: set[str]
-) -> tuple[list[tuple[Entry, np.ndarray]], list[str], list[str]]:
-    """Pairs that fit, names of the head that do not, and complaints about others."""
-    fitting, kept, wrong = [], [], []
-    for name, entry in wanted.items():
-        if name not in given:
-            continue
-        array = given[name]
-        # torch keeps 1x1 convolutions and dense layers apart; publishers mix them
-        same = array.shape == entry.shape or (
-            array.size == np.prod(entry.shape) and _squeezed(array) == _trim(entry.shape)
-        )
-        if same:
-            fitting.append((entry, array.reshape(entry.shape)))
-        elif name.rpartition(".")[0] in head:
-            kept.append(name)
-        else:
-            wrong.append(f"{name} {array.shape}, expected {entry.shape}")
-    return fitting, kept, wrong
-
-
-def _squeezed(array: np.ndarray) -> tuple[int, ...]:
-    return _trim(array.shape)
-
-
-def _trim(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while shape and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
 
 
 def load_file(model: Target, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:

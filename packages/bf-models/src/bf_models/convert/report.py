@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
+
+from bf_models.convert.layouts import Entry
 
 
 class Target(Protocol):
@@ -36,3 +41,31 @@ class Report:
                 rest = f" and {len(items) - 8} more" if len(items) > 8 else ""
                 parts.append(f"{name}: {', '.join(items[:8])}{rest}")
         return "; ".join(parts)
+
+
+def compare(
+    wanted: Mapping[str, Entry], given: Mapping[str, np.ndarray], head: set[str]
+) -> tuple[list[tuple[Entry, np.ndarray]], list[str], list[str]]:
+    """Pairs that fit, names of the head that do not, and complaints about others."""
+    fitting, kept, wrong = [], [], []
+    for name, entry in wanted.items():
+        if name not in given:
+            continue
+        array = given[name]
+        # torch keeps 1x1 convolutions and dense layers apart; publishers mix them
+        same = array.shape == entry.shape or (
+            array.size == np.prod(entry.shape) and _trim(array.shape) == _trim(entry.shape)
+        )
+        if same:
+            fitting.append((entry, array.reshape(entry.shape)))
+        elif name.rpartition(".")[0] in head:
+            kept.append(name)
+        else:
+            wrong.append(f"{name} {array.shape}, expected {entry.shape}")
+    return fitting, kept, wrong
+
+
+def _trim(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape

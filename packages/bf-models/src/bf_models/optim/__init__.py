@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bf_models.config.nested import build_target, resolve
 from bf_models.config.spec import ModelSpec
+from bf_models.config.targets import build_target, resolve
 from bf_models.errors import unknown
 
 _KERAS = "keras.optimizers."

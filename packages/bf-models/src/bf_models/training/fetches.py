@@ -53,3 +53,8 @@ def taps(names: Sequence[str], network: Any, owner: str) -> dict[str, Any]:
             )
         found[name] = layers[name].output
     return found
+
+
+def on_host(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a step gave as numbers and arrays: the loss a float, all else an array."""
+    return {name: float(values[name]) if name == "loss" else values[name].numpy() for name in names}

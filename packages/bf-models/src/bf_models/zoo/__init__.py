@@ -8,19 +8,15 @@ import types
 from bf_models.model import KerasModel
 from bf_models.network.catalog import CATALOG, add_models
 from bf_models.zoo import (
-    attention,
     convnext,
     densenet,
     efficientnet,
-    googlenet,
     inception,
     inception_v4,
     lenet_mlp,
     mobilenet,
     resnet,
     resnet_v2,
-    resnext,
-    senet,
     squeezenet,
     vgg,
     vit,
@@ -28,27 +24,22 @@ from bf_models.zoo import (
 )
 
 # Configs in files name parts by the modules that families had before: bf_models.zoo.preact.PreactBody.
-preact, plain = resnet_v2, lenet_mlp
-sys.modules.update({f"{__name__}.preact": preact, f"{__name__}.plain": plain})
+resnext = senet = resnet
+preact = attention = resnet_v2
+googlenet, plain = inception, lenet_mlp
+for _name in ("resnext", "senet", "preact", "attention", "googlenet", "plain"):
+    sys.modules[f"{__name__}.{_name}"] = globals()[_name]
 
 _FAMILIES = (
-    *(vgg, resnet, resnet_v2, resnext, senet, attention, densenet, squeezenet, mobilenet, efficientnet),
-    *(googlenet, inception, inception_v4, xception, convnext, vit, lenet_mlp),
+    *(vgg, resnet, resnet_v2, densenet, squeezenet, mobilenet, efficientnet),
+    *(inception, inception_v4, xception, convnext, vit, lenet_mlp),
 )
 #: Bases of families, which are no networks of their own.
 _BASES = frozenset(
-    [
-        "VGG",
-        "ResNet",
-        "ResNetV2",
-        "PyramidNet",
-        "SENet",
-        "DenseNet",
-        "SqueezeNet",
-        "EfficientNet",
-        "ConvNeXt",
-        "ViT",
-    ]
+    (
+        *("VGG", "ResNet", "ResNetV2", "PyramidNet", "SENet", "DenseNet"),
+        *("SqueezeNet", "EfficientNet", "ConvNeXt", "ViT"),
+    )
 )
 
 

@@ -47,7 +47,7 @@ class ConvNeXtBody:
         return x
 
     def _block(self, x: Tensor, net: Net, drop: float, name: str) -> Tensor:
-        from bf_models.layers import LayerScale
+        from bf_models.layers import LayerScale  # late: loads TensorFlow
 
         width = x.shape[-1]
         y = net.conv(x, width, 7, name=f"{name}.block.0", groups=width, bias=True, init="truncated")

@@ -1,4 +1,8 @@
-"""ResNet (He et al. 2015, arXiv:1512.03385) as torchvision has it: strides in 3x3 convolutions (v1.5)."""
+"""ResNet (He et al. 2015, arXiv:1512.03385) with strides in 3x3 convolutions (v1.5), and what is made of it.
+
+Wide ResNets (arXiv:1605.07146) and ResNeXt (Xie et al. 2016, arXiv:1611.05431) are as torchvision has them,
+SE-ResNet and SE-ResNeXt (Hu et al. 2017, arXiv:1709.01507) as timm's legacy_ models.
+"""
 
 from __future__ import annotations
 
@@ -87,6 +91,9 @@ class ResNetBody:
         return net.act(keras().layers.Add(name=f"{name}.add")([x, y]), name)
 
 
+_50, _101, _152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
+
+
 class ResNet(KerasModel):
     """Base of the family: depths of the stages and a kind of block."""
 
@@ -102,22 +109,105 @@ class ResNet18(ResNet):
 class ResNet34(ResNet):
     """ResNet-34: 21,797,672 parameters for 1000 classes."""
 
-    body = ResNetBody((3, 4, 6, 3))
+    body = ResNetBody(_50)
 
 
 class ResNet50(ResNet):
     """ResNet-50: 25,557,032 parameters for 1000 classes."""
 
-    body = ResNetBody((3, 4, 6, 3), "bottleneck")
+    body = ResNetBody(_50, "bottleneck")
 
 
 class ResNet101(ResNet):
     """ResNet-101: 44,549,160 parameters for 1000 classes."""
 
-    body = ResNetBody((3, 4, 23, 3), "bottleneck")
+    body = ResNetBody(_101, "bottleneck")
 
 
 class ResNet152(ResNet):
     """ResNet-152: 60,192,808 parameters for 1000 classes."""
 
-    body = ResNetBody((3, 8, 36, 3), "bottleneck")
+    body = ResNetBody(_152, "bottleneck")
+
+
+class ResNeXt50(ResNet):
+    """ResNeXt-50 32x4d: 25,028,904 parameters for 1000 classes."""
+
+    body = ResNetBody(_50, "bottleneck", groups=32, group_width=4)
+
+
+class ResNeXt101(ResNet):
+    """ResNeXt-101 32x8d: 88,791,336 parameters for 1000 classes."""
+
+    body = ResNetBody(_101, "bottleneck", groups=32, group_width=8)
+
+
+class ResNeXt101x64(ResNet):
+    """ResNeXt-101 64x4d: 83,455,272 parameters for 1000 classes."""
+
+    body = ResNetBody(_101, "bottleneck", groups=64, group_width=4)
+
+
+class WideResNet50(ResNet):
+    """Wide ResNet-50-2: 68,883,240 parameters for 1000 classes."""
+
+    body = ResNetBody(_50, "bottleneck", group_width=128)
+
+
+class WideResNet101(ResNet):
+    """Wide ResNet-101-2: 126,886,696 parameters for 1000 classes."""
+
+    body = ResNetBody(_101, "bottleneck", group_width=128)
+
+
+class SENet(ResNet):
+    """Base of the SE family."""
+
+    initial_block = ResNetStem(pool_padding="ceil")
+    body = ResNetBody(squeeze=16)
+
+
+class SEResNet18(SENet):
+    """SE-ResNet-18: 11,778,592 parameters for 1000 classes."""
+
+
+class SEResNet34(SENet):
+    """SE-ResNet-34: 21,958,868 parameters for 1000 classes."""
+
+    body = ResNetBody(_50, squeeze=16)
+
+
+class SEResNet50(SENet):
+    """SE-ResNet-50: 28,088,024 parameters for 1000 classes."""
+
+    body = ResNetBody(_50, "bottleneck", squeeze=16, stride_first=True)
+
+
+class SEResNet101(SENet):
+    """SE-ResNet-101: 49,326,872 parameters for 1000 classes."""
+
+    body = ResNetBody(_101, "bottleneck", squeeze=16, stride_first=True)
+
+
+class SEResNet152(SENet):
+    """SE-ResNet-152: 66,821,848 parameters for 1000 classes."""
+
+    body = ResNetBody(_152, "bottleneck", squeeze=16, stride_first=True)
+
+
+class SEResNeXt26(SENet):
+    """SE-ResNeXt-26 32x4d: 16,790,280 parameters for 1000 classes."""
+
+    body = ResNetBody((2, 2, 2, 2), "bottleneck", groups=32, group_width=4, squeeze=16)
+
+
+class SEResNeXt50(SENet):
+    """SE-ResNeXt-50 32x4d: 27,559,896 parameters for 1000 classes."""
+
+    body = ResNetBody(_50, "bottleneck", groups=32, group_width=4, squeeze=16)
+
+
+class SEResNeXt101(SENet):
+    """SE-ResNeXt-101 32x4d: 48,955,416 parameters for 1000 classes."""
+
+    body = ResNetBody(_101, "bottleneck", groups=32, group_width=4, squeeze=16)

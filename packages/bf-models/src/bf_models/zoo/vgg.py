@@ -53,7 +53,7 @@ class VGGHead:
         if net.small:
             return Classifier("classifier", 0.2 if self.dropout is None else self.dropout)(x, net)
         if tuple(x.shape[1:3]) != (self.size, self.size):
-            from bf_models.layers import AdaptiveAveragePool
+            from bf_models.layers import AdaptiveAveragePool  # late: loads TensorFlow
 
             x = AdaptiveAveragePool(self.size, name="avgpool")(x)
         # torch flattens channels first, and the published weights are in that order

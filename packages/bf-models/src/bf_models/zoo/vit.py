@@ -21,7 +21,7 @@ class ViTStem:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """(N, H, W, C) -> (N, number of patches + 1, width)."""
-        from bf_models.layers import ClassToken, PositionEmbedding
+        from bf_models.layers import ClassToken, PositionEmbedding  # late: loads TensorFlow
 
         patch = 4 if net.small else self.patch
         options = {"padding": 0, "bias": True, "init": "truncated"}
@@ -50,7 +50,7 @@ class ViTBody:
         return net.layer_norm(x, "encoder.ln")
 
     def _block(self, x: Tensor, net: Net, name: str) -> Tensor:
-        from bf_models.layers import SelfAttention
+        from bf_models.layers import SelfAttention  # late: loads TensorFlow
 
         y = SelfAttention(self.heads, name=f"{name}.self_attention")(net.layer_norm(x, f"{name}.ln_1"))
         x = net.add(x, net.dropout(y, self.dropout, f"{name}.dropout"), f"{name}.attended")
