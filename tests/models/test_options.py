@@ -251,9 +251,8 @@ from bf_models import VGG7
 from bf_models._backend import tensorflow
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 255, (13, 8, 8, 1)).astype("uint8"), rng.integers(0, 3, 13)
-config = {"inputs": {"images": {"shape": (8, 8, 1)}, "labels": {"classes": 3}}, "seed": 5, "deterministic":
-True,
-          "body": {"stages": [[1, 0, 4], [1, 0, 8]]}, "head": {"dropout": 0.0},
+config = {"inputs": {"images": {"shape": (8, 8, 1)}, "labels": {"classes": 3}}, "seed": 5,
+          "deterministic": True, "body": {"stages": [[1, 0, 4], [1, 0, 8]]}, "head": {"dropout": 0.0},
           "optimizer": {"name": "adam", "learning_rate": 0.02}}
 """
 

@@ -1,4 +1,4 @@
-"""Errors of models, and the one sentence that says which names there are."""
+"""Errors of models, and the one sentence for an unknown name."""
 
 from __future__ import annotations
 

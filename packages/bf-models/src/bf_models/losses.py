@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,7 @@ class LossTerm:
     def make(self, allow: Sequence[str]) -> Any:
         """Make the function (targets, outputs, sample_weight) -> scalar."""
         if self.named.made is not None and not _is_keras_loss(self.named.made):
-            return _weighted(self.named.made)
+            return _weigh(self.named.made)
         logits = {}
         if self.named.made is None and _takes_logits(resolve(self.named.target, allow)):
             logits["from_logits"] = True
@@ -83,8 +84,6 @@ class LossTerm:
 
 
 def _takes_logits(cls: Any) -> bool:
-    import inspect
-
     return "from_logits" in inspect.signature(cls).parameters
 
 
@@ -92,8 +91,8 @@ def _is_keras_loss(loss: Any) -> bool:
     return isinstance(loss, keras().losses.Loss)
 
 
-def _weighted(function: Any) -> Any:
-    """A person's function of (targets, outputs), its values weighted and averaged."""
+def _weigh(function: Any) -> Any:
+    """Return a loss of a user's function of (targets, outputs): its values weighted and averaged."""
 
     def loss(targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
         tf = tensorflow()
@@ -141,7 +140,7 @@ class CrossEntropy:
         self.label_smoothing = label_smoothing
 
     def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
-        """Mean over all places, weighted when weights are given."""
+        """Return the mean over all places, weighted when weights are given."""
         tf = tensorflow()
         rank = outputs.shape.rank
         if targets.shape.rank == rank and targets.shape[-1] == 1 and outputs.shape[-1] != 1:
@@ -170,7 +169,7 @@ class _Overlap:
         self.smooth = smooth
 
     def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
-        """Mean over items of 1 - overlap; one channel is a yes or no, several are classes."""
+        """Return the mean over items of 1 - overlap; one channel is a yes or no, several are classes."""
         tf = tensorflow()
         classes = outputs.shape[-1]
         proba = tf.nn.sigmoid(outputs) if classes == 1 else tf.nn.softmax(outputs)
@@ -187,7 +186,7 @@ class _Overlap:
         )
 
     def _ratio(self, common: Any, total: Any) -> Any:
-        raise TypeError(f"{type(self).__name__} says no ratio")
+        raise TypeError(f"{type(self).__name__} defines no ratio")
 
 
 class SoftDice(_Overlap):

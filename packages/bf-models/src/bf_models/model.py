@@ -22,16 +22,16 @@ from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.saving import model_file as saving
 from bf_models.training.feeds import Feeds
-from bf_models.training.fetches import Fetches, flat_names, on_host, pack
+from bf_models.training.fetches import Fetches, list_names, on_host, pack
 from bf_models.training.setup import (
     make_deterministic,
+    make_step_options,
+    make_steps,
     make_strategy,
-    make_training,
     read_class_weights,
-    step_options,
 )
 from bf_models.training.steps import StepOptions, Steps, refuse_non_finite
-from bf_models.training.trainable import layers_of
+from bf_models.training.trainable import find_layers
 
 
 class KerasModel:
@@ -87,7 +87,7 @@ class KerasModel:
         return self.build()._network
 
     def build(self, inputs: Any = None) -> Self:
-        """Build the network from the config's shapes or from arrays; MissingShape when neither says them.
+        """Build the network from the config's shapes or from arrays; MissingShape when neither has them.
 
         ``inputs`` is a batch, a dict of batches, or nothing.
         """
@@ -99,20 +99,19 @@ class KerasModel:
                 make_deterministic(self.spec)
                 self._strategy = make_strategy(self.spec)
                 with self._scope():
-                    self._network = build_network(self._blueprint(batch), self._boundaries)
+                    self._network = build_network(self._make_blueprint(batch), self._boundaries)
                 if self.spec.pretrained is not None:
                     self.load_weights(self.spec.pretrained)
         return self
 
-    def _blueprint(self, batch: Mapping[str, Any]) -> Blueprint:
+    def _make_blueprint(self, batch: Mapping[str, Any]) -> Blueprint:
         shapes = {}
         for name in self.spec.input_names:
             declared = self.spec.inputs[name].shape if name in self.spec.inputs else None
             if declared is None and name not in batch:
                 raise MissingShape(
-                    f"{self.name} is not built: its config holds no shape of {name!r} and no batch was "
-                    "seen; set "
-                    f"'inputs: {{{name}: {{shape: [28, 28, 1]}}}}', or train it first"
+                    f"{self.name} is not built: its config holds no shape of {name!r} and no batch was seen; "
+                    f"set 'inputs: {{{name}: {{shape: [28, 28, 1]}}}}', or train it first"
                 )
             shapes[name] = tuple(declared if declared is not None else batch[name].shape[1:])
         net = Net(self.name, self.spec.classes, self.spec.stem, self._common)
@@ -126,12 +125,12 @@ class KerasModel:
             device=self.spec.device,
         )
 
-    def _training(self, batch: Mapping[str, Any]) -> Steps:
+    def _prepare_training(self, batch: Mapping[str, Any]) -> Steps:
         if self._steps is None:
             network = self.build({name: batch[name] for name in self.spec.input_names})._network
             options = self._step_options()
             with self._scope():
-                steps = make_training(options, self.spec, network, self._boundaries, self._optimizer)
+                steps = make_steps(options, self.spec, network, self._boundaries, self._optimizer)
             if self._saved_optimizer and steps.gradients is not None:
                 saving.assign(
                     steps.gradients.state(), self._saved_optimizer, f"{self.name}: the saved optimizer"
@@ -140,7 +139,7 @@ class KerasModel:
         return self._steps
 
     def _step_options(self) -> StepOptions:
-        return step_options(self.name, self.spec, self._losses, self._strategy, self.is_binary)
+        return make_step_options(self.name, self.spec, self._losses, self._strategy, self.is_binary)
 
     def _scope(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext() if self._strategy is None else self._strategy.scope()
@@ -163,8 +162,8 @@ class KerasModel:
         """
         with self._lock:
             batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets=True)
-            names = flat_names(fetches)
-            values = self._training(batch).run(batch, names, training=True)
+            names = list_names(fetches)
+            values = self._prepare_training(batch).run(batch, names, training=True)
             if refuse_non_finite(values, self.name, self.iterations, self.spec.non_finite):
                 self.skipped += 1
             self.iterations += 1
@@ -179,9 +178,9 @@ class KerasModel:
         feed_dict: Mapping[str, Any] | None = None,
         **feeds: Any,
     ) -> Any:
-        """Outputs of a batch: ``predictions`` (logits), ``proba``, ``labels``, ``loss`` or any layer's."""
+        """Return ``predictions`` (logits), ``proba``, ``labels``, ``loss``, any layer's outputs of a batch."""
         with self._lock:
-            names = flat_names("predictions" if fetches is None else fetches)
+            names = list_names("predictions" if fetches is None else fetches)
             batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets="loss" in names)
             self.build({name: batch[name] for name in self.spec.input_names})
             if self._predicting is None:
@@ -190,7 +189,7 @@ class KerasModel:
             return pack("predictions" if fetches is None else fetches, on_host(values, names))
 
     def evaluate(self, inputs: Any, targets: Any, *, batch_size: int = 256) -> dict[str, float]:
-        """Mean loss over arrays of any length and, with a loss of classes, accuracy: share of right labels.
+        """Return the mean ``loss`` over arrays of any length; for classes ``accuracy`` too, the share of right ones.
 
         Targets are labels or shares of classes; a map counts by its places. ValueError when they are empty.
         """
@@ -205,18 +204,17 @@ class KerasModel:
             values = self.predict(inputs[part], targets[part], fetches=fetches)
             sums["loss"] += values["loss"] * len(targets[part])
             if classes:
-                right = values["labels"] == _labels(targets[part], values["labels"])
+                right = values["labels"] == _as_labels(targets[part], values["labels"])
                 sums["accuracy"] += float(np.mean(right)) * len(right)
         return {name: total / len(targets) for name, total in sums.items()}
 
     def count_parameters(self, trainable: bool = True) -> int:
-        """Number of trainable parameters, the published count of a network; all of them with False."""
+        """Count the trainable parameters, the published number of a network; all of them with False."""
         network = self._network
         if network is None:
-            # a stateless scope gives variables a shape and no memory: 143 million weights are counted in 0.1
-            # s
+            # in a stateless scope variables have a shape and no memory: 143 million weights take 0.1 s
             with keras().StatelessScope():
-                network = build_network(self._blueprint({}))
+                network = build_network(self._make_blueprint({}))
         variables = network.trainable_variables if trainable else network.weights
         return sum(int(np.prod(item.shape)) for item in variables)
 
@@ -226,8 +224,8 @@ class KerasModel:
         return [layer.name for layer in self.network.layers]
 
     def head_layers(self) -> list[str]:
-        """Names of the layers of the head."""
-        return [layer.name for layer in layers_of("head", self.network, self._boundaries, self.name)]
+        """Return the names of the layers of the head."""
+        return [layer.name for layer in find_layers("head", self.network, self._boundaries, self.name)]
 
     @property
     def traces(self) -> int:
@@ -235,7 +233,7 @@ class KerasModel:
         return sum(item.traces for item in {self._steps, self._predicting} if item is not None)
 
     def summary(self) -> str:
-        """Table of layers, shapes and parameter counts."""
+        """Return a table of layers, shapes and parameter counts."""
         lines: list[str] = []
         self.network.summary(print_fn=lambda text, line_break=False: lines.append(text))
         return "\n".join(lines)
@@ -251,9 +249,9 @@ class KerasModel:
     ) -> KerasModel:
         """Make the model that a file holds, ready to predict and to go on training.
 
-        Called on KerasModel it gives any zoo model. ``config`` changes what belongs to a machine and not to
-        the model, such as ``device`` and ``strategy``. CorruptModel, UnsafeCheckpoint and ModelStateError say
-        what is wrong with the file; PermissionError names code of a package that is not in ``allow``.
+        Called on KerasModel it makes any zoo model. ``config`` changes what belongs to a machine and not to
+        the model, such as ``device`` and ``strategy``. CorruptModel, UnsafeCheckpoint and ModelStateError
+        name what is wrong with the file, PermissionError code of a package that is not in ``allow``.
         """
         others: Mapping[str, type[KerasModel]] | None = CATALOG if cls is KerasModel else None
         return saving.load(cls, Path(path), allow, config or {}, others)
@@ -269,10 +267,10 @@ class KerasModel:
             saving.export(self.network, self.spec.input_names, self.is_binary, Path(path))
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        """Arrays of the optimizers by name; what was loaded as long as there was no training step."""
+        """Return arrays of the optimizers by name; what was loaded as long as there was no training step."""
         if self._steps is None or self._steps.gradients is None:
             return dict(self._saved_optimizer)
-        return saving.values(self._steps.gradients.state())
+        return saving.read_values(self._steps.gradients.state())
 
     def restore_state(self, optimizer: Mapping[str, np.ndarray], iterations: int, skipped: int) -> None:
         """Go on from a saved state; the optimizer takes it at the first training step."""
@@ -286,8 +284,8 @@ class KerasModel:
         return binary or self.network.outputs[0].shape[-1] == 1
 
 
-def _labels(targets: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Labels of targets that may be shares of classes, in the shape of predicted labels."""
+def _as_labels(targets: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Return labels of targets, which may be shares of classes, in the shape of predicted labels."""
     if targets.size != like.size:
         targets = targets.argmax(-1)
     return targets.reshape(like.shape)

@@ -20,8 +20,7 @@ Tensor: TypeAlias = Any
 class Common:
     """What all parts of a network share: activation, momentum and epsilon of its norms, padding.
 
-    ``padding`` "torch" is the same on both sides; "same" is Keras's, one pixel less at the top where strides
-    are 2.
+    ``padding`` "torch" is equal on both sides; "same" is Keras's, one pixel less at the top for strides of 2.
     """
 
     activation: str = "relu"
@@ -58,7 +57,7 @@ class Net:
         name: str,
         **options: Any,
     ) -> Tensor:
-        """Convolution with torch's padding: ``options`` are padding, groups, dilation, bias, init.
+        """Add a convolution with torch's padding; ``options`` are padding, groups, dilation, bias, init.
 
         ``padding`` is a number of pixels on each side, or None for the half of the kernel.
         """
@@ -109,31 +108,30 @@ class Net:
             if size is not None and size < least:
                 raise ValueError(
                     f"{self.name}: the input is too small: layer {name!r} needs maps of at least {least} "
-                    "pixels, got "
-                    f"{tuple(x.shape[1:])}; give larger images, or 'stem: small' in the config"
+                    f"pixels, got {tuple(x.shape[1:])}; give larger images, or 'stem: small' in the config"
                 )
 
     def norm(self, x: Tensor, name: str, **options: Any) -> Tensor:
-        """Batch normalisation with the network's momentum and epsilon."""
+        """Add batch normalisation with the network's momentum and epsilon."""
         from bf_models.layers import BatchNorm  # late: loads TensorFlow
 
         options = {"momentum": self.common.momentum, "epsilon": self.common.epsilon, **options}
         return BatchNorm(name=name, **options)(x)
 
     def act(self, x: Tensor, name: str, kind: str | None = None) -> Tensor:
-        """Activation by its Keras name; the network's own by default."""
+        """Add an activation by its Keras name; the network's own by default."""
         return keras().layers.Activation(kind or self.common.activation, name=name)(x)
 
     def conv_norm(
         self, x: Tensor, filters: int, kernel: Any, strides: int = 1, *, names: Any, **options: Any
     ) -> Tensor:
-        """Convolution and norm; ``names`` are those of the two layers."""
+        """Add a convolution and a norm; ``names`` are those of the two layers."""
         return self.norm(self.conv(x, filters, kernel, strides, name=names[0], **options), names[1])
 
     def pool(
         self, x: Tensor, kind: str, size: int, strides: int, *, name: str, padding: int | str = 0
     ) -> Tensor:
-        """Max or average pooling; padding in pixels on each side, "same", or "ceil" as torch's ceil_mode.
+        """Add max or average pooling; padding in pixels on each side, "same", or "ceil" as torch's ceil_mode.
 
         Zeros are counted in a mean, as torch does; for a maximum they are neutral after a ReLU, which is
         where the zoo pools with padding.
@@ -156,7 +154,7 @@ class Net:
     def conv_act(
         self, x: Tensor, filters: int, kernel: Any, strides: int = 1, *, name: str, **options: Any
     ) -> Tensor:
-        """Convolution, norm and activation named ``name.0``, ``name.1`` and ``name``.
+        """Add a convolution, a norm and an activation named ``name.0``, ``name.1`` and ``name``.
 
         ``act`` is a Keras name.
         """
@@ -167,7 +165,7 @@ class Net:
     def squeeze_excite(
         self, x: Tensor, units: int, *, name: str, act: str = "relu", gate: str = "sigmoid"
     ) -> Tensor:
-        """Weigh channels by what the mean of the map says (Hu et al. 2018), through ``units`` hidden ones."""
+        """Weigh channels by the mean of the map (Hu et al. 2018), through ``units`` hidden ones."""
         layers = keras().layers
         y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.avgpool")(x)
         y = self.act(self.conv(y, units, 1, name=f"{name}.fc1", bias=True), f"{name}.act", act)
@@ -175,7 +173,7 @@ class Net:
         return layers.Multiply(name=name)([x, y])
 
     def add(self, x: Tensor, y: Tensor, name: str, drop: float = 0.0) -> Tensor:
-        """Sum of a shortcut x and a branch y.
+        """Add a branch y to a shortcut x.
 
         The branch is dropped for an item with the probability ``drop``.
         """
@@ -186,15 +184,15 @@ class Net:
         return keras().layers.Add(name=name)([x, y])
 
     def concat(self, tensors: Any, name: str) -> Tensor:
-        """Channels of several maps side by side."""
+        """Put the channels of several maps side by side."""
         return keras().layers.Concatenate(name=name)(list(tensors))
 
     def layer_norm(self, x: Tensor, name: str, epsilon: float = 1e-6) -> Tensor:
-        """Layer normalisation over channels."""
+        """Add layer normalisation over channels."""
         return keras().layers.LayerNormalization(epsilon=epsilon, name=name)(x)
 
     def dense(self, x: Tensor, units: int, *, name: str, **options: Any) -> Tensor:
-        """Fully connected layer; ``options`` are bias, dtype, init."""
+        """Add a fully connected layer; ``options`` are bias, dtype, init."""
         init = initializer(options.pop("init", "glorot"))
         bias, dtype = options.pop("bias", True), options.pop("dtype", None)
         if options:
@@ -203,36 +201,35 @@ class Net:
         return layer(x)
 
     def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
-        """Dropout; no layer at all for a rate of 0."""
+        """Add dropout; no layer at all for a rate of 0."""
         return keras().layers.Dropout(rate, name=name)(x) if rate else x
 
     def global_pool(self, x: Tensor, name: str = "avgpool", kind: str = "avg") -> Tensor:
-        """Mean or maximum over the map: (N, H, W, C) -> (N, C)."""
+        """Take the mean or the maximum over the map: (N, H, W, C) -> (N, C)."""
         layers = keras().layers
         return (layers.GlobalAveragePooling2D if kind == "avg" else layers.GlobalMaxPooling2D)(name=name)(x)
 
     @property
     def known_classes(self) -> int:
-        """Number of classes; ValueError when the config does not say it."""
+        """Number of classes; ValueError when the config has none."""
         if self.classes is None:
             raise ValueError(
                 f"{self.name}: the number of classes is not known; set 'num_classes', or "
-                "inputs/labels/classes, in "
-                "the config"
+                "inputs/labels/classes, in the config"
             )
         return self.classes
 
     def as_float(self, x: Tensor, name: str = "logits") -> Tensor:
-        """x in float32, whatever the precision of the network is."""
+        """Return x in float32, whatever the precision of the network is."""
         return keras().layers.Activation("linear", dtype="float32", name=name)(x)
 
     def logits(self, x: Tensor, name: str, bias: bool = True) -> Tensor:
-        """Last layer, one value a class, in float32 whatever the precision; ValueError without classes."""
+        """Add the last layer, one value a class, in float32; ValueError when classes are not known."""
         return self.dense(x, self.known_classes, name=name, bias=bias, dtype="float32")
 
 
 def take_strides(x: Tensor, kernel: Any, strides: Any, name: str) -> tuple[Tensor, Any]:
-    """Pixels that a strided 1x1 convolution of few channels reads, and the strides that are left to it.
+    """Take the pixels that a strided 1x1 convolution of few channels reads; return the strides that are left.
 
     TensorFlow 2.21 (oneDNN) on a CPU writes outside its memory in the backward step of a strided 1x1
     convolution of less than 16 channels when the batch is odd.
@@ -243,13 +240,13 @@ def take_strides(x: Tensor, kernel: Any, strides: Any, name: str) -> tuple[Tenso
 
 
 def divisible(value: float, by: int = 8) -> int:
-    """Nearest number of filters that is a multiple, at most a tenth below the value (MobileNet's rule)."""
+    """Return the nearest multiple that is at most a tenth below the value (MobileNet's rule for filters)."""
     rounded = max(by, int(value + by / 2) // by * by)
     return rounded + by if rounded < 0.9 * value else rounded
 
 
 def initializer(kind: str) -> Any:
-    """Initial weights by name: ``he`` (fan out, for ReLU), ``truncated`` (deviation 0.02), ``glorot``."""
+    """Make an initializer: ``he`` (fan out, for ReLU), ``truncated`` (deviation 0.02) or ``glorot``."""
     k = keras().initializers
     kinds = {
         "he": lambda: k.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
@@ -286,7 +283,7 @@ class Classifier:
     pool: str = "avg"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """Logits of a map (N, H, W, C) or of features (N, C)."""
+        """Return logits of a map (N, H, W, C) or of features (N, C)."""
         if len(x.shape) > 2:
             x = net.global_pool(x, kind=self.pool)
         return net.logits(net.dropout(x, self.dropout, "dropout"), self.name)

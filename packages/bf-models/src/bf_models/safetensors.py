@@ -31,7 +31,7 @@ _LONGEST_HEADER = 100_000_000
 
 
 def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
-    """Bytes of a file that holds the arrays; TypeError for a dtype that the format lacks."""
+    """Yield the bytes of a file that holds the arrays; TypeError for a dtype that the format lacks."""
     header: dict[str, Any] = {}
     offset = 0
     for name, array in arrays.items():
@@ -54,9 +54,9 @@ def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
 
 
 def read(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
-    """Arrays of a file's bytes, without a copy and read-only; bfloat16 becomes float32.
+    """Return the arrays of a file's bytes, without a copy and read-only; bfloat16 becomes float32.
 
-    CorruptModel says what does not agree: nothing is trusted but the bytes that are there.
+    CorruptModel names what does not agree: nothing is trusted but the bytes that are there.
     """
     view = memoryview(data)
     size = int.from_bytes(view[:8], "little")
@@ -95,7 +95,7 @@ def _array(entry: Mapping[str, Any], body: memoryview, where: str) -> np.ndarray
 
 
 def load_file(path: Any) -> dict[str, np.ndarray]:
-    """Arrays of a safetensors file by name."""
+    """Read the arrays of a safetensors file, by name."""
     with open(path, "rb") as file:
         return read(file.read(), str(path))
 

@@ -14,7 +14,7 @@ from bf_models.config.nested import expand
 from bf_models.config.targets import build_target
 from bf_models.errors import ModelStateError, unknown
 from bf_models.saving import archive
-from bf_models.training.fetches import Fetches, flat_names, pack
+from bf_models.training.fetches import Fetches, list_names, pack
 
 _KEYS = ("estimator", "num_classes", "classes", "allow")
 _OUTPUTS = ("predictions", "proba", "labels", "loss")
@@ -24,7 +24,7 @@ class SklearnModel:
     """An estimator that learns by batches (``partial_fit``), or at its first batch (``fit``) when it cannot.
 
     ``estimator`` is an object, or ``{_target_: sklearn.linear_model.SGDClassifier, ...arguments}``;
-    ``classes`` or ``num_classes`` tell a classifier all labels there are. Items are flattened to vectors.
+    ``classes`` or ``num_classes`` name all labels that a classifier will see. Items are flattened to vectors.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
@@ -57,7 +57,7 @@ class SklearnModel:
         sample_weight: Any = None,
     ) -> Any:
         """Learn from a batch; ``fetches`` are read after it. ValueError when no more can be learnt."""
-        inputs, targets = self._arrays(inputs, targets, feed_dict)
+        inputs, targets = self._read_arrays(inputs, targets, feed_dict)
         extra = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
         with self._lock:
             if hasattr(self.estimator, "partial_fit"):
@@ -69,8 +69,7 @@ class SklearnModel:
             else:
                 raise ValueError(
                     f"{type(self.estimator).__name__} learns once (fit) and not by batches (partial_fit); "
-                    "give it all "
-                    "data as one batch, or take an estimator with partial_fit"
+                    "give it all data as one batch, or take an estimator with partial_fit"
                 )
             self.iterations += 1
             return None if fetches is None else self.predict(inputs, targets, fetches=fetches)
@@ -83,11 +82,11 @@ class SklearnModel:
         fetches: Fetches = "predictions",
         feed_dict: Mapping[str, Any] | None = None,
     ) -> Any:
-        """``predictions`` of the estimator, its ``labels``, ``proba``, or ``loss`` (1 - score)."""
-        inputs, targets = self._arrays(inputs, targets, feed_dict)
+        """Return ``predictions`` of the estimator, its ``labels``, ``proba``, or ``loss`` (1 - score)."""
+        inputs, targets = self._read_arrays(inputs, targets, feed_dict)
         fetches = "predictions" if fetches is None else fetches
         with self._lock:
-            return pack(fetches, {name: self._output(name, inputs, targets) for name in flat_names(fetches)})
+            return pack(fetches, {name: self._output(name, inputs, targets) for name in list_names(fetches)})
 
     def _output(self, name: str, inputs: np.ndarray, targets: Any) -> Any:
         if name == "loss":
@@ -98,7 +97,7 @@ class SklearnModel:
             return self.estimator.predict(inputs)
         raise ValueError(unknown("output", name, _OUTPUTS, "SklearnModel"))
 
-    def _arrays(
+    def _read_arrays(
         self, inputs: Any, targets: Any, feed_dict: Mapping[str, Any] | None
     ) -> tuple[np.ndarray, Any]:
         for name, value in (feed_dict or {}).items():
@@ -143,23 +142,26 @@ class SklearnModel:
     def load(cls, path: str | Path, *, allow: Sequence[str] = ()) -> SklearnModel:
         """Make the estimator of a file again; ModelStateError for a file of another model."""
         saved = archive.load(Path(path))
-        told = saved.description
-        if told.get("model") != "SklearnModel":
-            raise ModelStateError(f"{path} holds the model {told.get('model')!r}, not 'SklearnModel'")
-        config = {"estimator": {"_target_": told["target"], **told["parameters"]}, "allow": list(allow)}
-        if told["classes"] is not None:
-            config["classes"] = told["classes"]
+        description = saved.description
+        if description.get("model") != "SklearnModel":
+            raise ModelStateError(f"{path} holds the model {description.get('model')!r}, not 'SklearnModel'")
+        config = {
+            "estimator": {"_target_": description["target"], **description["parameters"]},
+            "allow": list(allow),
+        }
+        if description["classes"] is not None:
+            config["classes"] = description["classes"]
         model = cls(config)
         # arrays of a file are read-only views, and an estimator learns in place
         learnt = {name: array.copy() for name, array in saved.weights.items()}
-        for name, value in {**told["attributes"], **learnt}.items():
+        for name, value in {**description["attributes"], **learnt}.items():
             setattr(model.estimator, name, value)
-        model.iterations = told["iterations"]
+        model.iterations = description["iterations"]
         return model
 
 
 def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
-    """Learnt arrays, and plain values told apart into parameters of the constructor and all else."""
+    """Split an estimator into learnt arrays and plain values: parameters of the constructor, and all else."""
     parameters = estimator.get_params(deep=False)
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, dict[str, Any]] = {"parameters": {}, "attributes": {}}
@@ -172,9 +174,8 @@ def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, dict[str, A
             plain[kind][name] = value
         elif not name.startswith("_"):
             raise TypeError(
-                f"SklearnModel.save: {name!r} is a {type(value).__name__}, which is no data; save the "
-                "estimator "
-                "yourself, for example by skops"
+                f"SklearnModel.save: {name!r} is a {type(value).__name__}, which is no data; "
+                "save the estimator yourself, for example by skops"
             )
     return arrays, plain
 

@@ -16,7 +16,7 @@ class SqueezeExcite:
     name: str = "se"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H, W, C)."""
+        """Turn (N, H, W, C) into (N, H, W, C)."""
         return net.squeeze_excite(x, max(1, x.shape[-1] // self.ratio), name=self.name)
 
 
@@ -28,7 +28,7 @@ class SpatialSqueezeExcite:
     name: str = "scse"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H, W, C)."""
+        """Turn (N, H, W, C) into (N, H, W, C)."""
         layers = keras().layers
         channels = SqueezeExcite(self.ratio, f"{self.name}.channels")(x, net)
         gate = net.act(
@@ -47,7 +47,7 @@ class CBAM:
     name: str = "cbam"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H, W, C)."""
+        """Turn (N, H, W, C) into (N, H, W, C)."""
         from bf_models.layers import ChannelStatistics  # late: loads TensorFlow
 
         layers, width, name = keras().layers, x.shape[-1], self.name
@@ -73,7 +73,7 @@ class SelfAttention2D:
     name: str = "attention"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H, W, C); sizes must be known, C is a multiple of ``heads``."""
+        """Turn (N, H, W, C) into (N, H, W, C); sizes must be known, C is a multiple of ``heads``."""
         from bf_models.layers import LayerScale, SelfAttention  # late: loads TensorFlow
 
         layers, shape = keras().layers, x.shape[1:]

@@ -8,7 +8,7 @@ from bf_models._backend import keras
 from bf_models.nn import Net, Tensor
 
 
-def _resized(x: Tensor, like: Tensor, name: str, net: Net) -> Tensor:
+def _resize_like(x: Tensor, like: Tensor, name: str, net: Net) -> Tensor:
     if None in like.shape[1:3]:
         raise ValueError(f"{net.name}: {name} needs the size of maps; set inputs/images/shape in the config")
     return keras().layers.Resizing(*like.shape[1:3], interpolation="bilinear", name=name)(x)
@@ -24,14 +24,14 @@ class ASPP:
     name: str = "aspp"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H, W, filters)."""
+        """Turn (N, H, W, C) into (N, H, W, filters)."""
         name = self.name
         branches = [net.conv_act(x, self.filters, 1, name=f"{name}.convs.0")]
         for number, rate in enumerate(self.rates, 1):
             branches.append(net.conv_act(x, self.filters, 3, name=f"{name}.convs.{number}", dilation=rate))
         mean = keras().layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.avgpool")(x)
         mean = net.conv_act(mean, self.filters, 1, name=f"{name}.convs.{len(self.rates) + 1}")
-        branches.append(_resized(mean, x, f"{name}.resized", net))
+        branches.append(_resize_like(mean, x, f"{name}.resized", net))
         x = net.conv_act(net.concat(branches, f"{name}.concat"), self.filters, 1, name=f"{name}.project")
         return net.dropout(x, self.dropout, f"{name}.dropout")
 
@@ -45,7 +45,7 @@ class PyramidPooling:
     name: str = "pyramid"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H, W, C + number of sizes * filters)."""
+        """Turn (N, H, W, C) into (N, H, W, C + number of sizes * filters)."""
         from bf_models.layers import AdaptiveAveragePool  # late: loads TensorFlow
 
         filters = self.filters or max(1, x.shape[-1] // len(self.sizes))
@@ -53,5 +53,5 @@ class PyramidPooling:
         for size in self.sizes:
             y = AdaptiveAveragePool(size, name=f"{self.name}.pool{size}")(x)
             y = net.conv_act(y, filters, 1, name=f"{self.name}.conv{size}")
-            branches.append(_resized(y, x, f"{self.name}.resized{size}", net))
+            branches.append(_resize_like(y, x, f"{self.name}.resized{size}", net))
         return net.concat(branches, self.name)

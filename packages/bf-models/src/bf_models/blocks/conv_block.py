@@ -78,8 +78,7 @@ class ConvBlock:
             if isinstance(value, list) and len(value) != counts.get(group, 0):
                 raise ValueError(
                     f"layout {self.layout!r}: {field} has {len(value)} values for {counts.get(group, 0)} "
-                    "letters; a "
-                    "list has one value a letter, a tuple is one value"
+                    "letters; a list has one value a letter, a tuple is one value"
                 )
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
@@ -91,7 +90,7 @@ class ConvBlock:
             if letter in ("R", "A"):
                 branches.append(x if letter == "R" else Upsample(self.factor, "additive", name=name)(x, net))
             elif letter in RESIDUAL:
-                x = _joined(letter, branches.pop(), x, net, name)
+                x = _join(letter, branches.pop(), x, net, name)
             else:
                 item = LETTERS[letter]
                 x = item.make(x, net, self._options(item.group, seen[item.group], place), name)
@@ -99,7 +98,7 @@ class ConvBlock:
         return x
 
     def _options(self, group: str, number: int, place: int) -> dict[str, Any]:
-        """Arguments for the letter that is the number-th of its group."""
+        """Return the arguments of a letter: it is the ``number``-th of its group."""
         options = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -126,7 +125,7 @@ _GROUPS = {
 }
 
 
-def _joined(letter: str, branch: Tensor, x: Tensor, net: Net, name: str) -> Tensor:
+def _join(letter: str, branch: Tensor, x: Tensor, net: Net, name: str) -> Tensor:
     from bf_models.layers import SoftSum  # late: loads TensorFlow
 
     layers = keras().layers
@@ -141,8 +140,9 @@ def _joined(letter: str, branch: Tensor, x: Tensor, net: Net, name: str) -> Tens
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Blocks one after another, ``repeats`` times; a mapping is a ConvBlock with ``base`` for what it leaves
-    out.
+    """Blocks one after another, ``repeats`` times.
+
+    A mapping is a ConvBlock; what it leaves out is in ``base``.
 
     >>> Chain([{"layout": "cna", "filters": 8}, {"layout": "p"}]).repeats
     1
@@ -154,7 +154,7 @@ class Chain:
     name: str = "chain"
 
     def parts(self) -> list[Part]:
-        """The blocks, numbered by name."""
+        """Return the blocks, numbered by name."""
         made: list[Part] = []
         for number, block in enumerate([item for _ in range(self.repeats) for item in self.blocks]):
             if isinstance(block, Mapping):

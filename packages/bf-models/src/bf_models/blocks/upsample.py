@@ -17,8 +17,7 @@ class Upsample:
     """Enlarge a map ``factor`` times.
 
     nearest and bilinear repeat and interpolate; additive interpolates and sums groups of channels (Wojna et
-    al. 2017); transposed and subpixel (Shi et al. 2016) learn, to ``filters`` channels or as many as there
-    are.
+    al. 2017); transposed and subpixel (Shi et al. 2016) learn, to ``filters`` channels or as many as before.
     """
 
     factor: int = 2
@@ -31,7 +30,7 @@ class Upsample:
             raise ValueError(unknown("kind", self.kind, get_args(Kind), "Upsample"))
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H * factor, W * factor, channels)."""
+        """Turn (N, H, W, C) into (N, H * factor, W * factor, channels)."""
         from bf_models.layers import GroupSum, Subpixel  # late: loads TensorFlow
 
         layers, filters = keras().layers, self.filters or x.shape[-1]
@@ -49,7 +48,7 @@ class Upsample:
             return x
         if x.shape[-1] % self.factor**2:
             raise ValueError(
-                f"Upsample {self.name}: additive needs a multiple of {self.factor**2} channels, got "
-                f"{x.shape[-1]}"
+                f"Upsample {self.name}: additive needs a multiple of {self.factor**2} channels, "
+                f"got {x.shape[-1]}"
             )
         return GroupSum(self.factor**2, name=self.name)(x)

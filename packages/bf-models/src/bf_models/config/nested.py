@@ -1,4 +1,4 @@
-"""From nested mappings to frozen dataclasses: unknown keys are refused with their close matches."""
+"""From nested mappings to frozen dataclasses; unknown keys are refused with their close matches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def expand(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Copy of a config with plain nested dicts; a key with slashes is a path: ``{'body/filters': 8}``.
+    """Copy a config into plain nested dicts; a key with slashes is a path: ``{'body/filters': 8}``.
 
     Later keys win; two mappings under one key are merged. TypeError for a key that is not a string.
     """
@@ -21,14 +21,14 @@ def expand(config: Mapping[str, Any] | None) -> dict[str, Any]:
         if not isinstance(key, str):
             raise TypeError(f"config keys are strings, got {key!r} of type {type(key).__name__}")
         parent, _, rest = key.partition("/")
-        item = expand({rest: value}) if rest else _plain(value)
+        item = expand({rest: value}) if rest else _copy_plain(value)
         if isinstance(item, dict) and isinstance(result.get(parent), dict):
             item = merge(result[parent], item)
         result[parent] = item
     return result
 
 
-def _plain(value: Any) -> Any:
+def _copy_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         # numbers are keys of class weights, which are no paths
         return expand(value) if all(isinstance(key, str) for key in value) else dict(value)
@@ -44,9 +44,9 @@ def merge(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _frozen(value: Any) -> Any:
+def _freeze(value: Any) -> Any:
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes | tuple)
-    return tuple(_frozen(item) for item in value) if is_list else value
+    return tuple(_freeze(item) for item in value) if is_list else value
 
 
 def _check(cls: type, names: Iterable[str], owner: str) -> None:
@@ -60,14 +60,14 @@ def make(cls: type[T], options: Mapping[str, Any], owner: str) -> T:
     """Make a dataclass of a mapping; TypeError names an unknown or a missing key and the owner."""
     _check(cls, options, owner)
     try:
-        return cls(**{name: _frozen(value) for name, value in options.items()})
+        return cls(**{name: _freeze(value) for name, value in options.items()})
     except TypeError as error:
         error.add_note(f"in the config of {owner}")
         raise
 
 
 def amend(base: T, options: Mapping[str, Any], owner: str) -> T:
-    """Copy of a frozen dataclass with some fields changed; nested dataclasses are amended by mappings."""
+    """Copy a frozen dataclass with some fields changed; nested dataclasses are amended by mappings."""
     _check(type(base), options, owner)
     changes = {}
     for name, value in options.items():
@@ -76,6 +76,6 @@ def amend(base: T, options: Mapping[str, Any], owner: str) -> T:
         if nested:
             changes[name] = amend(current, value, f"{owner}.{name}")
         else:
-            # a block tells a list, one value a letter, from a tuple
-            changes[name] = value if isinstance(current, list) else _frozen(value)
+            # to a block a list is one value a letter, and a tuple is one value
+            changes[name] = value if isinstance(current, list) else _freeze(value)
     return dataclasses.replace(base, **changes)  # type: ignore[type-var]

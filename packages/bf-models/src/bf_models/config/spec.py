@@ -75,11 +75,11 @@ class ModelSpec:
     allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _one_of("stem", self.stem, get_args(Stem))
-        _one_of("non_finite", self.non_finite, get_args(NonFinite))
-        _one_of("precision", self.precision, PRECISIONS)
+        _check_one_of("stem", self.stem, get_args(Stem))
+        _check_one_of("non_finite", self.non_finite, get_args(NonFinite))
+        _check_one_of("precision", self.precision, PRECISIONS)
         if self.strategy is not None:
-            _one_of("strategy", self.strategy, ("mirrored", "multiworker"))
+            _check_one_of("strategy", self.strategy, ("mirrored", "multiworker"))
         if self.jit not in (True, False, "auto"):
             raise ValueError(f"config key 'jit' is true, false or 'auto', got {self.jit!r}")
         if self.jit is True and (self.microbatch or self.strategy):
@@ -101,13 +101,13 @@ class ModelSpec:
 
     @property
     def classes(self) -> int | None:
-        """Number of classes: ``num_classes``, or what a target says; ValueError when the two differ."""
-        told = {item.classes for item in self.inputs.values() if item.classes is not None}
+        """Number of classes: ``num_classes``, or that of a target; ValueError when the two differ."""
+        named = {item.classes for item in self.inputs.values() if item.classes is not None}
         if self.num_classes is not None:
-            told.add(self.num_classes)
-        if len(told) > 1:
-            raise ValueError(f"the config tells different numbers of classes: {sorted(told)}")
-        return told.pop() if told else None
+            named.add(self.num_classes)
+        if len(named) > 1:
+            raise ValueError(f"the config names different numbers of classes: {sorted(named)}")
+        return named.pop() if named else None
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class ModelSpec:
         return item.target or item.classes is not None or name in TARGET_ALIASES
 
 
-def _one_of(key: str, value: Any, known: Any) -> None:
+def _check_one_of(key: str, value: Any, known: Any) -> None:
     if value not in known:
         raise ValueError(unknown(key, str(value), known, "the config"))
 

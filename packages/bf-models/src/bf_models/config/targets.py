@@ -13,7 +13,7 @@ TRUSTED = ("bf_models", "keras")
 
 
 def resolve(target: str, allow: Sequence[str] = ()) -> Any:
-    """Import what a dotted name says, from trusted packages and those in ``allow`` only.
+    """Import what a dotted name stands for, from trusted packages and those in ``allow`` only.
 
     PermissionError names a package that is not allowed, before anything of it is imported.
     """
@@ -39,13 +39,13 @@ def _import(parts: list[str], target: str) -> Any:
             continue
         for part in parts[cut:]:
             if not hasattr(found, part):
-                raise AttributeError(unknown("name", part, _public(found), f"_target_ {target!r}"))
+                raise AttributeError(unknown("name", part, _list_public(found), f"_target_ {target!r}"))
             found = getattr(found, part)
         return found
     raise ModuleNotFoundError(f"_target_ {target!r}: there is no package {parts[0]!r} here")
 
 
-def _public(owner: Any) -> list[str]:
+def _list_public(owner: Any) -> list[str]:
     return [name for name in dir(owner) if not name.startswith("_")]
 
 

@@ -23,18 +23,18 @@ SUPPORTED = (
 )
 
 
-def _text(value: Any) -> str:
+def _decode(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _legacy(group: Any) -> Iterator[tuple[str, Arrays]]:
-    """Layers of the older format, with an attribute that orders them."""
-    for name in map(_text, group.attrs["layer_names"]):
-        yield name, [np.asarray(group[name][_text(item)]) for item in group[name].attrs["weight_names"]]
+def _read_legacy(group: Any) -> Iterator[tuple[str, Arrays]]:
+    """Yield layers of the older format, with an attribute that orders them."""
+    for name in map(_decode, group.attrs["layer_names"]):
+        yield name, [np.asarray(group[name][_decode(item)]) for item in group[name].attrs["weight_names"]]
 
 
-def _current(group: Any) -> Iterator[tuple[str, Arrays]]:
-    """Layers of Keras 3's format: groups named by kind and number, ``conv2d_10`` being the eleventh."""
+def _read_current(group: Any) -> Iterator[tuple[str, Arrays]]:
+    """Yield layers of Keras 3's format: groups by kind and number, ``conv2d_10`` being the eleventh."""
 
     def place(name: str) -> tuple[str, int]:
         kind, _, number = name.rpartition("_")
@@ -48,8 +48,8 @@ def _current(group: Any) -> Iterator[tuple[str, Arrays]]:
         yield name, [np.asarray(part["vars"][key]) for part in parts for key in sorted(part["vars"], key=int)]
 
 
-def _one_kernel_each(layers: Iterator[tuple[str, Arrays]]) -> Iterator[tuple[str, Arrays]]:
-    """Layers that have arrays; a separable convolution is two of ours."""
+def _split_separable(layers: Iterator[tuple[str, Arrays]]) -> Iterator[tuple[str, Arrays]]:
+    """Yield layers that have arrays, a separable convolution as two."""
     for name, arrays in layers:
         if len(arrays) == 2 and all(item.ndim == 4 for item in arrays):
             yield f"{name}.depthwise", arrays[:1]
@@ -59,16 +59,16 @@ def _one_kernel_each(layers: Iterator[tuple[str, Arrays]]) -> Iterator[tuple[str
 
 
 def read_h5(path: str | Path) -> list[tuple[str, Arrays]]:
-    """Names and arrays of the layers of a file; CorruptModel when it is no file of Keras weights."""
+    """Read names and arrays of the layers of a file; CorruptModel when it holds no Keras weights."""
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
             group = file.get("model_weights", file)
             if "layer_names" in group.attrs:
-                return list(_one_kernel_each(_legacy(group)))
+                return list(_split_separable(_read_legacy(group)))
             if "layers" in group:
-                return list(_one_kernel_each(_current(group["layers"])))
+                return list(_split_separable(_read_current(group["layers"])))
     except OSError as error:
         raise CorruptModel(f"{path} is not an HDF5 file, or damaged: {error}") from error
     raise CorruptModel(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
@@ -89,7 +89,7 @@ def load_h5(model: Target, path: str | Path, *, replace_head: bool = True) -> Re
     pairs, kept = [], []
     used: set[int] = set()
     for layer in [item for item in model.network.layers if item.weights]:
-        found = _find(layer, given, used, model.network)
+        found = _find_arrays(layer, given, used, model.network)
         if found is not None:
             used.add(found[0])
             pairs.append((layer, found[1]))
@@ -106,7 +106,7 @@ def load_h5(model: Target, path: str | Path, *, replace_head: bool = True) -> Re
     return Report(tuple(layer.name for layer, _ in pairs), (), rest, tuple(kept))
 
 
-def _find(
+def _find_arrays(
     layer: Any, given: list[tuple[str, Arrays]], used: set[int], network: Any
 ) -> tuple[int, Arrays] | None:
     shapes = [tuple(item.shape) for item in layer.weights]
@@ -115,7 +115,7 @@ def _find(
         if number in used or name.endswith(_POINTWISE) != _is_pointwise(layer):
             continue
         if [item.shape for item in arrays] == shapes:
-            return number, _turned(layer, arrays, network)
+            return number, _reorder(layer, arrays, network)
         # the head of MobileNet is a 1x1 convolution in Keras and dense here
         if len(shapes[0]) == 2 and [item.size for item in arrays] == [math.prod(shape) for shape in shapes]:
             return number, [item.reshape(shape) for item, shape in zip(arrays, shapes)]
@@ -128,8 +128,8 @@ def _is_pointwise(layer: Any) -> bool:
     return (type(layer).__name__, type(before).__name__) == ("Conv2D", "DepthwiseConv2D")
 
 
-def _turned(layer: Any, arrays: Arrays, network: Any) -> Arrays:
-    """Arrays as ours: a map is flattened channels last in Keras and channels first here, as in torch."""
+def _reorder(layer: Any, arrays: Arrays, network: Any) -> Arrays:
+    """Put the arrays into our order: Keras flattens a map channels last, torch and we channels first."""
     names = [item.name for item in network.layers]
     if "channels_first" not in names or layer.name != names[names.index("flatten") + 1]:
         return arrays

@@ -20,18 +20,18 @@ class Layout:
     shape: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None
 
     def to_keras(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Array in Keras's order."""
+        """Return an array in Keras's order."""
         turned = array if self.axes is None else np.transpose(array, self.axes)
         return turned.reshape(shape)
 
     def to_torch(self, array: np.ndarray) -> np.ndarray:
-        """Array in torch's order."""
+        """Return an array in torch's order."""
         if self.shape is not None:
             return array.reshape(self.shape(array.shape))
         return array if self.axes is None else np.transpose(array, np.argsort(self.axes))
 
     def torch_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the torch array of a variable."""
+        """Return the shape that the torch array of a variable has."""
         if self.shape is not None:
             return self.shape(shape)
         return shape if self.axes is None else tuple(shape[place] for place in np.argsort(self.axes))
@@ -81,16 +81,16 @@ class Entry:
         return self.layout.torch_shape(tuple(self.variable.shape))
 
 
-def entries(network: Any) -> Iterator[Entry]:
-    """Arrays of a network in the order of its layers; TypeError for a layer of unknown kind with weights."""
+def list_entries(network: Any) -> Iterator[Entry]:
+    """Yield the arrays of a network in the order of its layers; TypeError for a layer without a layout."""
     for layer in network.layers:
         if not layer.weights:
             continue
         rows = _TABLE.get(type(layer).__name__)
         if rows is None:
             raise TypeError(
-                f"convert: layer {layer.name!r} of the kind {type(layer).__name__} has weights and no "
-                "torch layout"
+                f"convert: layer {layer.name!r} of the kind {type(layer).__name__} has weights "
+                "and no torch layout"
             )
         for attribute, suffix, layout in rows:
             variable = getattr(layer, attribute, None)
@@ -105,7 +105,7 @@ _IGNORED = re.compile(r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2)\.")
 _LAYER = "encoder.layers.encoder_layer_"
 
 
-def _block(ours: str) -> Callable[[re.Match[str]], str]:
+def _name_block(ours: str) -> Callable[[re.Match[str]], str]:
     """Name a layer of timm's ConvNeXt: torchvision counts the steps between stages too."""
     return lambda match: f"features.{2 * int(match[1]) + 1}.{match[2]}.{ours}"
 
@@ -129,7 +129,7 @@ _RENAMED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"^stem\.([01])\."), r"features.0.\1."),
     (re.compile(r"^stages\.(\d+)\.downsample\.([01])\."), lambda m: f"features.{2 * int(m[1])}.{m[2]}."),
     *(
-        (re.compile(rf"^stages\.(\d+)\.blocks\.(\d+)\.{theirs}"), _block(ours))
+        (re.compile(rf"^stages\.(\d+)\.blocks\.(\d+)\.{theirs}"), _name_block(ours))
         for theirs, ours in (
             (r"conv_dw\.", "block.0."),
             (r"norm\.", "block.2."),
@@ -143,8 +143,8 @@ _RENAMED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
 )
 
 
-def canonical(arrays: Mapping[str, np.ndarray], known: set[str]) -> dict[str, np.ndarray]:
-    """Arrays by the names of our layers, wrappers and helpers of training left out.
+def rename_arrays(arrays: Mapping[str, np.ndarray], known: set[str]) -> dict[str, np.ndarray]:
+    """Return arrays by the names of our layers; wrappers and helpers of training are left out.
 
     A name that is known is never changed. ValueError when two names become one.
     """

@@ -10,20 +10,22 @@ import numpy as np
 
 from bf_models import safetensors
 from bf_models.convert.h5 import load_h5
-from bf_models.convert.layouts import canonical, entries
+from bf_models.convert.layouts import list_entries, rename_arrays
 from bf_models.convert.pth import read_pth
 from bf_models.convert.report import Report, Target, compare
 from bf_models.errors import WeightsError
 
 
 def state_shapes(model: Target) -> dict[str, tuple[int, ...]]:
-    """Torch names and shapes of a model's arrays."""
-    return {entry.name: entry.shape for entry in entries(model.network)}
+    """Return the torch names and shapes of a model's arrays."""
+    return {entry.name: entry.shape for entry in list_entries(model.network)}
 
 
 def state_dict(model: Target) -> dict[str, np.ndarray]:
-    """Weights of a model by torch's names and in torch's order of axes, to be saved as .safetensors."""
-    return {entry.name: entry.layout.to_torch(entry.variable.numpy()) for entry in entries(model.network)}
+    """Return the weights of a model by torch's names and in torch's order, to be saved as .safetensors."""
+    return {
+        entry.name: entry.layout.to_torch(entry.variable.numpy()) for entry in list_entries(model.network)
+    }
 
 
 def load_state_dict(
@@ -32,11 +34,11 @@ def load_state_dict(
     """Copy arrays by torch's names into a model.
 
     With ``replace_head`` layers of the head whose shape differs keep their own weights, as when classes
-    differ; other layers never do. WeightsError lists missing and unexpected names (with
-    ``strict``) and arrays of another shape; nothing is changed then.
+    differ; other layers never do. WeightsError lists missing and unexpected names (with ``strict``) and
+    arrays of another shape; nothing is changed then.
     """
-    wanted = {entry.name: entry for entry in entries(model.network)}
-    given = canonical(arrays, set(wanted))
+    wanted = {entry.name: entry for entry in list_entries(model.network)}
+    given = rename_arrays(arrays, set(wanted))
     head = set(model.head_layers()) if replace_head else set()
     missing = [name for name in wanted if name not in given]
     unexpected = [name for name in given if name not in wanted]

@@ -45,10 +45,10 @@ class _Storage:
         )
 
 
-def _tensor(
+def _build_tensor(
     storage: _Storage, offset: int, size: tuple[int, ...], strides: tuple[int, ...], *rest: Any
 ) -> np.ndarray:
-    """Array of a storage's numbers, copied; refuses to reach outside of them."""
+    """Copy a storage's numbers into an array; refuse to reach outside of them."""
     if not isinstance(storage, _Storage):
         raise UnsafeCheckpoint("a tensor without a storage")
     numbers = storage.numbers
@@ -64,19 +64,19 @@ def _tensor(
     return np.lib.stride_tricks.as_strided(numbers[offset:], size, steps).copy()
 
 
-def _parameter(data: np.ndarray, *rest: Any) -> np.ndarray:
+def _take_data(data: np.ndarray, *rest: Any) -> np.ndarray:
     return data
 
 
 _CALLABLE: Mapping[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_tensor_v2"): _build_tensor,
+    ("torch._utils", "_rebuild_parameter"): _take_data,
 }
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickler that gives out only the names above: any other one is refused before it is looked up."""
+    """Unpickler that knows only the names above: any other one is refused before it is looked up."""
 
     def __init__(self, data: bytes, archive: zipfile.ZipFile, prefix: str, where: str) -> None:
         super().__init__(io.BytesIO(data), encoding="utf-8")
@@ -106,7 +106,7 @@ class _Reader(pickle.Unpickler):
 
 
 def read_pth(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays of a file that torch.save wrote (zip format, torch 1.6 or newer), flattened by dots.
+    """Read the arrays of a file that torch.save wrote (zip format, torch 1.6 or newer), flattened by dots.
 
     UnsafeCheckpoint when the file asks for anything but tensors, CorruptModel when it is damaged or of
     the old format. Nothing of torch is imported.

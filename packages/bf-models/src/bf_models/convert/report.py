@@ -46,7 +46,7 @@ class Report:
 def compare(
     wanted: Mapping[str, Entry], given: Mapping[str, np.ndarray], head: set[str]
 ) -> tuple[list[tuple[Entry, np.ndarray]], list[str], list[str]]:
-    """Pairs that fit, names of the head that do not, and complaints about others."""
+    """Return pairs that fit, names of the head that do not, and complaints about others."""
     fitting, kept, wrong = [], [], []
     for name, entry in wanted.items():
         if name not in given:

@@ -22,11 +22,11 @@ class ChannelStatistics(keras().layers.Layer):  # type: ignore[misc]
     """Mean and maximum over channels: (N, H, W, C) -> (N, H, W, 2)."""
 
     def call(self, x: Any) -> Any:
-        """Two maps."""
+        """Return the two maps."""
         return tf.concat([tf.reduce_mean(x, -1, keepdims=True), tf.reduce_max(x, -1, keepdims=True)], -1)
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """(N, H, W, 2)."""
+        """Return (N, H, W, 2)."""
         return (*input_shape[:-1], 2)
 
 
@@ -36,7 +36,7 @@ class _WithFactor(keras().layers.Layer):  # type: ignore[misc]
         self.factor = factor
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "factor": self.factor}
 
 
@@ -45,11 +45,11 @@ class Subpixel(_WithFactor):
     """Channels become pixels: (N, H, W, C) -> (N, H * factor, W * factor, C / factor ** 2)."""
 
     def call(self, x: Any) -> Any:
-        """Larger map."""
+        """Return the larger map."""
         return tf.nn.depth_to_space(x, self.factor)
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """(N, H * factor, W * factor, C / factor ** 2)."""
+        """Return (N, H * factor, W * factor, C / factor ** 2)."""
         count, height, width, channels = input_shape
         fewer = None if channels is None else channels // self.factor**2
         return (count, _times(height, self.factor), _times(width, self.factor), fewer)
@@ -60,12 +60,12 @@ class GroupSum(_WithFactor):
     """Sum of neighbouring channels: (..., C) -> (..., C / factor)."""
 
     def call(self, x: Any) -> Any:
-        """Fewer channels."""
+        """Return fewer channels."""
         shape = tf.concat([tf.shape(x)[:-1], [x.shape[-1] // self.factor, self.factor]], 0)
         return tf.ensure_shape(tf.reduce_sum(tf.reshape(x, shape), -1), self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """(..., C / factor)."""
+        """Return (..., C / factor)."""
         channels = input_shape[-1]
         return (*input_shape[:-1], None if channels is None else channels // self.factor)
 
@@ -75,12 +75,12 @@ class GroupMax(_WithFactor):
     """Maximum of neighbouring channels, a projection of depth: (..., C) -> (..., C / factor)."""
 
     def call(self, x: Any) -> Any:
-        """Fewer channels."""
+        """Return fewer channels."""
         shape = tf.concat([tf.shape(x)[:-1], [x.shape[-1] // self.factor, self.factor]], 0)
         return tf.ensure_shape(tf.reduce_max(tf.reshape(x, shape), -1), self.compute_output_shape(x.shape))
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """(..., C / factor)."""
+        """Return (..., C / factor)."""
         channels = input_shape[-1]
         return (*input_shape[:-1], None if channels is None else channels // self.factor)
 
@@ -95,7 +95,7 @@ class DropBlock(keras().layers.Layer):  # type: ignore[misc]
         self.seed_generator = keras().random.SeedGenerator()
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """x with squares at 0."""
+        """Return x with squares at 0."""
         if not training or not self.rate:
             return x
         drawn = keras().random.uniform(tf.shape(x), seed=self.seed_generator)
@@ -104,11 +104,11 @@ class DropBlock(keras().layers.Layer):  # type: ignore[misc]
         return x * kept / tf.maximum(tf.reduce_mean(kept), tf.cast(1e-3, x.dtype))
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """Shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "rate": self.rate, "size": self.size}
 
 
@@ -121,17 +121,17 @@ class SoftSum(keras().layers.Layer):  # type: ignore[misc]
         self.weights_of_terms = self.add_weight(name="terms", shape=(len(input_shape),), initializer="ones")
 
     def call(self, tensors: list[Any]) -> Any:
-        """Weighted sum."""
+        """Return the weighted sum."""
         factors = tf.unstack(tf.cast(self.weights_of_terms, tensors[0].dtype))
         return tf.add_n([item * factor for item, factor in zip(tensors, factors)])
 
     def compute_output_shape(self, input_shape: list[_Shape]) -> _Shape:
-        """Shape of each tensor."""
+        """Return the shape of each tensor."""
         return input_shape[0]
 
 
 def _shares(size: int, out: int) -> np.ndarray:
-    """Matrix (out, size): row i averages pixels floor(i * size / out) to ceil((i + 1) * size / out)."""
+    """Return (out, size): row i averages pixels floor(i * size / out) to ceil((i + 1) * size / out)."""
     matrix = np.zeros((out, size), np.float32)
     for row in range(out):
         start, stop = row * size // out, -(-(row + 1) * size // out)
@@ -153,9 +153,9 @@ class AdaptiveAveragePool(keras().layers.Layer):  # type: ignore[misc]
         return tf.einsum("oh,nhwc,pw->nopc", rows, x, columns)
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """(N, size, size, C)."""
+        """Return (N, size, size, C)."""
         return (input_shape[0], self.size, self.size, input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "size": self.size}

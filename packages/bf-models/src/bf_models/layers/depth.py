@@ -22,7 +22,7 @@ class StochasticDepth(keras().layers.Layer):  # type: ignore[misc]
         self.seed_generator = keras().random.SeedGenerator(seed)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """x, or x with the branches of some items at 0."""
+        """Return x, in training with the branches of some items at 0."""
         if not training or not self.rate:
             return x
         shape = [tf.shape(x)[0]] + [1] * (len(x.shape) - 1)
@@ -30,11 +30,11 @@ class StochasticDepth(keras().layers.Layer):  # type: ignore[misc]
         return x * tf.cast(kept, x.dtype) / (1.0 - self.rate)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
@@ -52,13 +52,13 @@ class LayerScale(keras().layers.Layer):  # type: ignore[misc]
         self.factors = self.add_weight(name="factors", shape=(input_shape[-1],), initializer=start)
 
     def call(self, x: Any) -> Any:
-        """x times the factors."""
+        """Return x times the factors."""
         return x * tf.cast(self.factors, x.dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "initial": self.initial}

@@ -62,10 +62,10 @@ class BatchNorm(keras().layers.Layer):  # type: ignore[misc]
         return result.y[:, 0, 0, :] if flat else result.y
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         own = {name: getattr(self, name) for name in ("momentum", "epsilon", "center", "scale")}
         return {**super().get_config(), **own}

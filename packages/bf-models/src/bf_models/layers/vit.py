@@ -20,12 +20,12 @@ class ClassToken(keras().layers.Layer):  # type: ignore[misc]
         self.token = self.add_weight(name="token", shape=(1, 1, input_shape[-1]), initializer="zeros")
 
     def call(self, x: Any) -> Any:
-        """The token, then x."""
+        """Return the token, then x."""
         token = tf.cast(self.token, x.dtype)
         return tf.concat([tf.broadcast_to(token, [tf.shape(x)[0], 1, x.shape[-1]]), x], 1)
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """(N, L + 1, C)."""
+        """Return (N, L + 1, C)."""
         length = input_shape[1]
         return (input_shape[0], None if length is None else length + 1, input_shape[2])
 
@@ -40,11 +40,11 @@ class PositionEmbedding(keras().layers.Layer):  # type: ignore[misc]
         self.places = self.add_weight(name="places", shape=(1, *input_shape[1:]), initializer=start)
 
     def call(self, x: Any) -> Any:
-        """x plus its places."""
+        """Return x plus its places."""
         return x + tf.cast(self.places, x.dtype)
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """Shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
 
@@ -74,7 +74,7 @@ class SelfAttention(keras().layers.Layer):  # type: ignore[misc]
         self.out_bias = self.add_weight(name="out_bias", shape=(width,), initializer="zeros")
 
     def call(self, x: Any) -> Any:
-        """Attend."""
+        """Let every place attend to all."""
         length, width = x.shape[1] or tf.shape(x)[1], x.shape[2]
         size = width // self.heads
         parts = tf.matmul(x, tf.convert_to_tensor(self.in_kernel)) + self.in_bias
@@ -88,9 +88,9 @@ class SelfAttention(keras().layers.Layer):  # type: ignore[misc]
         )
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
-        """Shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "heads": self.heads}

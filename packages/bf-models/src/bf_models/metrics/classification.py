@@ -14,7 +14,7 @@ Multiclass: TypeAlias = Literal["macro", "mean", "micro"] | None
 
 
 def to_labels(values: Any, fmt: Format, axis: int | None, threshold: float) -> np.ndarray:
-    """Labels of predictions: the largest along the axis, or 0 and 1 by the threshold (inclusive)."""
+    """Return labels of predictions: the largest along the axis, or 0 and 1 by the threshold (inclusive)."""
     array = np.asarray(values)
     if fmt == "labels":
         return array
@@ -28,12 +28,12 @@ def to_labels(values: Any, fmt: Format, axis: int | None, threshold: float) -> n
 
 
 def confusion(targets: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (classes, classes) of [predicted, target] labels; ValueError for labels out of range."""
+    """Count (classes, classes) of [predicted, target] labels; ValueError for labels out of range."""
     for name, labels in (("targets", targets), ("predictions", predictions)):
         if labels.size and (labels.min() < 0 or labels.max() >= classes):
             raise ValueError(
-                f"metrics: {name} are labels 0..{classes - 1}, got {labels.min()}..{labels.max()}; set "
-                "num_classes"
+                f"metrics: {name} are labels 0..{classes - 1}, got {labels.min()}..{labels.max()}; "
+                "set num_classes"
             )
     cells = np.bincount(predictions.ravel() * classes + targets.ravel(), minlength=classes * classes)
     return cells.reshape(classes, classes)
@@ -45,7 +45,7 @@ class ClassificationMetrics:
     ``targets`` are labels (N,), or probabilities when of the shape of ``predictions``; ``predictions`` are
     by ``fmt`` labels, probabilities or logits, with classes along ``axis`` (the last one when there is one
     more than targets have). ``update`` adds what another holds, ``append`` keeps batches apart,
-    ``evaluate(name)`` gives a value.
+    ``evaluate(name)`` returns a value.
 
     >>> metrics = ClassificationMetrics([0, 1, 1, 2], [0, 1, 2, 2], fmt='labels', num_classes=3)
     >>> metrics.evaluate('accuracy')
@@ -75,7 +75,7 @@ class ClassificationMetrics:
         if self._labels.shape != self._targets.shape:
             raise ValueError(
                 f"{type(self).__name__}: targets of shape {targets.shape} and predictions of shape "
-                f"{predictions.shape} do not match; say the axis of classes by axis="
+                f"{predictions.shape} do not match; set the axis of classes by axis="
             )
         largest = 1 + max([1, *(int(item.max()) for item in (self._labels, self._targets) if item.size)])
         self.num_classes = num_classes or shown or largest
@@ -91,15 +91,15 @@ class ClassificationMetrics:
         return np.asarray(sum(item.sum(0) for item in self._matrices))
 
     def update(self, other: ClassificationMetrics) -> None:
-        """Add the counts of another; its number of classes must be the same when it was told."""
+        """Add the counts of another; its number of classes must be the same where it was set."""
         self._match(other)
-        self._matrices[-1] = self._joined(self._matrices[-1], other)
+        self._matrices[-1] = self._join(self._matrices[-1], other)
 
-    def _joined(self, mine: np.ndarray, other: ClassificationMetrics) -> np.ndarray:
+    def _join(self, mine: np.ndarray, other: ClassificationMetrics) -> np.ndarray:
         return mine + sum(other._matrices)
 
     def append(self, other: ClassificationMetrics) -> None:
-        """Keep the counts of another as a batch of its own: ``agg=None`` gives a value a batch."""
+        """Keep the counts of another as a batch of its own: ``agg=None`` returns a value a batch."""
         self._match(other)
         self._matrices.extend(other._matrices)
 
@@ -125,9 +125,9 @@ class ClassificationMetrics:
         label: int | None = None,
         multiclass: Multiclass = "macro",
     ) -> Any:
-        """Value of a metric, or a dict of several.
+        """Return the value of a metric, or a dict of several.
 
-        ``agg='mean'`` averages over batches (and images) that were kept apart, None gives them all.
+        ``agg='mean'`` averages over batches (and images) that were kept apart, with None all are returned.
         ``multiclass`` is macro (mean over classes; of the two rates before they are composed), micro (counts
         pooled) or None (a value a class); ``label`` is one class. With two classes the positive one is
         meant. Infinite values are left out of means.
@@ -151,7 +151,7 @@ class ClassificationMetrics:
     def _values(
         self, metric: str, matrices: np.ndarray, label: int | None, multiclass: Multiclass
     ) -> np.ndarray:
-        """Value of each matrix, (M,) or (M, classes)."""
+        """Return the value of each matrix, (M,) or (M, classes)."""
         if metric == "accuracy":
             cells = Cells.of(matrices)
             return np.asarray(cells.tp.sum(-1) / np.maximum(matrices.sum((-2, -1)), 1))
@@ -164,21 +164,21 @@ class ClassificationMetrics:
         if label is not None:
             if not 0 <= label < self.num_classes:
                 raise ValueError(f"metrics: label is one of 0..{self.num_classes - 1}, got {label}")
-            return _of_cells(metric, cells)[..., label]
+            return _compute(metric, cells)[..., label]
         if self.skip_bg:
             cells = Cells(*(item[..., 1:] for item in (cells.tp, cells.fp, cells.fn, cells.tn)))
         if multiclass == "micro" or (metric in COUNTS and multiclass is not None):
-            return _of_cells(metric, cells.pooled())[..., 0]
-        values = _of_cells(metric, cells)
+            return _compute(metric, cells.pooled())[..., 0]
+        values = _compute(metric, cells)
         return values if multiclass is None else _finite_mean(values, -1)
 
 
-def _of_cells(metric: str, cells: Cells) -> np.ndarray:
+def _compute(metric: str, cells: Cells) -> np.ndarray:
     return np.asarray(COUNTS[metric](cells)) if metric in COUNTS else RATES[metric](cells)
 
 
 def _finite_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of the values that are finite; infinite when none is."""
+    """Return the mean of the values that are finite; infinite when none is."""
     finite = np.isfinite(values)
     count = finite.sum(axis)
     total = np.where(finite, values, 0.0).sum(axis)

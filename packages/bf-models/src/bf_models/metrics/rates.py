@@ -1,4 +1,4 @@
-"""Rates of a confusion matrix by name; one table says formula, aliases and what a division by zero gives."""
+"""Rates of a confusion matrix by name: formulas, aliases, and what stands for a division by zero."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Cells:
 
     @classmethod
     def of(cls, confusion: Counts) -> Cells:
-        """Cells of confusion matrices (..., predicted, target)."""
+        """Return the cells of confusion matrices (..., predicted, target)."""
         tp = np.diagonal(confusion, axis1=-2, axis2=-1)
         fp, fn = confusion.sum(-1) - tp, confusion.sum(-2) - tp
         return cls(tp, fp, fn, confusion.sum((-2, -1))[..., None] - tp - fp - fn)
 
     def pooled(self) -> Cells:
-        """Cells of all classes together, (..., 1)."""
+        """Return the cells of all classes together, (..., 1)."""
         return Cells(*(item.sum(-1, keepdims=True) for item in (self.tp, self.fp, self.fn, self.tn)))
 
 
@@ -42,12 +42,12 @@ class Rate:
     when_zero: tuple[float, float]
 
     def __call__(self, cells: Cells) -> np.ndarray:
-        """Value of each class."""
+        """Return the value of each class."""
         return divide(self.top(cells), self.bottom(cells), self.when_zero)
 
 
 def divide(top: np.ndarray, bottom: np.ndarray, when_zero: tuple[float, float]) -> np.ndarray:
-    """Quotient with told values where the divisor is zero."""
+    """Return the quotient, and ``when_zero`` where the divisor is zero."""
     top, bottom = np.asarray(top, float), np.asarray(bottom, float)
     value = np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom != 0)
     return np.where(bottom != 0, value, np.where(top > 0, *when_zero))
@@ -105,7 +105,7 @@ NAMES = ("accuracy", *COUNTS, *RATES, *COMPOSED)
 
 
 def full_name(name: str, owner: str) -> str:
-    """Name of a metric without aliases; ValueError with close matches."""
+    """Return the name of a metric that an alias stands for; ValueError with close matches."""
     found = ALIASES.get(name, name)
     if found not in NAMES:
         raise ValueError(unknown("metric", name, (*NAMES, *ALIASES), owner))
@@ -113,7 +113,7 @@ def full_name(name: str, owner: str) -> str:
 
 
 def compose(name: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Value of a composed metric of its two rates."""
+    """Return the value of a metric that is composed of two rates."""
     if name == "f1_score":
         return divide(2 * first * second, first + second, (0, 0))
     return divide(first, second, (np.inf, 0))

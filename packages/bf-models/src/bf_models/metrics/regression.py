@@ -28,7 +28,7 @@ def _mse(t: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> np.ndarray:
 
 def _share_explained(t: np.ndarray, error: np.ndarray, w: np.ndarray | None) -> np.ndarray:
     spread = _mean((t - _mean(t, w)) ** 2, w)
-    # constant targets: nothing to explain, so 1 when there is no error and 0 otherwise, as scikit-learn says
+    # constant targets: nothing to explain, so 1 without an error and 0 otherwise, as in scikit-learn
     share = 1 - np.divide(error, spread, out=np.zeros_like(error), where=spread != 0)
     return np.where(spread != 0, share, np.where(error == 0, 1.0, 0.0))
 
@@ -87,7 +87,10 @@ class RegressionMetrics:
     def evaluate(
         self, name: str | Sequence[str], agg: Literal["mean"] | None = "mean", gap: float = 3
     ) -> Any:
-        """Value of a metric, or a dict of several; ``accuracy`` is the share of errors within ``gap``."""
+        """Return the value of a metric, or a dict of several.
+
+        ``accuracy`` is the share of errors within ``gap``.
+        """
         if not isinstance(name, str):
             return {item: self.evaluate(item, agg, gap) for item in name}
         metric = _ALIASES.get(name, name)

@@ -24,12 +24,12 @@ class SegmentationMetrics(ClassificationMetrics):
         pairs = zip(self._targets, self._labels)
         return np.stack([confusion(target, labels, self.num_classes) for target, labels in pairs])
 
-    def _joined(self, mine: np.ndarray, other: ClassificationMetrics) -> np.ndarray:
+    def _join(self, mine: np.ndarray, other: ClassificationMetrics) -> np.ndarray:
         return np.concatenate([mine, *other._matrices])
 
 
 def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Numbers (from 1) of the connected areas of a mask (..., any rank), and how many there are.
+    """Number (from 1) the connected areas of a mask of any rank, and count them.
 
     Neighbours share a side. Numbers sink to the smallest of an area; pointers are halved, so rounds are few.
     """
@@ -121,7 +121,7 @@ class SegmentationMetricsByInstances:
     append = update
 
     def evaluate(self, name: str, agg: Literal["mean"] | None = "mean") -> Any:
-        """Mean over images and classes of a metric; None gives (images, classes)."""
+        """Return the mean of a metric over images and classes; with ``agg=None`` all, (images, classes)."""
         metric = _ALIASES.get(name, name)
         if metric not in _INSTANCE:
             raise ValueError(unknown("metric", name, (*_INSTANCE, *_ALIASES), type(self).__name__))

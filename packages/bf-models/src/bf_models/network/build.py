@@ -20,7 +20,7 @@ PART_NAMES = ("initial_block", "body", "head")
 
 
 def choose_part(default: Part, option: Any, name: str, allow: Sequence[str], owner: str) -> Part:
-    """Part that the config asks for.
+    """Return the part that the config asks for.
 
     None is the class's own; a mapping changes its fields, or with ``_target_`` makes another; a name is that
     of a zoo model, whose part is taken, or a dotted one; a callable (x, net) -> x is taken as it is.
@@ -30,13 +30,15 @@ def choose_part(default: Part, option: Any, name: str, allow: Sequence[str], own
         return default
     if isinstance(option, Mapping):
         if "_target_" in option:
-            return _callable(build_target(option, allow, where), where)
+            return _check_callable(build_target(option, allow, where), where)
         if not dataclasses.is_dataclass(default):
             raise TypeError(f"{where} is a function and has no keys to change; replace it by '_target_'")
         return amend(default, option, where)
     if isinstance(option, str):
-        return _callable(resolve(option, allow) if "." in option else _zoo_part(option, name, where), where)
-    return _callable(option, where)
+        return _check_callable(
+            resolve(option, allow) if "." in option else _zoo_part(option, name, where), where
+        )
+    return _check_callable(option, where)
 
 
 def _zoo_part(model: str, name: str, where: str) -> Part:
@@ -46,7 +48,7 @@ def _zoo_part(model: str, name: str, where: str) -> Part:
     return part
 
 
-def _callable(part: Any, where: str) -> Part:
+def _check_callable(part: Any, where: str) -> Part:
     made = part() if isinstance(part, type) else part
     if not callable(made):
         raise TypeError(f"{where}: a part is a callable (x, net) -> x, got {made!r}")
@@ -69,7 +71,7 @@ class Blueprint:
 
 @contextlib.contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Make Keras draw the seeds of new layers from ours, and give Python's own generator back untouched."""
+    """Make Keras draw the seeds of new layers from ours, and leave Python's own generator as it was."""
     if seed is None:
         yield
         return
@@ -109,11 +111,11 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
         with seeded(blueprint.seed), on_device(blueprint.device):
             shapes = blueprint.shapes.items()
             inputs = {name: k.Input(shape, name=name, dtype="float32") for name, shape in shapes}
-            x: Tensor = {name: _with_channel(item, name) for name, item in inputs.items()}
+            x: Tensor = {name: _add_channel(item, name) for name, item in inputs.items()}
             if len(x) == 1:
                 (x,) = x.values()
             for name in ("initial_block", "body", "head"):
-                x = _with_part(getattr(blueprint, name), x, blueprint.net, name)
+                x = _call_part(getattr(blueprint, name), x, blueprint.net, name)
                 if boundaries is not None:
                     boundaries[name] = x
             return k.Model(list(inputs.values()), x, name=blueprint.net.name.lower())
@@ -121,8 +123,8 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
         k.config.set_dtype_policy(policy)
 
 
-def _with_part(part: Part, x: Tensor, net: Net, name: str) -> Tensor:
-    """Output of a part; an error in it notes which part of which model it was."""
+def _call_part(part: Part, x: Tensor, net: Net, name: str) -> Tensor:
+    """Add a part to the network; an error in it notes which part of which model it was."""
     try:
         return part(x, net)
     except Exception as error:
@@ -130,8 +132,8 @@ def _with_part(part: Part, x: Tensor, net: Net, name: str) -> Tensor:
         raise
 
 
-def _with_channel(x: Tensor, name: str) -> Tensor:
-    """Images without an axis of channels get one: (N, H, W) -> (N, H, W, 1)."""
+def _add_channel(x: Tensor, name: str) -> Tensor:
+    """Give images without channels an axis of one: (N, H, W) -> (N, H, W, 1)."""
     if len(x.shape) != 3:
         return x
     return keras().layers.Reshape((*x.shape[1:], 1), name=f"{name}.channel")(x)

@@ -153,18 +153,18 @@ class OptimizerSpec:
             signature = inspect.signature(resolve(self.optimizer.target, self.allow))
             rate = signature.parameters["learning_rate"].default
         if self.schedule is None:
-            return self._with_rate(float(rate) * factor)
+            return self._make_with_rate(float(rate) * factor)
         if self.schedule.made is not None:
-            return self._with_rate(self.schedule.made)
+            return self._make_with_rate(self.schedule.made)
         cls = resolve(self.schedule.target, self.allow)
         peak = (
             "initial_learning_rate"
             if "initial_learning_rate" in inspect.signature(cls).parameters
             else "learning_rate"
         )
-        return self._with_rate(self.schedule.make(self.allow, {peak: float(rate) * factor}))
+        return self._make_with_rate(self.schedule.make(self.allow, {peak: float(rate) * factor}))
 
-    def _with_rate(self, rate: Any) -> Any:
+    def _make_with_rate(self, rate: Any) -> Any:
         arguments = {**self.optimizer.arguments, "learning_rate": rate}
         return Named("optimizer", self.optimizer.target, arguments).make(self.allow)
 

@@ -21,12 +21,12 @@ class Warmup(keras().optimizers.schedules.LearningRateSchedule):  # type: ignore
         self.learning_rate, self.warmup = float(learning_rate), warmup
 
     def __call__(self, step: Any) -> Any:
-        """Rate at a step, a float32 scalar."""
+        """Return the rate at a step, a float32 scalar."""
         step = tf.cast(step, tf.float32)
         return self.learning_rate * tf.minimum(1.0, (step + 1.0) / max(self.warmup, 1))
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {"learning_rate": self.learning_rate, "warmup": self.warmup}
 
 
@@ -53,7 +53,7 @@ class WarmupCosine(keras().optimizers.schedules.LearningRateSchedule):  # type: 
         )
 
     def __call__(self, step: Any) -> Any:
-        """Rate at a step, a float32 scalar."""
+        """Return the rate at a step, a float32 scalar."""
         step = tf.cast(step, tf.float32)
         warmup = float(math.ceil(self.warmup * self.steps) if self.warmup < 1 else self.warmup)
         rising = (step + 1.0) / max(warmup, 1.0)
@@ -62,5 +62,5 @@ class WarmupCosine(keras().optimizers.schedules.LearningRateSchedule):  # type: 
         return self.learning_rate * tf.where(step < warmup, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {name: getattr(self, name) for name in ("learning_rate", "steps", "warmup", "final")}

@@ -102,14 +102,13 @@ def write(path: Path, saved: Saved) -> None:
 def load(path: Path) -> Saved:
     """Read a file back; nothing of it is run or unpacked to the disk.
 
-    CorruptModel for damage, UnsafeCheckpoint for what is not a saved model, ModelStateError for a newer
-    format.
+    CorruptModel for damage, UnsafeCheckpoint for other files, ModelStateError for a newer format.
     """
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                _refuse_strangers(archive, path)
-                manifest = _json(archive, "manifest.json", path)
+                _refuse_unknown_members(archive, path)
+                manifest = _read_json(archive, "manifest.json", path)
                 if manifest.get("kind") != "bf_models" or not isinstance(manifest.get("format"), int):
                     raise UnsafeCheckpoint(f"{path} is not a model that bf_models saved")
                 if manifest["format"] > FORMAT:
@@ -118,7 +117,7 @@ def load(path: Path) -> Saved:
                         "upgrade bf-models"
                     )
                 content = {
-                    name: _checked(archive, name, manifest, path) for name in ("model.json", *_TENSORS)
+                    name: _read_member(archive, name, manifest, path) for name in ("model.json", *_TENSORS)
                 }
         except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError) as error:
             raise CorruptModel(f"{path} is cut short or damaged: {error}") from error
@@ -126,7 +125,7 @@ def load(path: Path) -> Saved:
     return Saved(_parse(content["model.json"], path), weights, optimizer)
 
 
-def _refuse_strangers(archive: zipfile.ZipFile, path: Path) -> None:
+def _refuse_unknown_members(archive: zipfile.ZipFile, path: Path) -> None:
     names = archive.namelist()
     for item in archive.infolist():
         if item.filename not in (*_JSON, *_TENSORS):
@@ -144,15 +143,15 @@ def _refuse_strangers(archive: zipfile.ZipFile, path: Path) -> None:
         raise UnsafeCheckpoint(f"{path} holds one name twice: {sorted(names)}")
 
 
-def _checked(archive: zipfile.ZipFile, name: str, manifest: Mapping[str, Any], path: Path) -> bytes:
-    told = manifest["members"][name]
+def _read_member(archive: zipfile.ZipFile, name: str, manifest: Mapping[str, Any], path: Path) -> bytes:
+    expected = manifest["members"][name]
     data = archive.read(name)
-    if len(data) != told["size"] or hashlib.sha256(data).hexdigest() != told["sha256"]:
+    if len(data) != expected["size"] or hashlib.sha256(data).hexdigest() != expected["sha256"]:
         raise CorruptModel(f"{path}: {name!r} does not agree with its checksum")
     return data
 
 
-def _json(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
+def _read_json(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
     if name not in archive.namelist():
         raise UnsafeCheckpoint(f"{path} has no {name!r}: it is not a model that bf_models saved")
     return _parse(archive.read(name), path)

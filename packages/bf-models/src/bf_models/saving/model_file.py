@@ -43,8 +43,8 @@ class Saveable(Protocol):
 T = TypeVar("T", bound=Saveable)
 
 
-def named(variables: Iterable[Any]) -> dict[str, Any]:
-    """Variables by their paths, a repeated path numbered."""
+def name_variables(variables: Iterable[Any]) -> dict[str, Any]:
+    """Return variables by their paths, a repeated path numbered."""
     found: dict[str, Any] = {}
     for item in variables:
         name, number = item.path, 1
@@ -56,21 +56,21 @@ def named(variables: Iterable[Any]) -> dict[str, Any]:
 
 
 def network_variables(network: Any) -> dict[str, Any]:
-    """Variables of a network by names that are the same in every process.
+    """Return the variables of a network by names that are the same in every process.
 
-    Keras numbers the seeds of dropout layers by how many there were in the process, so their layer names
-    them.
+    Keras numbers the seeds of dropout layers by how many there were in the process: here they are named by
+    their layer.
     """
     found: dict[str, Any] = {}
     for layer in network.layers:
-        for path, item in named(layer.variables).items():
+        for path, item in name_variables(layer.variables).items():
             own = path == layer.name or path.startswith(f"{layer.name}/")
             found[path if own else f"{layer.name}/{path.partition('/')[2]}"] = item
     return found
 
 
-def values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Values of variables as arrays."""
+def read_values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the values of variables as arrays."""
     return {name: item.numpy() for name, item in variables.items()}
 
 
@@ -92,7 +92,7 @@ def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where
 def save(model: Saveable, path: Path) -> None:
     """Save a built model into one file."""
     try:
-        config = json.loads(json.dumps(_plain(model.config)))
+        config = json.loads(json.dumps(_copy_plain(model.config)))
     except TypeError as error:
         raise TypeError(
             f"{model.name}.save: the config holds an object, {error}; name it by '_target_: "
@@ -105,15 +105,15 @@ def save(model: Saveable, path: Path) -> None:
         "iterations": model.iterations,
         "skipped": model.skipped,
     }
-    weights = values(network_variables(model.network))
+    weights = read_values(network_variables(model.network))
     archive.write(path, archive.Saved(description, weights, model.optimizer_state()))
 
 
-def _plain(value: Any) -> Any:
+def _copy_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _copy_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_copy_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -129,25 +129,26 @@ def load(
     ``others`` are classes by lower-case name that the file may name instead; None is none.
     """
     saved = archive.load(path)
-    told = saved.description
-    name = told.get("model")
-    model_class = _class(cls, str(name), path, others)
-    # which packages are trusted is said by the person who loads, never by the file
+    description = saved.description
+    model_class = _find_class(cls, str(description.get("model")), path, others)
+    # the person who loads decides which packages are trusted, never the file
     config = {
-        key: value for key, value in told.get("config", {}).items() if key not in ("allow", "pretrained")
+        key: value
+        for key, value in description.get("config", {}).items()
+        if key not in ("allow", "pretrained")
     }
     config = merge(config, changes)
     if allow:
         config["allow"] = list(allow)
-    shapes = {key: {"shape": shape} for key, shape in told.get("shapes", {}).items()}
+    shapes = {key: {"shape": shape} for key, shape in description.get("shapes", {}).items()}
     config["inputs"] = merge(config.get("inputs") or {}, shapes)
     model = model_class(config).build()
     assign(network_variables(model.network), saved.weights, str(path))
-    model.restore_state(saved.optimizer, int(told["iterations"]), int(told["skipped"]))
+    model.restore_state(saved.optimizer, int(description["iterations"]), int(description["skipped"]))
     return model
 
 
-def _class(cls: type[T], name: str, path: Path, others: Mapping[str, type[T]] | None) -> type[T]:
+def _find_class(cls: type[T], name: str, path: Path, others: Mapping[str, type[T]] | None) -> type[T]:
     if cls.__name__ == name:
         return cls
     if others is None:

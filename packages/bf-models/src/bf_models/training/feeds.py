@@ -33,7 +33,7 @@ class Feeds:
         named: Mapping[str, Any],
         with_targets: bool,
     ) -> dict[str, Any]:
-        """Arrays by name, of one length; TypeError names an unknown argument or what was not fed."""
+        """Return arrays by name, of one length; TypeError names an unknown argument or what was not fed."""
         arrays: dict[str, Any] = {}
         self._add(arrays, inputs, self.inputs, "inputs")
         self._add(arrays, targets, self.targets, "targets")
@@ -49,11 +49,11 @@ class Feeds:
             raise TypeError(
                 f"{self.owner}: {', '.join(missing)} not fed; got {', '.join(arrays) or 'nothing'}"
             )
-        read = {name: as_array(value, name, self.owner) for name, value in arrays.items()}
+        read = {name: read_array(value, name, self.owner) for name, value in arrays.items()}
         for name, dtype in self._dtypes.items():
             if isinstance(read.get(name), np.ndarray):
                 read[name] = read[name].astype(dtype, copy=False)
-        return _one_length(read, self.owner)
+        return _check_lengths(read, self.owner)
 
     def _add(self, arrays: dict[str, Any], value: Any, names: tuple[str, ...], kind: str) -> None:
         if value is None:
@@ -73,8 +73,8 @@ class Feeds:
             arrays.update(zip(names, value))
 
 
-def as_array(value: Any, name: str, owner: str) -> Any:
-    """Array of numbers of what is fed, tensors as they are; TypeError for objects."""
+def read_array(value: Any, name: str, owner: str) -> Any:
+    """Make an array of numbers of what is fed, tensors as they are; TypeError for objects."""
     if isinstance(value, np.ndarray):
         array = value
     elif hasattr(value, "dtype") and hasattr(value, "shape") and hasattr(value, "numpy"):
@@ -95,7 +95,7 @@ def as_array(value: Any, name: str, owner: str) -> Any:
     return array
 
 
-def _one_length(arrays: dict[str, Any], owner: str) -> dict[str, Any]:
+def _check_lengths(arrays: dict[str, Any], owner: str) -> dict[str, Any]:
     lengths = {name: array.shape[0] if len(array.shape) else -1 for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or -1 in lengths.values():
         raise ValueError(f"{owner}: arrays of one batch have one length, got {lengths}")

@@ -1,7 +1,8 @@
-"""What train and predict may give back: names, and any structure of them."""
+"""What train and predict may return: names, and any structure of them."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,8 +12,8 @@ Fetches: TypeAlias = str | Sequence[Any] | Mapping[str, Any] | None
 OUTPUTS = ("loss", "predictions", "proba", "labels")
 
 
-def flat_names(fetches: Fetches) -> tuple[str, ...]:
-    """Distinct names of a structure, in order; TypeError for what is neither a name nor a structure."""
+def list_names(fetches: Fetches) -> tuple[str, ...]:
+    """List the distinct names of a structure, in order; TypeError for what is no name and no structure."""
     if fetches is None:
         return ()
     if isinstance(fetches, str):
@@ -23,11 +24,11 @@ def flat_names(fetches: Fetches) -> tuple[str, ...]:
         items = fetches
     else:
         raise TypeError(f"fetches are a name, a list or a mapping of names, got {fetches!r}")
-    return tuple(dict.fromkeys(name for item in items for name in flat_names(item)))
+    return tuple(dict.fromkeys(name for item in items for name in list_names(item)))
 
 
 def pack(fetches: Fetches, values: Mapping[str, Any]) -> Any:
-    """Put fetched values into the structure that was asked for; None gives None."""
+    """Put fetched values into the structure that was asked for; None stays None."""
     if fetches is None:
         return None
     if isinstance(fetches, str):
@@ -37,16 +38,14 @@ def pack(fetches: Fetches, values: Mapping[str, Any]) -> Any:
     return [pack(item, values) for item in fetches]
 
 
-def taps(names: Sequence[str], network: Any, owner: str) -> dict[str, Any]:
-    """Symbolic outputs of the layers that are asked for; ValueError lists the outputs and close layers."""
+def find_outputs(names: Sequence[str], network: Any, owner: str) -> dict[str, Any]:
+    """Find the symbolic outputs of layers by name; ValueError lists the outputs and close layers."""
     layers = {layer.name: layer for layer in network.layers}
     found = {}
     for name in names:
         if name in OUTPUTS:
             continue
         if name not in layers:
-            import difflib
-
             close = difflib.get_close_matches(name, layers, n=5, cutoff=0.4)
             raise ValueError(
                 unknown("output", name, (*OUTPUTS, *close), owner) + "; all layers are in model.layer_names"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, moving_averages, tensorflow
-from bf_models.saving.model_file import named
+from bf_models.saving.model_file import name_variables
 
 Feeds = Mapping[str, Any]
 Forward = Callable[[Feeds], tuple[Any, dict[str, Any]]]
@@ -54,32 +54,32 @@ class Gradients:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Variables of the optimizers by name.
+        """Return the variables of the optimizers by name.
 
         Keras numbers its optimizers by how many there were in the process: the number of a group names ours.
         """
         found = {item.name: item for item in self._scaling}
         for number, (optimizer, _) in enumerate(self.groups):
-            for path, item in named(optimizer.variables).items():
+            for path, item in name_variables(optimizer.variables).items():
                 found[f"{number}/{path.partition('/')[2]}"] = item
         return found
 
     def step(self, forward: Forward, feeds: Feeds, kinds: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Forward, backward and update; nothing is changed when a value is not finite.
+        """Go forward, backward and update; change nothing when a value is not finite.
 
-        ``kinds`` are dtypes of the values that ``forward`` gives. With a strategy feeds and values are those
-        of replicas.
+        ``kinds`` are dtypes of the values that ``forward`` returns. With a strategy feeds and values are
+        those of replicas.
         """
         tf = tensorflow()
 
         def replica(part: Feeds) -> tuple[Any, ...]:
             before = [tf.identity(item.value) for item in self._moving]
             values, gradients = self._gradients(forward, part, kinds)
-            values, gradients, finite = self._shared(values, gradients, part)
+            values, gradients, finite = self._share(values, gradients, part)
             return values, gradients, before, finite
 
         values, gradients, before, finite = self._run(replica, feeds)
-        shown = (
+        all_finite = (
             self.options.strategy.experimental_local_results(finite)[0] if self.options.strategy else finite
         )
 
@@ -91,7 +91,7 @@ class Gradients:
             self._run(self._restore, before)
             return tf.constant(False)
 
-        return values, tf.cond(shown, update, restore)
+        return values, tf.cond(all_finite, update, restore)
 
     def _run(self, function: Callable[[Any], Any], argument: Any) -> Any:
         strategy = self.options.strategy
@@ -101,10 +101,10 @@ class Gradients:
         self, forward: Forward, feeds: Feeds, kinds: Mapping[str, Any]
     ) -> tuple[dict[str, Any], list[Any]]:
         if self.options.microbatch is None:
-            return self._whole(forward, feeds)
-        return self._parts(forward, feeds, kinds, self.options.microbatch)
+            return self._compute_whole(forward, feeds)
+        return self._compute_by_parts(forward, feeds, kinds, self.options.microbatch)
 
-    def _whole(self, forward: Forward, feeds: Feeds) -> tuple[dict[str, Any], list[Any]]:
+    def _compute_whole(self, forward: Forward, feeds: Feeds) -> tuple[dict[str, Any], list[Any]]:
         tf = tensorflow()
         weights = [item.value for item in self.variables]
         with tf.GradientTape() as tape:
@@ -114,10 +114,10 @@ class Gradients:
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return values, gradients
 
-    def _parts(
+    def _compute_by_parts(
         self, forward: Forward, feeds: Feeds, kinds: Mapping[str, Any], size: int
     ) -> tuple[dict[str, Any], list[Any]]:
-        """Gradients by parts of at most ``size`` items, each weighed by its share; outputs are joined."""
+        """Compute gradients by parts of at most ``size`` items, weighed by their shares; join the outputs."""
         tf = tensorflow()
         length = tf.shape(next(iter(feeds.values())))[0]
         joined = {
@@ -129,7 +129,9 @@ class Gradients:
             start: Any, number: Any, loss: Any, sums: list[Any], arrays: dict[str, Any]
         ) -> tuple[Any, ...]:
             stop = tf.minimum(start + size, length)
-            values, gradients = self._whole(forward, {name: item[start:stop] for name, item in feeds.items()})
+            values, gradients = self._compute_whole(
+                forward, {name: item[start:stop] for name, item in feeds.items()}
+            )
             share = tf.cast(stop - start, tf.float32) / tf.cast(length, tf.float32)
             loss += share * values["loss"]
             sums = [total + tf.cast(share, item.dtype) * item for total, item in zip(sums, gradients)]
@@ -143,7 +145,7 @@ class Gradients:
         )
         return {**{name: array.concat() for name, array in arrays.items()}, "loss": loss}, sums
 
-    def _shared(
+    def _share(
         self, values: dict[str, Any], gradients: list[Any], feeds: Feeds
     ) -> tuple[dict[str, Any], list[Any], Any]:
         """Weigh a replica's part by its share of the batch; all agree whether all is finite."""

@@ -12,7 +12,7 @@ from bf_models.network.build import on_device
 from bf_models.optim import OptimizerSpec
 from bf_models.training.gradients import Gradients, UpdateOptions
 from bf_models.training.steps import StepOptions, Steps
-from bf_models.training.trainable import Boundaries, freeze, group
+from bf_models.training.trainable import Boundaries, freeze, group_variables
 
 
 def make_strategy(spec: ModelSpec) -> Any:
@@ -50,10 +50,10 @@ def wants_jit(spec: ModelSpec) -> bool:
     return bool(tensorflow().config.list_logical_devices("GPU"))
 
 
-def step_options(
+def make_step_options(
     owner: str, spec: ModelSpec, losses: tuple[LossTerm, ...], strategy: Any, binary: bool
 ) -> StepOptions:
-    """Options of the steps of a network; ValueError without a loss."""
+    """Make the options of the steps of a network; ValueError without a loss."""
     if not losses:
         raise ValueError(f"{owner}: a model without a loss cannot be trained; set 'loss' in the config")
     return StepOptions(
@@ -70,19 +70,19 @@ def step_options(
     )
 
 
-def make_training(
+def make_steps(
     options: StepOptions, spec: ModelSpec, network: Any, boundaries: Boundaries, optimizer: OptimizerSpec
 ) -> Steps:
-    """Steps that train: optimizers made, weights frozen, groups told apart."""
+    """Make the steps that train: optimizers made, weights frozen and grouped by their learning rates."""
     freeze(spec.freeze, network, boundaries, options.owner)
     update = UpdateOptions(spec.microbatch, PRECISIONS[spec.precision] == "mixed_float16", options.strategy)
     with on_device(spec.device):
-        groups = group(spec.learning_rates, optimizer, network, boundaries, options.owner)
+        groups = group_variables(spec.learning_rates, optimizer, network, boundaries, options.owner)
         return Steps(network, options, Gradients(network, groups, update))
 
 
 def read_class_weights(spec: ModelSpec, owner: str) -> tuple[float, ...] | None:
-    """Weight of each class, from a list, or a mapping of some; ValueError for unknown classes."""
+    """Read the weight of each class from a list, or a mapping of some; ValueError for unknown classes."""
     given, classes = spec.class_weights, spec.classes
     if given is None:
         return None

@@ -12,7 +12,7 @@ from bf_models.errors import NonFiniteLoss, StopTraining
 from bf_models.losses import LossTerm
 from bf_models.network.build import on_device
 from bf_models.training.feeds import WEIGHTS
-from bf_models.training.fetches import taps
+from bf_models.training.fetches import find_outputs
 from bf_models.training.gradients import Gradients
 
 Arrays = Mapping[str, Any]
@@ -46,7 +46,7 @@ class Steps:
         self.traces = 0
 
     def run(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> dict[str, Any]:
-        """One step: fetched tensors by name, and in training ``finite``."""
+        """Make one step; return fetched tensors by name, and in training ``finite``."""
         kinds = [(name, a.dtype, a.shape if self.options.jit else a.shape[1:]) for name, a in arrays.items()]
         key = (training, names, tuple(kinds))
         function = self._functions.get(key)
@@ -58,27 +58,28 @@ class Steps:
             with on_device(self.options.device):
                 return function(*map(self._tensor, arrays.values()))  # type: ignore[no-any-return]
         except tensorflow().errors.InvalidArgumentError as error:
-            told = re.search(r"Received a label value of \S+ which is outside the valid range", error.message)
-            if told is None:
+            found = re.search(
+                r"Received a label value of \S+ which is outside the valid range", error.message
+            )
+            if found is None:
                 raise
             classes = self.network.outputs[0].shape[-1]
             raise ValueError(
-                f"{self.options.owner}: labels of {classes} classes are 0 to {classes - 1}: {told.group()}; "
+                f"{self.options.owner}: labels of {classes} classes are 0 to {classes - 1}: {found.group()}; "
                 "look at the labels, or set 'num_classes'"
             ) from error
         except (tensorflow().errors.ResourceExhaustedError, MemoryError) as error:
             length = len(next(iter(arrays.values())))
             raise MemoryError(
                 f"{self.options.owner}: out of memory for a batch of {length} items; use a smaller "
-                "batch_size, or "
-                f"'microbatch: {max(1, length // 2)}' in the config"
+                f"batch_size, or 'microbatch: {max(1, length // 2)}' in the config"
             ) from error
 
     def _trace(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> Callable[..., Any]:
         tf = tensorflow()
         self._check_shapes(arrays)
         keys = tuple(arrays)
-        tapped = taps(
+        tapped = find_outputs(
             (*names, *(term.output for term in self.options.losses if term.output)),
             self.network,
             self.options.owner,
@@ -93,7 +94,7 @@ class Steps:
 
         self.traces += 1
         if training and self.options.strategy is not None:
-            return self._over_replicas(tf.function(step, autograph=False, reduce_retracing=True))
+            return self._spread_over_replicas(tf.function(step, autograph=False, reduce_retracing=True))
         signature = [
             tf.TensorSpec(a.shape if self.options.jit else (None, *a.shape[1:]), a.dtype, name=name)
             for name, a in arrays.items()
@@ -104,7 +105,7 @@ class Steps:
         with on_device(self.options.device):
             return function.get_concrete_function()  # type: ignore[no-any-return]
 
-    def _over_replicas(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _spread_over_replicas(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Deal a batch to the replicas of this process, as evenly as can be."""
         strategy = self.options.strategy
 
@@ -114,19 +115,18 @@ class Steps:
             if length < count:
                 raise ValueError(
                     f"{self.options.owner}: a batch of {length} items cannot be dealt to {count} replicas; "
-                    "use a "
-                    "larger batch_size, or drop_last"
+                    "use a larger batch_size, or drop_last"
                 )
             edges = [length * number // count for number in range(count + 1)]
 
-            def dealt(tensor: Any) -> Any:
-                def of_replica(context: Any) -> Any:
+            def deal(tensor: Any) -> Any:
+                def take_part(context: Any) -> Any:
                     number = context.replica_id_in_sync_group % count
                     return tensor[edges[number] : edges[number + 1]]
 
-                return strategy.experimental_distribute_values_from_function(of_replica)
+                return strategy.experimental_distribute_values_from_function(take_part)
 
-            return function(*map(dealt, tensors))
+            return function(*map(deal, tensors))
 
         return run
 
@@ -136,14 +136,13 @@ class Steps:
             if not _fits(expected, got):
                 raise ValueError(
                     f"{self.options.owner}: input {name!r} has items of shape {got}, but the model was "
-                    "built for "
-                    f"{expected}; resize the items, or build another model"
+                    f"built for {expected}; resize the items, or build another model"
                 )
 
     def _forward(self, network: Any, feeds: Arrays, tapped: Sequence[str], training: bool) -> dict[str, Any]:
         tf = tensorflow()
         inputs: Any = [
-            _with_rank(tf.cast(feeds[name], tf.float32), len(tensor.shape))
+            _match_rank(tf.cast(feeds[name], tf.float32), len(tensor.shape))
             for name, tensor in zip(self.options.inputs, network.inputs)
         ]
         inputs = inputs if len(inputs) > 1 else inputs[0]
@@ -183,7 +182,7 @@ class Steps:
             of_class = tf.gather(factors, tf.cast(targets, tf.int32))
         return of_class if weights is None else of_class * tf.cast(weights, tf.float32)
 
-    def _named(self, values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    def _pick(self, values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
         tf = tensorflow()
         logits = values["predictions"]
         if "proba" in names:
@@ -198,7 +197,7 @@ class Steps:
         values = self._forward(network, feeds, tapped, training=False)
         if "loss" in names:
             values["loss"] = self.loss(values, feeds)
-        return self._named(values, names)
+        return self._pick(values, names)
 
     def _train(
         self, network: Any, feeds: Arrays, names: Sequence[str], tapped: Sequence[str]
@@ -210,7 +209,7 @@ class Steps:
             values["loss"] = self.loss(values, part)
             if self.network.losses:
                 values["loss"] += tf.add_n([tf.cast(item, tf.float32) for item in self.network.losses])
-            return values["loss"], self._named(values, (*names, "loss"))
+            return values["loss"], self._pick(values, (*names, "loss"))
 
         outputs = dict(zip(("predictions", *tapped), network.outputs))
         kinds = {
@@ -239,7 +238,7 @@ def _fits(expected: tuple[int | None, ...], got: tuple[int | None, ...]) -> bool
     return len(expected) == len(got) and all(a is None or a == b for a, b in zip(expected, got))
 
 
-def _with_rank(x: Any, rank: int) -> Any:
+def _match_rank(x: Any, rank: int) -> Any:
     """Add or drop the axis of one channel."""
     if x.shape.rank == rank:
         return x
@@ -254,7 +253,6 @@ def refuse_non_finite(values: Mapping[str, Any], owner: str, iteration: int, pol
         return True
     raise (StopTraining if policy == "stop" else NonFiniteLoss)(
         f"{owner}: the loss is {float(values['loss'])} at iteration {iteration}, or its gradients are not "
-        "finite; the "
-        "weights are those before it; lower the learning rate, clip gradients, look at the batch, or set "
-        "'non_finite: skip'"
+        "finite; the weights are those before it; lower the learning rate, clip gradients, look at the "
+        "batch, or set 'non_finite: skip'"
     )

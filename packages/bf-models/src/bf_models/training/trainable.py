@@ -14,18 +14,18 @@ from bf_models.optim import OptimizerSpec
 Boundaries = Mapping[str, Any]
 
 
-def layers_of(pattern: str, network: Any, boundaries: Boundaries, owner: str) -> list[Any]:
-    """Layers that a part's name, a layer's name or a pattern like ``layer1.*`` means; ValueError for none."""
+def find_layers(pattern: str, network: Any, boundaries: Boundaries, owner: str) -> list[Any]:
+    """Find the layers of a part, of a layer's name or of a pattern like ``layer1.*``; ValueError for none."""
     names = {layer.name: layer for layer in network.layers}
     if pattern in PART_NAMES:
-        return _layers_of_part(pattern, network, boundaries)
+        return _find_layers_of_part(pattern, network, boundaries)
     found = [layer for name, layer in names.items() if fnmatchcase(name, pattern)]
     if not found:
         raise ValueError(unknown("part or layer", pattern, (*PART_NAMES, *names), owner))
     return found
 
 
-def _layers_of_part(part: str, network: Any, boundaries: Boundaries) -> list[Any]:
+def _find_layers_of_part(part: str, network: Any, boundaries: Boundaries) -> list[Any]:
     model = keras().Model
     inside = [layer.name for layer in model(network.inputs, boundaries[part]).layers]
     number = PART_NAMES.index(part)
@@ -38,27 +38,27 @@ def _layers_of_part(part: str, network: Any, boundaries: Boundaries) -> list[Any
 def freeze(patterns: Sequence[str], network: Any, boundaries: Boundaries, owner: str) -> None:
     """Stop layers from learning; their norms use moving statistics from then on."""
     for pattern in patterns:
-        for layer in layers_of(pattern, network, boundaries, owner):
+        for layer in find_layers(pattern, network, boundaries, owner):
             layer.trainable = False
 
 
-def group(
+def group_variables(
     rates: Mapping[str, float], optimizer: OptimizerSpec, network: Any, boundaries: Boundaries, owner: str
 ) -> list[tuple[Any, list[Any]]]:
-    """Optimizers with their variables, one for each factor of the learning rate; later patterns win."""
+    """Make an optimizer for each factor of the learning rate, with its variables; later patterns win."""
     factors = {id(item): 1.0 for item in network.trainable_variables}
     for pattern, factor in rates.items():
-        for layer in layers_of(pattern, network, boundaries, owner):
+        for layer in find_layers(pattern, network, boundaries, owner):
             factors.update((id(item), float(factor)) for item in layer.trainable_variables)
     made = []
     for factor in dict.fromkeys(factors.values()):
         variables = [item for item in network.trainable_variables if factors[id(item)] == factor]
-        made.append((_without_decay_of_vectors(optimizer.make(factor), variables), variables))
+        made.append((_exclude_vectors_from_decay(optimizer.make(factor), variables), variables))
     return made
 
 
-def _without_decay_of_vectors(optimizer: Any, variables: Iterable[Any]) -> Any:
-    """Weight decay is for kernels: pulled to 0, a norm's scale would switch its channel off."""
+def _exclude_vectors_from_decay(optimizer: Any, variables: Iterable[Any]) -> Any:
+    """Keep weight decay to kernels: pulled to 0, a norm's scale would switch its channel off."""
     vectors = [item for item in variables if len(item.shape) < 2]
     if optimizer.weight_decay and vectors:
         optimizer.exclude_from_weight_decay(vectors)

@@ -16,7 +16,7 @@ class ConvNeXtStem:
     filters: int = 96
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/4, W/4, filters)."""
+        """Turn (N, H, W, C) into (N, H/4, W/4, filters)."""
         size = 2 if net.small else 4
         x = net.conv(x, self.filters, size, size, name="features.0.0", padding=0, bias=True, init="truncated")
         return net.layer_norm(x, "features.0.1")
@@ -31,7 +31,7 @@ class ConvNeXtBody:
     scale: float = 1e-6
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/8, W/8, 8 * C)."""
+        """Turn (N, H, W, C) into (N, H/8, W/8, 8 * C)."""
         done, last = 0, max(1, sum(self.depths) - 1)
         for stage, depth in enumerate(self.depths):
             if stage:
@@ -62,7 +62,7 @@ class ConvNeXtHead:
     """Global mean, layer norm and a dense layer."""
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """Logits (N, classes)."""
+        """Return logits (N, classes)."""
         x = keras().layers.GlobalAveragePooling2D(name="avgpool")(x)
         return net.logits(net.layer_norm(x, "classifier.0"), "classifier.2")
 

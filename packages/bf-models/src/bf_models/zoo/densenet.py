@@ -15,7 +15,7 @@ class DenseNetStem:
     filters: int = 64
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/4, W/4, filters)."""
+        """Turn (N, H, W, C) into (N, H/4, W/4, filters)."""
         names = ("features.conv0", "features.norm0")
         x = net.conv_norm(x, self.filters, *((3, 1) if net.small else (7, 2)), names=names)
         x = net.act(x, "features.relu0")
@@ -35,7 +35,7 @@ class DenseNetBody:
     dropout: float = 0.0
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/8, W/8, more channels)."""
+        """Turn (N, H, W, C) into (N, H/8, W/8, more channels)."""
         for stage, depth in enumerate(self.depths, 1):
             for number in range(1, depth + 1):
                 x = self._layer(x, net, f"features.denseblock{stage}.denselayer{number}")

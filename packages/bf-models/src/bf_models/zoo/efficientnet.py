@@ -34,7 +34,7 @@ class EfficientNetBody:
     stochastic_depth: float = 0.2
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/16, W/16, 4 * filters of the last stage)."""
+        """Turn (N, H, W, C) into (N, H/16, W/16, 4 * filters of the last stage)."""
         depths = [math.ceil(stage[-1] * self.depth) for stage in self.stages]
         done = 0
         for number, ((expansion, kernel, strides, filters, _), depth) in enumerate(

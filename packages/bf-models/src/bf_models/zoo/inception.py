@@ -14,14 +14,14 @@ from bf_models.nn import Classifier, Common, Net, Tensor
 
 
 def conv(x: Tensor, net: Net, filters: int, kernel: Any, *, name: str, **options: Any) -> Tensor:
-    """Convolution, norm and activation named ``name.conv``, ``name.bn`` and ``name``."""
+    """Add a convolution, a norm and an activation named ``name.conv``, ``name.bn`` and ``name``."""
     strides = options.pop("strides", 1)
     x = net.conv_norm(x, filters, kernel, strides, names=(f"{name}.conv", f"{name}.bn"), **options)
     return net.act(x, name)
 
 
 def chain(x: Tensor, net: Net, name: str, *steps: tuple[Any, ...]) -> Tensor:
-    """Convolutions one after another.
+    """Add convolutions one after another.
 
     A step is (suffix, filters, kernel) and maybe strides, then unpadded.
     """
@@ -31,8 +31,8 @@ def chain(x: Tensor, net: Net, name: str, *steps: tuple[Any, ...]) -> Tensor:
     return x
 
 
-def pooled(x: Tensor, net: Net, name: str, filters: int) -> Tensor:
-    """Mean of 3x3 pixels, zeros outside counted, and a 1x1 convolution."""
+def pool_conv(x: Tensor, net: Net, name: str, filters: int) -> Tensor:
+    """Add the mean of 3x3 pixels, zeros outside counted, and a 1x1 convolution."""
     return conv(
         net.pool(x, "avg", 3, 1, name=f"{name}.pool", padding=1), net, filters, 1, name=f"{name}.branch_pool"
     )
@@ -47,7 +47,7 @@ class GoogLeNetStem:
     """Three convolutions and two poolings; ``small``: strides of 1 and no poolings."""
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/8, W/8, 192)."""
+        """Turn (N, H, W, C) into (N, H/8, W/8, 192)."""
         x = conv(x, net, 64, 3 if net.small else 7, name="conv1", strides=1 if net.small else 2)
         x = x if net.small else net.pool(x, "max", 3, 2, name="maxpool1", padding="ceil")
         x = conv(conv(x, net, 64, 1, name="conv2"), net, 192, 3, name="conv3")
@@ -74,7 +74,7 @@ class GoogLeNetBody:
     )
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/4, W/4, 1024)."""
+        """Turn (N, H, W, C) into (N, H/4, W/4, 1024)."""
         for number, stage in enumerate(self.stages, 3):
             if number > 3:
                 x = net.pool(
@@ -114,7 +114,7 @@ class InceptionStem:
     """Five convolutions and two poolings, unpadded; ``small``: padded, strides of 1 and no poolings."""
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/8, W/8, 192)."""
+        """Turn (N, H, W, C) into (N, about H/8, W/8, 192)."""
         pads: dict[str, Any] = {} if net.small else {"padding": 0}
         x = conv(x, net, 32, 3, name="Conv2d_1a_3x3", strides=1 if net.small else 2, **pads)
         x = conv(x, net, 32, 3, name="Conv2d_2a_3x3", **pads)
@@ -133,7 +133,7 @@ class InceptionBody:
     wides: int = 2
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/4, W/4, 2048)."""
+        """Turn (N, H, W, C) into (N, about H/4, W/4, 2048)."""
         for letter, filters in zip("bcd", self.pools):
             x = _module_a(x, net, filters, f"Mixed_5{letter}")
         x = _module_b(x, net, "Mixed_6a")
@@ -151,7 +151,7 @@ def _module_a(x: Tensor, net: Net, filters: int, name: str) -> Tensor:
         chain(x, net, name, ("branch1x1", 64, 1)),
         chain(x, net, name, ("branch5x5_1", 48, 1), ("branch5x5_2", 64, 5)),
         chain(x, net, name, *double),
-        pooled(x, net, name, filters),
+        pool_conv(x, net, name, filters),
     ]
     return net.concat(branches, name)
 
@@ -180,7 +180,7 @@ def _module_c(x: Tensor, net: Net, filters: int, name: str) -> Tensor:
         chain(x, net, name, ("branch1x1", 192, 1)),
         chain(x, net, name, *single),
         chain(x, net, name, *double),
-        pooled(x, net, name, 192),
+        pool_conv(x, net, name, 192),
     ]
     return net.concat(branches, name)
 
@@ -212,7 +212,7 @@ def _module_e(x: Tensor, net: Net, name: str) -> Tensor:
         chain(x, net, name, ("branch1x1", 320, 1)),
         forked(single, "branch3x3_2"),
         forked(double, "branch3x3dbl_3"),
-        pooled(x, net, name, 192),
+        pool_conv(x, net, name, 192),
     ]
     return net.concat(branches, name)
 

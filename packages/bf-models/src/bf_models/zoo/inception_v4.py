@@ -8,7 +8,7 @@ from typing import Any
 from bf_models._backend import keras
 from bf_models.model import KerasModel
 from bf_models.nn import Classifier, Common, Net, Tensor
-from bf_models.zoo.inception import chain, conv, pooled
+from bf_models.zoo.inception import chain, conv, pool_conv
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class InceptionV4Stem:
     """
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/8, W/8, 384)."""
+        """Turn (N, H, W, C) into (N, about H/8, W/8, 384)."""
         pads: dict[str, Any] = {} if net.small else {"padding": 0}
         x = conv(x, net, 32, 3, name="stem.0", strides=1 if net.small else 2, **pads)
         x = conv(conv(x, net, 32, 3, name="stem.1", **pads), net, 64, 3, name="stem.2")
@@ -41,7 +41,7 @@ class InceptionV4Body:
     depths: tuple[int, int, int] = (4, 7, 3)
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, 384) -> (N, about H/4, W/4, 1536)."""
+        """Turn (N, H, W, 384) into (N, about H/4, W/4, 1536)."""
         for number in range(self.depths[0]):
             x = self._module_a(x, net, f"a.{number}")
         x = self._reduce_a(x, net, "reduce_a")
@@ -57,7 +57,7 @@ class InceptionV4Body:
             chain(x, net, name, ("one", 96, 1)),
             chain(x, net, name, ("three0", 64, 1), ("three1", 96, 3)),
             chain(x, net, name, ("double0", 64, 1), ("double1", 96, 3), ("double2", 96, 3)),
-            pooled(x, net, name, 96),
+            pool_conv(x, net, name, 96),
         ]
         return net.concat(branches, name)
 
@@ -76,7 +76,7 @@ class InceptionV4Body:
             chain(x, net, name, ("one", 384, 1)),
             chain(x, net, name, ("seven0", 192, 1), ("seven1", 224, row), ("seven2", 256, column)),
             chain(x, net, name, *double, ("double3", 224, column), ("double4", 256, row)),
-            pooled(x, net, name, 128),
+            pool_conv(x, net, name, 128),
         ]
         return net.concat(branches, name)
 
@@ -102,7 +102,7 @@ class InceptionV4Body:
                 conv(double, net, 256, size, name=f"{name}.double{size[0]}{size[1]}")
                 for size in ((1, 3), (3, 1))
             ),
-            pooled(x, net, name, 256),
+            pool_conv(x, net, name, 256),
         ]
         return net.concat(branches, name)
 
@@ -112,7 +112,7 @@ class InceptionResNetStem:
     """The stem of Inception v3 and its first module; ``small``: padded, strides of 1 and no poolings."""
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/8, W/8, 320)."""
+        """Turn (N, H, W, C) into (N, about H/8, W/8, 320)."""
         pads: dict[str, Any] = {} if net.small else {"padding": 0}
         x = conv(x, net, 32, 3, name="conv2d_1a", strides=1 if net.small else 2, **pads)
         x = conv(conv(x, net, 32, 3, name="conv2d_2a", **pads), net, 64, 3, name="conv2d_2b")
@@ -124,7 +124,7 @@ class InceptionResNetStem:
             chain(x, net, "mixed_5b", ("branch0", 96, 1)),
             chain(x, net, "mixed_5b", ("branch1.0", 48, 1), ("branch1.1", 64, 5)),
             chain(x, net, "mixed_5b", *double),
-            pooled(x, net, "mixed_5b", 64),
+            pool_conv(x, net, "mixed_5b", 64),
         ]
         return net.concat(branches, "mixed_5b")
 
@@ -137,7 +137,7 @@ class InceptionResNetBody:
     scales: tuple[float, float, float] = (0.17, 0.1, 0.2)
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, 320) -> (N, about H/4, W/4, 1536)."""
+        """Turn (N, H, W, 320) into (N, about H/4, W/4, 1536)."""
         forks = (
             (
                 (("0", 32, 1),),

@@ -16,7 +16,7 @@ class LeNetBody:
     filters: tuple[int, ...] = (6, 16)
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, 32, 32, C) -> (N, 5, 5, 16)."""
+        """Turn (N, 32, 32, C) into (N, 5, 5, 16)."""
         for number, filters in enumerate(self.filters, 1):
             pads = 2 if number == 1 and x.shape[1] == 28 else 0
             x = net.act(
@@ -34,7 +34,7 @@ class Layers:
     dropout: float = 0.0
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, ...) -> (N, last of units)."""
+        """Turn (N, ...) into (N, last of units)."""
         x = keras().layers.Flatten(name="flatten")(x) if len(x.shape) != 2 else x
         for number, units in enumerate(self.units, 1):
             x = net.act(net.dense(x, units, name=f"fc{number}"), f"fc{number}.act")
@@ -51,7 +51,7 @@ class Hidden:
     name: str = "fc"
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """Logits (N, classes)."""
+        """Return logits (N, classes)."""
         return net.logits(Layers(self.units, self.dropout)(x, net), self.name)
 
 

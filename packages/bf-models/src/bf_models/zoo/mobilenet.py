@@ -15,7 +15,7 @@ class MobileStem:
     filters: int = 32
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/2, W/2, filters)."""
+        """Turn (N, H, W, C) into (N, H/2, W/2, filters)."""
         return net.conv_act(x, self.filters, 3, 1 if net.small else 2, name="features.0")
 
 
@@ -36,7 +36,7 @@ class MobileNetV1Body:
     )
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/16, W/16, 1024)."""
+        """Turn (N, H, W, C) into (N, H/16, W/16, 1024)."""
         for number, (filters, strides) in enumerate(self.layers, 1):
             name = f"features.{number}"
             x = net.conv_act(x, x.shape[-1], 3, strides, name=f"{name}.depthwise", groups=x.shape[-1])
@@ -64,7 +64,7 @@ class MobileNetV2Body:
     last: int = 1280
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/16, W/16, last)."""
+        """Turn (N, H, W, C) into (N, H/16, W/16, last)."""
         number = 1
         for expansion, filters, depth, strides in self.stages:
             for place in range(depth):
@@ -94,7 +94,7 @@ class MobileNetV3Body:
     blocks: tuple[tuple[int, int, int, bool, bool, int], ...] = ()
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/16, W/16, 6 * filters of the last block)."""
+        """Turn (N, H, W, C) into (N, H/16, W/16, 6 * filters of the last block)."""
         for number, block in enumerate(self.blocks, 1):
             x = self._block(x, net, block, f"features.{number}")
         return net.conv_act(x, 6 * x.shape[-1], 1, name=f"features.{len(self.blocks) + 1}")
@@ -124,7 +124,7 @@ class MobileNetV3Head:
     dropout: float = 0.2
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """Logits (N, classes)."""
+        """Return logits (N, classes)."""
         x = net.dense(net.global_pool(x), self.units, name="classifier.0")
         x = net.dropout(net.act(x, "classifier.1", "hard_silu"), self.dropout, "classifier.2")
         return net.logits(x, "classifier.3")

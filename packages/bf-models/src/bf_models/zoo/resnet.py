@@ -25,7 +25,7 @@ class ResNetStem:
     pool_padding: int | str = 1
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/4, W/4, filters)."""
+        """Turn (N, H, W, C) into (N, H/4, W/4, filters)."""
         kernel, strides = (3, 1) if net.small else (self.kernel, self.strides)
         x = net.conv_norm(x, self.filters, kernel, strides, names=("conv1", "bn1"))
         x = net.act(x, "relu")
@@ -58,7 +58,7 @@ class ResNetBody:
             raise ValueError(f"ResNet body: block is 'basic' or 'bottleneck', got {self.block!r}")
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/8, W/8, 8 * filters), four times as many with bottlenecks."""
+        """Turn (N, H, W, C) into (N, H/8, W/8, 8 * filters), four times as many with bottlenecks."""
         block = self._basic if self.block == "basic" else self._bottleneck
         for stage, depth in enumerate(self.depths):
             for number in range(depth):
@@ -70,7 +70,7 @@ class ResNetBody:
         y = net.conv_norm(x, filters, 3, strides, names=(f"{name}.conv1", f"{name}.bn1"))
         y = net.act(y, f"{name}.relu1")
         y = net.conv_norm(y, filters, 3, names=(f"{name}.conv2", f"{name}.bn2"))
-        return self._joined(x, y, net, strides, name)
+        return self._join(x, y, net, strides, name)
 
     def _bottleneck(self, x: Tensor, net: Net, filters: int, strides: int, name: str) -> Tensor:
         width = int(filters * self.group_width / 64) * self.groups
@@ -80,9 +80,9 @@ class ResNetBody:
         y = net.conv_norm(y, width, 3, second, names=(f"{name}.conv2", f"{name}.bn2"), groups=self.groups)
         y = net.act(y, f"{name}.relu2")
         y = net.conv_norm(y, filters * 4, 1, names=(f"{name}.conv3", f"{name}.bn3"))
-        return self._joined(x, y, net, strides, name)
+        return self._join(x, y, net, strides, name)
 
-    def _joined(self, x: Tensor, y: Tensor, net: Net, strides: int, name: str) -> Tensor:
+    def _join(self, x: Tensor, y: Tensor, net: Net, strides: int, name: str) -> Tensor:
         if strides > 1 or x.shape[-1] != y.shape[-1]:
             names = (f"{name}.downsample.0", f"{name}.downsample.1")
             x = net.conv_norm(x, y.shape[-1], 1, strides, names=names)

@@ -24,7 +24,7 @@ class PreactStem:
     filters: int = 64
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/4, W/4, filters)."""
+        """Turn (N, H, W, C) into (N, H/4, W/4, filters)."""
         if net.small:
             return net.conv(x, self.filters, 3, name="conv1")
         return net.pool(
@@ -44,7 +44,7 @@ class PreactBody:
     filters: int = 64
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/8, W/8, 8 * filters), four times as many with bottlenecks."""
+        """Turn (N, H, W, C) into (N, H/8, W/8, 8 * filters), four times as many with bottlenecks."""
         for stage, depth in enumerate(self.depths):
             for number in range(depth):
                 strides = 2 if stage and not number else 1
@@ -72,7 +72,7 @@ class PyramidStem:
     filters: int = 64
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/4, W/4, filters)."""
+        """Turn (N, H, W, C) into (N, H/4, W/4, filters)."""
         if net.small:
             return net.conv_norm(x, self.filters, 3, names=("conv1", "bn1"))
         x = net.act(net.conv_norm(x, self.filters, 7, 2, names=("conv1", "bn1")), "relu")
@@ -92,7 +92,7 @@ class PyramidBody:
     alpha: int = 300
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H / 2 ** (stages - 1), W / ..., about filters + alpha)."""
+        """Turn (N, H, W, C) into (N, H / 2 ** (stages - 1), W / ..., about filters + alpha)."""
         done, blocks = 0, sum(self.depths)
         for stage, depth in enumerate(self.depths):
             for number in range(depth):
@@ -217,7 +217,7 @@ class AttentionBody:
     tail: int = 3
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H/8, W/8, 8 * filters)."""
+        """Turn (N, H, W, C) into (N, H/8, W/8, 8 * filters)."""
         for stage, depth in enumerate(self.depths):
             filters = self.filters * 2**stage
             x = _residual(x, net, filters, 2 if stage else 1, f"stage{stage + 1}.residual")
@@ -242,7 +242,7 @@ class AttentionBody:
         return _residual(x, net, filters, 1, f"{name}.last")
 
     def _mask(self, x: Tensor, net: Net, levels: int, name: str) -> Tensor:
-        """Down by poolings and up again by interpolation, with skips between maps of one size."""
+        """Go down by poolings and up again by interpolation, with skips between maps of one size."""
         skips, sizes, filters = [], [x.shape[1:3]], x.shape[-1]
         for level in range(levels):
             x = net.pool(x, "max", 3, 2, name=f"{name}.pool{level}", padding="same")
@@ -252,13 +252,13 @@ class AttentionBody:
                 sizes.append(x.shape[1:3])
         for level in reversed(range(levels)):
             x = _residual(x, net, filters, 1, f"{name}.up{level}")
-            x = _resized(x, sizes[level], f"{name}.interpolate{level}", net)
+            x = _resize(x, sizes[level], f"{name}.interpolate{level}", net)
             if level:
                 x = net.add(skips[level - 1], x, f"{name}.sum{level}")
         return x
 
 
-def _resized(x: Tensor, size: tuple[int | None, ...], name: str, net: Net) -> Tensor:
+def _resize(x: Tensor, size: tuple[int | None, ...], name: str, net: Net) -> Tensor:
     if None in size:
         raise ValueError(
             f"{net.name}: a residual attention network needs the size of images; set inputs/images/shape"
@@ -267,7 +267,7 @@ def _resized(x: Tensor, size: tuple[int | None, ...], name: str, net: Net) -> Te
 
 
 def _residual(x: Tensor, net: Net, filters: int, strides: int, name: str) -> Tensor:
-    """Pre-activated bottleneck."""
+    """Add a pre-activated bottleneck."""
     y = net.act(net.norm(x, f"{name}.norm1"), f"{name}.relu1")
     shortcut = x
     if strides > 1 or x.shape[-1] != filters:

@@ -16,7 +16,7 @@ class SqueezeNetStem:
     kernel: int = 3
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/2, W/2, filters)."""
+        """Turn (N, H, W, C) into (N, about H/2, W/2, filters)."""
         options = {"padding": 1} if net.small else {"padding": 0}
         kernel, strides = (3, 1) if net.small else (self.kernel, 2)
         x = net.conv(x, self.filters, kernel, strides, name="features.0", bias=True, **options)
@@ -33,7 +33,7 @@ class SqueezeNetBody:
     modules: tuple[tuple[int, int] | None, ...] = ()
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/8, W/8, 512)."""
+        """Turn (N, H, W, C) into (N, about H/8, W/8, 512)."""
         for number, fire in enumerate(self.modules, 2):
             name = f"features.{number}"
             x = (
@@ -61,7 +61,7 @@ class SqueezeNetHead:
     dropout: float = 0.5
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """Logits (N, classes)."""
+        """Return logits (N, classes)."""
         x = net.dropout(x, self.dropout, "classifier.0")
         x = net.act(net.conv(x, net.known_classes, 1, name="classifier.1", bias=True), "classifier.2")
         return net.as_float(net.global_pool(x, "classifier.3"))

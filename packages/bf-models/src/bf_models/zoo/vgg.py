@@ -24,7 +24,7 @@ class VGGBody:
     bias: bool = True
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, H / 2 ** stages, W / 2 ** stages, filters of the last stage)."""
+        """Turn (N, H, W, C) into (N, H / 2 ** stages, W / 2 ** stages, filters of the last stage)."""
         norm = net.small or self.norm
         bias = not net.small and self.bias
         number = 0
@@ -49,7 +49,7 @@ class VGGHead:
     size: int = 7
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """Logits (N, classes)."""
+        """Return logits (N, classes)."""
         if net.small:
             return Classifier("classifier", 0.2 if self.dropout is None else self.dropout)(x, net)
         if tuple(x.shape[1:3]) != (self.size, self.size):

@@ -20,7 +20,7 @@ class ViTStem:
     width: int = 768
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, number of patches + 1, width)."""
+        """Turn (N, H, W, C) into (N, number of patches + 1, width)."""
         from bf_models.layers import ClassToken, PositionEmbedding  # late: loads TensorFlow
 
         patch = 4 if net.small else self.patch
@@ -44,7 +44,7 @@ class ViTBody:
     dropout: float = 0.0
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, L, width) -> (N, L, width)."""
+        """Turn (N, L, width) into (N, L, width)."""
         for number in range(self.depth):
             x = self._block(x, net, f"encoder.layers.encoder_layer_{number}")
         return net.layer_norm(x, "encoder.ln")
@@ -65,7 +65,7 @@ class ViTHead:
     """A dense layer on the class token."""
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """Logits (N, classes)."""
+        """Return logits (N, classes)."""
         return net.logits(x[:, 0], "heads.head")
 
 

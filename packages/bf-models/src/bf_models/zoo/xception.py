@@ -13,7 +13,7 @@ class XceptionStem:
     """Two unpadded 3x3 convolutions, the first of stride 2; ``small``: padded, of stride 1."""
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/2, W/2, 64)."""
+        """Turn (N, H, W, C) into (N, about H/2, W/2, 64)."""
         options = {} if net.small else {"padding": 0}
         x = net.conv_norm(x, 32, 3, 1 if net.small else 2, names=("conv1", "bn1"), **options)
         x = net.conv_norm(net.act(x, "act1"), 64, 3, names=("conv2", "bn2"), **options)
@@ -32,7 +32,7 @@ class XceptionBody:
     exit: tuple[int, int, int] = (1024, 1536, 2048)
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
-        """(N, H, W, C) -> (N, about H/16, W/16, 2048)."""
+        """Turn (N, H, W, C) into (N, about H/16, W/16, 2048)."""
         number = 1
         for filters in self.entry:
             # the very first block comes right after an activation
