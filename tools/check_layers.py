@@ -54,7 +54,10 @@ LAYERS: Mapping[str, Layer] = {
 OURS = frozenset(LAYERS)
 # The rooms of a package from the ground up: a room (a module or a folder) imports those before it and its own
 # files. A module of a folder may stand apart from the rest of it: the longest name that fits is its place.
-ROOMS: Mapping[str, str] = {}
+ROOMS: Mapping[str, str] = {
+    "bf_models": "errors _backend config layers nn network optim losses safetensors saving metrics convert "
+    "training blocks model zoo sklearn_model",
+}
 # Modules made of one library, which they may import at module level since only functions import them.
 HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.kernels.*": "numba"}
 ADVICE = "import it inside the function that needs it"

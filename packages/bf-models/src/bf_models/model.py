@@ -22,7 +22,7 @@ from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.saving import model_file as saving
 from bf_models.training.feeds import Feeds
-from bf_models.training.fetches import Fetches, list_names, on_host, pack
+from bf_models.training.fetches import Fetches, copy_to_host, list_names, pack
 from bf_models.training.setup import (
     make_deterministic,
     make_step_options,
@@ -167,7 +167,7 @@ class KerasModel:
             if refuse_non_finite(values, self.name, self.iterations, self.spec.non_finite):
                 self.skipped += 1
             self.iterations += 1
-            return None if fetches is None else pack(fetches, on_host(values, names))
+            return None if fetches is None else pack(fetches, copy_to_host(values, names))
 
     def predict(
         self,
@@ -178,7 +178,10 @@ class KerasModel:
         feed_dict: Mapping[str, Any] | None = None,
         **feeds: Any,
     ) -> Any:
-        """Return ``predictions`` (logits), ``proba``, ``labels``, ``loss``, any layer's outputs of a batch."""
+        """Return ``predictions`` (logits) of a batch, or what ``fetches`` name.
+
+        Names are ``predictions``, ``proba``, ``labels``, ``loss`` and those of layers.
+        """
         with self._lock:
             names = list_names("predictions" if fetches is None else fetches)
             batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets="loss" in names)
@@ -186,12 +189,13 @@ class KerasModel:
             if self._predicting is None:
                 self._predicting = Steps(self._network, self._step_options(), None)
             values = self._predicting.run(batch, names, training=False)
-            return pack("predictions" if fetches is None else fetches, on_host(values, names))
+            return pack("predictions" if fetches is None else fetches, copy_to_host(values, names))
 
     def evaluate(self, inputs: Any, targets: Any, *, batch_size: int = 256) -> dict[str, float]:
-        """Return the mean ``loss`` over arrays of any length; for classes ``accuracy`` too, the share of right ones.
+        """Return the mean ``loss`` over arrays of any length, and ``accuracy`` where targets are classes.
 
-        Targets are labels or shares of classes; a map counts by its places. ValueError when they are empty.
+        Accuracy is the share of right labels. Targets are labels or shares of classes; a map counts by its
+        places. ValueError when targets are empty.
         """
         targets = np.asarray(targets)
         if not len(targets):

@@ -35,13 +35,12 @@ def choose_part(default: Part, option: Any, name: str, allow: Sequence[str], own
             raise TypeError(f"{where} is a function and has no keys to change; replace it by '_target_'")
         return amend(default, option, where)
     if isinstance(option, str):
-        return _check_callable(
-            resolve(option, allow) if "." in option else _zoo_part(option, name, where), where
-        )
+        part = resolve(option, allow) if "." in option else _find_part(option, name, where)
+        return _check_callable(part, where)
     return _check_callable(option, where)
 
 
-def _zoo_part(model: str, name: str, where: str) -> Part:
+def _find_part(model: str, name: str, where: str) -> Part:
     if model.lower() not in CATALOG:
         raise ValueError(unknown("model", model, CATALOG, where))
     part: Part = getattr(CATALOG[model.lower()], name)
@@ -114,7 +113,7 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
             x: Tensor = {name: _add_channel(item, name) for name, item in inputs.items()}
             if len(x) == 1:
                 (x,) = x.values()
-            for name in ("initial_block", "body", "head"):
+            for name in PART_NAMES:
                 x = _call_part(getattr(blueprint, name), x, blueprint.net, name)
                 if boundaries is not None:
                     boundaries[name] = x

@@ -54,6 +54,6 @@ def find_outputs(names: Sequence[str], network: Any, owner: str) -> dict[str, An
     return found
 
 
-def on_host(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def copy_to_host(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Return what a step gave as numbers and arrays: the loss a float, all else an array."""
     return {name: float(values[name]) if name == "loss" else values[name].numpy() for name in names}
