@@ -1,4 +1,4 @@
-"""The config of a model as frozen dataclasses; everything a person may set, checked without TensorFlow."""
+"""The config of a model as frozen dataclasses; all that a user may set, checked without TensorFlow."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def _call_part(part: Part, x: Tensor, net: Net, name: str) -> Tensor:
 
 
 def _add_channel(x: Tensor, name: str) -> Tensor:
-    """Give images without channels an axis of one: (N, H, W) -> (N, H, W, 1)."""
+    """Add the axis of one channel to images without: (N, H, W) -> (N, H, W, 1)."""
     if len(x.shape) != 3:
         return x
     return keras().layers.Reshape((*x.shape[1:], 1), name=f"{name}.channel")(x)

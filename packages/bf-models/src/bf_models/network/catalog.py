@@ -2,7 +2,7 @@
 
 ``CATALOG`` maps the lower-case name of a model to its class: ``CATALOG["resnet18"] is bf_models.ResNet18``.
 It is full as soon as ``bf_models`` is imported, in the order of the zoo, and nothing in it loads TensorFlow.
-A class says all that a config needs: ``f"bf_models.{model.__name__}"`` is its ``_target_``, the first line of
+A class has all that a config needs: ``f"bf_models.{model.__name__}"`` is its ``_target_``, the first line of
 ``model.__doc__`` describes it, and ``model.defaults`` holds the config keys that it sets itself.
 
 Rooms below the zoo read the catalogue instead of importing the zoo: a config takes a part of another model by

@@ -108,10 +108,10 @@ def is_pair(option: Any) -> bool:
 
 
 def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> Named:
-    """Read a name, ``{name: ..., arguments}``, ``{_target_: ..., arguments}``, a pair (name, arguments) or
-    an object.
+    """Read what names a loss, an optimizer or a schedule; ValueError names the matches of an unknown name.
 
-    ValueError names the close matches of an unknown name.
+    It is a name, ``{name: ..., arguments}``, ``{_target_: ..., arguments}``, a pair (name, arguments) or an
+    object.
     """
     if isinstance(option, str):
         option = {"name": option}

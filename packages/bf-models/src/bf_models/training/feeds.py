@@ -1,4 +1,4 @@
-"""From what a person feeds (arrays, dicts, keywords) to arrays by the names of the config."""
+"""From what a user feeds (arrays, dicts, keywords) to arrays by the names of the config."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def make_strategy(spec: ModelSpec) -> Any:
 
 
 def make_deterministic(spec: ModelSpec) -> None:
-    """Ask TensorFlow for kernels that give the same bits every time, for the whole process."""
+    """Ask TensorFlow for kernels that return the same bits every time, for the whole process."""
     if spec.deterministic:
         tensorflow().random.set_seed(spec.seed or 0)
         tensorflow().config.experimental.enable_op_determinism()
