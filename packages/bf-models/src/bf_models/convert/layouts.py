@@ -101,7 +101,7 @@ def list_entries(network: Any) -> Iterator[Entry]:
 #: Prefixes that wrappers of a network put before every name.
 _WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
 #: Buffers that count batches, and branches that only help training.
-_IGNORED = re.compile(r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2)\.")
+_IGNORED = r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2)\."
 _LAYER = "encoder.layers.encoder_layer_"
 
 
@@ -110,26 +110,27 @@ def _name_block(ours: str) -> Callable[[re.Match[str]], str]:
     return lambda match: f"features.{2 * int(match[1]) + 1}.{match[2]}.{ours}"
 
 
-_RENAMED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+# Patterns are compiled by the first file that needs them: it would double the time that importing this takes.
+_RENAMED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # timm's legacy_seresnet: layer0 is the stem
-    (re.compile(r"^layer0\.(conv1|bn1)\."), r"\1."),
-    (re.compile(r"^last_linear\.(?=weight|bias)"), "fc."),
+    (r"^layer0\.(conv1|bn1)\.", r"\1."),
+    (r"^last_linear\.(?=weight|bias)", "fc."),
     # timm's ViT
-    (re.compile(r"^cls_token$"), "class_token"),
-    (re.compile(r"^pos_embed$"), "encoder.pos_embedding"),
-    (re.compile(r"^patch_embed\.proj\."), "conv_proj."),
-    (re.compile(r"^blocks\.(\d+)\.norm([12])\."), rf"{_LAYER}\1.ln_\2."),
-    (re.compile(r"^blocks\.(\d+)\.attn\.qkv\."), rf"{_LAYER}\1.self_attention.in_proj_"),
-    (re.compile(r"^blocks\.(\d+)\.attn\.proj\."), rf"{_LAYER}\1.self_attention.out_proj."),
-    (re.compile(r"^blocks\.(\d+)\.mlp\.fc1\."), rf"{_LAYER}\1.mlp.0."),
-    (re.compile(r"^blocks\.(\d+)\.mlp\.fc2\."), rf"{_LAYER}\1.mlp.3."),
-    (re.compile(r"^norm\."), "encoder.ln."),
-    (re.compile(r"^head\."), "heads.head."),
+    (r"^cls_token$", "class_token"),
+    (r"^pos_embed$", "encoder.pos_embedding"),
+    (r"^patch_embed\.proj\.", "conv_proj."),
+    (r"^blocks\.(\d+)\.norm([12])\.", rf"{_LAYER}\1.ln_\2."),
+    (r"^blocks\.(\d+)\.attn\.qkv\.", rf"{_LAYER}\1.self_attention.in_proj_"),
+    (r"^blocks\.(\d+)\.attn\.proj\.", rf"{_LAYER}\1.self_attention.out_proj."),
+    (r"^blocks\.(\d+)\.mlp\.fc1\.", rf"{_LAYER}\1.mlp.0."),
+    (r"^blocks\.(\d+)\.mlp\.fc2\.", rf"{_LAYER}\1.mlp.3."),
+    (r"^norm\.", "encoder.ln."),
+    (r"^head\.", "heads.head."),
     # timm's ConvNeXt
-    (re.compile(r"^stem\.([01])\."), r"features.0.\1."),
-    (re.compile(r"^stages\.(\d+)\.downsample\.([01])\."), lambda m: f"features.{2 * int(m[1])}.{m[2]}."),
+    (r"^stem\.([01])\.", r"features.0.\1."),
+    (r"^stages\.(\d+)\.downsample\.([01])\.", lambda m: f"features.{2 * int(m[1])}.{m[2]}."),
     *(
-        (re.compile(rf"^stages\.(\d+)\.blocks\.(\d+)\.{theirs}"), _name_block(ours))
+        (rf"^stages\.(\d+)\.blocks\.(\d+)\.{theirs}", _name_block(ours))
         for theirs, ours in (
             (r"conv_dw\.", "block.0."),
             (r"norm\.", "block.2."),
@@ -138,8 +139,8 @@ _RENAMED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
             ("gamma$", "layer_scale"),
         )
     ),
-    (re.compile(r"^head\.norm\."), "classifier.0."),
-    (re.compile(r"^head\.fc\."), "classifier.2."),
+    (r"^head\.norm\.", "classifier.0."),
+    (r"^head\.fc\.", "classifier.2."),
 )
 
 
@@ -150,7 +151,7 @@ def rename_arrays(arrays: Mapping[str, np.ndarray], known: set[str]) -> dict[str
     """
     result: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
-        if _IGNORED.search(name) and name not in known:
+        if re.search(_IGNORED, name) and name not in known:
             continue
         new = _rename(name, known)
         if new in result:
@@ -167,5 +168,5 @@ def _rename(name: str, known: set[str]) -> str:
         name = name.removeprefix(wrapper)
     if name in known:
         return name
-    renamed = (pattern.sub(replacement, name) for pattern, replacement in _RENAMED)
+    renamed = (re.sub(pattern, replacement, name) for pattern, replacement in _RENAMED)
     return next((new for new in renamed if new in known), name)
