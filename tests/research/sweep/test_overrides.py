@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bf_research import Domain
-from bf_research.sweep.overrides import Keys, split_overrides, write_value
+from bf_research.sweep.overrides import Keys, spell_value, split_overrides
 
 
 def from_command_line(*overrides: str) -> Domain:
@@ -47,6 +47,6 @@ def test_sweep_that_the_grammar_allows_but_means_nothing_is_refused(override: st
 def test_any_value_survives_the_way_through_an_override(value: Any) -> None:
     if isinstance(value, str) and ("\n" in value or "\r" in value):
         return  # the grammar has no way to write them
-    (override,) = OverridesParser.create().parse_overrides([f"a={write_value(value)}"])
+    (override,) = OverridesParser.create().parse_overrides([f"a={spell_value(value)}"])
     assert override.value() == value
     assert type(override.value()) is type(value)

@@ -50,10 +50,10 @@ class Keys:
 
     def override(self, name: str, value: Any) -> str:
         """Write the override that sets an option."""
-        return f"{self.prefixes.get(name, '')}{name}={write_value(value)}"
+        return f"{self.prefixes.get(name, '')}{name}={spell_value(value)}"
 
 
-def write_value(value: Any) -> str:
+def spell_value(value: Any) -> str:
     """Write a value so that the grammar reads the same value; ``TypeError`` for what it can't hold."""
     return hydra_private.write_value(_quote(value))
 
