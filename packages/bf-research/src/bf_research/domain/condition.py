@@ -51,7 +51,7 @@ class Condition:
             raise TypeError(f"where: a function of the configuration or text is needed, got {self.test!r}")
 
     def check_names(self, known: Iterable[str]) -> None:
-        """Raise ``ValueError`` with the close matches when the text speaks of an option that is not there."""
+        """Raise ``ValueError`` with the close matches when the text names an option that is not there."""
         known = tuple(known)
         for name in self.names:
             if name not in known:

@@ -75,7 +75,7 @@ class Results:
         """
         import pandas as pd
 
-        # A result may bear an option's name; the option stays, as pandas can't hold both.
+        # A result may have the name of an option; the option stays, as pandas can't hold both.
         columns = ["id", *self.options, "repetition", "iteration", *self.returns, "state"]
         return pd.DataFrame(list(self._rows()), columns=list(dict.fromkeys(columns)))
 
@@ -209,7 +209,7 @@ def _check_suffix(path: Path) -> None:
 
 
 def _from_parquet(path: Path) -> dict[str, Any]:
-    """Read a table and give each trial of its attributes its rows back."""
+    """Return the trials of a table's attributes with their rows from the table."""
     import pandas as pd
 
     table = pd.read_parquet(path)

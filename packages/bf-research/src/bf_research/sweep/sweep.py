@@ -193,7 +193,7 @@ class Sweep:
             domain = update.function(self._results(journal))
         except Exception as error:
             raise RuntimeError(
-                "in the function of set_update, which gives the next domain from the results: "
+                "in the function of set_update, which returns the next domain from the results: "
                 f"{type(error).__name__}: {error}; the trials that ended are kept, repair it and go on with "
                 "resume='missing'"
             ) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from bf_research.tracking.store import Row
 
-#: Nobody reads a picture of more curves.
+#: A picture of more curves can't be read.
 MOST_CURVES = 20
 #: More labels hide the curves: colours show how good each was instead.
 MOST_LABELS = 12
