@@ -1,0 +1,144 @@
+"""Output arrays are used again, but never while somebody holds them; dtypes come back as they were."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import threading
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from bf_batch import Dataset, ImagesBatch, PerItem
+from bf_batch.images.arrays import BufferPool
+from bf_pipeline import P, Pipeline, R
+
+
+def digits(n=64, shape=(28, 28), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def augmented(images, seed=0):
+    batch = ImagesBatch(len(images), preloaded={"images": images}, seed=seed)
+    return batch.rotate(PerItem(np.linspace(-10, 10, len(images))), p=0.8).to_array(scale=1 / 255)
+
+
+def test_a_buffer_nobody_holds_is_used_again():
+    pool = BufferPool(min_bytes=0)
+    places = set()
+    for _ in range(10):
+        array = pool.take((64, 100), "float32")
+        places.add(array.__array_interface__["data"][0])
+        del array
+    assert len(places) == 1
+
+
+def test_a_buffer_is_free_only_when_views_of_it_are_gone_too():
+    pool = BufferPool(min_bytes=0)
+    view = memoryview(pool.take((8, 8), "float32"))
+    other = pool.take((8, 8), "float32")
+    assert other.__array_interface__["data"][0] != np.asarray(view).__array_interface__["data"][0]
+    del view
+    assert len(pool) == 2
+
+
+def test_the_pool_keeps_few_arrays_and_few_bytes():
+    pool = BufferPool(each=3, max_bytes=10_000, min_bytes=0)
+    held = [pool.take((10, 100), "uint8") for _ in range(9)]
+    assert len(pool) == 3
+    for size in range(1, 60):
+        pool.take((size, 100), "uint8")
+    assert pool._bytes <= 10_000
+    assert len(held) == 9
+
+
+def test_threads_never_share_a_buffer():
+    pool, failures = BufferPool(min_bytes=0), []
+
+    def work(number):
+        for _ in range(2000):
+            array = pool.take((16, 16), "int64")
+            array[...] = number
+            if (array != number).any():
+                failures.append(number)
+            del array
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_old_batches_that_someone_holds_are_never_overwritten():
+    images = digits()
+    held = [augmented(images, seed).images for seed in range(20)]
+    copies = [one.copy() for one in held]
+    part = augmented(images, 99).images[3, :, :, 0]
+    part_copy = part.copy()
+    for seed in range(50):
+        _ = augmented(images[::-1], seed).images
+    for one, copy in zip(held, copies):
+        assert_array_equal(one, copy)
+    assert_array_equal(part, part_copy)
+    assert len({one.__array_interface__["data"][0] for one in held}) == 20
+
+
+HOLDERS = {
+    "whole": lambda batch: batch.images,
+    "slice": lambda batch: batch.images[5:9, ::2],
+    "item": lambda batch: batch[batch.indices[3]].images,
+    "memoryview": lambda batch: memoryview(batch.images),
+    "dlpack": lambda batch: np.from_dlpack(batch.images),
+    "buffer": lambda batch: np.frombuffer(batch.images, np.float32),
+    "strided": lambda batch: np.lib.stride_tricks.as_strided(batch.images, (64,), (28 * 28 * 4,)),
+    "pillow": lambda batch: Image.fromarray(batch.images[1, ..., 0]),
+    "ctypes": lambda batch: (ctypes.c_float * 784).from_buffer(batch.images),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"prefetch": 4, "engine": "threads", "workers": 2},
+        pytest.param({"prefetch": 2, "engine": "processes", "workers": 2}, marks=pytest.mark.slow),
+    ],
+    ids=["inline", "threads", "processes"],
+)
+def test_no_way_to_hold_pixels_sees_those_of_a_later_batch(options):
+    augmentation = Pipeline().rotate(angle=P(R("uniform", -10, 10))).to_array(scale=1 / 255)
+    pipeline = augmentation << Dataset(640, ImagesBatch, preloaded={"images": digits(640)})
+    held, copies = [], []
+    batches = pipeline.gen_batch(64, shuffle=True, n_iters=40, seed=2, **options)
+    for batch, name in zip(batches, itertools.cycle(HOLDERS)):
+        held.append(HOLDERS[name](batch))
+        copies.append(np.array(held[-1]))
+    for one, copy, name in zip(held, copies, itertools.cycle(HOLDERS)):
+        assert_array_equal(np.asarray(one), copy, err_msg=name)
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("options", [{}, {"prefetch": 4, "workers": 2}], ids=["inline", "threads"])
+def test_memory_is_flat_over_two_thousand_batches(options):
+    augmentation = (
+        Pipeline()
+        .rotate(7, p=0.8)
+        .scale(1.1, preserve_shape=True, p=0.8)
+        .invert(p=0.2)
+        .to_array(scale=1 / 255)
+    )
+    pipeline = augmentation << Dataset(640, ImagesBatch, preloaded={"images": digits(640)})
+    for number, batch in enumerate(pipeline.gen_batch(64, shuffle=True, n_iters=2200, seed=1, **options)):
+        assert batch.images.dtype == np.float32
+        if number == 200:
+            before = resident()
+    assert resident() - before < 4 << 20
