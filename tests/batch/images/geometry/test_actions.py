@@ -253,6 +253,17 @@ def test_items_that_skip_a_change_of_size_keep_theirs(digits):
     assert {p.shape for p in cut} == {(20, 20), (28, 28)}
 
 
+def test_pictures_of_many_sizes_that_skip_a_change_of_size_keep_theirs(photo):
+    pictures = [photo[: 30 + row] for row in range(20)]
+    for cut in (
+        batch_of(*pictures).random_resized_crop((8, 9), p=0.5).images,
+        batch_of(*pictures).resize((8, 9), antialias=True, p=0.5).images,
+    ):
+        own = [one.shape == before.shape for one, before in zip(cut, pictures)]
+        assert 0 < sum(own) < 20
+        assert {one.shape for one, same in zip(cut, own) if not same} == {(8, 9, 3)}
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64", "bool", "int64"])
 def test_every_dtype_comes_back_as_it_was(dtype):
     picture = (smooth((40, 50)) * 200).astype(dtype)

@@ -64,8 +64,8 @@ def select_sizes(chosen: NDArray[np.bool_], after: Sizes, before: Sizes, n: int)
     if after is before:
         return after
     if chosen.size == 1:
-        return after if chosen.size != 1 or chosen[0] else before
-    if isinstance(after, tuple) and after == before:
+        return after if chosen[0] else before
+    if type(after) is type(before) is tuple and after == before:
         return after
     new = np.where(chosen[:, None], np.broadcast_to(after, (n, 2)), np.broadcast_to(before, (n, 2)))
     return simplify(new.astype(np.int64))
