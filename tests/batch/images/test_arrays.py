@@ -9,11 +9,11 @@ import threading
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from bf_batch import Dataset, ImagesBatch, PerItem
-from bf_batch.images.arrays import BufferPool
+from bf_batch.images.arrays import NATIVE, BufferPool, cast_into, from_native, to_native
 from bf_pipeline import P, Pipeline, R
 
 
@@ -142,3 +142,23 @@ def test_memory_is_flat_over_two_thousand_batches(options):
         if number == 200:
             before = resident()
     assert resident() - before < 4 << 20
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "bool", "float32", "float64"])
+def test_pictures_go_to_the_dtypes_of_the_loops_and_back(dtype):
+    top = 1 if np.dtype(dtype).kind in "fb" else np.iinfo(dtype).max
+    pictures = (np.random.default_rng(0).random((2, 5, 6, 3)) * top).round(2).astype(dtype)
+    native = to_native(pictures[:, ::-1])
+    assert native.dtype in NATIVE
+    assert native.flags.c_contiguous
+    assert not native.flags.writeable
+    assert_allclose(from_native(pictures.dtype, native), pictures[:, ::-1], rtol=1e-6)
+
+
+def test_floats_are_rounded_and_limited_where_integers_are_due():
+    out = np.empty(4, np.int16)
+    cast_into(np.array([-1e9, -0.6, 2.5, 1e9], np.float32), out)
+    assert_array_equal(out, [-(2**15), -1, 2, 2**15 - 1])
+    flags = np.empty(2, bool)
+    cast_into(np.array([0.49, 0.5], np.float32), flags)
+    assert_array_equal(flags, [False, True])

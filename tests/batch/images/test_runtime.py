@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
+from bf_batch.images.runtime import spread
+
 
 def test_without_numba_the_error_says_what_to_install(run_script):
     finished = run_script(
@@ -31,3 +36,27 @@ def test_importing_image_batches_loads_no_heavy_library(run_script):
         """
     )
     assert finished.out.strip() == "[]"
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_slices_cover_all_items_once(many):
+    done = np.zeros(101, int)
+
+    def work(rows):
+        done[rows] += 1
+
+    spread(101, work, many)
+    assert (done == 1).all()
+
+
+def test_the_first_error_of_a_slice_is_raised_when_all_ended():
+    ended = []
+
+    def work(rows):
+        ended.append(rows.stop)
+        if rows.start == 0:
+            raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        spread(40, work)
+    assert max(ended) == 40
