@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from bf_pipeline import B, BindError, C, F, P, Pipeline, R, V, W, Where, build
 from bf_pipeline.context import Context, Scope
-from bf_pipeline.expressions.base import value_of
+from bf_pipeline.expressions.base import evaluate
 from bf_pipeline.expressions.text import read_expression
 
 TEXT = """
@@ -242,4 +242,4 @@ def test_any_expression_reads_back_from_its_own_text_and_means_the_same(tree):
     context = Context(scope, SimpleNamespace(x=[0, 1, 2]))
     again = read_expression(repr(tree))
     assert repr(again) == repr(tree)
-    assert value_of(again, context) == value_of(tree, context)
+    assert evaluate(again, context) == evaluate(tree, context)

@@ -13,7 +13,7 @@ from bf_batch import PerItem
 from bf_index import Place
 from bf_pipeline import B, C, D, F, I, L, M, NumpySampler, P, Pipeline, R, V, W, Where
 from bf_pipeline.context import Context, Scope
-from bf_pipeline.expressions.base import lift, value_of
+from bf_pipeline.expressions.base import evaluate, lift
 
 
 @pytest.fixture
@@ -59,38 +59,38 @@ def test_a_missing_config_path_names_close_ones(context):
 )
 def test_operators_work_from_both_sides(context, name):
     function = getattr(operator, name)
-    assert value_of(function(V("v"), 5), context) == function(2, 5)
-    assert value_of(function(5, V("v")), context) == function(5, 2)
+    assert evaluate(function(V("v"), 5), context) == function(2, 5)
+    assert evaluate(function(5, V("v")), context) == function(5, 2)
 
 
 @pytest.mark.parametrize("name", ["and_", "or_", "xor", "lshift", "rshift"])
 def test_operators_of_bits_work_from_both_sides(context, name):
     function = getattr(operator, name)
-    assert value_of(function(V("v"), 5), context) == function(2, 5)
-    assert value_of(function(5, V("v")), context) == function(5, 2)
+    assert evaluate(function(V("v"), 5), context) == function(2, 5)
+    assert evaluate(function(5, V("v")), context) == function(5, 2)
 
 
 def test_signs_and_arrays_and_matrix_products(context):
-    assert value_of(-V("v"), context) == -2
-    assert value_of(~V("v"), context) == ~2
-    assert value_of(abs(-V("v")), context) == 2
-    assert value_of(np.arange(4) + B("x"), context).tolist() == [4, 6, 8, 10]
-    assert value_of(np.ones(4) @ B("x"), context) == 22
+    assert evaluate(-V("v"), context) == -2
+    assert evaluate(~V("v"), context) == ~2
+    assert evaluate(abs(-V("v")), context) == 2
+    assert evaluate(np.arange(4) + B("x"), context).tolist() == [4, 6, 8, 10]
+    assert evaluate(np.ones(4) @ B("x"), context) == 22
 
 
 def test_items_attributes_slices_and_calls(context):
-    assert value_of(B("x")[V("v")], context) == 6
-    assert value_of(B("x")[1 : V("v")], context).tolist() == [5]
-    assert value_of(B("x").attr("shape")[0], context) == 4
-    assert value_of(B("x").attr("sum")(), context) == 22
-    assert value_of(F(max)(V("v"), 7), context) == 7
-    assert value_of(F(dict), context) == {}
-    assert value_of(F(lambda: len)()(V("list")), context) == 3
+    assert evaluate(B("x")[V("v")], context) == 6
+    assert evaluate(B("x")[1 : V("v")], context).tolist() == [5]
+    assert evaluate(B("x").attr("shape")[0], context) == 4
+    assert evaluate(B("x").attr("sum")(), context) == 22
+    assert evaluate(F(max)(V("v"), 7), context) == 7
+    assert evaluate(F(dict), context) == {}
+    assert evaluate(F(lambda: len)()(V("list")), context) == 3
 
 
 def test_containers_are_searched_at_any_depth_keys_too(context):
     value = lift({V("v"): [1, (B("x")[0], slice(V("v"), None))], "plain": {"set": {1}}})
-    assert value_of(value, context) == {2: [1, (4.0, slice(2, None, None))], "plain": {"set": {1}}}
+    assert evaluate(value, context) == {2: [1, (4.0, slice(2, None, None))], "plain": {"set": {1}}}
     plain = [1, {"a": (2, 3)}]
     assert lift(plain) is plain
 
@@ -149,7 +149,7 @@ def test_arguments_of_a_distribution_may_be_expressions(context):
 
 
 def test_two_draws_of_one_step_differ(context):
-    left, right = value_of(lift([R("uniform"), R("uniform")]), context)
+    left, right = evaluate(lift([R("uniform"), R("uniform")]), context)
     assert left != right
 
 

@@ -15,9 +15,9 @@ from bf_pipeline.bind.bound import Bound, Clock
 from bf_pipeline.context import Models
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import Mode
-from bf_pipeline.plain_config import UNSET, merged
-from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, caller, with_config
-from bf_pipeline.record.text import mermaid, written_pipeline
+from bf_pipeline.plain_config import UNSET, merge_configs
+from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, find_caller, with_config
+from bf_pipeline.record.text import draw_mermaid, write_code
 from bf_pipeline.record.yaml import to_yaml
 from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
 from bf_pipeline.run.run import Batches, Memory, Run, feed_batches
@@ -34,7 +34,7 @@ class Recorder:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Pipeline:
         """Record the action with its arguments."""
-        return self.pipeline.record(Call(self.name, args, kwargs, caller()))
+        return self.pipeline.record(Call(self.name, args, kwargs, find_caller()))
 
     def __repr__(self) -> str:
         return f"<action {self.name!r} of a pipeline, not called yet>"
@@ -121,7 +121,7 @@ class Pipeline(Recorded):
             return cast(Pipeline, NotImplemented)
         return Pipeline(
             self.dataset if self.dataset is not None else other.dataset,
-            merged(self.config, other.config),
+            merge_configs(self.config, other.config),
             steps=(*self.steps, *other.steps),
             before_steps=(*self.before_steps, *other.before_steps),
             after_steps=(*self.after_steps, *other.after_steps),
@@ -136,7 +136,7 @@ class Pipeline(Recorded):
             times = int(times)
             if times < 0:
                 raise ValueError(f"pipeline * n: n must be an integer >= 0, got {times}")
-        return replace(self, steps=(Repeat(self.steps, times, caller()),), section="steps")
+        return replace(self, steps=(Repeat(self.steps, times, find_caller()),), section="steps")
 
     def __matmul__(self, p: float | Expr) -> Pipeline:
         if not isinstance(p, Expr):
@@ -145,7 +145,7 @@ class Pipeline(Recorded):
             p = float(p)
             if not 0 <= p <= 1:
                 raise ValueError(f"pipeline @ p: p must be from 0 to 1, got {p}")
-        return replace(self, steps=(Sometimes(self.steps, p, caller()),), section="steps")
+        return replace(self, steps=(Sometimes(self.steps, p, find_caller()),), section="steps")
 
     def __lshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
         if isinstance(other, Dataset):
@@ -164,7 +164,7 @@ class Pipeline(Recorded):
     def _builtin(self, name: str, *args: Any, **kwargs: Any) -> Self:
         """Record a step; arguments that were not given stay out, so that it reads as it was written."""
         given = {key: value for key, value in kwargs.items() if value is not UNSET}
-        return self.record(Call(name, args, given, caller(), builtin=True))
+        return self.record(Call(name, args, given, find_caller(), builtin=True))
 
     def init_variable(self, name: str, default: Any = UNSET, init_on_each_run: Any = UNSET) -> Self:
         """Declare a variable; each run starts with a fresh one.
@@ -289,7 +289,7 @@ class Pipeline(Recorded):
 
     def run_later(self, batch_size: int | None = None, **options: Unpack[Options]) -> Self:
         """Give a pipeline that knows how to run: ``run()``, ``gen_batch()``, ``next_batch()`` use it."""
-        given = _given(batch_size, options, "run_later")
+        given = _collect_options(batch_size, options, "run_later")
         RunOptions.of(given, "run_later")
         return replace(self, options={**self.options, **given})
 
@@ -316,7 +316,7 @@ class Pipeline(Recorded):
         ``StopIteration`` at the end, and again until ``reset()``. Other options in the middle are a
         ``ValueError``.
         """
-        memory, given = self._memory, _given(batch_size, options, "next_batch")
+        memory, given = self._memory, _collect_options(batch_size, options, "next_batch")
         if memory.batches is None:
             memory.batches = self._start(batch_size, options, "next_batch", endless=True)
             memory.asked = given
@@ -354,7 +354,7 @@ class Pipeline(Recorded):
 
     def feed(self, batches: Iterable[Any], **options: Unpack[Options]) -> Iterator[Any]:
         """Put batches from anywhere, such as another pipeline's ``gen_batch``, through the steps."""
-        given = _given(None, options, "feed")
+        given = _collect_options(None, options, "feed")
         options_of_run = RunOptions.of({**self.options, **given}, "feed")
         return feed_batches(self, batches, options_of_run, self._memory)
 
@@ -386,7 +386,7 @@ class Pipeline(Recorded):
     def _start(
         self, batch_size: int | None, options: Mapping[str, Any], owner: str, endless: bool = False
     ) -> Batches:
-        given = _given(batch_size, options, owner)
+        given = _collect_options(batch_size, options, owner)
         run = Run(self, RunOptions.of({**self.options, **given}, owner), endless)
         self._memory.run = run
         return Batches(run)
@@ -401,11 +401,11 @@ class Pipeline(Recorded):
         return bind(self, batch_class, clock)
 
     def __repr__(self) -> str:
-        return written_pipeline(self)
+        return write_code(self)
 
     def mermaid(self) -> str:
         """Give the pipeline as a Mermaid picture; notebooks show it by themselves."""
-        return mermaid(self)
+        return draw_mermaid(self)
 
     def _repr_markdown_(self) -> str:
         return f"```mermaid\n{self.mermaid()}\n```"
@@ -415,7 +415,7 @@ class Pipeline(Recorded):
         return to_yaml(self, STEPS)
 
 
-def _given(batch_size: int | None, options: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def _collect_options(batch_size: int | None, options: Mapping[str, Any], owner: str) -> dict[str, Any]:
     check_names(options, owner)
     given = dict(options)
     if batch_size is not None:
@@ -433,10 +433,10 @@ def zip_batches(*pipelines: Any, batch_size: int | None = None, **options: Any) 
         if not isinstance(one, Pipeline):
             raise TypeError(f"zip_batches: pipelines and datasets are needed, got {one!r}")
     runs = [one.gen_batch(batch_size, **options) for one in chosen]
-    return _in_step(runs)
+    return _iterate_in_step(runs)
 
 
-def _in_step(runs: list[Any]) -> Iterator[tuple[Any, ...]]:
+def _iterate_in_step(runs: list[Any]) -> Iterator[tuple[Any, ...]]:
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(closing(run))

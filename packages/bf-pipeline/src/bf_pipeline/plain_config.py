@@ -28,35 +28,37 @@ class PlainConfig(dict[str, Any]):
         """Return a mapping as a plain config; it stays the same object if it is one."""
         if isinstance(config, PlainConfig):
             return config
-        made = plain(config)
+        made = make_plain(config)
         if not isinstance(made, dict):
             raise TypeError(f"Pipeline: config must be a mapping, got {config!r}")
         return cls(made)
 
 
-def plain(config: Any) -> Any:
+def make_plain(config: Any) -> Any:
     """Return a config as plain dicts and lists, fresh ones: a run must not change the recorded config."""
     if hasattr(config, "_metadata") and type(config).__module__.startswith("omegaconf"):
         from omegaconf import OmegaConf
 
         return OmegaConf.to_container(config, resolve=True)
     if isinstance(config, Mapping):
-        return {key: plain(value) for key, value in config.items()}
+        return {key: make_plain(value) for key, value in config.items()}
     if type(config) is list:
-        return [plain(value) for value in config]
+        return [make_plain(value) for value in config]
     return config
 
 
-def merged(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+def merge_configs(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two configs, inner ones too; where both have a value the right one wins."""
     both = dict(left)
     for key, value in right.items():
         old = both.get(key)
-        both[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        both[key] = (
+            merge_configs(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
     return both
 
 
-def find(config: Any, path: str | None) -> Any:
+def find_value(config: Any, path: str | None) -> Any:
     """Return the value at a path with slashes, UNSET if there is none; a key may itself hold slashes."""
     if path is None or not isinstance(config, Mapping):
         return UNSET
@@ -64,18 +66,18 @@ def find(config: Any, path: str | None) -> Any:
         return config[path]
     head, slash, rest = path.partition("/")
     while slash:
-        if head in config and (found := find(config[head], rest)) is not UNSET:
+        if head in config and (found := find_value(config[head], rest)) is not UNSET:
             return found
         more, slash, rest = rest.partition("/")
         head = f"{head}/{more}"
     return UNSET
 
 
-def paths(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+def list_paths(config: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Return all paths of a config, inner ones too."""
     found = []
     for key, value in config.items():
         found.append(f"{prefix}{key}")
         if isinstance(value, Mapping):
-            found.extend(paths(value, f"{prefix}{key}/"))
+            found.extend(list_paths(value, f"{prefix}{key}/"))
     return found

@@ -48,7 +48,7 @@ def to_tf_dataset(
     actions leave batches out. Every pass is one epoch in an order of its own,
     repeatable by ``seed``. The other options are those of ``pipeline.gen_batch``: shuffle, prefetch...
     """
-    tf = _tensorflow()
+    tf = _import_tensorflow()
     first_seed = new_seed() if seed is None else seed
     passes = itertools.count()
 
@@ -63,7 +63,7 @@ def to_tf_dataset(
                 raise ValueError(f"to_tf_dataset: {left}, others were left out; give counted=False")
 
     if signature is None:
-        signature = _signature(tf, _first(pipeline, batch_size, outputs, first_seed, options))
+        signature = _make_signature(tf, _make_first(pipeline, batch_size, outputs, first_seed, options))
     made = tf.data.Dataset.from_generator(elements, output_signature=signature)
     total = pipeline.gen_batch(batch_size, seed=first_seed, **options).run.total
     if counted and total is not None:
@@ -72,7 +72,7 @@ def to_tf_dataset(
     return made.prefetch(ahead) if ahead else made
 
 
-def _tensorflow() -> Any:
+def _import_tensorflow() -> Any:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read when TensorFlow is imported, which may be here
     try:
         import tensorflow as tf
@@ -81,7 +81,7 @@ def _tensorflow() -> Any:
     return tf
 
 
-def _first(
+def _make_first(
     pipeline: GivesBatches, batch_size: int, outputs: Outputs, seed: int, options: Mapping[str, Any]
 ) -> Any:
     """Make one batch to see shapes and types; nothing is worked on ahead for it."""
@@ -96,20 +96,20 @@ def _first(
     raise ValueError("to_tf_dataset: the pipeline gave no batch to take shapes from; give signature=")
 
 
-def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
+def _map_structure(structure: Any, function: Callable[[Any], Any]) -> Any:
     """Apply a function to every leaf of tuples, lists and dictionaries; lists become tuples."""
     if isinstance(structure, Mapping):
-        return {key: _mapped(value, function) for key, value in structure.items()}
+        return {key: _map_structure(value, function) for key, value in structure.items()}
     if isinstance(structure, tuple | list):
-        return tuple(_mapped(value, function) for value in structure)
+        return tuple(_map_structure(value, function) for value in structure)
     return function(structure)
 
 
 def _pick(batch: Any, outputs: Outputs) -> Any:
-    return _mapped(outputs, lambda name: _array(batch, name))
+    return _map_structure(outputs, lambda name: _read_array(batch, name))
 
 
-def _array(batch: Any, name: str) -> np.ndarray:
+def _read_array(batch: Any, name: str) -> np.ndarray:
     if not isinstance(name, str):
         raise TypeError(f"to_tf_dataset: outputs are names of components, got {name!r}")
     value = getattr(batch, name)
@@ -126,8 +126,8 @@ def _array(batch: Any, name: str) -> np.ndarray:
     return array
 
 
-def _signature(tf: Any, element: Any) -> Any:
+def _make_signature(tf: Any, element: Any) -> Any:
     def spec(array: np.ndarray) -> Any:
         return tf.TensorSpec(shape=(None, *array.shape[1:]), dtype=tf.as_dtype(array.dtype))
 
-    return _mapped(element, spec)
+    return _map_structure(element, spec)

@@ -14,7 +14,7 @@ from bf_pipeline.bind.bind import STEPS
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions.text import KINDS, read_expression
 from bf_pipeline.pipeline import Pipeline
-from bf_pipeline.plain_config import plain
+from bf_pipeline.plain_config import make_plain
 from bf_pipeline.record.recorded import Call, Repeat, Sometimes, Step
 from bf_pipeline.record.yaml import ARGS, BLOCKS, SECTIONS
 from bf_pipeline.run.options import NAMES as OPTIONS
@@ -42,7 +42,7 @@ def build(
     """
     if sections and config is not None:
         sections["config"], config = config, None
-    data = {**_mapping(plain(config)), **{key: plain(value) for key, value in sections.items()}}
+    data = {**_as_mapping(make_plain(config)), **{key: make_plain(value) for key, value in sections.items()}}
     mistakes: list[Mistake] = []
     for key in data:
         if key not in _KEYS:
@@ -61,7 +61,7 @@ def build(
     return pipeline if dataset is None else pipeline << dataset
 
 
-def _mapping(data: Any) -> dict[str, Any]:
+def _as_mapping(data: Any) -> dict[str, Any]:
     if data is None:
         return {}
     if isinstance(data, Mapping):
@@ -101,7 +101,7 @@ class _Reader:
         if name in BLOCKS:
             return self._block(name, given, key)
         try:
-            given = expressions_in(given)
+            given = read_expressions(given)
         except (ValueError, TypeError) as error:
             self._wrong(key, str(error))
             return None
@@ -113,7 +113,7 @@ class _Reader:
             self._wrong(key, f"needs the keys {option} and steps, got {given!r}")
             return None
         steps = self.steps(given["steps"], f"{key}.steps")
-        value = expressions_in(given[option])
+        value = read_expressions(given[option])
         where = Location(key, 0)
         if name == "repeat":
             return Repeat(steps, value, where)
@@ -134,7 +134,7 @@ class _Reader:
         elif given is not None:
             args = (given,)
         if builtin:
-            kwargs = {option: self._named(value) for option, value in _aliased(name, kwargs).items()}
+            kwargs = {option: self._named(value) for option, value in _resolve_alias(name, kwargs).items()}
             args = tuple(self._named(value) for value in args)
             if name in ("call", "update") and (first := _FIRST[name]) in kwargs:
                 args = (kwargs.pop(first), *args)
@@ -145,7 +145,7 @@ class _Reader:
         return self._names.get(value, value) if isinstance(value, str) else value
 
 
-def _aliased(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _resolve_alias(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """``model`` is short for ``model_class``, as configs are wont to say."""
     if name == "init_model" and "model" in kwargs:
         kwargs["model_class"] = kwargs.pop("model")
@@ -157,10 +157,10 @@ def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
     for name in KINDS:
-        OmegaConf.register_new_resolver(name, _resolver(name), replace=True)
+        OmegaConf.register_new_resolver(name, _make_resolver(name), replace=True)
 
 
-def _resolver(name: str) -> Any:
+def _make_resolver(name: str) -> Any:
     def resolve(*args: Any) -> Any:
         from omegaconf import OmegaConf
 
@@ -169,7 +169,7 @@ def _resolver(name: str) -> Any:
     return resolve
 
 
-def expressions_in(value: Any) -> Any:
+def read_expressions(value: Any) -> Any:
     """Turn what stands for expressions into them, at any depth.
 
     That is ``{_target_: bf_pipeline.B, _args_: [...]}`` and texts that begin with ``=``, such as
@@ -178,17 +178,17 @@ def expressions_in(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("="):
         return read_expression(value[1:])
     if isinstance(value, list | tuple):
-        return type(value)(expressions_in(part) for part in value)
+        return type(value)(read_expressions(part) for part in value)
     if not isinstance(value, Mapping):
         return value
     target = value.get("_target_")
     if not isinstance(target, str) or not target.startswith(_PACKAGE):
-        return {key: expressions_in(part) for key, part in value.items()}
+        return {key: read_expressions(part) for key, part in value.items()}
     name = target.removeprefix(_PACKAGE)
     if name not in KINDS:
         raise ValueError(unknown("expression", target, [f"{_PACKAGE}{known}" for known in KINDS]))
-    named = {key: expressions_in(part) for key, part in value.items() if key not in ("_target_", "_args_")}
-    return KINDS[name](*expressions_in(list(value.get("_args_", ()))), **named)
+    named = {key: read_expressions(part) for key, part in value.items() if key not in ("_target_", "_args_")}
+    return KINDS[name](*read_expressions(list(value.get("_args_", ()))), **named)
 
 
 register_resolvers()

@@ -13,7 +13,7 @@ from bf_pipeline.bind.calls import bind_function
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context
 from bf_pipeline.errors import Location
-from bf_pipeline.expressions.base import lift, value_of
+from bf_pipeline.expressions.base import evaluate, lift
 from bf_pipeline.plain_config import UNSET
 
 
@@ -68,7 +68,7 @@ class Update(BuiltinStep):
 
         def run(batch: Any, context: Context) -> Any:
             context.step, context.draws = number, 0
-            write(value_of(lifted, context), context)
+            write(evaluate(lifted, context), context)
             return batch
 
         return BoundStep(
@@ -126,7 +126,7 @@ class Print(BuiltinStep):
 
         def run(batch: Any, context: Context) -> Any:
             context.step, context.draws = number, 0
-            sys.stdout.write(sep.join(map(str, value_of(values, context))) + end)
+            sys.stdout.write(sep.join(map(str, evaluate(values, context))) + end)
             return batch
 
         return BoundStep(number, "print", self.where, run, True, parent=True)

@@ -15,7 +15,7 @@ from bf_pipeline.bind.builtin import BuiltinStep, list_steps, read_step
 from bf_pipeline.bind.calls import bind_action
 from bf_pipeline.bind.names import Names
 from bf_pipeline.errors import BindError
-from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, all_calls, calls
+from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, walk_all_calls, walk_calls
 
 #: The classes of the pipeline's own steps by the name of their verb.
 STEPS = list_steps(basics, models, combine)
@@ -32,7 +32,7 @@ def bind(recorded: Recorded, batch_class: type | None = None, clock: Clock | Non
 def check_actions(recorded: Recorded) -> None:
     """Refuse actions that the dataset's batch class does not have: ``BindError`` names them all."""
     names = _names(recorded)
-    for call in calls(recorded.steps):
+    for call in walk_calls(recorded.steps):
         if not call.builtin and not names.knows_action(call.name):
             names.mistake(call.where, names.unknown_action(call.name))
     if names.mistakes:
@@ -65,7 +65,7 @@ class _Binding:
         """Make everything ready, or raise ``BindError``."""
         names, recorded = self._names, self._names.recorded
         # `a + a` holds the same declaration twice: that is one.
-        for call in dict.fromkeys(all_calls(recorded)):
+        for call in dict.fromkeys(walk_all_calls(recorded)):
             self._declare(call)
         names.check_declarations()
         before = self._once(recorded.before_steps, "before")
@@ -102,7 +102,7 @@ class _Binding:
     def _once(self, steps: tuple[Step, ...], section: str) -> tuple[BoundStep, ...]:
         """Bind a section that runs without a batch: built-in steps and functions only."""
         names = self._names
-        for call in calls(steps):
+        for call in walk_calls(steps):
             if not call.builtin and names.function(call.name) is None:
                 text = f"{section} has no batch: action {call.name!r} can not be there; use call(function)"
                 names.mistake(call.where, text)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index.seeding import key_at
-from bf_pipeline.bind.bound import BoundStep, checked
+from bf_pipeline.bind.bound import BoundStep, check_returned
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import EXPRESSIONS, Context
 from bf_pipeline.expressions.base import Expr, lift, walk
@@ -24,7 +24,7 @@ _COIN = -1
 _DRAWS_OF_COIN = 1 << 32
 
 
-def _ready(steps: Sequence[BoundStep]) -> Callable[[Any, Context], Any]:
+def _make_block(steps: Sequence[BoundStep]) -> Callable[[Any, Context], Any]:
     """Give a function that runs the steps of a block over a batch."""
     entries = tuple((step, step.run, step.contextual) for step in steps)
 
@@ -40,13 +40,13 @@ def _ready(steps: Sequence[BoundStep]) -> Callable[[Any, Context], Any]:
                 error.add_note(f"inside: {step}")
                 raise
             if result is not batch:
-                batch = context.batch = checked(result, batch, step)
+                batch = context.batch = check_returned(result, batch, step)
         return batch
 
     return run
 
 
-def coin(context: Context, number: int) -> float:
+def _throw_coin(context: Context, number: int) -> float:
     """Throw the coin of a step: a number in [0, 1) that depends on the seed and the place only."""
     place = context.place
     key = key_at(
@@ -55,7 +55,7 @@ def coin(context: Context, number: int) -> float:
     return int.from_bytes(key, "little") / 2**64
 
 
-def _probability(p: Any, name: str) -> str:
+def _explain_probability(p: Any, name: str) -> str:
     if any(isinstance(expr, P) for expr in walk(p)):
         return f"{name}: p={p!r} is per item; the coin is thrown for the whole batch"
     if isinstance(p, Expr):
@@ -67,7 +67,7 @@ def _probability(p: Any, name: str) -> str:
 
 def bind_coin(names: Names, step: BoundStep, p: Any) -> BoundStep | None:
     """Give a step that runs with probability ``p``, decided once for the whole batch."""
-    if text := _probability(p, step.name):
+    if text := _explain_probability(p, step.name):
         names.mistake(step.where, text)
         return None
     number, function, contextual = step.number, step.run, step.contextual
@@ -75,7 +75,7 @@ def bind_coin(names: Names, step: BoundStep, p: Any) -> BoundStep | None:
     def run(batch: Any, context: Context) -> Any:
         context.step, context.draws = number, _DRAWS_OF_COIN
         wanted = p.evaluate(context) if isinstance(p, Expr) else p
-        if coin(context, number) >= wanted:
+        if _throw_coin(context, number) >= wanted:
             return batch
         return function(batch, context) if contextual else function(batch)
 
@@ -87,7 +87,7 @@ def bind_sometimes(
 ) -> BoundStep | None:
     """Bind ``pipeline @ p``; ``inner`` are its steps, bound already."""
     names.check(step.p, step.where, "pipeline @ p")
-    run = _ready(inner)
+    run = _make_block(inner)
     parent, resizes = any(one.parent for one in inner), any(one.resizes for one in inner)
     block = BoundStep(number, "@", step.where, run, True, parent, resizes)
     return bind_coin(names, block, step.p)
@@ -103,7 +103,7 @@ def bind_repeat(names: Names, step: Repeat, number: int, inner: Sequence[BoundSt
     names.check(times, step.where, "pipeline * n")
     if not isinstance(times, Expr) and not _is_count(times):
         names.mistake(step.where, f"pipeline * n: n must be an integer >= 0, got {times!r}")
-    once = _ready(inner)
+    once = _make_block(inner)
 
     def run(batch: Any, context: Context) -> Any:
         context.step, context.draws = number, 0

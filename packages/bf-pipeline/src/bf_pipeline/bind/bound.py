@@ -48,12 +48,12 @@ Build = Callable[[Scope], ModelSlot]
 Clock = Callable[[BoundStep], BoundStep]
 
 
-def entries(steps: Sequence[BoundStep]) -> Entries:
+def list_entries(steps: Sequence[BoundStep]) -> Entries:
     """Return the flat list that a loop runs through."""
     return tuple((step.number, step.run, step.contextual) for step in steps)
 
 
-def checked(result: Any, batch: Any, step: BoundStep) -> Any:
+def check_returned(result: Any, batch: Any, step: BoundStep) -> Any:
     """Return what a step returned if it is a batch, of the same length unless the step may change it."""
     return check_result(result, batch, ActionSpec(step.name, resizes=step.resizes))
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from bf_pipeline.bind.bound import BoundStep
-from bf_pipeline.bind.calls import mismatch
+from bf_pipeline.bind.calls import explain_mismatch
 from bf_pipeline.bind.names import Names
 from bf_pipeline.errors import Location
 from bf_pipeline.record.recorded import Call
@@ -45,7 +45,7 @@ def list_steps(*modules: ModuleType) -> dict[str, type[BuiltinStep]]:
 def read_step(step: type[BuiltinStep], call: Call, names: Names) -> BuiltinStep | None:
     """Make the step that a call records; None, with the mistake noted, if the arguments do not fit."""
     make: Any = getattr(step, "read", step)
-    if text := mismatch(call.name, make, 1, call.args, call.kwargs):
+    if text := explain_mismatch(call.name, make, 1, call.args, call.kwargs):
         names.mistake(call.where, text)
         return None
     made: BuiltinStep = make(call.where, *call.args, **call.kwargs)

@@ -28,12 +28,12 @@ def signature(function: Callable[..., Any]) -> inspect.Signature | None:
         return None
 
 
-def mismatch(
+def explain_mismatch(
     owner: str, function: Callable[..., Any], lead: int, args: tuple[Any, ...], named: Mapping[str, Any]
 ) -> str:
     """Say why arguments do not fit a function that gets ``lead`` more in front; empty when they do."""
     if hasattr(function, "__bf_parallel__"):
-        return _mismatch_of_items(owner, function, named)
+        return _explain_mismatch_of_items(owner, function, named)
     known = signature(function)
     if known is None:
         return ""
@@ -55,7 +55,7 @@ def mismatch(
     return ""
 
 
-def _mismatch_of_items(owner: str, function: Callable[..., Any], named: Mapping[str, Any]) -> str:
+def _explain_mismatch_of_items(owner: str, function: Callable[..., Any], named: Mapping[str, Any]) -> str:
     """Check names only: which of a method's parameters come from the items is known when they are there."""
     wrapper = inspect.signature(function, follow_wrapped=False).parameters.values()
     own = [parameter.name for parameter in wrapper if parameter.kind is parameter.KEYWORD_ONLY]
@@ -66,7 +66,7 @@ def _mismatch_of_items(owner: str, function: Callable[..., Any], named: Mapping[
     return next((unknown("argument", name, names, owner) for name in named if name not in names), "")
 
 
-def positional(
+def make_positional(
     function: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Turn named arguments of a method into positional ones where that means the same: it is faster.
@@ -82,7 +82,7 @@ def positional(
     return bound.args[1:], bound.kwargs
 
 
-def constant_call(function: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> Run:
+def make_constant_call(function: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> Run:
     """Give ``run(batch)`` for arguments that are all known; few positional ones cost least."""
     if named:
         return lambda batch: function(batch, *args, **named)
@@ -97,7 +97,7 @@ def constant_call(function: Callable[..., Any], args: tuple[Any, ...], named: Ma
     return lambda batch: function(batch, *args)
 
 
-def evaluated_call(
+def make_evaluated_call(
     function: Callable[..., Any],
     number: int,
     args: tuple[Any, ...],
@@ -108,7 +108,7 @@ def evaluated_call(
 
     With ``lead`` the batch is the first argument, as a method needs.
     """
-    prepare = prepared(args, named)
+    prepare = _make_arguments(args, named)
 
     def with_batch(batch: Any, context: Any) -> Any:
         context.step, context.draws = number, 0
@@ -123,7 +123,7 @@ def evaluated_call(
     return with_batch if lead else without_batch
 
 
-def prepared(args: tuple[Any, ...], named: Mapping[str, Any]) -> Callable[[Any], tuple[Any, Any]]:
+def _make_arguments(args: tuple[Any, ...], named: Mapping[str, Any]) -> Callable[[Any], tuple[Any, Any]]:
     """Give ``prepare(context)`` that returns positional and named arguments, expressions evaluated."""
     places = [(place, value) for place, value in enumerate(args) if isinstance(value, Expr)]
     names = [(name, value) for name, value in named.items() if isinstance(value, Expr)]
@@ -132,19 +132,19 @@ def prepared(args: tuple[Any, ...], named: Mapping[str, Any]) -> Callable[[Any],
 
     def only_positional(context: Any) -> tuple[Any, Any]:
         values = template.copy()
-        fill(values, places, context)
+        _fill_in(values, places, context)
         return values, constants
 
     def both(context: Any) -> tuple[Any, Any]:
         values, options = template.copy(), constants.copy()
-        fill(values, places, context)
-        fill(options, names, context)
+        _fill_in(values, places, context)
+        _fill_in(options, names, context)
         return values, options
 
     return both if names else only_positional
 
 
-def fill(values: Any, expressions: Sequence[tuple[Any, Expr]], context: Any) -> None:
+def _fill_in(values: Any, expressions: Sequence[tuple[Any, Expr]], context: Any) -> None:
     """Put the values of expressions at their keys; an error tells which of them failed."""
     expr: Expr | None = None
     try:
@@ -176,19 +176,19 @@ def bind_action(names: Names, call: Call, number: int) -> BoundStep | None:
     coin = None if takes_p else kwargs.pop("p", None)
     checked = {key: value for key, value in kwargs.items() if key != "p" or not spec.itemwise}
     args = (*joined, *call.args)
-    if text := mismatch(f"action {name!r} of {names.owner}", function, 1, args, checked):
+    if text := explain_mismatch(f"action {name!r} of {names.owner}", function, 1, args, checked):
         names.mistake(where, text)
         return None
     names.check((args, kwargs, coin), where, name)
-    args, kwargs = positional(function, args, kwargs)
+    args, kwargs = make_positional(function, args, kwargs)
     args, kwargs = tuple(map(lift, args)), {key: lift(value) for key, value in kwargs.items()}
     parent = joined_in_parent or names.needs_parent((args, kwargs))
     contextual = any(isinstance(value, Expr) for value in (*args, *kwargs.values()))
     if contextual:
-        run = evaluated_call(function, number, args, kwargs)
+        run = make_evaluated_call(function, number, args, kwargs)
     else:
-        run = constant_call(function, args, kwargs)
-    pending = spec.pending is not None and _leaves(spec.pending, function, args, kwargs)
+        run = make_constant_call(function, args, kwargs)
+    pending = spec.pending is not None and _leaves_pending(spec.pending, function, args, kwargs)
     step = BoundStep(number, name, where, run, contextual, parent, spec.resizes, pending and coin is None)
     return step if coin is None else bind_coin(names, step, coin)
 
@@ -212,7 +212,7 @@ def bind_function(
     if not callable(function):
         names.mistake(where, f"{name}: a function is needed, got {function!r}")
         return None
-    if not isinstance(function, Expr) and (text := mismatch(name, function, 0, args, kwargs)):
+    if not isinstance(function, Expr) and (text := explain_mismatch(name, function, 0, args, kwargs)):
         names.mistake(where, text)
         return None
     names.check((function, args, kwargs), where, name)
@@ -220,7 +220,7 @@ def bind_function(
     parent = in_parent or names.needs_parent((function, args, kwargs)) or names.needs_parent(target)
     values = (lift(function), *map(lift, args))
     named = {key: lift(value) for key, value in kwargs.items()}
-    run = evaluated_call(_call, number, values, named, lead=False)
+    run = make_evaluated_call(_call_function, number, values, named, lead=False)
 
     def step(batch: Any, context: Context) -> Any:
         result = run(batch, context)
@@ -231,7 +231,7 @@ def bind_function(
     return BoundStep(number, name, where, step, True, parent)
 
 
-def _leaves(leaves: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _leaves_pending(leaves: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call leaves its work pending: by its arguments, which must take no work either."""
     if not all(isinstance(expr, P | R | C) for expr in walk((args, kwargs))):
         return False
@@ -239,5 +239,5 @@ def _leaves(leaves: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str,
     return known is not None and bool(leaves(known.bind(None, *args, **kwargs).arguments))
 
 
-def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
+def _call_function(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)

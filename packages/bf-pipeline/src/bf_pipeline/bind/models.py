@@ -11,13 +11,13 @@ from bf_batch import StopPipeline
 from bf_index.errors import unknown
 from bf_pipeline.bind.bound import BoundStep
 from bf_pipeline.bind.builtin import BuiltinStep
-from bf_pipeline.bind.calls import mismatch
+from bf_pipeline.bind.calls import explain_mismatch
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
-from bf_pipeline.expressions.base import Expr, lift, value_of
+from bf_pipeline.expressions.base import Expr, evaluate, lift
 from bf_pipeline.expressions.named import C
-from bf_pipeline.plain_config import find, plain
+from bf_pipeline.plain_config import find_value, make_plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,9 +46,11 @@ class InitModel(BuiltinStep):
         if not (callable(model_class) or isinstance(model_class, Expr)):
             names.mistake(where, f"init_model({name!r}): a class of models is needed, got {model_class!r}")
             return
-        config, dynamic = plain(self.config), self.mode == "dynamic"
+        config, dynamic = make_plain(self.config), self.mode == "dynamic"
         names.check_later((model_class, config), where, f"init_model({name!r})", with_batch=dynamic)
-        known = find(names.recorded.config, model_class.path) if isinstance(model_class, C) else model_class
+        known = (
+            find_value(names.recorded.config, model_class.path) if isinstance(model_class, C) else model_class
+        )
         _add_model(names, where, name, self._slot(config), known if isinstance(known, type) else None)
 
     def _slot(self, config: Any) -> Callable[[Scope], ModelSlot]:
@@ -60,12 +62,12 @@ class InitModel(BuiltinStep):
             def build(context: Context | None) -> Any:
                 context = context or Context(scope)
                 try:
-                    return value_of(given, context)(plain(value_of(options, context)))
+                    return evaluate(given, context)(make_plain(evaluate(options, context)))
                 except Exception as error:
                     error.add_note(f"while building model {name!r} ({where})")
                     raise
 
-            made = ModelSlot(name, build, kind=lambda context: value_of(given, context))
+            made = ModelSlot(name, build, kind=lambda context: evaluate(given, context))
             if self.mode == "static":
                 made.get(Context(scope))
             return made
@@ -94,7 +96,7 @@ class ImportModel(BuiltinStep):
     def _slot(self, scope: Scope) -> ModelSlot:
         """Return the slot of the model in the source when a run starts."""
         name, where = self.name, self.where
-        found = value_of(lift(self.source), Context(scope))
+        found = evaluate(lift(self.source), Context(scope))
         run = getattr(found, "last_run", found)
         if run is None:
             raise LookupError(
@@ -179,7 +181,7 @@ class TrainModel(BuiltinStep):
             text = f"{model_class.__name__} has no {method}(); a model needs train, predict, save and load"
             names.mistake(where, f"{owner}: {text}")
             return None
-        if function is not None and (text := mismatch(owner, function, 1, self.args, self.options)):
+        if function is not None and (text := explain_mismatch(owner, function, 1, self.args, self.options)):
             names.mistake(where, text)
             return None
         names.check((self.args, self.options), where, verb)
@@ -189,7 +191,7 @@ class TrainModel(BuiltinStep):
         def run(batch: Any, context: Context) -> Any:
             context.step, context.draws = number, 0
             slot = context.scope.models.slot(name)
-            positional, keywords = value_of(values, context), value_of(options, context)
+            positional, keywords = evaluate(values, context), evaluate(options, context)
             with slot.lock:
                 try:
                     result = getattr(slot.get(context), method)(*positional, **keywords)
@@ -231,7 +233,7 @@ class SaveModel(BuiltinStep):
             context.step, context.draws = number, 0
             slot = context.scope.models.slot(name)
             with slot.lock:
-                slot.get(context).save(fspath(value_of(path, context)))
+                slot.get(context).save(fspath(evaluate(path, context)))
             return batch
 
         return BoundStep(number, "save_model", self.where, run, True, parent=True)
@@ -258,7 +260,7 @@ class LoadModel(BuiltinStep):
             slot = context.scope.models.slot(name)
             with slot.lock:
                 reader = model_class or type(slot.get(context))
-                slot.model = reader.load(fspath(value_of(path, context)))
+                slot.model = reader.load(fspath(evaluate(path, context)))
             return batch
 
         return BoundStep(number, "load_model", self.where, run, True, parent=True)
@@ -311,7 +313,7 @@ class GatherMetrics(BuiltinStep):
 
         def run(batch: Any, context: Context) -> Any:
             context.step, context.draws = number, 0
-            make, targets, predictions, options = value_of(values, context)
+            make, targets, predictions, options = evaluate(values, context)
             if write is not None:
                 write(make(targets=targets, predictions=predictions, **options), context)
             return batch

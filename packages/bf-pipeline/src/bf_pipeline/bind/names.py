@@ -50,7 +50,7 @@ class Names:
 
     def note_target(self, target: Any) -> None:
         """Note the variables that a step changes and the component that it adds."""
-        for root in targets.roots(target):
+        for root in targets.find_roots(target):
             if isinstance(root, V):
                 self.updated.add(root.name)
             elif isinstance(root, B) and root.name is not None and root is target:
@@ -99,11 +99,11 @@ class Names:
             return None
         if mode not in MODES:
             self.mistake(where, f"{owner}: mode must be one of 'w', 'a', 'e', 'u', got {mode!r}")
-        elif text := targets.fault(target):
+        elif text := targets.explain_target(target):
             self.mistake(where, f"{owner}: {text}")
         else:
             self.check(target, where, owner)
-            return targets.writer(target, mode)
+            return targets.make_writer(target, mode)
         return None
 
     def explain_unknown(self, expr: Expr, with_batch: bool = True) -> str:
@@ -118,7 +118,7 @@ class Names:
             return expr.missing(self.recorded.config)
         dataset = self.recorded.dataset
         if isinstance(expr, D) and expr.name is not None and not hasattr(dataset, expr.name):
-            return unknown("attribute", expr.name, _public(dataset), "the dataset")
+            return unknown("attribute", expr.name, _list_public(dataset), "the dataset")
         name = expr.name if isinstance(expr, B) else expr.source if isinstance(expr, L) else None
         if isinstance(name, str) and self.batch_class is not None and not self._has_component(name):
             declared = getattr(self.batch_class, "components", ())
@@ -146,9 +146,9 @@ class Names:
         batch_class = self.batch_class
         if callable(getattr(batch_class, name, None)) and not name.startswith("_"):
             return f"{name!r} of {self.owner} is a method but not an action; mark it with @action"
-        functions = [key for space in self.recorded.namespaces for key in _public(space)]
+        functions = [key for space in self.recorded.namespaces for key in _list_public(space)]
         return unknown("action", name, [*getattr(batch_class, "actions", ()), *functions], self.owner)
 
 
-def _public(thing: object) -> list[str]:
+def _list_public(thing: object) -> list[str]:
     return [name for name in dir(thing) if not name.startswith("_")]

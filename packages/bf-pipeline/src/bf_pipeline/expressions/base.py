@@ -95,7 +95,7 @@ class Expr:
         raise TypeError(f"numpy can not take {self!r} now; use F(function)({self!r})")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(written(part) for part in self.parts())})"
+        return f"{type(self).__name__}({', '.join(as_code(part) for part in self.parts())})"
 
     if TYPE_CHECKING:  # the operators below come from the table; a type checker has to be told
 
@@ -160,21 +160,21 @@ def lift(value: Any) -> Any:
     return value
 
 
-def value_of(value: Any, context: Context) -> Any:
+def evaluate(value: Any, context: Context) -> Any:
     """Evaluate an expression; give anything else as it is."""
     return value.evaluate(context) if isinstance(value, Expr) else value
 
 
-def written(value: Any) -> str:
+def as_code(value: Any) -> str:
     """Write a value as code would: functions and classes by name."""
     if isinstance(value, Container):
-        return written(value.value)
+        return as_code(value.value)
     if isinstance(value, list):
-        return f"[{', '.join(map(written, value))}]"
+        return f"[{', '.join(map(as_code, value))}]"
     if type(value) is tuple:
-        return f"({', '.join(map(written, value))}{',' if len(value) == 1 else ''})"
+        return f"({', '.join(map(as_code, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{written(key)}: {written(part)}' for key, part in value.items())}}}"
+        return f"{{{', '.join(f'{as_code(key)}: {as_code(part)}' for key, part in value.items())}}}"
     if callable(value) and not isinstance(value, Expr):
         return str(getattr(value, "__qualname__", None) or repr(value))
     return repr(value)
@@ -188,24 +188,24 @@ class Container(Expr):
 
     def evaluate(self, context: Context) -> Any:
         """Give the container with values for expressions."""
-        return _filled(self.value, context)
+        return _fill(self.value, context)
 
     def __repr__(self) -> str:
-        return written(self.value)
+        return as_code(self.value)
 
 
-def _filled(value: Any, context: Context) -> Any:
+def _fill(value: Any, context: Context) -> Any:
     if isinstance(value, Expr):
         return value.evaluate(context)
     if isinstance(value, dict):
-        return {_filled(key, context): _filled(part, context) for key, part in value.items()}
+        return {_fill(key, context): _fill(part, context) for key, part in value.items()}
     if isinstance(value, list):
-        return [_filled(part, context) for part in value]
+        return [_fill(part, context) for part in value]
     if isinstance(value, tuple):
-        filled = [_filled(part, context) for part in value]
+        filled = [_fill(part, context) for part in value]
         return type(value)(*filled) if hasattr(value, "_fields") else tuple(filled)
     if isinstance(value, slice):
-        return slice(*_filled((value.start, value.stop, value.step), context))
+        return slice(*_fill((value.start, value.stop, value.step), context))
     return value
 
 
@@ -227,7 +227,7 @@ class Operation(Expr):
         return _FUNCTIONS[self.name](left, right)
 
     def __repr__(self) -> str:
-        return f"({written(self.left)} {BINARY[self.name]} {written(self.right)})"
+        return f"({as_code(self.left)} {BINARY[self.name]} {as_code(self.right)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -254,21 +254,21 @@ class Item(Expr):
 
     def evaluate(self, context: Context) -> Any:
         """Look the key up."""
-        return self.operand.evaluate(context)[value_of(self.key, context)]
+        return self.operand.evaluate(context)[evaluate(self.key, context)]
 
     def __repr__(self) -> str:
-        return f"{self.operand!r}[{_key(self.key)}]"
+        return f"{self.operand!r}[{_key_as_code(self.key)}]"
 
 
-def _key(key: Any) -> str:
+def _key_as_code(key: Any) -> str:
     if isinstance(key, Container):
-        return _key(key.value)
+        return _key_as_code(key.value)
     if isinstance(key, slice):
-        ends = ["" if end is None else written(end) for end in (key.start, key.stop, key.step)]
+        ends = ["" if end is None else as_code(end) for end in (key.start, key.stop, key.step)]
         return ":".join(ends if key.step is not None else ends[:2])
     if type(key) is tuple and key:
-        return ", ".join(map(_key, key)) + ("," if len(key) == 1 else "")
-    return written(key)
+        return ", ".join(map(_key_as_code, key)) + ("," if len(key) == 1 else "")
+    return as_code(key)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -296,44 +296,49 @@ class Called(Expr):
 
     def evaluate(self, context: Context) -> Any:
         """Call the function."""
-        function = value_of(self.function, context)
-        return function(*value_of(self.args, context), **value_of(self.kwargs, context))
+        function = evaluate(self.function, context)
+        return function(*evaluate(self.args, context), **evaluate(self.kwargs, context))
 
     def __repr__(self) -> str:
-        return f"{written(self.function)}({arguments(self.args, self.kwargs)})"
+        return f"{as_code(self.function)}({arguments_as_code(self.args, self.kwargs)})"
 
 
-def arguments(args: Any, kwargs: Any) -> str:
+def arguments_as_code(args: Any, kwargs: Any) -> str:
     """Write positional and named arguments as in a call."""
     args = args.value if isinstance(args, Container) else args
     kwargs = kwargs.value if isinstance(kwargs, Container) else kwargs
-    return ", ".join([*map(_bare, args), *(f"{name}={_bare(value)}" for name, value in kwargs.items())])
+    return ", ".join(
+        [
+            *map(_argument_as_code, args),
+            *(f"{name}={_argument_as_code(value)}" for name, value in kwargs.items()),
+        ]
+    )
 
 
-def _bare(value: Any) -> str:
+def _argument_as_code(value: Any) -> str:
     """Write an argument, without the brackets that an operation needs elsewhere."""
-    text = written(value)
+    text = as_code(value)
     return text[1:-1] if isinstance(value, Operation | Signed) else text
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(operator, name) for name in (*BINARY, *UNARY)}
 
 
-def _binary(name: str) -> Callable[[Expr, Any], Expr]:
+def _make_binary(name: str) -> Callable[[Expr, Any], Expr]:
     return lambda self, other: Operation(name, self, lift(other))
 
 
-def _reflected(name: str) -> Callable[[Expr, Any], Expr]:
+def _make_reflected(name: str) -> Callable[[Expr, Any], Expr]:
     return lambda self, other: Operation(name, lift(other), self)
 
 
-def _unary(name: str) -> Callable[[Expr], Expr]:
+def _make_unary(name: str) -> Callable[[Expr], Expr]:
     return lambda self: Signed(name, self)
 
 
 for _name in BINARY:
-    setattr(Expr, f"__{_name.strip('_')}__", _binary(_name))
+    setattr(Expr, f"__{_name.strip('_')}__", _make_binary(_name))
     if _name not in COMPARISONS:
-        setattr(Expr, f"__r{_name.strip('_')}__", _reflected(_name))
+        setattr(Expr, f"__r{_name.strip('_')}__", _make_reflected(_name))
 for _name in UNARY:
-    setattr(Expr, f"__{_name}__", _unary(_name))
+    setattr(Expr, f"__{_name}__", _make_unary(_name))

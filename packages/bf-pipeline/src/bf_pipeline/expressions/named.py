@@ -10,14 +10,14 @@ import numpy as np
 
 from bf_index.errors import unknown
 from bf_pipeline.context import Context
-from bf_pipeline.expressions.base import Called, Expr, arguments, lift, value_of, written
-from bf_pipeline.plain_config import UNSET, find, paths
+from bf_pipeline.expressions.base import Called, Expr, arguments_as_code, as_code, evaluate, lift
+from bf_pipeline.plain_config import UNSET, find_value, list_paths
 
 Mode = Literal["w", "a", "e", "u"]
 MODES: tuple[Mode, ...] = ("w", "a", "e", "u")
 
 
-def checked_mode(mode: Any, where: str) -> Mode:
+def check_mode(mode: Any, where: str) -> Mode:
     """Give the mode back, or ``ValueError`` with the four that there are."""
     if mode not in MODES:
         raise ValueError(
@@ -27,8 +27,8 @@ def checked_mode(mode: Any, where: str) -> Mode:
     return checked
 
 
-def _named(kind: Expr, *parts: Any, **options: Any) -> str:
-    return f"{type(kind).__name__}({arguments(parts, options)})"
+def _call_as_code(kind: Expr, *parts: Any, **options: Any) -> str:
+    return f"{type(kind).__name__}({arguments_as_code(parts, options)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -43,7 +43,7 @@ class B(Expr):
 
     def __post_init__(self) -> None:
         if self.mode is not None:
-            checked_mode(self.mode, repr(self))
+            check_mode(self.mode, repr(self))
 
     def evaluate(self, context: Context) -> Any:
         """Read it from the batch."""
@@ -51,7 +51,7 @@ class B(Expr):
 
     def __repr__(self) -> str:
         mode = {} if self.mode is None else {"mode": self.mode}
-        return _named(self, *(() if self.name is None else (self.name,)), **mode)
+        return _call_as_code(self, *(() if self.name is None else (self.name,)), **mode)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -65,14 +65,14 @@ class V(Expr):
         if not isinstance(self.name, str):
             raise TypeError(f"V needs the name of a variable, got {self.name!r}")
         if self.mode is not None:
-            checked_mode(self.mode, repr(self))
+            check_mode(self.mode, repr(self))
 
     def evaluate(self, context: Context) -> Any:
         """Read the variable."""
         return context.scope.variables[self.name]
 
     def __repr__(self) -> str:
-        return _named(self, self.name, **({} if self.mode is None else {"mode": self.mode}))
+        return _call_as_code(self, self.name, **({} if self.mode is None else {"mode": self.mode}))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -86,24 +86,24 @@ class C(Expr):
         """Read the config."""
         if self.path is None:
             return context.scope.config
-        found = find(context.scope.config, self.path)
+        found = find_value(context.scope.config, self.path)
         if found is not UNSET:
             return found
         if self.default is UNSET:
             raise KeyError(self.missing(context.scope.config))
-        return value_of(self.default, context)
+        return evaluate(self.default, context)
 
     def absent(self, config: Mapping[str, Any]) -> bool:
         """Whether the config lacks the path and no default stands in."""
-        return self.path is not None and self.default is UNSET and find(config, self.path) is UNSET
+        return self.path is not None and self.default is UNSET and find_value(config, self.path) is UNSET
 
     def missing(self, config: Mapping[str, Any]) -> str:
         """Say that the path is not in the config, and which are close."""
-        return unknown("config path", str(self.path), paths(config), "the pipeline's config")
+        return unknown("config path", str(self.path), list_paths(config), "the pipeline's config")
 
     def __repr__(self) -> str:
         default = () if self.default is UNSET else (self.default,)
-        return _named(self, *(() if self.path is None else (self.path, *default)))
+        return _call_as_code(self, *(() if self.path is None else (self.path, *default)))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -117,7 +117,7 @@ class D(Expr):
         return context.scope.dataset if self.name is None else getattr(context.scope.dataset, self.name)
 
     def __repr__(self) -> str:
-        return _named(self, *(() if self.name is None else (self.name,)))
+        return _call_as_code(self, *(() if self.name is None else (self.name,)))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -157,7 +157,7 @@ class I(Expr):  # noqa: E742
         return current / maximum
 
     def __repr__(self) -> str:
-        return _named(self, *(() if self.kind == "current" else (self.kind,)))
+        return _call_as_code(self, *(() if self.kind == "current" else (self.kind,)))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -184,12 +184,12 @@ class F(Expr):
 
     def evaluate(self, context: Context) -> Any:
         """Call the function."""
-        function = value_of(self.function, context)
-        return function(*value_of(self.args, context), **value_of(self.kwargs, context))
+        function = evaluate(self.function, context)
+        return function(*evaluate(self.args, context), **evaluate(self.kwargs, context))
 
     def __repr__(self) -> str:
-        return f"F({written(self.function)})" + (
-            f"({arguments(self.args, self.kwargs)})" if self.given else ""
+        return f"F({as_code(self.function)})" + (
+            f"({arguments_as_code(self.args, self.kwargs)})" if self.given else ""
         )
 
 
@@ -214,25 +214,25 @@ class L(Expr):
     def evaluate(self, context: Context) -> Any:
         """Make the list."""
         source = self.source
-        items = list(getattr(context.batch, source) if isinstance(source, str) else value_of(source, context))
+        items = list(getattr(context.batch, source) if isinstance(source, str) else evaluate(source, context))
         for kind, first, second in self.chain:
             if kind == "attr":
                 items = [getattr(item, first) for item in items]
             elif kind == "item":
-                key = value_of(first, context)
+                key = evaluate(first, context)
                 items = [item[key] for item in items]
             else:
-                args, kwargs = value_of(first, context), value_of(second, context)
+                args, kwargs = evaluate(first, context), evaluate(second, context)
                 items = [item(*args, **kwargs) for item in items]
         return items
 
     def __repr__(self) -> str:
-        text = _named(self, self.source)
+        text = _call_as_code(self, self.source)
         for kind, first, second in self.chain:
             if kind == "attr":
                 text += f".attr({first!r})"
             else:
-                text += f"[{written(first)}]" if kind == "item" else f"({arguments(first, second)})"
+                text += f"[{as_code(first)}]" if kind == "item" else f"({arguments_as_code(first, second)})"
         return text
 
 
@@ -251,7 +251,7 @@ class W(Expr):
         return self.expression
 
     def __repr__(self) -> str:
-        return _named(self, self.expression)
+        return _call_as_code(self, self.expression)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -271,7 +271,7 @@ class Where(Expr):
 
     def evaluate(self, context: Context) -> Any:
         """Choose."""
-        condition = value_of(self.condition, context)
+        condition = evaluate(self.condition, context)
         if isinstance(condition, np.ndarray) and condition.ndim:
-            return np.where(condition, value_of(self.then, context), value_of(self.otherwise, context))
-        return value_of(self.then if condition else self.otherwise, context)
+            return np.where(condition, evaluate(self.then, context), evaluate(self.otherwise, context))
+        return evaluate(self.then if condition else self.otherwise, context)

@@ -12,7 +12,7 @@ import numpy as np
 from bf_batch import PerItem
 from bf_index.errors import unknown
 from bf_pipeline.context import Context
-from bf_pipeline.expressions.base import Expr, arguments, lift, value_of, written
+from bf_pipeline.expressions.base import Expr, arguments_as_code, as_code, evaluate, lift
 
 # Methods of a generator that are not distributions.
 _NOT_DRAWN = {"bytes", "shuffle", "permuted", "spawn", "bit_generator"}
@@ -44,7 +44,7 @@ class R(Expr):
             raise TypeError(
                 "R takes no seed: give one to run(seed=...); values depend on it and on the place only"
             )
-        draw = _way_to_draw(distribution)
+        draw = _choose_draw(distribution)
         values = (lift(distribution), lift(args), lift(kwargs), size, draw)
         for name, value in zip(("distribution", "args", "kwargs", "size", "draw"), values):
             object.__setattr__(self, name, value)
@@ -66,34 +66,34 @@ class R(Expr):
                 args = args.evaluate(context)
             if isinstance(kwargs, Expr):
                 kwargs = kwargs.evaluate(context)
-            distribution = value_of(self.distribution, context)
+            distribution = evaluate(self.distribution, context)
         finally:
             context.size = wanted
-        draw = self.draw or _way_to_draw(distribution)
+        draw = self.draw or _choose_draw(distribution)
         return draw(distribution, rng, args, kwargs, size)
 
     def __repr__(self) -> str:
         size = "" if self.size is None else f", size={self.size!r}"
-        rest = arguments(self.args, self.kwargs)
-        return f"R({written(self.distribution)}{', ' if rest else ''}{rest}{size})"
+        rest = arguments_as_code(self.args, self.kwargs)
+        return f"R({as_code(self.distribution)}{', ' if rest else ''}{rest}{size})"
 
 
-def _way_to_draw(distribution: Any) -> Any:
+def _choose_draw(distribution: Any) -> Any:
     """Choose how to draw; None while the distribution is an expression and so not known."""
     if isinstance(distribution, Expr):
         return None
     if isinstance(distribution, str):
         if distribution not in DISTRIBUTIONS:
             raise ValueError(unknown("distribution", distribution, DISTRIBUTIONS, "R"))
-        return _by_name
+        return _draw_by_name
     if callable(getattr(distribution, "rvs", None)):
-        return _by_scipy
+        return _draw_by_scipy
     if callable(getattr(distribution, "values", None)) and callable(getattr(distribution, "sample", None)):
-        return _by_sampler
+        return _draw_by_sampler
     if callable(distribution):
-        return _by_seeded_function if _takes_rng(distribution) else _by_function
+        return _draw_by_seeded_function if _takes_rng(distribution) else _draw_by_function
     if isinstance(distribution, int | np.integer | Sequence | np.ndarray):
-        return _by_choice
+        return _draw_by_choice
     raise TypeError(
         "R needs the name of a numpy distribution, a frozen scipy distribution, a sampler, a callable with "
         f"size=, an int or a sequence to choose from; got {distribution!r}"
@@ -107,18 +107,18 @@ def _takes_rng(function: Any) -> bool:
         return False
 
 
-def _by_name(name: str, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+def _draw_by_name(name: str, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
     if size is None:
         return getattr(rng, name)(*args, **kwargs)
     return getattr(rng, name)(*args, size=size, **kwargs)
 
 
-def _by_scipy(frozen: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+def _draw_by_scipy(frozen: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
     drawn = frozen.rvs(*args, size=1 if size is None else size, random_state=rng, **kwargs)
     return drawn if size is not None else np.asarray(drawn)[0]
 
 
-def _by_sampler(sampler: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+def _draw_by_sampler(sampler: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
     if size is None:
         return sampler.draw(rng)
     if isinstance(size, tuple):
@@ -127,17 +127,19 @@ def _by_sampler(sampler: Any, rng: np.random.Generator, args: Any, kwargs: Any, 
     return sampler.values(size, rng)
 
 
-def _by_seeded_function(function: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
-    return _by_function(function, rng, args, {**kwargs, "rng": rng}, size)
+def _draw_by_seeded_function(
+    function: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size
+) -> Any:
+    return _draw_by_function(function, rng, args, {**kwargs, "rng": rng}, size)
 
 
-def _by_function(function: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+def _draw_by_function(function: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
     if size is None:
         return function(*args, size=1, **kwargs)[0]
     return function(*args, size=size, **kwargs)
 
 
-def _by_choice(choices: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
+def _draw_by_choice(choices: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: Size) -> Any:
     choose: Any = rng.choice
     return choose(choices, *args, size=size, **kwargs)
 

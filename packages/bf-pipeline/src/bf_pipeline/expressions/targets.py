@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from bf_pipeline.context import Context
-from bf_pipeline.expressions.base import Attribute, Container, Expr, Item, value_of
+from bf_pipeline.expressions.base import Attribute, Container, Expr, Item, evaluate
 from bf_pipeline.expressions.named import B, Mode, V
 
 Write = Callable[[Any, Context], None]
@@ -19,36 +19,36 @@ HINT = (
 )
 
 
-def roots(target: Any) -> Iterator[Expr]:
+def find_roots(target: Any) -> Iterator[Expr]:
     """Give the V and B expressions that a target writes into."""
     if isinstance(target, Container):
         target = target.value
     if isinstance(target, list | tuple):
         for part in target:
-            yield from roots(part)
+            yield from find_roots(part)
     elif isinstance(target, dict):
         for part in target.values():
-            yield from roots(part)
+            yield from find_roots(part)
     elif isinstance(target, Item | Attribute):
-        yield from roots(target.operand)
+        yield from find_roots(target.operand)
     elif isinstance(target, Expr):
         yield target
 
 
-def fault(target: Any) -> str:
+def explain_target(target: Any) -> str:
     """Say why something can not be a target; an empty text when it can."""
     target = target.value if isinstance(target, Container) else target
     if isinstance(target, list | tuple | dict):
         parts = target.values() if isinstance(target, dict) else target
-        return next((text for part in parts if (text := fault(part))), "")
+        return next((text for part in parts if (text := explain_target(part))), "")
     if isinstance(target, Item | Attribute):
-        return fault(target.operand)
+        return explain_target(target.operand)
     if isinstance(target, np.ndarray | V) or (isinstance(target, B) and target.name is not None):
         return ""
     return f"{target!r} can not be written to; {HINT}"
 
 
-def writer(target: Any, mode: Mode) -> Write:
+def make_writer(target: Any, mode: Mode) -> Write:
     """Give ``write(value, context)`` for a target; the target's own mode goes before the step's."""
     target = target.value if isinstance(target, Container) else target
     if isinstance(target, V | B):
@@ -62,15 +62,15 @@ def writer(target: Any, mode: Mode) -> Write:
     if isinstance(target, np.ndarray):
         return lambda value, context: _fill(target, value)
     if isinstance(target, dict):
-        by_key = {key: writer(part, mode) for key, part in target.items()}
+        by_key = {key: make_writer(part, mode) for key, part in target.items()}
         return lambda value, context: _write_by_key(by_key, value, context)
     if isinstance(target, list | tuple):
-        in_order = [writer(part, mode) for part in target]
+        in_order = [make_writer(part, mode) for part in target]
         return lambda value, context: _write_in_order(in_order, value, context)
-    raise TypeError(fault(target))
+    raise TypeError(explain_target(target))
 
 
-def combined(old: Any, value: Any, mode: Mode, name: str) -> Any:
+def combine(old: Any, value: Any, mode: Mode, name: str) -> Any:
     """Give what a place holds after a value came in: the same object where it can take the value in.
 
     ``'w'`` replaces; ``'a'`` appends one value to a list (a set or dict takes it in); ``'e'`` extends by
@@ -100,7 +100,7 @@ def combined(old: Any, value: Any, mode: Mode, name: str) -> Any:
 
 def _write_variable(name: str, value: Any, mode: Mode, context: Context) -> None:
     variables = context.scope.variables
-    variables[name] = combined(variables[name], value, mode, f"V({name!r})")
+    variables[name] = combine(variables[name], value, mode, f"V({name!r})")
 
 
 def _write_component(name: str, value: Any, mode: Mode, context: Context) -> None:
@@ -108,15 +108,15 @@ def _write_component(name: str, value: Any, mode: Mode, context: Context) -> Non
     if name not in batch.components and not hasattr(type(batch), name):
         batch.add_components(name)
     if mode != "w":
-        value = combined(getattr(batch, name), value, mode, f"B({name!r})")
+        value = combine(getattr(batch, name), value, mode, f"B({name!r})")
     setattr(batch, name, value)
 
 
 def _write_item(target: Item, value: Any, mode: Mode, context: Context) -> None:
-    holder, key = target.operand.evaluate(context), value_of(target.key, context)
+    holder, key = target.operand.evaluate(context), evaluate(target.key, context)
     if mode != "w":
         old = holder.get(key) if isinstance(holder, dict) else holder[key]
-        value = combined(old, value, mode, repr(target))
+        value = combine(old, value, mode, repr(target))
     if isinstance(holder, np.ndarray) and not holder.flags.writeable and isinstance(target.operand, B):
         # A view of the preloaded data: only the batch's own copy may change.
         holder = holder.copy()
@@ -127,7 +127,7 @@ def _write_item(target: Item, value: Any, mode: Mode, context: Context) -> None:
 def _write_attribute(target: Attribute, value: Any, mode: Mode, context: Context) -> None:
     holder = target.operand.evaluate(context)
     if mode != "w":
-        value = combined(getattr(holder, target.name), value, mode, repr(target))
+        value = combine(getattr(holder, target.name), value, mode, repr(target))
     setattr(holder, target.name, value)
 
 

@@ -49,50 +49,52 @@ def read_expression(text: str) -> Any:
     Anything else (other names, attributes, lambdas, comprehensions) is a ``ValueError`` that shows it.
     """
     try:
-        return _value(ast.parse(text.strip(), mode="eval").body, text)
+        return _read_node(ast.parse(text.strip(), mode="eval").body, text)
     except SyntaxError as error:
         raise ValueError(f"{text!r} is not an expression: {error.msg}") from None
 
 
-def _value(node: ast.expr, text: str) -> Any:
+def _read_node(node: ast.expr, text: str) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.List):
-        return [_value(part, text) for part in node.elts]
+        return [_read_node(part, text) for part in node.elts]
     if isinstance(node, ast.Tuple):
-        return tuple(_value(part, text) for part in node.elts)
+        return tuple(_read_node(part, text) for part in node.elts)
     if isinstance(node, ast.Dict) and None not in node.keys:
         return {
-            _value(key, text): _value(part, text)
+            _read_node(key, text): _read_node(part, text)
             for key, part in zip(node.keys, node.values)
             if key is not None
         }
     if isinstance(node, ast.Slice):
         ends = (node.lower, node.upper, node.step)
-        return slice(*(None if end is None else _value(end, text) for end in ends))
+        return slice(*(None if end is None else _read_node(end, text) for end in ends))
     if isinstance(node, ast.BinOp):
-        return _OPERATORS[type(node.op)](_value(node.left, text), _value(node.right, text))
+        return _OPERATORS[type(node.op)](_read_node(node.left, text), _read_node(node.right, text))
     if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_value(node.operand, text))
+        return _OPERATORS[type(node.op)](_read_node(node.operand, text))
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _OPERATORS:
-        return _OPERATORS[type(node.ops[0])](_value(node.left, text), _value(node.comparators[0], text))
+        return _OPERATORS[type(node.ops[0])](
+            _read_node(node.left, text), _read_node(node.comparators[0], text)
+        )
     if isinstance(node, ast.Subscript):
-        return _value(node.value, text)[_value(node.slice, text)]
+        return _read_node(node.value, text)[_read_node(node.slice, text)]
     if isinstance(node, ast.Call):
-        return _called(node, text)
+        return _read_call(node, text)
     raise ValueError(
         f"{text!r}: {ast.unparse(node)!r} can not stand in an expression; known: {', '.join(KINDS)}"
     )
 
 
-def _called(node: ast.Call, text: str) -> Any:
+def _read_call(node: ast.Call, text: str) -> Any:
     if any(isinstance(part, ast.Starred) for part in node.args) or any(k.arg is None for k in node.keywords):
         raise ValueError(f"{text!r}: * and ** can not stand in an expression")
-    args = [_value(part, text) for part in node.args]
-    named = {str(keyword.arg): _value(keyword.value, text) for keyword in node.keywords}
+    args = [_read_node(part, text) for part in node.args]
+    named = {str(keyword.arg): _read_node(keyword.value, text) for keyword in node.keywords}
     called = node.func
     if isinstance(called, ast.Attribute) and called.attr == "attr":
-        owner = _value(called.value, text)
+        owner = _read_node(called.value, text)
         if isinstance(owner, Expr):
             return owner.attr(*args, **named)
     if isinstance(called, ast.Name):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from bf_batch import Dataset
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr
-from bf_pipeline.plain_config import PlainConfig, merged
+from bf_pipeline.plain_config import PlainConfig, merge_configs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,16 +45,16 @@ class Sometimes:
 Step = Call | Repeat | Sometimes
 
 
-def calls(steps: tuple[Step, ...]) -> Iterator[Call]:
+def walk_calls(steps: tuple[Step, ...]) -> Iterator[Call]:
     """Give the calls of steps in order, those inside repetitions and coins too."""
     for step in steps:
         if isinstance(step, Call):
             yield step
         else:
-            yield from calls(step.steps)
+            yield from walk_calls(step.steps)
 
 
-def caller() -> Location:
+def find_caller() -> Location:
     """Find the line that is recording: the nearest one outside this package."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bf_pipeline."):
@@ -92,9 +92,9 @@ AnyRecorded = TypeVar("AnyRecorded", bound=Recorded)
 
 def with_config(recorded: AnyRecorded, config: Any) -> AnyRecorded:
     """Return the pipeline with further config values; where both have one, the new one wins."""
-    return replace(recorded, config=merged(recorded.config, PlainConfig.of(config)))
+    return replace(recorded, config=merge_configs(recorded.config, PlainConfig.of(config)))
 
 
-def all_calls(recorded: Recorded) -> Iterator[Call]:
+def walk_all_calls(recorded: Recorded) -> Iterator[Call]:
     """Yield every call of a pipeline in the order of running: ``before``, the main steps, ``after``."""
-    return calls((*recorded.before_steps, *recorded.steps, *recorded.after_steps))
+    return walk_calls((*recorded.before_steps, *recorded.steps, *recorded.after_steps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bf_pipeline.expressions.base import arguments, written
+from bf_pipeline.expressions.base import arguments_as_code, as_code
 from bf_pipeline.record.recorded import Call, Recorded, Repeat, Step
 
 # Letters that a chain of calls may have on one line.
@@ -11,56 +11,56 @@ _WIDTH = 100
 _LONGEST = 60
 
 
-def written_pipeline(pipeline: Recorded) -> str:
+def write_code(pipeline: Recorded) -> str:
     """Write the pipeline; what runs once, how to run it and the data come behind the steps."""
     owner = type(pipeline)
-    text, whole = _sum(pipeline.steps, owner)
+    text, whole = _write_sum(pipeline.steps, owner)
     behind = []
     for name, steps in (("before", pipeline.before_steps), ("after", pipeline.after_steps)):
         if steps:
-            calls = "".join(_call(step, owner) for step in steps if isinstance(step, Call))
+            calls = "".join(_write_call(step, owner) for step in steps if isinstance(step, Call))
             behind.append(f".{name}{calls}.main")
     if pipeline.namespaces:
-        behind.append(f".add_namespace({', '.join(map(_name, pipeline.namespaces))})")
+        behind.append(f".add_namespace({', '.join(map(_name_of, pipeline.namespaces))})")
     if pipeline.options:
-        behind.append(f".run_later({arguments((), dict(pipeline.options))})")
+        behind.append(f".run_later({arguments_as_code((), dict(pipeline.options))})")
     if behind:
         text, whole = f"{text if whole else f'({text})'}{''.join(behind)}", True
     for given in (pipeline.dataset, pipeline.config or None):
         if given is not None:
-            text = f"{text if whole else f'({text})'} << {written(given)}"
+            text = f"{text if whole else f'({text})'} << {as_code(given)}"
     return text
 
 
-def _name(space: object) -> str:
+def _name_of(space: object) -> str:
     return str(getattr(space, "__name__", None) or repr(space))
 
 
-def _call(call: Call, owner: type) -> str:
+def _write_call(call: Call, owner: type) -> str:
     own = not call.builtin and hasattr(owner, call.name)
     name = f"action({call.name!r})" if own else call.name
-    return f".{name}({arguments(call.args, dict(call.kwargs))})"
+    return f".{name}({arguments_as_code(call.args, dict(call.kwargs))})"
 
 
-def _sum(steps: tuple[Step, ...], owner: type) -> tuple[str, bool]:
+def _write_sum(steps: tuple[Step, ...], owner: type) -> tuple[str, bool]:
     """Write steps as chains of calls and blocks joined by ``+``; say whether it is one chain."""
     terms: list[str] = []
     chain: list[str] = []
     whole = True
     for step in steps:
         if isinstance(step, Call):
-            chain.append(_call(step, owner))
+            chain.append(_write_call(step, owner))
             continue
         if chain:
-            terms.append(_chain(chain))
-        terms.append(_block(step, owner))
+            terms.append(_write_chain(chain))
+        terms.append(_write_block(step, owner))
         chain, whole = [], False
     if chain or not terms:
-        terms.append(_chain(chain))
+        terms.append(_write_chain(chain))
     return " + ".join(terms), whole
 
 
-def _chain(chain: list[str]) -> str:
+def _write_chain(chain: list[str]) -> str:
     """Write a chain on one line, or in brackets with a line for each call."""
     line = f"Pipeline(){''.join(chain)}"
     if len(line) <= _WIDTH:
@@ -69,13 +69,13 @@ def _chain(chain: list[str]) -> str:
     return f"(Pipeline(){inner}\n)"
 
 
-def _block(step: Step, owner: type) -> str:
+def _write_block(step: Step, owner: type) -> str:
     if isinstance(step, Call):
-        return _chain([_call(step, owner)])
-    inner, whole = _sum(step.steps, owner)
+        return _write_chain([_write_call(step, owner)])
+    inner, whole = _write_sum(step.steps, owner)
     sign, value = ("*", step.times) if isinstance(step, Repeat) else ("@", step.p)
     # `a + b * 2` repeats only b, and `a * 2 @ p` is read from the left: brackets say what is meant.
-    return f"{inner if whole else f'({inner})'} {sign} {written(value)}"
+    return f"{inner if whole else f'({inner})'} {sign} {as_code(value)}"
 
 
 class _Drawing:
@@ -87,16 +87,16 @@ class _Drawing:
 
     def node(self, text: str, left: str = "[", right: str = "]") -> str:
         name, self._count = f"n{self._count}", self._count + 1
-        self.lines.append(f'    {name}{left}"{_quoted(text)}"{right}')
+        self.lines.append(f'    {name}{left}"{_quote(text)}"{right}')
         return name
 
     def arrow(self, start: str, end: str, label: str = "") -> None:
-        self.lines.append(f"    {start} -->{f'|{_quoted(label)}|' if label else ''} {end}")
+        self.lines.append(f"    {start} -->{f'|{_quote(label)}|' if label else ''} {end}")
 
     def steps(self, steps: tuple[Step, ...], last: str) -> str:
         for step in steps:
             if isinstance(step, Call):
-                name = self.node(f"{step.name}({arguments(step.args, dict(step.kwargs))})")
+                name = self.node(f"{step.name}({arguments_as_code(step.args, dict(step.kwargs))})")
                 self.arrow(last, name)
                 last = name
             else:
@@ -107,12 +107,12 @@ class _Drawing:
         if isinstance(step, Call):
             return last
         if isinstance(step, Repeat):
-            first = self.node(f"repeat {written(step.times)} times", "{{", "}}")
+            first = self.node(f"repeat {as_code(step.times)} times", "{{", "}}")
             self.arrow(last, first)
             end = self.steps(step.steps, first)
             self.arrow(end, first, "again")
             return end
-        coin = self.node(f"with p = {written(step.p)}", "{", "}")
+        coin = self.node(f"with p = {as_code(step.p)}", "{", "}")
         self.arrow(last, coin)
         end = self.steps(step.steps, coin)
         out = self.node(" ", "((", "))")
@@ -121,14 +121,14 @@ class _Drawing:
         return out
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
     for sign, name in (("&", "#amp;"), ('"', "#quot;"), ("<", "#lt;"), (">", "#gt;"), ("\n", " ")):
         text = text.replace(sign, name)
     return text
 
 
-def mermaid(pipeline: Recorded) -> str:
+def draw_mermaid(pipeline: Recorded) -> str:
     """Give the text of the picture."""
     drawing = _Drawing()
     data = "no dataset" if pipeline.dataset is None else repr(pipeline.dataset)

@@ -29,16 +29,16 @@ def to_yaml(pipeline: Recorded, own: Container[str]) -> str:
     for key, field in SECTIONS.items():
         steps = getattr(pipeline, field)
         if steps or key == "steps":
-            data[key] = [_step_data(step, own, f"{key}[{number}]") for number, step in enumerate(steps)]
+            data[key] = [_describe_step(step, own, f"{key}[{number}]") for number, step in enumerate(steps)]
     if pipeline.config:
-        data["config"] = _data(pipeline.config, "config")
+        data["config"] = _describe(pipeline.config, "config")
     if pipeline.options:
-        data["run"] = _data(dict(pipeline.options), "run")
+        data["run"] = _describe(dict(pipeline.options), "run")
     text: str = OmegaConf.to_yaml(OmegaConf.create(data))
     return text
 
 
-def _step_data(step: Step, own: Container[str], key: str) -> Any:
+def _describe_step(step: Step, own: Container[str], key: str) -> Any:
     if isinstance(step, Call):
         if not step.builtin and step.name in own:
             raise TypeError(f"{key}: the action {step.name!r} has the name of a step of pipelines; rename it")
@@ -46,18 +46,20 @@ def _step_data(step: Step, own: Container[str], key: str) -> Any:
             return step.name
         key = f"{key}.{step.name}"
         if not step.kwargs:
-            return {step.name: _data(list(step.args), key)}
-        positional = {ARGS: _data(list(step.args), key)} if step.args else {}
-        return {step.name: {**positional, **_data(step.kwargs, key)}}
+            return {step.name: _describe(list(step.args), key)}
+        positional = {ARGS: _describe(list(step.args), key)} if step.args else {}
+        return {step.name: {**positional, **_describe(step.kwargs, key)}}
     name, option = ("repeat", step.times) if isinstance(step, Repeat) else ("sometimes", step.p)
-    inner = [_step_data(one, own, f"{key}.{name}.steps[{number}]") for number, one in enumerate(step.steps)]
-    return {name: {BLOCKS[name]: _data(option, f"{key}.{name}"), "steps": inner}}
+    inner = [
+        _describe_step(one, own, f"{key}.{name}.steps[{number}]") for number, one in enumerate(step.steps)
+    ]
+    return {name: {BLOCKS[name]: _describe(option, f"{key}.{name}"), "steps": inner}}
 
 
-def _data(value: Any, key: str) -> Any:
+def _describe(value: Any, key: str) -> Any:
     """Give plain data for an argument: expressions as texts that begin with ``=``."""
     if isinstance(value, base.Container):
-        return _data(value.value, key)
+        return _describe(value.value, key)
     if isinstance(value, Expr):
         if any(isinstance(part, F) for part in walk(value)):
             raise TypeError(
@@ -67,9 +69,9 @@ def _data(value: Any, key: str) -> Any:
     if isinstance(value, Mapping):
         if strangers := [name for name in value if not isinstance(name, str)]:
             raise TypeError(f"{key}: {strangers[0]!r} is not a text, as keys must be in YAML")
-        return {name: _data(part, f"{key}.{name}") for name, part in value.items()}
+        return {name: _describe(part, f"{key}.{name}") for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_data(part, f"{key}[{number}]") for number, part in enumerate(value)]
+        return [_describe(part, f"{key}[{number}]") for number, part in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{key}: {value!r} is not plain data (numbers, texts, lists, mappings, expressions)")

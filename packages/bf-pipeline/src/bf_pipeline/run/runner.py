@@ -14,7 +14,15 @@ from typing import Any
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
 from bf_index.seeding import key_at
-from bf_pipeline.bind.bound import Bound, BoundStep, OtherPipeline, annotate, checked, entries, initialise
+from bf_pipeline.bind.bound import (
+    Bound,
+    BoundStep,
+    OtherPipeline,
+    annotate,
+    check_returned,
+    initialise,
+    list_entries,
+)
 from bf_pipeline.context import Context, Scope
 from bf_pipeline.record.recorded import Recorded
 
@@ -26,7 +34,7 @@ Apply = Callable[[Any, Place], Any]
 
 def compile_steps(steps: Sequence[BoundStep], scope: Scope) -> Apply:
     """Return ``apply(batch, place)``, which puts a batch through a flat list of steps."""
-    flat = entries(steps)
+    flat = list_entries(steps)
     by_number = {step.number: step for step in steps}
     contextual = any(step.contextual for step in steps)
 
@@ -56,7 +64,7 @@ def compile_steps(steps: Sequence[BoundStep], scope: Scope) -> Apply:
 
 def _replace_batch(result: Any, batch: Any, step: BoundStep, place: Place) -> Any:
     """Return the batch that a step made in place of another, at the same random address."""
-    new = checked(result, batch, step)
+    new = check_returned(result, batch, step)
     new.__dict__.update(place=place, seed=batch.seed)
     return new
 

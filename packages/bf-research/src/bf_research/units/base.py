@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, Self
 
-from bf_pipeline.expressions.base import lift, value_of
+from bf_pipeline.expressions.base import evaluate, lift
 from bf_research.sweep.trial import Trial
 from bf_research.units.shared_roots import ALONE, Branch
 
@@ -109,7 +109,7 @@ class RunningTrial:
     def evaluate(self, value: Any) -> Any:
         """Return the value of an argument: expressions are evaluated, also inside lists and dicts."""
         context: Any = SimpleNamespace(running_trial=self, scope=self, iteration=self.iteration)
-        return value_of(lift(value), context)
+        return evaluate(lift(value), context)
 
     @property
     def total(self) -> int | None:

@@ -13,7 +13,7 @@ from bf_pipeline import BindError, Pipeline
 from bf_pipeline.bind.bound import Bound
 from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
 from bf_pipeline.expressions.named import C, W
-from bf_pipeline.record.recorded import Call, Repeat, Step, calls
+from bf_pipeline.record.recorded import Call, Repeat, Step, walk_calls
 from bf_research.units.base import RunningTrial, Schedule, Unit
 from bf_research.units.shared_roots import Branch
 
@@ -152,7 +152,7 @@ class PipelineUnit:
             return self.bound(config).variables
         except (BindError, TypeError, LookupError, AttributeError):  # reported as a fault of its own
             main = self.branch or self.pipeline
-            steps = calls((*main.before_steps, *main.steps, *main.after_steps))
+            steps = walk_calls((*main.before_steps, *main.steps, *main.after_steps))
             made = [step for step in steps if step.builtin and step.name == "init_variable"]
             return [str(step.args[0] if step.args else step.kwargs.get("name")) for step in made]
 

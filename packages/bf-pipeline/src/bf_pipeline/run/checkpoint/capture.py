@@ -16,7 +16,7 @@ import numpy as np
 
 from bf_index import StateError
 from bf_pipeline.context import Context
-from bf_pipeline.record.recorded import all_calls
+from bf_pipeline.record.recorded import walk_all_calls
 from bf_pipeline.run.checkpoint.files import (
     SCHEMA,
     Checkpoint,
@@ -80,7 +80,7 @@ def _known_classes(run: RunState) -> dict[str, type]:
             for item in value:
                 look(item)
 
-    for call in all_calls(run.pipeline):
+    for call in walk_all_calls(run.pipeline):
         look((call.args, call.kwargs))
     look((run.pipeline.config, run.initial_types))
     return found

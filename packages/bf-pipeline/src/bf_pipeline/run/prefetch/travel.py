@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_batch.engines.pickling import explain_failure
 from bf_pipeline.bind.bound import BoundStep
-from bf_pipeline.record.recorded import calls
+from bf_pipeline.record.recorded import walk_calls
 from bf_pipeline.run.options import RunOptions
 from bf_pipeline.run.state import RunState
 
@@ -43,7 +43,7 @@ def check_travels(run: RunState) -> None:
 
 def _explain_step(run: RunState, step: BoundStep, reason: str) -> str:
     """Return why a step cannot travel, and which argument of the call it is, if it is one."""
-    for call in calls(run.pipeline.steps):
+    for call in walk_calls(run.pipeline.steps):
         if (call.where, call.name) == (step.where, step.name):
             named: dict[str, Any] = {f"argument {place}": value for place, value in enumerate(call.args)}
             named |= {f"argument {name!r}": value for name, value in call.kwargs.items()}
