@@ -83,7 +83,7 @@ class Models:
 
 @dataclass(slots=True)
 class Scope:
-    """What all batches of a run share: data, config, seed, variables, models, the plan of its batches.
+    """All that the batches of a run share: data, config, seed, variables, models, the plan of its batches.
 
     ``sources`` are the runners of joined and merged pipelines by their key.
     """

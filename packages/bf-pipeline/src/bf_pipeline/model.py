@@ -1,4 +1,4 @@
-"""Protocols: what a pipeline needs of a model and of metrics, whoever wrote them."""
+"""Protocols: what a pipeline needs of a model and of metrics, and a checkpoint of what it saves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Model(Protocol):
-    """What a pipeline needs of a model; its class is called with the config, or with nothing.
+    """The methods that a pipeline needs of a model; its class is called with the config, or with nothing.
 
     An error with a true attribute ``stops_pipeline`` ends the run without a fault, as ``StopPipeline`` does.
     """
@@ -44,10 +44,17 @@ class Model(Protocol):
 
 @runtime_checkable
 class Metrics(Protocol):
-    """What ``gather_metrics`` needs; its class is called with ``targets``, ``predictions`` and options."""
+    """The methods that ``gather_metrics`` needs; the class is called with targets, predictions, options."""
 
     def update(self, other: Any) -> None:
         """Take the counts of another batch in."""
 
     def evaluate(self, name: Any, *args: Any, **kwargs: Any) -> Any:
         """Return a metric over all that was taken in."""
+
+
+class Savable(Protocol):
+    """A thing that can write itself to a checkpoint: a model."""
+
+    def save(self, path: Any) -> Any:
+        """Write the model, its optimizer included."""

@@ -73,7 +73,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to run a pipeline.
+    """The way to run a pipeline, checked when it is made.
 
     batch_size, shuffle, n_epochs, n_iters, drop_last, seed, order, cross_epochs
         As in ``DatasetIndex.gen_batch``; without n_epochs and n_iters it is one epoch. The seed is also that

@@ -133,7 +133,7 @@ class Profile:
         return waits
 
     def watch(self, source: Iterator[Any]) -> Generator[Any, None, None]:
-        """Pass batches on, measure the whole, and tell at the end."""
+        """Pass batches on, measure the whole, and write the table at the end."""
         try:
             while True:
                 started = time.perf_counter()

@@ -218,7 +218,7 @@ class _Weighted(Sampler):
 
 
 def _parts(sampler: Sampler) -> tuple[tuple[float, Sampler], ...]:
-    """Weights and samplers of a mixture, so that ``a | b | c`` is one mixture of three."""
+    """Return weights and samplers of a mixture, so that ``a | b | c`` is one mixture of three."""
     if isinstance(sampler, _Mixture):
         return sampler.parts
     if isinstance(sampler, _Weighted):
@@ -299,7 +299,7 @@ class _Truncated(Sampler):
     max_iters: int
 
     def _kept(self, rows: Rows) -> np.ndarray:
-        """Mask of the rows that satisfy the condition, shape (len(rows),)."""
+        """Return the mask of the rows that satisfy the condition, shape (len(rows),)."""
         tested = rows if self.expr is None else np.asarray(self.expr(rows)).reshape(len(rows), -1)
         kept = np.ones(len(rows), dtype=bool)
         if self.low is not None:

@@ -154,7 +154,7 @@ def _scipy_distribution(name: str, params: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, init=False)
 class ConstantSampler(Sampler):
-    """Always the same value: a number, a string, or a list that gives several coordinates."""
+    """The same value always: a number, a string, or a list that gives several coordinates."""
 
     constant: Any
     dim: int

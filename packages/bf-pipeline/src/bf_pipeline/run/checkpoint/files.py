@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from bf_index.errors import StateError
+from bf_pipeline.model import Savable
 
 SCHEMA = 1
 _NAME = re.compile(r"checkpoint-(\d{6,})")
@@ -27,13 +28,6 @@ _MODEL = re.compile(r"models/\d{3,}")
 
 class CorruptCheckpoint(ValueError):
     """A checkpoint of which files are missing, cut short or changed since they were written."""
-
-
-class Savable(Protocol):
-    """A thing that can write itself: a model."""
-
-    def save(self, path: Any) -> Any:
-        """Write the model, its optimizer included."""
 
 
 @dataclass(frozen=True, slots=True)

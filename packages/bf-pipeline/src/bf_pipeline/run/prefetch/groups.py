@@ -70,23 +70,23 @@ class Group:
             if numbers >= _ENOUGH:
                 break
         good = [one.batch for one in self.batches if one.error is None]
-        self._settling: PendingGroup | None = PendingGroup(good)
+        self._pending: PendingGroup | None = PendingGroup(good)
 
     def compute(self, preparer: Preparer) -> None:
         """Compute all batches, together if that goes well, else one by one to find whose error it is."""
         try:
-            if self._settling is not None:
-                self._settling.compute()
+            if self._pending is not None:
+                self._pending.compute()
         except Exception:  # noqa: BLE001  it comes again below, from the batch that it belongs to
-            self._settling = None
+            self._pending = None
             for one in self.batches:
                 one.settle(preparer)
 
     def deliver(self) -> deque[RecordedBatch]:
         """Return the batches; take each out when it is its turn, so that nothing here holds it longer."""
-        if self._settling is not None:
-            self._settling.deliver()
-            self._settling = None
+        if self._pending is not None:
+            self._pending.deliver()
+            self._pending = None
         return self.batches
 
 
