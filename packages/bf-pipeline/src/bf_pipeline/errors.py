@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,3 +40,10 @@ class BindError(TypeError):
 
 class SkippedBatches(UserWarning):
     """Some batches of a run were left out because of ``on_error='skip'``."""
+
+
+class Terminated(SystemExit):
+    """The end of a process that got SIGTERM: of a run between two batches, of a sweep at once."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)

@@ -21,7 +21,7 @@ from bf_pipeline.record.text import draw_mermaid, write_code
 from bf_pipeline.record.yaml import to_yaml
 from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
 from bf_pipeline.run.run import Batches, Memory, Run, feed_batches
-from bf_pipeline.run.state import Holds
+from bf_pipeline.run.state import Holdings
 from bf_pipeline.tf_dataset import Outputs, to_tf_dataset
 
 
@@ -361,7 +361,7 @@ class Pipeline(Recorded):
     # The last run
 
     @property
-    def last_run(self) -> Holds | None:
+    def last_run(self) -> Holdings | None:
         """The run that this object started last, None before the first; no part of the pipeline's value."""
         return self._memory.run
 
@@ -378,7 +378,7 @@ class Pipeline(Recorded):
         """The models of the last run."""
         return self._ran().models
 
-    def _ran(self) -> Holds:
+    def _ran(self) -> Holdings:
         if self._memory.run is None:
             raise RuntimeError("this pipeline was not run yet; variables and models belong to a run")
         return self._memory.run

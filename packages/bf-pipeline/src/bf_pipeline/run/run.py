@@ -23,7 +23,7 @@ from bf_pipeline.run.prefetch.travel import check_travels
 from bf_pipeline.run.regroup import regroup_batches
 from bf_pipeline.run.report import Profile, put_clock, show_progress
 from bf_pipeline.run.runner import compile_steps, start_runner
-from bf_pipeline.run.state import Holds, RunState
+from bf_pipeline.run.state import Holdings, RunState
 
 
 class Run(RunState):
@@ -205,7 +205,7 @@ class Memory:
 
     def forget(self) -> None:
         """Forget the last run."""
-        self.run: Holds | None = None
+        self.run: Holdings | None = None
         self.batches: Batches | None = None
         self.asked: dict[str, Any] = {}
 
@@ -229,7 +229,7 @@ def feed_batches(
         return
     bound = bind(recorded, type(first))
     runner = start_runner(recorded, bound, seed, None)
-    memory.run = Holds(runner)
+    memory.run = Holdings(runner)
     if bound.regroups:
         raise ValueError("feed: a pipeline with rebatch can not be fed; rebatch where the batches are made")
     apply = compile_steps(bound.steps, runner.scope)

@@ -25,7 +25,7 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-class Holds:
+class Holdings:
     """Variables and models of a run, by name."""
 
     def __init__(self, runner: Runner) -> None:
@@ -52,7 +52,7 @@ class Holds:
         return self.models.get(name)
 
 
-class RunState(Holds):
+class RunState(Holdings):
     """A run as a value: what it runs and how, how many batches it has delivered, and where it stands.
 
     ``place`` is that of the last batch that was delivered or left out; ``first`` is the number of batches

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bf_pipeline.run.checkpoint.capture import Terminated
+from bf_pipeline.errors import Terminated
 from bf_research import targets
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain

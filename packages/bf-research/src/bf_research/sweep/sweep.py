@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 from bf_index.errors import unknown
-from bf_pipeline.run.checkpoint.capture import Terminated
+from bf_pipeline.errors import Terminated
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.sweep import journal as journals

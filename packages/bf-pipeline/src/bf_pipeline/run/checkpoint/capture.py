@@ -16,6 +16,7 @@ import numpy as np
 
 from bf_index import StateError
 from bf_pipeline.context import Context
+from bf_pipeline.errors import Terminated
 from bf_pipeline.record.recorded import walk_all_calls
 from bf_pipeline.run.checkpoint.files import (
     SCHEMA,
@@ -30,7 +31,6 @@ from bf_pipeline.run.options import Checkpointing, Resumable, RunOptions
 from bf_pipeline.run.state import RunState
 
 _PARTS = ("position", "begun", "delivered", "variables", "sources", "regroups", "models")
-_EXIT_CODE = 128 + signal.SIGTERM
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -200,13 +200,6 @@ def read_resumed(options: RunOptions) -> Resumed | None:
 
 def _holds_checkpoints(path: Path) -> bool:
     return any(path.glob("checkpoint-*"))
-
-
-class Terminated(SystemExit):
-    """The end of a process that got SIGTERM: of a run between two batches, of a sweep at once."""
-
-    def __init__(self) -> None:
-        super().__init__(_EXIT_CODE)
 
 
 class Termination:
