@@ -1,4 +1,4 @@
-"""BatchFlow pipelines: actions recorded as a value, bound to data with every mistake told, and run."""
+"""BatchFlow pipelines: actions recorded as a value, bound to data with every mistake reported, and run."""
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_pipeline.errors import BindError, SkippedBatches

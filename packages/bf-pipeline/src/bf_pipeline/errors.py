@@ -1,4 +1,4 @@
-"""What can go wrong with a pipeline, one class a kind."""
+"""What can go wrong with a pipeline, one class for each kind."""
 
 from __future__ import annotations
 

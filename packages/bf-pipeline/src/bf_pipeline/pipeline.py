@@ -1,4 +1,4 @@
-"""The pipeline: a frozen value that records actions; every method gives a new pipeline."""
+"""The pipeline: a frozen value that records actions; every method returns a new pipeline."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Pipeline(Recorded):
         return self.action(name)
 
     def action(self, name: str) -> Recorder:
-        """Give an action whose name pipelines have themselves: ``pipeline.action('update')(value)``."""
+        """Return an action whose name pipelines have themselves: ``pipeline.action('update')(value)``."""
         if text := unknown_action(self, name):
             raise AttributeError(text)
         return Recorder(self, name)
@@ -86,7 +86,7 @@ class Pipeline(Recorded):
         return known if self.dataset is None else [*known, *self.dataset.batch_class.actions]
 
     def record(self, *steps: Step) -> Self:
-        """Give a pipeline with further steps in the section that is being recorded."""
+        """Return a pipeline with further steps in the section that is being recorded."""
         longer: dict[str, Any] = {self.section: (*getattr(self, self.section), *steps)}
         return replace(self, **longer)
 
@@ -108,7 +108,7 @@ class Pipeline(Recorded):
         return replace(self, section="steps")
 
     def add_namespace(self, *namespaces: Any) -> Self:
-        """Give a pipeline in which functions of these modules (or objects) can be used as steps."""
+        """Return a pipeline in which functions of these modules (or objects) can be used as steps."""
         for namespace in namespaces:
             if isinstance(namespace, str):
                 raise TypeError(f"add_namespace: give the module itself, not its name {namespace!r}")
@@ -161,7 +161,7 @@ class Pipeline(Recorded):
 
     # Steps of its own
 
-    def _builtin(self, name: str, *args: Any, **kwargs: Any) -> Self:
+    def _builtin(self, name: str, /, *args: Any, **kwargs: Any) -> Self:
         """Record a step; arguments that were not given stay out, so that it reads as it was written."""
         given = {key: value for key, value in kwargs.items() if value is not UNSET}
         return self.record(Call(name, args, given, find_caller(), builtin=True))
@@ -185,7 +185,7 @@ class Pipeline(Recorded):
     def call(self, function: Callable[..., Any] | Any, /, *args: Any, **kwargs: Any) -> Self:
         """Call a function for every batch; it gets the batch only where an argument is ``B()``.
 
-        ``save_to=`` and ``mode=`` (w, a, e, u) tell where the result goes; ``in_parent=True`` keeps the call
+        ``save_to=`` and ``mode=`` (w, a, e, u) say where the result goes; ``in_parent=True`` keeps the call
         in the caller's process, in the order of the batches.
         """
         return self._builtin("call", function, *args, **kwargs)
@@ -264,7 +264,7 @@ class Pipeline(Recorded):
         mode: Mode = UNSET,
         **kwargs: Any,
     ) -> Self:
-        """Make metrics of every batch and take them into those in ``save_to`` (``mode='u'``).
+        """Make metrics of every batch and add them to those in ``save_to`` (``mode='u'``).
 
         ``mode='w'`` keeps the last batch's, ``'a'`` a list of all. Other arguments go to the class.
         """
@@ -288,13 +288,13 @@ class Pipeline(Recorded):
     # Running it
 
     def run_later(self, batch_size: int | None = None, **options: Unpack[Options]) -> Self:
-        """Give a pipeline that knows how to run: ``run()``, ``gen_batch()``, ``next_batch()`` use it."""
+        """Return a pipeline that knows how to run: ``run()``, ``gen_batch()``, ``next_batch()`` use it."""
         given = _collect_options(batch_size, options, "run_later")
         RunOptions.of(given, "run_later")
         return replace(self, options={**self.options, **given})
 
     def run(self, batch_size: int | None = None, **options: Unpack[Options]) -> Self:
-        """Run to the end; gives a pipeline whose ``v(name)`` and ``m(name)`` read this run's results.
+        """Run to the end; return a pipeline whose ``v(name)`` and ``m(name)`` read this run's results.
 
         Without ``n_epochs`` and ``n_iters`` it is one epoch. This pipeline's own ``v`` and ``m`` read it too,
         until its next run.
@@ -307,11 +307,11 @@ class Pipeline(Recorded):
         return done
 
     def gen_batch(self, batch_size: int | None = None, **options: Unpack[Options]) -> Batches:
-        """Start a run and give its batches one by one; wrong names and options are refused at this call."""
+        """Start a run and return its batches one by one; wrong names and options are refused at once."""
         return self._start(batch_size, options, "gen_batch")
 
     def next_batch(self, batch_size: int | None = None, **options: Unpack[Options]) -> Any:
-        """Give the next batch of the run that the first call starts; endless without n_epochs and n_iters.
+        """Return the next batch of the run that the first call starts; endless without n_epochs and n_iters.
 
         ``StopIteration`` at the end, and again until ``reset()``. Other options in the middle are a
         ``ValueError``.
@@ -328,7 +328,7 @@ class Pipeline(Recorded):
         return next(memory.batches)
 
     def checkpoint(self, path: str | PathLike[str], every: int | None = None, keep: int = 2) -> Self:
-        """Give a pipeline whose runs write checkpoints: every so many batches, on SIGTERM and at the end.
+        """Return a pipeline whose runs write checkpoints: every so many batches, on SIGTERM and at the end.
 
         The last ``keep`` stay. ``run(..., resume=path)`` goes on from the newest.
         """
@@ -336,7 +336,7 @@ class Pipeline(Recorded):
         return replace(self, options={**self.options, "checkpoint": settings})
 
     def to_tf_dataset(self, batch_size: int, outputs: Outputs, **options: Any) -> Any:
-        """Give the batches as a ``tf.data.Dataset``; see ``bf_pipeline.interop.to_tf_dataset``."""
+        """Return the batches as a ``tf.data.Dataset``; see ``bf_pipeline.interop.to_tf_dataset``."""
         return to_tf_dataset(self, batch_size, outputs, **options)
 
     def reset(self) -> Self:
@@ -347,7 +347,7 @@ class Pipeline(Recorded):
         return self
 
     def execute(self, batch: Any, **options: Unpack[Options]) -> Any:
-        """Put one batch through all steps, as a run of its own, and give it back; no dataset is needed."""
+        """Put one batch through all steps, as a run of its own, and return it; no dataset is needed."""
         for done in self.feed([batch], **options):
             return done
         raise SkipBatch("execute: a step left the batch out")
@@ -366,11 +366,11 @@ class Pipeline(Recorded):
         return self._memory.run
 
     def v(self, name: str) -> Any:
-        """Give a variable of the last run."""
+        """Return a variable of the last run."""
         return self._ran().v(name)
 
     def m(self, name: str) -> Any:
-        """Give a model of the last run."""
+        """Return a model of the last run."""
         return self._ran().m(name)
 
     @property
@@ -404,14 +404,14 @@ class Pipeline(Recorded):
         return write_code(self)
 
     def mermaid(self) -> str:
-        """Give the pipeline as a Mermaid picture; notebooks show it by themselves."""
+        """Return the pipeline as a Mermaid picture; notebooks show it by themselves."""
         return draw_mermaid(self)
 
     def _repr_markdown_(self) -> str:
         return f"```mermaid\n{self.mermaid()}\n```"
 
     def to_yaml(self) -> str:
-        """Write the pipeline as YAML for ``build``; ``TypeError`` for what is not plain data."""
+        """Return the pipeline as YAML for ``build``; ``TypeError`` for what is not plain data."""
         return to_yaml(self, STEPS)
 
 

@@ -1,4 +1,4 @@
-"""Batches for other frameworks: a tf.data.Dataset of what a pipeline delivers."""
+"""Batches for TensorFlow: a ``tf.data.Dataset`` of what a pipeline delivers."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def to_tf_dataset(
     dictionary gives named inputs, and both may be nested. Shapes and types are those of the first batch, with
     the number of items open, unless ``signature`` (a structure of ``tf.TensorSpec``) says otherwise.
     TensorFlow asks for ``ahead`` elements in advance, and knows how many there are; ``counted=False`` where
-    actions leave batches out. Every pass is one epoch in an order of its own,
-    repeatable by ``seed``. The other options are those of ``pipeline.gen_batch``: shuffle, prefetch...
+    actions leave batches out. Every pass is one epoch in an order of its own, repeatable by ``seed``. The
+    other options are those of ``pipeline.gen_batch``: shuffle, prefetch...
     """
     tf = _import_tensorflow()
     first_seed = new_seed() if seed is None else seed
@@ -97,7 +97,7 @@ def _make_first(
 
 
 def _map_structure(structure: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to every leaf of tuples, lists and dictionaries; lists become tuples."""
+    """Return a structure with a function applied to its leaves; lists become tuples."""
     if isinstance(structure, Mapping):
         return {key: _map_structure(value, function) for key, value in structure.items()}
     if isinstance(structure, tuple | list):

@@ -72,7 +72,7 @@ def _as_mapping(data: Any) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads steps and collects what is wrong with them."""
+    """A reader of steps, which collects what is wrong with them."""
 
     def __init__(self, names: Mapping[str, Any], dataset: Any, mistakes: list[Mistake]) -> None:
         self._names = names
@@ -136,24 +136,24 @@ class _Reader:
         if builtin:
             kwargs = {option: self._named(value) for option, value in _resolve_alias(name, kwargs).items()}
             args = tuple(self._named(value) for value in args)
-            if name in ("call", "update") and (first := _FIRST[name]) in kwargs:
+            if (first := _FIRST.get(name)) in kwargs:
                 args = (kwargs.pop(first), *args)
         return Call(name, args, kwargs, Location(key, 0), builtin)
 
     def _named(self, value: Any) -> Any:
-        """A text that names a class or a function stands for it."""
+        """Return the class or function that a text names, any other value as it is."""
         return self._names.get(value, value) if isinstance(value, str) else value
 
 
 def _resolve_alias(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """``model`` is short for ``model_class``, as configs are wont to say."""
+    """Return the arguments with ``model_class`` for its short name ``model``, which configs like."""
     if name == "init_model" and "model" in kwargs:
         kwargs["model_class"] = kwargs.pop("model")
     return kwargs
 
 
 def register_resolvers() -> None:
-    """Register B C D I L M P R V W Where with OmegaConf; again does no harm."""
+    """Register B C D I L M P R V W Where with OmegaConf; calling it again does no harm."""
     from omegaconf import OmegaConf
 
     for name in KINDS:
@@ -170,7 +170,7 @@ def _make_resolver(name: str) -> Any:
 
 
 def read_expressions(value: Any) -> Any:
-    """Turn what stands for expressions into them, at any depth.
+    """Return a value with expressions in place of what stands for them, at any depth.
 
     That is ``{_target_: bf_pipeline.B, _args_: [...]}`` and texts that begin with ``=``, such as
     ``=B('images') / 255``. No other target is taken: this reads data and runs no code.

@@ -1,1 +1,1 @@
-"""Binding: a recorded pipeline becomes closures that are ready to run, or one error with all mistakes."""
+"""Binding: a recorded pipeline becomes functions that are ready to run, or one error with all mistakes."""

@@ -19,7 +19,7 @@ from bf_pipeline.plain_config import UNSET
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InitVariable(BuiltinStep):
-    """``init_variable(name, default)``: it only declares."""
+    """The step of ``init_variable(name, default)``; it only declares."""
 
     verb = "init_variable"
 
@@ -44,7 +44,7 @@ class InitVariable(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update(BuiltinStep):
-    """``update(target, value, mode)``."""
+    """The step of ``update(target, value, mode)``."""
 
     verb = "update"
 
@@ -78,7 +78,7 @@ class Update(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CallFunction(BuiltinStep):
-    """``call(function, ...)``: no batch is handed in unless asked for with ``B()``."""
+    """The step of ``call(function, ...)``: the function gets a batch only where an argument is ``B()``."""
 
     verb = "call"
 
@@ -88,7 +88,7 @@ class CallFunction(BuiltinStep):
 
     @classmethod
     def read(cls, where: Location, function: Any, /, *args: Any, **kwargs: Any) -> CallFunction:
-        """Take the arguments of ``call``."""
+        """Make the step from the arguments of ``call``."""
         return cls(where, function, args, kwargs)
 
     def declare(self, names: Names) -> None:
@@ -102,7 +102,7 @@ class CallFunction(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Print(BuiltinStep):
-    """``print(...)``: it writes to standard output, in the order of the batches."""
+    """The step of ``print(...)``: it writes to standard output, in the order of the batches."""
 
     verb = "print"
 
@@ -111,7 +111,7 @@ class Print(BuiltinStep):
 
     @classmethod
     def read(cls, where: Location, /, *args: Any, **kwargs: Any) -> Print:
-        """Take the arguments of ``print``."""
+        """Make the step from the arguments of ``print``."""
         return cls(where, args, kwargs)
 
     def bind(self, names: Names, number: int) -> BoundStep | None:

@@ -1,4 +1,4 @@
-"""Binding: a recorded pipeline, a dataset and a config become flat lists of closures, or one error.
+"""Binding: a recorded pipeline, a dataset and a config become flat lists of functions, or one error.
 
 Everything that names something else is looked up here: actions, arguments, components, variables, config
 paths, models. What is wrong is collected and raised together, each mistake with the line of its call.
@@ -53,7 +53,7 @@ def _names(recorded: Recorded, batch_class: type | None = None) -> Names:
 
 
 class _Binding:
-    """Binds the steps of one pipeline: numbers them, and binds those inside a block before the block."""
+    """The binding of one pipeline: numbers its steps, and binds those inside a block before the block."""
 
     def __init__(self, names: Names, clock: Clock | None) -> None:
         self._names = names
@@ -88,7 +88,7 @@ class _Binding:
         )
 
     def _declare(self, call: Call) -> None:
-        """First look: what the call declares, updates or adds."""
+        """Note what the call declares, changes or adds."""
         names = self._names
         if not call.builtin:
             first = call.name == "add_components" and call.args

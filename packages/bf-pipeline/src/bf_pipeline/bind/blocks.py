@@ -25,7 +25,7 @@ _DRAWS_OF_COIN = 1 << 32
 
 
 def _make_block(steps: Sequence[BoundStep]) -> Callable[[Any, Context], Any]:
-    """Give a function that runs the steps of a block over a batch."""
+    """Return a function that runs the steps of a block over a batch."""
     entries = tuple((step, step.run, step.contextual) for step in steps)
 
     def run(batch: Any, context: Context) -> Any:
@@ -47,7 +47,7 @@ def _make_block(steps: Sequence[BoundStep]) -> Callable[[Any, Context], Any]:
 
 
 def _throw_coin(context: Context, number: int) -> float:
-    """Throw the coin of a step: a number in [0, 1) that depends on the seed and the place only."""
+    """Return a number in [0, 1), which depends on the seed, the step and the place only."""
     place = context.place
     key = key_at(
         context.scope.seed, EXPRESSIONS, place.epoch, place.batch, number + context.offset, _COIN, size=8
@@ -66,7 +66,7 @@ def _explain_probability(p: Any, name: str) -> str:
 
 
 def bind_coin(names: Names, step: BoundStep, p: Any) -> BoundStep | None:
-    """Give a step that runs with probability ``p``, decided once for the whole batch."""
+    """Return the step made to run with probability ``p``, decided once for the whole batch."""
     if text := _explain_probability(p, step.name):
         names.mistake(step.where, text)
         return None

@@ -1,6 +1,6 @@
-"""The steps that pipelines have themselves: one class each, which says what it declares and binds itself.
+"""The steps that pipelines have themselves: one class each, which declares and binds itself.
 
-A new step is two things: its class, in the file of its kind, and the verb of ``Pipeline`` that records it.
+To add a step, write its class in the file of its kind and the method of ``Pipeline`` that records it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from bf_pipeline.record.recorded import Call
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltinStep:
-    """A step of the pipeline's own; its fields are the arguments of its verb.
+    """A step of the pipeline's own; its fields are the arguments of its verb, the method of ``Pipeline``.
 
-    Where the verb takes ``*args`` or ``**kwargs``, the class method ``read(where, /, ...)`` has the verb's
-    signature and makes the step.
+    First every step of a pipeline declares what it brings along or changes, then each is bound. What is wrong
+    is noted with ``names.mistake(where, text)``. A verb that takes ``*args`` or ``**kwargs`` needs a class
+    method ``read(where, /, ...)`` with the verb's signature, which makes the step.
     """
 
     verb: ClassVar[str]

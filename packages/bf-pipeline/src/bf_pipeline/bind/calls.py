@@ -1,4 +1,4 @@
-"""From a recorded call to a closure: signatures checked once, constants apart from expressions."""
+"""Calls of actions and functions: arguments are checked once, and constants kept apart from expressions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from bf_pipeline.expressions.named import MODES, C, Mode
 from bf_pipeline.expressions.random import P, R
 from bf_pipeline.record.recorded import Call
 
-Run = Callable[..., Any]
+# ``run(batch)`` or ``run(batch, context)`` of a bound step.
+StepFunction = Callable[..., Any]
 
 
 def signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    """Give a callable's signature; None for the built-in functions that have none."""
+    """Return a callable's signature; None for the built-in functions that have none."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -31,7 +32,7 @@ def signature(function: Callable[..., Any]) -> inspect.Signature | None:
 def explain_mismatch(
     owner: str, function: Callable[..., Any], lead: int, args: tuple[Any, ...], named: Mapping[str, Any]
 ) -> str:
-    """Say why arguments do not fit a function that gets ``lead`` more in front; empty when they do."""
+    """Return why arguments do not fit a function that gets ``lead`` more in front; empty when they do."""
     if hasattr(function, "__bf_parallel__"):
         return _explain_mismatch_of_items(owner, function, named)
     known = signature(function)
@@ -69,7 +70,7 @@ def _explain_mismatch_of_items(owner: str, function: Callable[..., Any], named: 
 def make_positional(
     function: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Turn named arguments of a method into positional ones where that means the same: it is faster.
+    """Return a method's arguments, named ones as positional ones where that means the same: it is faster.
 
     A function that wraps another one may look at the names, so its arguments stay as they are.
     """
@@ -82,8 +83,10 @@ def make_positional(
     return bound.args[1:], bound.kwargs
 
 
-def make_constant_call(function: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> Run:
-    """Give ``run(batch)`` for arguments that are all known; few positional ones cost least."""
+def make_constant_call(
+    function: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]
+) -> StepFunction:
+    """Return ``run(batch)`` for arguments that are all known; few positional ones cost least."""
     if named:
         return lambda batch: function(batch, *args, **named)
     if not args:
@@ -103,8 +106,8 @@ def make_evaluated_call(
     args: tuple[Any, ...],
     named: Mapping[str, Any],
     lead: bool = True,
-) -> Run:
-    """Give ``run(batch, context)`` that evaluates the expressions among the arguments and calls.
+) -> StepFunction:
+    """Return ``run(batch, context)`` that evaluates the expressions among the arguments and calls.
 
     With ``lead`` the batch is the first argument, as a method needs.
     """
@@ -124,7 +127,7 @@ def make_evaluated_call(
 
 
 def _make_arguments(args: tuple[Any, ...], named: Mapping[str, Any]) -> Callable[[Any], tuple[Any, Any]]:
-    """Give ``prepare(context)`` that returns positional and named arguments, expressions evaluated."""
+    """Return ``prepare(context)``, which returns positional and named arguments, expressions evaluated."""
     places = [(place, value) for place, value in enumerate(args) if isinstance(value, Expr)]
     names = [(name, value) for name, value in named.items() if isinstance(value, Expr)]
     constants = dict(named)
@@ -145,7 +148,7 @@ def _make_arguments(args: tuple[Any, ...], named: Mapping[str, Any]) -> Callable
 
 
 def _fill_in(values: Any, expressions: Sequence[tuple[Any, Expr]], context: Any) -> None:
-    """Put the values of expressions at their keys; an error tells which of them failed."""
+    """Put the values of expressions at their keys; an error names the one that failed."""
     expr: Expr | None = None
     try:
         for key, expr in expressions:

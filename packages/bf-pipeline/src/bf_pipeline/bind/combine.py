@@ -61,7 +61,7 @@ def _bind_other(names: Names, where: Location, other: Any, step: str) -> OtherPi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Join(BuiltinStep):
-    """``join(...)``: the next action gets the batches of the others as its first arguments."""
+    """The step of ``join(...)``: the next action gets the batches of the others as its first arguments."""
 
     verb = "join"
 
@@ -69,11 +69,11 @@ class Join(BuiltinStep):
 
     @classmethod
     def read(cls, where: Location, /, *others: Any) -> Join:
-        """Take the arguments of ``join``."""
+        """Make the step from the arguments of ``join``."""
         return cls(where, others)
 
     def bind(self, names: Names, number: int) -> None:
-        """Leave the others' batches to the next action."""
+        """Bind the others; the next action takes their batches."""
         if not self.others:
             names.mistake(self.where, "join: give at least one dataset or pipeline")
         found = [_bind_other(names, self.where, other, "join") for other in self.others]
@@ -83,7 +83,7 @@ class Join(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Merge(BuiltinStep):
-    """``merge(...)``: the items of the others' batches of the same number come behind the batch's."""
+    """The step of ``merge(...)``: items of the others' batches of the same number follow the batch's own."""
 
     verb = "merge"
 
@@ -92,7 +92,7 @@ class Merge(BuiltinStep):
 
     @classmethod
     def read(cls, where: Location, /, *others: Any, components: Any = None) -> Merge:
-        """Take the arguments of ``merge``."""
+        """Make the step from the arguments of ``merge``."""
         return cls(where, others, components)
 
     def bind(self, names: Names, number: int) -> BoundStep:
@@ -117,7 +117,7 @@ class Merge(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rebatch(BuiltinStep):
-    """``rebatch(batch_size)``: the steps after it get batches of another size."""
+    """The step of ``rebatch(batch_size)``: the steps after it get batches of another size."""
 
     verb = "rebatch"
 
@@ -125,7 +125,7 @@ class Rebatch(BuiltinStep):
     components: Any = None
 
     def bind(self, names: Names, number: int) -> None:
-        """Refuse to stand inside a repetition or a coin: elsewhere ``regroup`` is asked."""
+        """Note a mistake: only a ``rebatch`` inside a repetition or a coin is bound, others regroup."""
         names.mistake(self.where, "rebatch can not be repeated or left to a coin; put it outside of * and @")
 
     def regroup(self, names: Names, inner: tuple[BoundStep, ...]) -> Regroup:

@@ -22,7 +22,7 @@ from bf_pipeline.plain_config import find_value, make_plain
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InitModel(BuiltinStep):
-    """``init_model(mode, model_class, name, config)``: it only declares."""
+    """The step of ``init_model(mode, model_class, name, config)``; it only declares."""
 
     verb = "init_model"
 
@@ -77,7 +77,7 @@ class InitModel(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImportModel(BuiltinStep):
-    """``import_model(name, source)``: it only declares; the source is a pipeline, a run or a model."""
+    """The step of ``import_model(name, source)``; it only declares. The source: a pipeline, run or model."""
 
     verb = "import_model"
 
@@ -134,7 +134,7 @@ def _knows_model(names: Names, step: TrainModel | PredictModel | SaveModel | Loa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainModel(BuiltinStep):
-    """``train_model(name, inputs, targets, ...)``; further arguments go to the model's ``train``."""
+    """The step of ``train_model(name, inputs, targets, ...)``; the others go to the model's ``train``."""
 
     verb = "train_model"
 
@@ -159,7 +159,7 @@ class TrainModel(BuiltinStep):
         mode: Any = "w",
         **kwargs: Any,
     ) -> Self:
-        """Take the arguments of the verb; what is None goes to the model's default."""
+        """Make the step from the arguments of the verb; those that are None are not passed to the model."""
         none = inputs is None and targets is None
         args = () if none else (inputs,) if targets is None else (inputs, targets)
         named = {"fetches": fetches, "feed_dict": feed_dict, **kwargs}
@@ -208,14 +208,14 @@ class TrainModel(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictModel(TrainModel):
-    """``predict_model(name, inputs, targets, ...)``; further arguments go to the model's ``predict``."""
+    """The step of ``predict_model(name, inputs, targets, ...)``; the others go to the model's ``predict``."""
 
     verb = "predict_model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SaveModel(BuiltinStep):
-    """``save_model(name, path)``."""
+    """The step of ``save_model(name, path)``."""
 
     verb = "save_model"
 
@@ -241,7 +241,7 @@ class SaveModel(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadModel(BuiltinStep):
-    """``load_model(name, path)``: what the file holds takes the place of the model."""
+    """The step of ``load_model(name, path)``: what the file holds replaces the model."""
 
     verb = "load_model"
 
@@ -268,7 +268,7 @@ class LoadModel(BuiltinStep):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GatherMetrics(BuiltinStep):
-    """``gather_metrics(metrics_class, targets, predictions, save_to=...)``; others go to the class."""
+    """The step of ``gather_metrics(metrics_class, targets, predictions, save_to=...)``."""
 
     verb = "gather_metrics"
 
@@ -290,7 +290,7 @@ class GatherMetrics(BuiltinStep):
         mode: Any = "u",
         **kwargs: Any,
     ) -> GatherMetrics:
-        """Take the arguments of ``gather_metrics``."""
+        """Make the step from the arguments of ``gather_metrics``."""
         return cls(where, metrics_class, (targets, predictions, kwargs), save_to, mode)
 
     def declare(self, names: Names) -> None:
@@ -298,7 +298,7 @@ class GatherMetrics(BuiltinStep):
         names.note_target(self.save_to)
 
     def bind(self, names: Names, number: int) -> BoundStep | None:
-        """Bind the making of a batch's metrics and the way to take them in."""
+        """Bind the metrics of a batch and the way to add them to those so far."""
         if not (callable(self.metrics_class) or isinstance(self.metrics_class, Expr)):
             text = f"gather_metrics: a class of metrics is needed, got {self.metrics_class!r}"
             names.mistake(self.where, f"{text}; for example bf_models.metrics.ClassificationMetrics")

@@ -1,4 +1,4 @@
-"""What the names in a pipeline stand for, and what is said of one that stands for nothing."""
+"""What the names in a pipeline stand for, and the messages about unknown ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Names:
                 self.components.add(root.name)
 
     def take_joined(self) -> tuple[tuple[Expr, ...], bool]:
-        """Return the first arguments that a ``join`` before gives, once, and whether they need the caller."""
+        """Return what a ``join`` has left for the next action, and whether it must run in the caller."""
         taken = self.joined, self.joined_in_parent
         self.joined, self.joined_in_parent = (), False
         return taken
@@ -69,11 +69,11 @@ class Names:
                 self.mistake(where, f"{owner}: {text}")
 
     def check_later(self, value: Any, where: Location, owner: str, with_batch: bool) -> None:
-        """Look the names up when all steps have declared theirs."""
+        """Look names up as ``check`` does, but only when all steps have declared theirs."""
         self._later.append((value, where, owner, with_batch))
 
     def check_declarations(self) -> None:
-        """Look up what declarations are made of, now that all are known."""
+        """Look up the names in declarations, now that all of them are known."""
         for value, where, owner, with_batch in self._later:
             self.check(value, where, owner, with_batch)
         if circle := find_circle(self.variables):
@@ -142,7 +142,7 @@ class Names:
         return name in getattr(self.batch_class, "actions", ()) or self.function(name) is not None
 
     def unknown_action(self, name: str) -> str:
-        """Return the text that a name is no action, and what is close."""
+        """Return the message that a name is no action, with close matches."""
         batch_class = self.batch_class
         if callable(getattr(batch_class, name, None)) and not name.startswith("_"):
             return f"{name!r} of {self.owner} is a method but not an action; mark it with @action"

@@ -47,22 +47,22 @@ class Expr:
     __array_ufunc__ = None
 
     def evaluate(self, context: Context) -> Any:
-        """Give the value for the batch and the run in the context; every kind of expression has its own."""
+        """Return the value for the batch and the run in the context; every kind of expression has its own."""
         raise TypeError(f"{type(self).__name__} has no evaluate(context)")
 
     def parts(self) -> tuple[Any, ...]:
-        """Give what this expression is made of: where binding looks for further expressions."""
+        """Return what this expression is made of: where binding looks for further expressions."""
         return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
 
     def attr(self, name: str) -> Expr:
-        """Give the expression's attribute: ``B('images').attr('shape')``."""
+        """Return the expression of an attribute: ``B('images').attr('shape')``."""
         return Attribute(self, name)
 
     def __getitem__(self, key: Any) -> Expr:
         return Item(self, lift(key))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
-        """Give the expression that calls this one's value."""
+        """Return the expression that calls this one's value."""
         return Called(self, lift(args), lift(kwargs))
 
     def __abs__(self) -> Expr:
@@ -137,7 +137,7 @@ class Expr:
 
 
 def walk(value: Any) -> Iterator[Expr]:
-    """Give every expression in a value: the value itself, what it is made of, what containers hold."""
+    """Yield every expression in a value: the value itself, what it is made of, what containers hold."""
     if isinstance(value, Expr):
         yield value
         for part in value.parts():
@@ -154,19 +154,19 @@ def walk(value: Any) -> Iterator[Expr]:
 
 
 def lift(value: Any) -> Any:
-    """Make a container that holds expressions one expression; give anything else as it is."""
+    """Return a container that holds expressions as one expression, and anything else as it is."""
     if isinstance(value, list | tuple | dict | slice) and next(walk(value), None) is not None:
         return Container(value)
     return value
 
 
 def evaluate(value: Any, context: Context) -> Any:
-    """Evaluate an expression; give anything else as it is."""
+    """Return the value of an expression, and anything else as it is."""
     return value.evaluate(context) if isinstance(value, Expr) else value
 
 
 def as_code(value: Any) -> str:
-    """Write a value as code would: functions and classes by name."""
+    """Return a value as it reads in code: functions and classes by name."""
     if isinstance(value, Container):
         return as_code(value.value)
     if isinstance(value, list):
@@ -187,7 +187,7 @@ class Container(Expr):
     value: Any
 
     def evaluate(self, context: Context) -> Any:
-        """Give the container with values for expressions."""
+        """Return the container with values in place of expressions."""
         return _fill(self.value, context)
 
     def __repr__(self) -> str:
@@ -304,7 +304,7 @@ class Called(Expr):
 
 
 def arguments_as_code(args: Any, kwargs: Any) -> str:
-    """Write positional and named arguments as in a call."""
+    """Return positional and named arguments as they read in a call."""
     args = args.value if isinstance(args, Container) else args
     kwargs = kwargs.value if isinstance(kwargs, Container) else kwargs
     return ", ".join(
@@ -316,7 +316,7 @@ def arguments_as_code(args: Any, kwargs: Any) -> str:
 
 
 def _argument_as_code(value: Any) -> str:
-    """Write an argument, without the brackets that an operation needs elsewhere."""
+    """Return an argument as code, without the brackets that an operation needs elsewhere."""
     text = as_code(value)
     return text[1:-1] if isinstance(value, Operation | Signed) else text
 

@@ -1,4 +1,4 @@
-"""The named expressions B C D F I L M V W and Where; R and P are in ``drawn``."""
+"""The named expressions B C D F I L M V W and Where; R and P are in ``random``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODES: tuple[Mode, ...] = ("w", "a", "e", "u")
 
 
 def check_mode(mode: Any, where: str) -> Mode:
-    """Give the mode back, or ``ValueError`` with the four that there are."""
+    """Return the mode; ``ValueError`` if it is none of the four."""
     if mode not in MODES:
         raise ValueError(
             f"{where}: mode must be 'w' write, 'a' append, 'e' extend or 'u' update, got {mode!r}"
@@ -98,7 +98,7 @@ class C(Expr):
         return self.path is not None and self.default is UNSET and find_value(config, self.path) is UNSET
 
     def missing(self, config: Mapping[str, Any]) -> str:
-        """Say that the path is not in the config, and which are close."""
+        """Return the message that the path is not in the config, and which are close."""
         return unknown("config path", str(self.path), list_paths(config), "the pipeline's config")
 
     def __repr__(self) -> str:
@@ -127,7 +127,7 @@ class M(Expr):
     name: str
 
     def evaluate(self, context: Context) -> Any:
-        """Give the model."""
+        """Return the model."""
         return context.scope.models.get(self.name, context)
 
 
@@ -146,7 +146,7 @@ class I(Expr):  # noqa: E742
             raise ValueError(unknown("kind", str(self.kind), ("current", "maximum", "ratio"), "I"))
 
     def evaluate(self, context: Context) -> Any:
-        """Count."""
+        """Return the number that is asked for."""
         kind, current, maximum = self.kind[0], context.iteration + 1, context.scope.total
         if kind == "c":
             return current
@@ -177,7 +177,7 @@ class F(Expr):
             raise TypeError(f"F needs a function, got {self.function!r}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
-        """Give the arguments, or call what the function returned."""
+        """Set the arguments, or call what the function returned."""
         if self.given:
             return Called(self, lift(args), lift(kwargs))
         return F(self.function, args=lift(args), kwargs=lift(kwargs), given=True)
@@ -201,14 +201,14 @@ class L(Expr):
     chain: tuple[tuple[Literal["attr", "item", "call"], Any, Any], ...] = ()
 
     def attr(self, name: str) -> Expr:
-        """Give each entry's attribute."""
+        """Return the expression of an attribute of each entry."""
         return L(self.source, (*self.chain, ("attr", name, None)))
 
     def __getitem__(self, key: Any) -> Expr:
         return L(self.source, (*self.chain, ("item", lift(key), None)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
-        """Call each entry."""
+        """Return the expression that calls each entry."""
         return L(self.source, (*self.chain, ("call", lift(args), lift(kwargs))))
 
     def evaluate(self, context: Context) -> Any:
@@ -243,11 +243,11 @@ class W(Expr):
     expression: Any
 
     def parts(self) -> tuple[Any, ...]:
-        """Give the parts that may hold expressions."""
+        """Return the parts that may hold expressions."""
         return ()
 
     def evaluate(self, context: Context) -> Any:
-        """Give the expression."""
+        """Return the expression."""
         return self.expression
 
     def __repr__(self) -> str:
@@ -270,7 +270,7 @@ class Where(Expr):
             object.__setattr__(self, name, lift(getattr(self, name)))
 
     def evaluate(self, context: Context) -> Any:
-        """Choose."""
+        """Return the side that is chosen."""
         condition = evaluate(self.condition, context)
         if isinstance(condition, np.ndarray) and condition.ndim:
             return np.where(condition, evaluate(self.then, context), evaluate(self.otherwise, context))

@@ -50,7 +50,7 @@ class R(Expr):
             object.__setattr__(self, name, value)
 
     def parts(self) -> tuple[Any, ...]:
-        """Give the parts that may hold expressions."""
+        """Return the parts that may hold expressions."""
         return (self.distribution, self.args, self.kwargs)
 
     def evaluate(self, context: Context) -> Any:
@@ -79,7 +79,7 @@ class R(Expr):
 
 
 def _choose_draw(distribution: Any) -> Any:
-    """Choose how to draw; None while the distribution is an expression and so not known."""
+    """Return the function that draws; None while the distribution is an expression and so not known."""
     if isinstance(distribution, Expr):
         return None
     if isinstance(distribution, str):
@@ -163,7 +163,7 @@ class P(Expr):
         object.__setattr__(self, "expression", lifted)
 
     def evaluate(self, context: Context) -> Any:
-        """Give one value for each item."""
+        """Return one value for each item."""
         values, count = self.expression, len(context.batch)
         if isinstance(values, Expr):
             outer = context.size

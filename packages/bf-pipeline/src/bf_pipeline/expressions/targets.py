@@ -20,7 +20,7 @@ HINT = (
 
 
 def find_roots(target: Any) -> Iterator[Expr]:
-    """Give the V and B expressions that a target writes into."""
+    """Yield the V and B expressions that a target writes into."""
     if isinstance(target, Container):
         target = target.value
     if isinstance(target, list | tuple):
@@ -36,7 +36,7 @@ def find_roots(target: Any) -> Iterator[Expr]:
 
 
 def explain_target(target: Any) -> str:
-    """Say why something can not be a target; an empty text when it can."""
+    """Return why something can not be a target; an empty text when it can."""
     target = target.value if isinstance(target, Container) else target
     if isinstance(target, list | tuple | dict):
         parts = target.values() if isinstance(target, dict) else target
@@ -49,7 +49,7 @@ def explain_target(target: Any) -> str:
 
 
 def make_writer(target: Any, mode: Mode) -> Write:
-    """Give ``write(value, context)`` for a target; the target's own mode goes before the step's."""
+    """Return ``write(value, context)`` for a target; the target's own mode goes before the step's."""
     target = target.value if isinstance(target, Container) else target
     if isinstance(target, V | B):
         own: Mode = target.mode or mode
@@ -71,7 +71,7 @@ def make_writer(target: Any, mode: Mode) -> Write:
 
 
 def combine(old: Any, value: Any, mode: Mode, name: str) -> Any:
-    """Give what a place holds after a value came in: the same object where it can take the value in.
+    """Return what a place holds after a value came in: the same object where it can take the value in.
 
     ``'w'`` replaces; ``'a'`` appends one value to a list (a set or dict takes it in); ``'e'`` extends by
     several; ``'u'`` calls ``update``. On None ``'a'`` starts a list with the value, ``'e'`` a list of the

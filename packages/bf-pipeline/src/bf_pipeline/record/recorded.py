@@ -46,7 +46,7 @@ Step = Call | Repeat | Sometimes
 
 
 def walk_calls(steps: tuple[Step, ...]) -> Iterator[Call]:
-    """Give the calls of steps in order, those inside repetitions and coins too."""
+    """Yield the calls of steps in order, those inside repetitions and coins too."""
     for step in steps:
         if isinstance(step, Call):
             yield step
@@ -55,7 +55,7 @@ def walk_calls(steps: tuple[Step, ...]) -> Iterator[Call]:
 
 
 def find_caller() -> Location:
-    """Find the line that is recording: the nearest one outside this package."""
+    """Return the line that is recording: the nearest one outside this package."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bf_pipeline."):
         frame = frame.f_back

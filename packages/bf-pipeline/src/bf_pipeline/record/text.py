@@ -12,7 +12,7 @@ _LONGEST = 60
 
 
 def write_code(pipeline: Recorded) -> str:
-    """Write the pipeline; what runs once, how to run it and the data come behind the steps."""
+    """Return the pipeline as code; what runs once, how to run it and the data come behind the steps."""
     owner = type(pipeline)
     text, whole = _write_sum(pipeline.steps, owner)
     behind = []
@@ -43,7 +43,7 @@ def _write_call(call: Call, owner: type) -> str:
 
 
 def _write_sum(steps: tuple[Step, ...], owner: type) -> tuple[str, bool]:
-    """Write steps as chains of calls and blocks joined by ``+``; say whether it is one chain."""
+    """Return steps as chains of calls and blocks joined by ``+``, and whether it is one chain."""
     terms: list[str] = []
     chain: list[str] = []
     whole = True
@@ -61,7 +61,7 @@ def _write_sum(steps: tuple[Step, ...], owner: type) -> tuple[str, bool]:
 
 
 def _write_chain(chain: list[str]) -> str:
-    """Write a chain on one line, or in brackets with a line for each call."""
+    """Return a chain on one line, or in brackets with a line for each call."""
     line = f"Pipeline(){''.join(chain)}"
     if len(line) <= _WIDTH:
         return line
@@ -129,7 +129,7 @@ def _quote(text: str) -> str:
 
 
 def draw_mermaid(pipeline: Recorded) -> str:
-    """Give the text of the picture."""
+    """Return the text of a picture of the pipeline."""
     drawing = _Drawing()
     data = "no dataset" if pipeline.dataset is None else repr(pipeline.dataset)
     last = drawing.node(data, "[(", ")]")

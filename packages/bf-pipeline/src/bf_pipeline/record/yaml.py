@@ -19,7 +19,7 @@ ARGS = "_args_"
 
 
 def to_yaml(pipeline: Recorded, own: Container[str]) -> str:
-    """Write a pipeline as YAML for ``build``; what is not plain data is a ``TypeError`` naming it.
+    """Return a pipeline as YAML for ``build``; what is not plain data is a ``TypeError`` naming it.
 
     ``own`` holds the names of the steps that pipelines have themselves: no action can have one of them.
     """
@@ -57,7 +57,7 @@ def _describe_step(step: Step, own: Container[str], key: str) -> Any:
 
 
 def _describe(value: Any, key: str) -> Any:
-    """Give plain data for an argument: expressions as texts that begin with ``=``."""
+    """Return plain data for an argument: expressions as texts that begin with ``=``."""
     if isinstance(value, base.Container):
         return _describe(value.value, key)
     if isinstance(value, Expr):
@@ -67,8 +67,8 @@ def _describe(value: Any, key: str) -> Any:
             )
         return f"={value!r}"
     if isinstance(value, Mapping):
-        if strangers := [name for name in value if not isinstance(name, str)]:
-            raise TypeError(f"{key}: {strangers[0]!r} is not a text, as keys must be in YAML")
+        if unfit := [name for name in value if not isinstance(name, str)]:
+            raise TypeError(f"{key}: {unfit[0]!r} is not a text, as keys must be in YAML")
         return {name: _describe(part, f"{key}.{name}") for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_describe(part, f"{key}[{number}]") for number, part in enumerate(value)]
