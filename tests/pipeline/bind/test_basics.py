@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -159,3 +161,14 @@ def test_a_list_that_a_function_could_change_stays_in_the_parent(dataset):
     done = Pipeline(dataset).init_variable("h", list).call(list.append, V("h"), B("x")[0])
     assert done.bind().ahead == ()
     assert done.run(2, prefetch=3).v("h") == [0, 2, 4, 6, 8]
+
+
+def test_a_function_of_a_namespace_saves_in_the_order_of_batches(dataset):
+    pipeline = (
+        Pipeline(dataset)
+        .add_namespace(SimpleNamespace(total=np.sum))
+        .init_variable("last", 0)
+        .total(B("x"), save_to=V("last"))
+    )
+    assert pipeline.bind().ahead == ()
+    assert pipeline.run(5, prefetch=2, engine="processes").v("last") == 35
