@@ -69,7 +69,7 @@ def as_pairs(value: Any, n: int, what: str) -> Floats:
 
 
 def widen_pairs(values: Floats) -> Floats:
-    """Return what ``pairs`` returned with two columns, whatever was given."""
+    """Return what ``as_pairs`` returns with two columns, whatever was given."""
     return values if values.shape[1] == 2 else np.repeat(values, 2, axis=1)
 
 

@@ -1,6 +1,4 @@
-"""JPEG files: what their header says, and decoding no more rows and no finer than needed, by
-libjpeg-turbo.
-"""
+"""JPEG files: their headers, and decoding by libjpeg-turbo, no more rows and no finer than needed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _local = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
-    """Options of turning files into pictures."""
+    """Options of decoding: colours, orientation, the largest picture."""
 
     mode: jpeg.Mode | None = "rgb"
     exif: bool = True

@@ -82,7 +82,7 @@ def _can_join(warp: Warp, order: int | None, fill: Fill | None) -> bool:
 def apply_step(
     batch: BatchT, make: Callable[[Sizes], Step | None], p: Any, how: StepOptions, what: str
 ) -> BatchT:
-    """Let every component of ``src`` take one affine step, made for the frames of the pictures.
+    """Let every component of ``src`` take one affine step, made from the sizes of the pictures.
 
     A step of None changes nothing. Returns the batch.
     """
@@ -101,7 +101,7 @@ def apply_map(
     how: StepOptions,
     what: str,
 ) -> BatchT:
-    """Let components take a step: ``make`` makes it from the sizes, ``move`` applies it to a component.
+    """Let components take a step that ``make`` makes from the sizes and ``move`` applies to a component.
 
     Returns the batch.
     """

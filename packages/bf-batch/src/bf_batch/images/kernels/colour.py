@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.maps import fold, kernel, part
+from bf_batch.images.kernels.maps import REFLECT, fold, kernel, part
 
-_REFLECT = 2
 TRUNCATE = 4.0  # the Gauss curve is cut at this many deviations, as scipy.ndimage does
 
 
@@ -143,13 +142,13 @@ def blur(pictures: Any, sigmas: Any, limited: bool, out: Any) -> None:
         for y in range(h):
             line = down[y]
             for t in range(weights.size):
-                near, weight = source[int(fold(float(y + t - reach), h, _REFLECT))], weights[t]
+                near, weight = source[int(fold(float(y + t - reach), h, REFLECT))], weights[t]
                 for j in range(np.uintp(size)):
                     line[j] += np.float32(near[j]) * weight
         padded, total = np.empty(size + 2 * reach * c, np.float32), np.empty(size, np.float32)
         for y in range(h):
             for x in range(-reach, w + reach):
-                near_x = int(fold(float(x), w, _REFLECT))
+                near_x = int(fold(float(x), w, REFLECT))
                 for k in range(c):
                     padded[(x + reach) * c + k] = down[y, near_x * c + k]
             total[:] = 0

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.maps import CONSTANT, fold, kernel, part
+from bf_batch.images.kernels.maps import BLOCK, CONSTANT, fold, kernel, part
 
-BLOCK = 1024  # points handled at once: their coordinates stay in the first cache
 _LANES = 16  # numbers the processor handles at once; rows are packed in whole such steps
 _B1, _B2, _B3 = np.uint32(8), np.uint32(16), np.uint32(24)
 _LOW = np.uint32(255)
