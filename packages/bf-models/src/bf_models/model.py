@@ -16,8 +16,8 @@ from bf_models.config.spec import PRECISIONS, read_spec
 from bf_models.convert import Report, load_file
 from bf_models.errors import MissingShape
 from bf_models.losses import read_losses
-from bf_models.network.build import PART_NAMES, Blueprint, build_network, choose_part
-from bf_models.network.catalog import CATALOG
+from bf_models.network.build import Blueprint, build_network
+from bf_models.network.catalog import CATALOG, PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.saving import model_file as saving

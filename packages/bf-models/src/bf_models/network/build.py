@@ -1,57 +1,16 @@
-"""How a network is put together: its parts chosen, and a keras.Model built of them and of shapes."""
+"""From parts and shapes to a keras.Model."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
-from bf_models.config.nested import amend
-from bf_models.config.targets import build_target, resolve
-from bf_models.errors import unknown
-from bf_models.network.catalog import CATALOG
+from bf_models.network.catalog import PART_NAMES
 from bf_models.nn import Net, Part, Tensor
-
-PART_NAMES = ("initial_block", "body", "head")
-
-
-def choose_part(default: Part, option: Any, name: str, allow: Sequence[str], owner: str) -> Part:
-    """Return the part that the config asks for.
-
-    None is the class's own; a mapping changes its fields, or with ``_target_`` makes another; a name is that
-    of a zoo model, whose part is taken, or a dotted one; a callable (x, net) -> x is taken as it is.
-    """
-    where = f"{owner}.{name}"
-    if option is None:
-        return default
-    if isinstance(option, Mapping):
-        if "_target_" in option:
-            return _check_callable(build_target(option, allow, where), where)
-        if not dataclasses.is_dataclass(default):
-            raise TypeError(f"{where} is a function and has no keys to change; replace it by '_target_'")
-        return amend(default, option, where)
-    if isinstance(option, str):
-        part = resolve(option, allow) if "." in option else _find_part(option, name, where)
-        return _check_callable(part, where)
-    return _check_callable(option, where)
-
-
-def _find_part(model: str, name: str, where: str) -> Part:
-    if model.lower() not in CATALOG:
-        raise ValueError(unknown("model", model, CATALOG, where))
-    part: Part = getattr(CATALOG[model.lower()], name)
-    return part
-
-
-def _check_callable(part: Any, where: str) -> Part:
-    made = part() if isinstance(part, type) else part
-    if not callable(made):
-        raise TypeError(f"{where}: a part is a callable (x, net) -> x, got {made!r}")
-    return made  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The catalogue of ready-to-use models: filled by the zoo, read by all who know a model by its name.
+"""The catalogue of ready-to-use models, filled by the zoo, and the parts that a config chooses of them.
 
 ``CATALOG`` maps the lower-case name of a model to its class: ``CATALOG["resnet18"] is bf_models.ResNet18``.
 It is full as soon as ``bf_models`` is imported, in the order of the zoo, and nothing in it loads TensorFlow.
@@ -11,9 +11,16 @@ name (``body: resnet50``), and ``KerasModel.load`` finds the class that a file n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bf_models.config.nested import amend
+from bf_models.config.targets import build_target, resolve
+from bf_models.errors import unknown
+from bf_models.nn import Part
+
+PART_NAMES = ("initial_block", "body", "head")
 #: Models by their names in lower case; only ``add_models`` writes to it.
 CATALOG: dict[str, type[Any]] = {}
 
@@ -24,3 +31,38 @@ def add_models(models: Iterable[type[Any]]) -> None:
         name = model.__name__.lower()
         if CATALOG.setdefault(name, model) is not model:
             raise ValueError(f"the catalogue has a model {name!r} already: {CATALOG[name].__module__}")
+
+
+def choose_part(default: Part, option: Any, name: str, allow: Sequence[str], owner: str) -> Part:
+    """Return the part that the config asks for.
+
+    None is the class's own; a mapping changes its fields, or with ``_target_`` makes another; a name is that
+    of a zoo model, whose part is taken, or a dotted one; a callable (x, net) -> x is taken as it is.
+    """
+    where = f"{owner}.{name}"
+    if option is None:
+        return default
+    if isinstance(option, Mapping):
+        if "_target_" in option:
+            return _check_callable(build_target(option, allow, where), where)
+        if not dataclasses.is_dataclass(default):
+            raise TypeError(f"{where} is a function and has no keys to change; replace it by '_target_'")
+        return amend(default, option, where)
+    if isinstance(option, str):
+        part = resolve(option, allow) if "." in option else _find_part(option, name, where)
+        return _check_callable(part, where)
+    return _check_callable(option, where)
+
+
+def _find_part(model: str, name: str, where: str) -> Part:
+    if model.lower() not in CATALOG:
+        raise ValueError(unknown("model", model, CATALOG, where))
+    part: Part = getattr(CATALOG[model.lower()], name)
+    return part
+
+
+def _check_callable(part: Any, where: str) -> Part:
+    made = part() if isinstance(part, type) else part
+    if not callable(made):
+        raise TypeError(f"{where}: a part is a callable (x, net) -> x, got {made!r}")
+    return made  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from typing import Any
 
 from bf_models._backend import keras
 from bf_models.errors import unknown
-from bf_models.network.build import PART_NAMES
+from bf_models.network.catalog import PART_NAMES
 from bf_models.optim import OptimizerSpec
 
 Boundaries = Mapping[str, Any]
