@@ -45,3 +45,19 @@ def test_a_symbolic_tensor_knows_its_layer_and_an_array_none():
     layer = keras().layers.Dense(3)
     assert producing_layer(layer(keras().Input((2,)))) is layer
     assert producing_layer(np.zeros(2)) is None
+
+
+@pytest.mark.parametrize(("given", "seen"), [(None, "1"), ("0", "0")])
+def test_onednn_is_on_unless_the_user_says_otherwise(run_script, monkeypatch, given, seen):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    code = """
+        import os
+        from bf_models._backend import tensorflow
+
+        tensorflow()
+        from tensorflow.python.framework import test_util
+
+        print(os.environ["TF_ENABLE_ONEDNN_OPTS"], test_util.IsMklEnabled())
+    """
+    told = {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
+    assert run_script(code, **told).out.split() == [seen, str(seen == "1")]

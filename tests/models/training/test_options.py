@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from bf_models import VGG7
-from bf_models.optim.schedules import Warmup, WarmupCosine
 
 PLAIN = {"head": {"dropout": 0.0}}
 
@@ -141,28 +140,6 @@ def test_weights_of_classes_and_items_weigh_the_loss(tiny, batch):
         tiny(class_weights={3: 1.0})
 
 
-def test_label_smoothing_is_that_of_keras(tiny, batch):
-    import keras
-
-    model = tiny(loss={"name": "ce", "label_smoothing": 0.2})
-    logits = model.predict(batch[0])
-    peer = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
-    expected = float(peer(np.eye(3)[batch[1]], logits))
-    assert model.predict(*batch, fetches="loss") == pytest.approx(expected, rel=1e-5)
-
-
-def test_several_losses_are_summed_by_their_weights(tiny, batch):
-    one = tiny(loss="ce").predict(*batch, fetches="loss")
-    other = tiny(loss="dice").predict(*batch, fetches="loss")
-    both = tiny(loss=["ce", {"name": "dice", "weight": 0.5}]).predict(*batch, fetches="loss")
-    assert both == pytest.approx(one + 0.5 * other, rel=1e-4)
-
-
-def test_a_function_is_a_loss(tiny, batch):
-    model = tiny(loss=lambda targets, outputs: 0.0 * outputs[:, 0] + 7.0)
-    assert model.predict(*batch, fetches="loss") == 7.0
-
-
 def test_clipped_gradients_move_weights_less(tiny, batch):
     def step(**options):
         model = tiny(optimizer={"name": "sgd", "learning_rate": 1.0, **options}, **PLAIN).build()
@@ -189,15 +166,6 @@ def test_weight_decay_pulls_kernels_and_leaves_vectors(tiny, batch):
 def test_unknown_argument_of_an_optimizer_is_refused_with_close_ones(tiny, batch):
     with pytest.raises(TypeError, match=r"'learning_rte'.*'learning_rate'"):
         tiny(optimizer={"name": "adam", "learning_rte": 1}).train(*batch)
-
-
-def test_schedule_warms_up_and_falls_along_a_cosine():
-    schedule = WarmupCosine(1.0, steps=100, warmup=0.1, final=0.1)
-    rates = [float(schedule(step)) for step in (0, 9, 10, 55, 100, 1000)]
-    np.testing.assert_allclose(rates, [0.1, 1.0, 1.0, 0.55, 0.1, 0.1], atol=1e-5)
-    assert float(Warmup(1.0, 4)(1)) == 0.5
-    with pytest.raises(ValueError, match="steps"):
-        WarmupCosine(1.0, steps=0)
 
 
 def test_schedule_of_the_config_is_the_optimizers(tiny, batch):
@@ -312,19 +280,3 @@ print("sum", float(np.sum([np.abs(item.numpy()).sum() for item in model.network.
     told = [line.split()[1:] for end in ends for line in end.out.splitlines() if line.startswith("sum")]
     assert len(told) == 2, [end.err[-2000:] for end in ends]
     assert told[0] == told[1]
-
-
-@pytest.mark.parametrize(("given", "seen"), [(None, "1"), ("0", "0")])
-def test_onednn_is_on_unless_the_user_says_otherwise(run_script, monkeypatch, given, seen):
-    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    code = """
-        import os
-        from bf_models._backend import tensorflow
-
-        tensorflow()
-        from tensorflow.python.framework import test_util
-
-        print(os.environ["TF_ENABLE_ONEDNN_OPTS"], test_util.IsMklEnabled())
-    """
-    told = {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
-    assert run_script(code, **told).out.split() == [seen, str(seen == "1")]
