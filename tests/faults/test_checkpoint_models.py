@@ -28,6 +28,7 @@ SCRIPT = """
     config = {
         "inputs": {"images": {"shape": (16, 16, 1)}, "labels": {"classes": 3}},
         "body": {"filters": 4},
+        "stem": "imagenet",
         "loss": "ce",
         "optimizer": {"name": "Adam", "learning_rate": 0.01},
         "seed": 1,

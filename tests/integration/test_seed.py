@@ -24,7 +24,12 @@ from bf_models.metrics import ClassificationMetrics
 from bf_pipeline import B, C, P, Pipeline, R, V
 from bf_research import Domain, Option, Research
 
-CONFIG = {"inputs": {"images": {"shape": (28, 28, 1)}, "labels": {"classes": 10}}, "loss": "ce", "seed": 0}
+CONFIG = {
+    "inputs": {"images": {"shape": (28, 28, 1)}, "labels": {"classes": 10}},
+    "stem": "imagenet",
+    "loss": "ce",
+    "seed": 0,
+}
 FEED = {"images": B("images"), "labels": B("labels")}
 
 

@@ -71,9 +71,8 @@ def golden(request):
 
 def small_resnet(**config):
     body = {"depths": [1, 1], "filters": 4}
-    return ResNet18(
-        {"inputs": {"images": {"shape": (16, 16, 3)}}, "num_classes": 4, "body": body, "seed": 1, **config}
-    ).build()
+    fixed = {"inputs": {"images": {"shape": (16, 16, 3)}}, "num_classes": 4, "seed": 1, "stem": "imagenet"}
+    return ResNet18({**fixed, "body": body, **config}).build()
 
 
 @pytest.mark.parametrize("name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
@@ -81,7 +80,7 @@ def test_outputs_are_torchvisions_with_the_same_weights(name, tool, golden):
     told = golden[name]
     side = told["side"]
     model = zoo.MODELS[name](
-        {"inputs": {"images": {"shape": (side, side, 3)}}, "num_classes": tool.CLASSES}
+        {"inputs": {"images": {"shape": (side, side, 3)}}, "num_classes": tool.CLASSES, "stem": "imagenet"}
     ).build()
     shapes = convert.state_shapes(model)
     assert tool.digest(shapes) == told["names"]
@@ -283,7 +282,7 @@ def test_outputs_are_those_of_keras_applications(ours, theirs, side, config, suf
     save(tmp_path / f"file{suffix}")
     model_class = zoo.MODELS[ours] if isinstance(ours, str) else ours
     model = model_class(
-        {"inputs": {"images": {"shape": (side, side, 3)}}, "num_classes": 5, **config}
+        {"inputs": {"images": {"shape": (side, side, 3)}}, "num_classes": 5, "stem": "imagenet", **config}
     ).build()
     model.load_weights(tmp_path / f"file{suffix}")
     x = rng.standard_normal((2, side, side, 3)).astype("float32")
@@ -338,10 +337,11 @@ def test_names_of_timm_are_known(shapes_of, name, theirs, ours):
 def shapes_of():
     """``shapes_of(name)``: the names and shapes of a zoo model's arrays, built once."""
     made: dict[str, dict[str, tuple[int, ...]]] = {}
+    fixed = {"num_classes": 7, "stem": "imagenet"}
 
     def find(name: str) -> dict[str, tuple[int, ...]]:
         if name not in made:
-            model = zoo.zoo_names()[name]({"num_classes": 7, "inputs": {"images": {"shape": (64, 64, 3)}}})
+            model = zoo.zoo_names()[name]({**fixed, "inputs": {"images": {"shape": (64, 64, 3)}}})
             made[name] = convert.state_shapes(model.build())
         return made[name]
 

@@ -104,4 +104,4 @@ def test_digits_go_through_both_stems(model, stem):
 
 def test_input_that_is_too_small_is_refused_with_the_layer_and_the_way_out():
     with pytest.raises(ValueError, match=r"VGG16: the input is too small.*features\.30.*stem: small"):
-        VGG16({"inputs": {"images": {"shape": (28, 28, 1)}}, "num_classes": 10}).build()
+        VGG16({**DIGITS, "stem": "imagenet"}).build()

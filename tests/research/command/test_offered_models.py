@@ -61,7 +61,10 @@ def test_every_model_is_composed_and_its_class_takes_the_configuration(name):
     register(CONF)
     config = OmegaConf.to_container(composed(CONF, f"model={name}").model)
     assert config.pop("_target_") == f"bf_models.{zoo_names()[name].__name__}"
-    assert zoo_names()[name]({"num_classes": 10, **config}).spec.stem == config.get("stem", "imagenet")
+    model = zoo_names()[name]
+    assert model({"num_classes": 10, **config}).spec.stem == config.get("stem", "auto")
+    if name not in EXAMPLES and "stem" in config:
+        assert config["stem"] == model.defaults.get("stem", "auto")
 
 
 def test_an_application_without_files_has_them_all(application):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,9 @@ from bf_models._backend import keras
 from bf_models.config.nested import amend, expand, merge
 from bf_models.config.spec import PRECISIONS, read_spec
 from bf_models.convert import Report, load_file
-from bf_models.errors import MissingShape
+from bf_models.errors import MissingShape, WeightsError
 from bf_models.losses import read_losses
-from bf_models.network.build import Blueprint, build_network
+from bf_models.network.build import Blueprint, build_network, choose_stem
 from bf_models.network.catalog import CATALOG, PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
@@ -32,6 +33,8 @@ from bf_models.training.setup import (
 )
 from bf_models.training.steps import StepOptions, Steps, refuse_non_finite
 from bf_models.training.trainable import find_layers
+
+log = logging.getLogger(__name__)
 
 
 class KerasModel:
@@ -64,6 +67,7 @@ class KerasModel:
         # two prefetch threads may train one model: steps go one after another
         self._lock = threading.RLock()
         self._network: Any = None
+        self._for_published_weights = self.spec.pretrained is not None
         self._strategy: Any = None
         self._boundaries: dict[str, Any] = {}
         self._steps: Steps | None = None
@@ -98,13 +102,19 @@ class KerasModel:
                 )
                 make_deterministic(self.spec)
                 self._strategy = make_strategy(self.spec)
+                blueprint, reason = self._make_blueprint(batch)
                 with self._scope():
-                    self._network = build_network(self._make_blueprint(batch), self._boundaries)
+                    self._network = build_network(blueprint, self._boundaries)
+                if reason and "stem" in blueprint.net.asked:
+                    stem = blueprint.net.stem
+                    self.config = {**self.config, "stem": stem}  # what is saved is what was built
+                    log.info("%s: stem %r, since %s; 'stem' in the config chooses", self.name, stem, reason)
                 if self.spec.pretrained is not None:
                     self.load_weights(self.spec.pretrained)
         return self
 
-    def _make_blueprint(self, batch: Mapping[str, Any]) -> Blueprint:
+    def _make_blueprint(self, batch: Mapping[str, Any]) -> tuple[Blueprint, str]:
+        """Return what the network is built of, and the reason for its stem; "" where the config names it."""
         shapes = {}
         for name in self.spec.input_names:
             declared = self.spec.inputs[name].shape if name in self.spec.inputs else None
@@ -114,16 +124,18 @@ class KerasModel:
                     f"set 'inputs: {{{name}: {{shape: [28, 28, 1]}}}}', or train it first"
                 )
             shapes[name] = tuple(declared if declared is not None else batch[name].shape[1:])
-        net = Net(self.name, self.spec.classes, self.spec.stem, self._common)
-        precision = PRECISIONS[self.spec.precision]
-        return Blueprint(
-            net,
+        stem, reason = self.spec.stem, ""
+        if stem == "auto":
+            stem, reason = choose_stem(shapes, self._for_published_weights)
+        blueprint = Blueprint(
+            Net(self.name, self.spec.classes, stem, self._common),
             **self._parts,
             shapes=shapes,
-            precision=precision,
+            precision=PRECISIONS[self.spec.precision],
             seed=self.spec.seed,
             device=self.spec.device,
         )
+        return blueprint, reason
 
     def _prepare_training(self, batch: Mapping[str, Any]) -> Steps:
         if self._steps is None:
@@ -218,7 +230,7 @@ class KerasModel:
         if network is None:
             # in a stateless scope variables have a shape and no memory: 143 million weights take 0.1 s
             with keras().StatelessScope():
-                network = build_network(self._make_blueprint({}))
+                network = build_network(self._make_blueprint({})[0])
         variables = network.trainable_variables if trainable else network.weights
         return sum(int(np.prod(item.shape)) for item in variables)
 
@@ -263,7 +275,13 @@ class KerasModel:
     def load_weights(self, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
         """Copy weights of torch or keras.applications from a file into the network; see bf_models.convert."""
         with self._lock:
-            return load_file(self.build(), path, strict=strict, replace_head=replace_head)
+            self._for_published_weights = True  # a network that is not built yet gets the stem they are for
+            try:
+                return load_file(self.build(), path, strict=strict, replace_head=replace_head)
+            except WeightsError as error:
+                if self.spec.stem == "auto" and "stem" in self.config:
+                    error.add_note(f"built with stem {self.config['stem']!r}; 'stem' in the config chooses")
+                raise
 
     def export(self, path: str | Path) -> None:
         """Write a TensorFlow SavedModel, served without this package."""

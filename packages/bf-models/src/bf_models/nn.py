@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from bf_models._backend import keras
-from bf_models.config.spec import Stem
 from bf_models.errors import unknown
 
 Tensor: TypeAlias = Any
@@ -39,12 +38,15 @@ class Net:
 
     name: str
     classes: int | None = None
-    stem: Stem = "imagenet"
+    stem: Literal["imagenet", "small"] = "imagenet"
     common: Common = field(default_factory=Common)
+    asked: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Names of the options that parts asked for: a network without a stem never asks for one."""
 
     @property
     def small(self) -> bool:
-        """Whether the network is meant for images of some 32 pixels."""
+        """Whether the stem is the one for small images."""
+        self.asked.add("stem")
         return self.stem == "small"
 
     def conv(

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from bf_models.config.nested import expand, make
 from bf_models.errors import unknown
 
-Stem = Literal["imagenet", "small"]
+Stem = Literal["auto", "imagenet", "small"]
 NonFinite = Literal["raise", "stop", "skip"]
 PRECISIONS = {
     "float32": "float32",
@@ -51,7 +51,7 @@ class ModelSpec:
 
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     num_classes: int | None = None
-    stem: Stem = "imagenet"
+    stem: Stem = "auto"
     common: Mapping[str, Any] = field(default_factory=dict)
     initial_block: Any = None
     body: Any = None

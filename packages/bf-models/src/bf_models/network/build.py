@@ -6,11 +6,14 @@ import contextlib
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bf_models._backend import keras, tensorflow
 from bf_models.network.catalog import PART_NAMES
 from bf_models.nn import Net, Part, Tensor
+
+SMALL_IMAGE = 64
+"""Images of so many pixels a side, or fewer, get the small stem where the config leaves it to us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,24 @@ class Blueprint:
     precision: str = "float32"
     seed: int | None = None
     device: str | None = None
+
+
+def choose_stem(
+    shapes: Mapping[str, tuple[int | None, ...]], for_published_weights: bool
+) -> tuple[Literal["imagenet", "small"], str]:
+    """Return the stem of a network whose config leaves the choice to us, and the reason for it.
+
+    ``shapes`` are those of the inputs: (H, W) or (H, W, C) of images, (C,) of features.
+    """
+    sizes = [shape[:-1] if len(shape) > 2 else shape for shape in shapes.values() if len(shape) > 1]
+    sides = [side for size in sizes for side in size if side is not None]
+    if for_published_weights:
+        return "imagenet", "it gets weights of the published network"
+    if not sides or any(None in size for size in sizes):
+        return "imagenet", "the size of its images is not known"
+    if max(sides) > SMALL_IMAGE:
+        return "imagenet", f"its images have more than {SMALL_IMAGE} pixels a side ({max(sides)})"
+    return "small", f"its images have at most {SMALL_IMAGE} pixels a side ({max(sides)})"
 
 
 @contextlib.contextmanager

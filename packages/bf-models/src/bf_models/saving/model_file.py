@@ -137,7 +137,8 @@ def load(
         for key, value in description.get("config", {}).items()
         if key not in ("allow", "pretrained")
     }
-    config = merge(config, changes)
+    # a file without a stem is older than the choice by size, and its network was built with this one
+    config = merge({"stem": "imagenet", **config}, changes)
     if allow:
         config["allow"] = list(allow)
     shapes = {key: {"shape": shape} for key, shape in description.get("shapes", {}).items()}
