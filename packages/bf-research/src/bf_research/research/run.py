@@ -124,7 +124,7 @@ def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:
         if before is not None and before.get(name, value) != value:
             raise StateError(
                 f"{folder} holds a sweep that began with {name}={before[name]!r}, got {value!r}; "
-                "use the same again, or give this research another name"
+                "give the same again, or this research another name"
             )
 
 
