@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ValidationError
 
 from bf_index.errors import unknown
 from bf_research.launcher.errors import LauncherError, SweepRefused
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from bf_research.launcher.options import check_folder, preload_list, settle
+from bf_research.launcher.pool import start_early
 
 
 class EarlyWorkers(Callback):
@@ -29,8 +28,6 @@ class EarlyWorkers(Callback):
 
         ``SweepRefused`` for a folder or for options of our launcher that can't be: nothing has been made yet.
         """
-        from bf_research.launcher.launch import check_folder
-
         _refuse_unknown_knobs(config)
         launcher = config.hydra.launcher
         ours = str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher"
@@ -56,18 +53,6 @@ def _refuse_unknown_knobs(config: DictConfig) -> None:
 
 def prepare(options: Mapping[str, Any], config: DictConfig) -> None:
     """Check the sweep's folder and the options of our launcher, and start the server; ``LauncherError``."""
-    from bf_research.launcher.launch import check_folder, settle
-    from bf_research.launcher.pool import start_early
-
     check_folder(str(config.hydra.sweep.dir))
     settle(options)
     start_early(preload_list(options, config))
-
-
-def preload_list(options: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the modules to import once for all workers; MLflow too when the trials are tracked there."""
-    names = [str(name) for name in options.get("preload") or ()]
-    tracking = config.get("tracking") or {}
-    if str(tracking.get("_target_", "")).rpartition(".")[2] == "MLflowTracker":
-        names.append("mlflow")
-    return tuple(dict.fromkeys(names))

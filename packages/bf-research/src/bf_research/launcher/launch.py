@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, filter_overrides
 
 from bf_research.launcher import progress
-from bf_research.launcher.devices import Slot, machine, plan
-from bf_research.launcher.early import preload_list
-from bf_research.launcher.errors import JobStopped, LauncherError
+from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.hydra_job import HydraJob, failure
-from bf_research.launcher.jobs import Job, Policy
+from bf_research.launcher.jobs import Job
+from bf_research.launcher.options import preload_list, settle
 from bf_research.launcher.pool import pool
 from bf_research.launcher.scheduler import Scheduler
-
-#: A file name may have 255 bytes on the usual file systems.
-LONGEST_NAME = 255
-ON_FAILURE = ("continue", "stop")
 
 
 def stream(
@@ -57,28 +50,6 @@ def stream(
             monitor.close()
 
 
-def settle(options: Mapping[str, Any]) -> tuple[list[Slot], Policy]:
-    """Make the workers' places and the rules of a sweep from the launcher's options; ``LauncherError``."""
-    if options["on_failure"] not in ON_FAILURE:
-        raise LauncherError(f"on_failure is one of {', '.join(ON_FAILURE)}, got {options['on_failure']!r}")
-    slots = plan(
-        options["devices"],
-        machine(),
-        workers=options["workers"],
-        per_device=float(options["per_device"]),
-        devices_per_job=int(options["devices_per_job"]),
-        threads=options["threads"],
-    )
-    policy = Policy(
-        retries=int(options["retries"]),
-        timeout=options["timeout"],
-        stop_on_failure=options["on_failure"] == "stop",
-        max_jobs_per_worker=int(options["max_jobs_per_worker"]),
-        stop_grace=float(options["stop_grace"]),
-    )
-    return slots, policy
-
-
 def _jobs(
     overrides: Iterable[Sequence[str] | None], first_number: int, given: frozenset[str]
 ) -> Iterator[Job | None]:
@@ -105,22 +76,3 @@ def launch(
     found = dict(stream(job, options, overrides, first_number, len(overrides)))
     never = JobStopped("never begun: the sweep was stopped by on_failure=stop")
     return [found.get(number) or failure(one, never) for number, one in enumerate(overrides, first_number)]
-
-
-def check_folder(text: str) -> None:
-    """Refuse a sweep folder that can't be made or written before any job starts; ``LauncherError``."""
-    folder = Path(text)
-    if ".." in folder.parts:
-        raise LauncherError(f"hydra.sweep.dir={text} leads upwards: write the folder without '..'")
-    if any(len(os.fsencode(part)) > LONGEST_NAME for part in folder.parts):
-        raise LauncherError(
-            f"hydra.sweep.dir={text[:80]}...: a name in it has more than {LONGEST_NAME} bytes"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LauncherError(
-            f"hydra.sweep.dir={text} can't be made: {error}; choose another folder"
-        ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise LauncherError(f"hydra.sweep.dir={text} can't be written: choose another folder")

@@ -15,6 +15,7 @@ from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.jobs import Policy
+from bf_research.launcher.options import check_folder
 from bf_research.research.place import (
     InThisProcess,
     SharedValues,
@@ -106,8 +107,6 @@ def _check_tracking(options: Any) -> dict[str, Any] | None:
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder that can't be made or written: ``LauncherError``, a ``ValueError``."""
-    from bf_research.launcher.launch import check_folder  # late: hydra is not needed before
-
     try:
         check_folder(str(folder.resolve()))
     except LauncherError as error:

@@ -27,7 +27,7 @@ from bf_research.launcher.compose import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout
 from bf_research.launcher.hydra_private import value_of
 from bf_research.launcher.jobs import Done
-from bf_research.launcher.launch import check_folder
+from bf_research.launcher.options import check_folder
 from bf_research.sweep import journal
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
 from bf_research.sweep.results import Results, failure_table, ranking
