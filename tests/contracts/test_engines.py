@@ -291,33 +291,33 @@ class TestProcesses(EngineContract):
             assert engine.submit(os.getcwd).result(30) == str(tmp_path)
             assert engine.submit(os.getenv, "BF_TEST").result(30) == "now"
 
-    def test_the_nursery_is_replaced_when_it_is_gone(self):
+    def test_the_fork_server_is_replaced_when_it_is_gone(self):
         with make_engine("processes", 1) as engine:
-            nursery = engine.submit(os.getppid).result(30)
-            os.kill(nursery, signal.SIGKILL)
+            server = engine.submit(os.getppid).result(30)
+            os.kill(server, signal.SIGKILL)
             assert engine.submit(abs, -3).result(30) == 3
             with pytest.raises(WorkerDied):
                 engine.submit(os._exit, 3).result(30)
             assert engine.submit(abs, -3).result(30) == 3
-            assert engine.submit(os.getppid).result(30) != nursery
+            assert engine.submit(os.getppid).result(30) != server
         with make_engine("processes", 1) as engine:
             assert engine.submit(abs, -3).result(30) == 3
 
     @pytest.mark.parametrize("program", ["/bin/false", "/nowhere/python"])
     def test_workers_that_can_t_be_started_are_told_at_once(self, program, monkeypatch):
-        from bf_batch.engines import fork_server
+        from bf_batch.engines import forking
 
-        monkeypatch.setattr(fork_server, "_address", (0, b""))
+        monkeypatch.setattr(forking, "_address", (0, b""))
         monkeypatch.setattr("sys.executable", program)
         with pytest.raises(RuntimeError, match=rf"can't be started with {program}"):
             make_engine("processes", 1)
 
-    def test_the_nursery_ends_soon_after_the_last_engine(self):
+    def test_the_fork_server_ends_soon_after_the_last_engine(self):
         stop_shared()
         with make_engine("processes", 1) as engine:
-            nursery = engine.submit(os.getppid).result(30)
+            server = engine.submit(os.getppid).result(30)
         deadline = time.monotonic() + 10
-        while Path(f"/proc/{nursery}/cmdline").is_file() and Path(f"/proc/{nursery}/cmdline").read_bytes():
+        while Path(f"/proc/{server}/cmdline").is_file() and Path(f"/proc/{server}/cmdline").read_bytes():
             assert time.monotonic() < deadline
             time.sleep(0.1)
 

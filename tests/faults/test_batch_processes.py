@@ -267,7 +267,7 @@ def test_a_payload_goes_to_disk_when_there_is_no_shared_memory(run_script):
     os.memfd_create, kept = none, os.memfd_create
     import bf_batch.engines.channel as channel
     payload = np.arange(10**6)
-    from bf_batch.engines.payload import Payload
+    from bf_batch.engines.channel import Payload
     made = Payload.of(payload)
     os.memfd_create = kept
     print(os.readlink(f"/proc/self/fd/{made._file}").startswith("/dev/shm"))

@@ -1,5 +1,4 @@
-"""Objects over a socket between two processes; large buffers go through shared memory that is used again and
-again.
+"""Objects over a socket between two processes; large buffers go through shared memory that is used again.
 
 Shared memory is anonymous (memfd): it has no name to leave behind and ends with the processes that map it.
 """
@@ -11,8 +10,10 @@ import marshal
 import mmap
 import os
 import pickle
+import select
 import socket
 import struct
+import tempfile
 import threading
 import weakref
 from collections import deque
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from bf_batch.engines.pickling import dumps, refuse_unpicklable
 
 SMALL = 1 << 15
 """Bytes of buffers up to which they go with the message: below, a copy is cheaper than a mapping."""
@@ -31,7 +34,8 @@ _MOST_LEASES = 16
 freed.
 """
 
-_PREFIX = struct.Struct("<Q")
+_PREFIX = struct.Struct("<QQ")
+"""Bytes of the header, bytes of the pickle that follows it."""
 
 
 class _Lease(np.ndarray):
@@ -94,7 +98,9 @@ class Channel:
     """One end of a connection. One thread may send while another receives."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
+        self.connection = connection
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
         self._lock = threading.Lock()
         self._slots: dict[int, Slot] = {}
         self._made = 0
@@ -105,7 +111,11 @@ class Channel:
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for select."""
-        return self._socket.fileno()
+        return self.connection.fileno()
+
+    def has_message(self) -> bool:
+        """Whether something can be received at once, be it that the other end is gone."""
+        return bool(self._poll.poll(0))
 
     # Sending
 
@@ -126,16 +136,16 @@ class Channel:
         while self._freed:
             freed.append(self._freed.popleft())
         place = None if slot is None else (slot.number, slot.size, begins)
-        header = marshal.dumps((len(message.data), sizes, place, freed, dropped))
-        start = _PREFIX.pack(len(header))
+        header = marshal.dumps((sizes, place, freed, dropped))
+        start = _PREFIX.pack(len(header), len(message.data))
         if slot is not None and not slot.sent:
             slot.sent = True
-            socket.send_fds(self._socket, [start], [slot.file])
+            socket.send_fds(self.connection, [start], [slot.file])
             os.close(slot.file)
             slot.file = -1
             start = b""
         inline = message.buffers if slot is None else ()
-        self._socket.sendall(b"".join([start, header, message.data, *inline]))
+        self.connection.sendall(b"".join([start, header, message.data, *inline]))
 
     def _take_slot(self, size: int) -> Slot | None:
         """Return free memory of a fitting size, or new memory; None when there is none to be had."""
@@ -161,14 +171,16 @@ class Channel:
     def receive(self) -> Callable[[], Any]:
         """Wait for a message and return what unpickles it; EOFError when the other end is gone."""
         prefix, files = self._read_prefix()
-        length, sizes, place, freed, dropped = marshal.loads(self._read(_PREFIX.unpack(prefix)[0]))
+        length, rest = _PREFIX.unpack(prefix)
+        body = memoryview(self._read(length + rest))
+        sizes, place, freed, dropped = marshal.loads(body[:length])
+        data = body[length:]
         with self._lock:
             for number in freed:
                 self._slots[number].free = True
         for number in dropped:
             del self._theirs[number]
             self._leases.pop(number, None)
-        data = self._read(length)
         if place is None:
             held: list[Any] = [self._read(size) for size in sizes]
             return lambda: pickle.loads(data, buffers=held)  # noqa: S301  from our own process
@@ -189,23 +201,25 @@ class Channel:
         self._leases[number] = weakref.ref(lease, lambda _: freed.append(number))
         return lease
 
-    def _read_prefix(self) -> tuple[bytes, list[int]]:
-        prefix, files, _, _ = socket.recv_fds(self._socket, _PREFIX.size, 1, socket.MSG_CMSG_CLOEXEC)
+    def _read_prefix(self) -> tuple[bytes, Sequence[int]]:
+        prefix, files, _, _ = socket.recv_fds(self.connection, _PREFIX.size, 1, socket.MSG_CMSG_CLOEXEC)
         if not prefix:
             raise EOFError("the other process is gone")
-        return prefix + bytes(self._read(_PREFIX.size - len(prefix))), list(files)
+        if len(prefix) < _PREFIX.size:
+            prefix += self._read(_PREFIX.size - len(prefix))
+        return prefix, files
 
     def _read(self, size: int) -> bytearray:
-        return read_exactly(self._socket, size)
+        return read_exactly(self.connection, size)
 
     def hang_up(self) -> None:
         """Tell the other end that nothing more comes."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection; arrays in shared memory stay valid as long as they are used."""
-        self._socket.close()
+        self.connection.close()
         with self._lock:
             for slot in self._slots.values():
                 if slot.file >= 0:
@@ -224,3 +238,74 @@ def read_exactly(connection: socket.socket, size: int) -> bytearray:
             raise EOFError("the other process is gone")
         view = view[got:]
     return data
+
+
+# What all workers share ------------------------------------------------------------------------------------
+
+
+class Payload:
+    """A pickled object and its arrays in one anonymous file, which workers map copy-on-write."""
+
+    def __init__(self, message: Message) -> None:
+        parts = [memoryview(message.data), *message.buffers]
+        sizes = [part.nbytes for part in parts]
+        begins, total = layout(sizes)
+        self._header = marshal.dumps((sizes, begins, total))
+        self._file = _anonymous(total)
+        with mmap.mmap(self._file, total) as memory:
+            for begin, part in zip(begins, parts):
+                memory[begin : begin + part.nbytes] = part
+
+    @classmethod
+    def of(cls, value: Any) -> Payload:
+        """Pickle a payload; TypeError naming the part that can't be, OSError when there is no room for it."""
+        try:
+            message = pack(value, dumps)
+        except Exception as error:  # noqa: BLE001  pickling runs code of any type
+            refuse_unpicklable({"payload": value}, "worker processes", error)
+        try:
+            return cls(message)
+        except (OSError, MemoryError) as error:
+            size = message.size + len(message.data)
+            raise OSError(
+                f"no room for the payload of worker processes, {size} bytes, in memory or in the folder for "
+                f"temporary files: {error}; give memory-mapped arrays, or use threads"
+            ) from error
+
+    def send(self, channel: Channel) -> None:
+        """Send it to a worker, which asks for it by ``receive_payload``."""
+        with contextlib.suppress(OSError):  # it died at once, as the reader will see
+            start = len(self._header).to_bytes(8, "little")
+            socket.send_fds(channel.connection, [start], [self._file])
+            channel.connection.sendall(self._header)
+
+    def close(self) -> None:
+        """Give the memory back; workers keep their mappings."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _anonymous(size: int) -> int:
+    """Return a file without a name: in memory, or on disk when memory is short."""
+    try:
+        file, memory = new_memory(size)
+        memory.close()
+        return file
+    except (OSError, MemoryError):
+        with tempfile.TemporaryFile() as on_disk:
+            os.posix_fallocate(on_disk.fileno(), 0, size)
+            return os.dup(on_disk.fileno())
+
+
+def receive_payload(channel: Channel) -> Callable[[], Any]:
+    """Wait for a payload and return what unpickles it; the worker's side of ``Payload.send``."""
+    start, files, _, _ = socket.recv_fds(channel.connection, 8, 1, socket.MSG_CMSG_CLOEXEC)
+    if not files:
+        raise EOFError("the parent is gone")
+    length = int.from_bytes(start, "little")
+    sizes, begins, total = marshal.loads(read_exactly(channel.connection, length))
+    memory = memoryview(mmap.mmap(files[0], total, access=mmap.ACCESS_COPY))
+    os.close(files[0])
+    data, *views = [memory[begin : begin + size] for begin, size in zip(begins, sizes)]
+    return lambda: pickle.loads(data, buffers=views)  # noqa: S301  from the process that started this one

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from bf_batch.engines.base import Engine, EngineName, check_engine, check_workers
-from bf_batch.engines.inline import InlineEngine
+from bf_batch.engines.base import Engine, EngineName, InlineEngine, check_engine, check_workers
 from bf_batch.engines.threads import ThreadsEngine
 
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bf_batch.engines.base import Stops, WorkerDied, check_workers, describe_exit
-from bf_batch.engines.channel import SMALL, Channel, Message, pack
-from bf_batch.engines.fork_server import Child, Nursery
-from bf_batch.engines.payload import Payload
+from bf_batch.engines.channel import SMALL, Channel, Message, Payload, pack
+from bf_batch.engines.forking import Child, SharedForkServer
 from bf_batch.engines.pickling import dumps, refuse_unpicklable
 
 _PATIENCE = 2.0
@@ -58,7 +57,7 @@ class ProcessesEngine(Stops):
     def __init__(self, workers: int | None = None, payload: Any = None) -> None:
         self.workers = check_workers(workers)
         self._payload = Payload.of(payload)
-        self._nursery = Nursery()
+        self._server = SharedForkServer()
         self._lock = threading.RLock()
         self._team: list[_Worker] = []
         self._backlog: deque[_Task] = deque()
@@ -81,14 +80,14 @@ class ProcessesEngine(Stops):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                process = self._nursery.birth(theirs)
+                process = self._server.fork(theirs)
         except BaseException:
             ours.close()
             raise
         worker = _Worker(process, Channel(ours))
         self._team.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
-        self._payload.send(ours)
+        self._payload.send(worker.channel)
 
     # The caller's side
 
@@ -152,7 +151,7 @@ class ProcessesEngine(Stops):
         self._woken.close()
         self._selector.close()
         self._payload.close()
-        self._nursery.close()
+        self._server.close()
         for task in tasks:
             if not task.future.cancel() and not task.future.done():
                 task.future.set_exception(RuntimeError("the engine was stopped in the middle of this work"))

@@ -16,8 +16,7 @@ from typing import Any
 import cloudpickle
 
 from bf_batch.engines import base
-from bf_batch.engines.channel import Channel, Message, pack
-from bf_batch.engines.payload import receive_payload
+from bf_batch.engines.channel import Channel, Message, pack, receive_payload
 
 _PATIENCE = 0.5
 """Seconds between the end of the parent and the end of a worker that is in the middle of a task."""
@@ -54,17 +53,17 @@ def main(file: int, parent: int) -> None:
     connection = socket.socket(fileno=file)
     threading.Thread(target=_watch, args=(file, parent), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the parent is gone or wants no more
-        _serve(connection, Channel(connection))
+        _serve(Channel(connection))
 
 
-def _serve(connection: socket.socket, channel: Channel) -> None:
+def _serve(channel: Channel) -> None:
+    load = receive_payload(channel)
     try:
-        payload = receive_payload(connection)
-    except (EOFError, OSError):
-        return
+        payload = load()
     except BaseException as error:  # noqa: BLE001  told to the parent
         channel.send(pack(("unready", Remote(error)), pickle.dumps))
         return
+    del load
     first = () if payload is None else (payload,)
     channel.send(pack(("ready", None), pickle.dumps))
     while True:
