@@ -229,9 +229,7 @@ def refusal(work: Callable[[list[str]], object], overrides: list[str]) -> str:
 
 def servers() -> list[psutil.Process]:
     """The processes of this one that workers would be forked from."""
-    return [
-        child for child in psutil.Process().children() if "bf_research.launcher.server" in child.cmdline()
-    ]
+    return [child for child in psutil.Process().children() if "fork_server" in " ".join(child.cmdline())]
 
 
 class Noting:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import select
+import pickle
 import time
-from multiprocessing.connection import Connection
 from typing import Protocol
+
+from bf_batch.engines.channel import Channel, pack
 
 #: Bars need no more, and a fast loop must not pay for more.
 REPORT_SECONDS = 0.1
 DEVICES = "BF_DEVICES"
 
 
-class Channel(Protocol):
+class JobLink(Protocol):
     """The launcher's end as a job sees it."""
 
     def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
@@ -23,8 +24,8 @@ class Channel(Protocol):
         """Whether the job should end at its next iteration."""
 
 
-class NoChannel:
-    """The channel of a process that no launcher runs."""
+class NoLink:
+    """The link of a process that no launcher runs."""
 
     def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
         """Tell nobody."""
@@ -34,13 +35,11 @@ class NoChannel:
         return False
 
 
-class WorkerChannel:
-    """The channel of a worker: progress goes up its connection, a request to stop comes down."""
+class WorkerLink:
+    """The link of a worker: progress goes up its channel, a request to stop comes down."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._poll = select.poll()
-        self._poll.register(connection.fileno(), select.POLLIN)
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._next = 0.0
         self._stopping = False
 
@@ -49,11 +48,11 @@ class WorkerChannel:
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + REPORT_SECONDS
-            self._connection.send(("progress", done, total, metrics))
+            self._channel.send(pack(("progress", done, total, metrics), pickle.dumps))
 
     def stopping(self) -> bool:
         """Whether anything but silence comes from the launcher: a request to stop, or its end."""
-        if not self._stopping and self._poll.poll(0):
+        if not self._stopping and self._channel.has_message():
             self._stopping = True
         return self._stopping
 
@@ -63,26 +62,26 @@ class WorkerChannel:
 
 
 class _Current:
-    """The channel of this process."""
+    """The link of this process."""
 
-    channel: Channel = NoChannel()
+    link: JobLink = NoLink()
 
 
-def connect(channel: Channel) -> None:
-    """Make a channel the one of this process."""
-    _Current.channel = channel
+def connect(link: JobLink) -> None:
+    """Make a link the one of this process."""
+    _Current.link = link
 
 
 def report(done: int, total: int | None = None, /, **metrics: float) -> None:
     """Tell the launcher how far this job is: ``report(10, 100, loss=0.5)``; heard only of a worker."""
-    _Current.channel.report(done, total, metrics)
+    _Current.link.report(done, total, metrics)
 
 
 def stopping() -> bool:
     """Whether this job should end at its next iteration, since the sweep is being stopped."""
-    return _Current.channel.stopping()
+    return _Current.link.stopping()
 
 
 def where() -> str:
-    """The devices of the worker that runs this, as ``gpu:0`` or ``gpu:0,gpu:1``; empty outside a worker."""
+    """Return the devices of this worker, as ``gpu:0`` or ``gpu:0,gpu:1``; empty outside a worker."""
     return os.environ.get(DEVICES, "")

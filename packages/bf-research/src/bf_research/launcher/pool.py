@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import json
 import logging
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 
+from bf_batch.engines.channel import Channel
+from bf_batch.engines.forking import ServerGone, Start, start_own_server
 from bf_research.launcher.devices import Slot
 from bf_research.launcher.errors import LauncherError
 from bf_research.launcher.gpu_leases import Leases
-from bf_research.launcher.server import LARGEST_MESSAGE
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +25,10 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 2.0
 # What the server is started with unless the user has set it: TensorFlow reads it when it is imported.
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+#: What every worker needs, imported before anything that is asked for.
+_OWN = ("bf_research.launcher.worker", "bf_research.launcher.hydra_job", "hydra.core.plugins")
 
 
 class ServerDied(RuntimeError):
@@ -40,12 +40,12 @@ class Worker:
     """A worker as the driver knows it; ``pid`` is None until it is forked, ``code`` until it has ended."""
 
     slot: Slot
-    connection: Connection
+    channel: Channel
     serial: int
     pid: int | None = None
     code: int | None = None
     jobs: int = 0
-    function: object = None
+    task: object = None
     lost_at: float | None = None
 
 
@@ -65,21 +65,14 @@ class Pool:
         self._start()
 
     def _start(self) -> None:
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "bf_research.launcher.server", str(theirs.fileno()), *self.preload]
         environment = {**_ENVIRONMENT, **os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        self._process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            process_group=0,  # a Ctrl-C of the terminal is for the driver alone
-        )
-        theirs.close()
+        self.server = start_own_server((*_OWN, *self.preload), environment, self._log)
         self._ready = False
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes]:
+        assert self.server.process is not None
+        return self.server.process
 
     @property
     def lives(self) -> bool:
@@ -105,60 +98,65 @@ class Pool:
 
     def fork(self, slot: Slot) -> Worker:
         """Ask for a worker; it is there when its ``pid`` is."""
-        ours, theirs = Pipe()
-        self._serial += 1
-        request = {
-            "do": "fork",
-            "serial": self._serial,
+        place = {
             "environment": dict(slot.environment),
             "cores": slot.cores,
             "memory_limit": slot.memory_limit,
         }
+        start = Start(
+            "bf_research.launcher.worker:work",
+            (place,),
+            environment={**_ENVIRONMENT, **os.environ, **slot.environment},
+            output=self._log.fileno(),
+            group=True,
+        )
+        ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self.control, [json.dumps(request).encode()], [theirs.fileno()])
-        except OSError as error:
+            serial = self.server.ask(theirs, start)
+        except ServerGone as error:
+            ours.close()
             raise ServerDied(self._obituary()) from error
         finally:
             theirs.close()
-        worker = Worker(slot, ours, self._serial)
+        worker = Worker(slot, Channel(ours), serial)
         self.workers[slot.name] = worker
         return worker
 
     def end(self, worker: Worker) -> None:
         """Let an idle worker go: it ends when its connection does."""
-        worker.connection.close()
+        worker.channel.close()
         self.workers.pop(worker.slot.name, None)
 
     def kill(self, worker: Worker) -> None:
         """End a worker at once, with all that it started."""
-        with contextlib.suppress(OSError):
-            self.control.send(json.dumps({"do": "kill", "pid": worker.pid}).encode())
+        if worker.pid is not None:
+            self.server.kill_group(worker.pid)
 
     def hear(self) -> None:
         """Read one message of the server; ``ServerDied`` when there will be no more."""
         try:
-            data = self.control.recv(LARGEST_MESSAGE)
-        except OSError:
-            data = b""
-        if not data:
-            raise ServerDied(self._obituary())
-        message = json.loads(data)
-        if message["event"] == "ready":
+            event, *told = self.server.hear()
+        except ServerGone as error:
+            raise ServerDied(self._obituary()) from error
+        if event == "ready":
             self._ready = True
-            self.import_failures = message["failed"]
+            self.import_failures = told[0]
             for name, reason in self.import_failures.items():
                 log.warning("workers start without the module %s: %s", name, reason)
-            return
-        for worker in self.workers.values():
-            if worker.serial == message["serial"]:
-                worker.pid = message["pid"]
-                worker.code = message["code"]
+        elif event == "forked":
+            for worker in self.workers.values():
+                if worker.serial == told[0]:
+                    worker.pid = told[1]
+        else:
+            for worker in self.workers.values():
+                if worker.pid == told[0]:
+                    worker.code = told[1]
 
     def restart(self) -> None:
         """Start a new server after the old one died; its workers are gone."""
         for worker in list(self.workers.values()):
             self.end(worker)
-        self.control.close()
+        self.server.close()
         self._process.wait()
         self._start()
 
@@ -175,7 +173,7 @@ class Pool:
         """End the server and all workers; safe to call twice."""
         for worker in list(self.workers.values()):
             self.end(worker)
-        self.control.close()
+        self.server.close()
         try:  # a server that still imports hears nothing, and has started nothing that would stay
             self._process.wait(STOP_SECONDS if self._ready else 0)
         except subprocess.TimeoutExpired:

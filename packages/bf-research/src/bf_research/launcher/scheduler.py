@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import time
@@ -13,9 +14,9 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-import cloudpickle
-
 from bf_batch.engines.base import UNKNOWN_EXIT, WorkerDied
+from bf_batch.engines.channel import Payload, pack
+from bf_batch.engines.pickling import dumps
 from bf_research.launcher.errors import JobStopped, JobTimeout, LauncherError
 from bf_research.launcher.interrupts import Interrupts
 from bf_research.launcher.jobs import Done, Job, Kind, Monitor, Policy
@@ -43,6 +44,31 @@ class _Running:
     stopped: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The function of all jobs, pickled once, and what a worker takes over from us before it loads it."""
+
+    payload: Payload
+    state: dict[str, Any]
+
+    @classmethod
+    def of(cls, function: Callable[[Any], Any]) -> _Task:
+        try:
+            payload = Payload(pack(function, dumps))
+        except Exception as error:
+            raise LauncherError(
+                f"the task can't be sent to the workers: {error}; keep files, locks and clients out of the "
+                "globals of the script and make them inside the task"
+            ) from error
+        state = {
+            "folder": os.getcwd(),
+            "path": list(sys.path),
+            "arguments": list(sys.argv),
+            "environment": dict(os.environ),
+        }
+        return cls(payload, state)
+
+
 class Scheduler:
     """Runs jobs on the workers of a pool; good for one ``run``."""
 
@@ -62,25 +88,26 @@ class Scheduler:
         After Ctrl-C no job begins; those that run may stop at their next iteration, at a second Ctrl-C or
         after the grace they are killed; then KeyboardInterrupt is raised (after SIGTERM: exit 143).
         """
-        payload = _payload(function)
+        task = _Task.of(function)
         source = iter(jobs)
         with Interrupts() as interrupts:
             try:
                 while True:
                     self._stop_if_asked(interrupts.count)
-                    self._feed(source, payload)
+                    self._feed(source, task)
                     if not self._running and not self._waiting and (self._exhausted or self._closed):
                         break
                     yield from self._step()
             finally:
                 for name in self._running:  # the caller gave up: an error of its own, or a closed generator
                     self.pool.kill(self.pool.workers[name])
+                task.payload.close()
         if self._stopping_at is not None:
             interrupts.reraise()
 
     # giving jobs --------------------------------------------------------------------------------------------
 
-    def _feed(self, source: Iterator[Job | None], payload: bytes) -> None:
+    def _feed(self, source: Iterator[Job | None], task: _Task) -> None:
         """Give jobs to free workers."""
         for worker in self._idle():
             if any(running.job.alone for running in self._running.values()):
@@ -91,7 +118,7 @@ class Scheduler:
             if job.alone and self._running:
                 self._waiting.appendleft(job)
                 return
-            self._give(worker, job, payload)
+            self._give(worker, job, task)
 
     def _next(self, source: Iterator[Job | None]) -> Job | None:
         if self._waiting:
@@ -114,14 +141,16 @@ class Scheduler:
             and name not in self._running
         ]
 
-    def _give(self, worker: Worker, job: Job, payload: bytes) -> None:
+    def _give(self, worker: Worker, job: Job, task: _Task) -> None:
         now = time.monotonic()
         self._running[worker.slot.name] = _Running(job, now, now + self._allowed() + LOADING_SECONDS)
         try:
-            if worker.function is not payload:
-                worker.connection.send(("function", payload))
-                worker.function = payload
-            worker.connection.send(("job", cloudpickle.dumps(job.work)))
+            if worker.task is not task:
+                worker.channel.send(pack(("function", task.state), pickle.dumps))
+                task.payload.send(worker.channel)
+                worker.task = task
+            data = dumps(job.work)
+            worker.channel.send(pack(("job", data), pickle.dumps))
         except (BrokenPipeError, ConnectionError):
             return  # it died while idle: found and told like any other death
         self.monitor.started(worker.slot.name, job)
@@ -130,13 +159,14 @@ class Scheduler:
 
     def _step(self) -> Iterator[Done]:
         """Wait a moment for messages, deaths and limits."""
-        workers = {w.connection: w for w in self.pool.workers.values() if w.lost_at is None}
-        ready = wait([*workers, self.pool.control], TICK_SECONDS)
-        for connection in ready:
-            if connection in workers:
-                yield from self._hear(workers[connection])
+        workers = {w.channel.fileno(): w for w in self.pool.workers.values() if w.lost_at is None}
+        server = self.pool.server.fileno()
+        ready = wait([*workers, server], TICK_SECONDS)
+        for file in ready:
+            if file in workers:
+                yield from self._hear(workers[file])
         try:
-            if self.pool.control in ready:
+            if server in ready:
                 self.pool.hear()
         except ServerDied as error:
             yield from self._bury_server(str(error))
@@ -151,8 +181,8 @@ class Scheduler:
     def _hear(self, worker: Worker) -> Iterator[Done]:
         """Read what a worker has sent."""
         try:
-            while worker.connection.poll():
-                message = worker.connection.recv()
+            while worker.channel.has_message():
+                message = worker.channel.receive()()
                 if message[0] == "began":
                     running = self._running[worker.slot.name]
                     running.began = time.monotonic()
@@ -164,7 +194,7 @@ class Scheduler:
         except (EOFError, OSError):
             worker.lost_at = time.monotonic()
 
-    def _take_result(self, worker: Worker, kind: str, data: bytes) -> Iterator[Done]:
+    def _take_result(self, worker: Worker, kind: str, data: Any) -> Iterator[Done]:
         running = self._running.pop(worker.slot.name)
         worker.jobs += 1
         if self.policy.max_jobs_per_worker and worker.jobs >= self.policy.max_jobs_per_worker:
@@ -259,7 +289,7 @@ class Scheduler:
             for name, running in self._running.items():
                 running.stopped = True
                 with suppress(OSError):  # it died this moment: found and told like any other death
-                    self.pool.workers[name].connection.send(("stop",))
+                    self.pool.workers[name].channel.send(pack(("stop",), pickle.dumps))
         elif count > 1 or time.monotonic() > self._stopping_at:
             for name in self._running:
                 self.pool.kill(self.pool.workers[name])
@@ -277,27 +307,9 @@ def _end_text(code: int | None) -> str:
     return f"with exit code {code}"
 
 
-def _payload(function: Callable[[Any], Any]) -> bytes:
-    """Pickle the function of all jobs with what the worker has to take over first."""
-    state = {
-        "folder": os.getcwd(),
-        "path": list(sys.path),
-        "arguments": list(sys.argv),
-        "environment": dict(os.environ),
-    }
+def _load(data: Any) -> Any:
+    """Return what a worker sent; what only the worker can import becomes an error that says so."""
     try:
-        data: bytes = cloudpickle.dumps((state, cloudpickle.dumps(function)))
-    except Exception as error:
-        raise LauncherError(
-            f"the task can't be sent to the workers: {error}; keep files, locks and clients out of the "
-            "globals of the script and make them inside the task"
-        ) from error
-    return data
-
-
-def _load(data: bytes) -> Any:
-    """Read what a worker sent; what only the worker can import becomes an error that says so."""
-    try:
-        return cloudpickle.loads(data)
+        return pickle.loads(data)  # noqa: S301 - from our own worker
     except Exception as error:  # noqa: BLE001 - classes of the user's own
         return RuntimeError(f"the job's result can't be read in the sweep's process: {error}")

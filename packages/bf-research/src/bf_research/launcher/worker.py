@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
+import socket
 import sys
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from contextlib import suppress
 from typing import Any
 
 import cloudpickle
 
+from bf_batch.engines.channel import Channel, pack, receive_payload
 from bf_batch.engines.pickling import dumps_quickly
-from bf_research.launcher.channel import WorkerChannel, connect
+from bf_research.launcher.channel import WorkerLink, connect
 from bf_research.launcher.errors import JobStopped
 
 #: Classes by whose name an error is known to be the lack of a device's memory.
@@ -22,55 +25,64 @@ _OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
 Function = Callable[[Any], Any]
 
 
-def work(connection: Connection, request: dict[str, Any]) -> None:
-    """Take jobs until the launcher closes the connection; ``request`` says what the worker's place is."""
-    _settle(request)
-    channel = WorkerChannel(connection)
-    connect(channel)
+def work(file: int, driver: int, place: dict[str, Any]) -> None:
+    """Take jobs until the driver closes the connection; ``place``: environment, cores, memory limit.
+
+    The program of a worker, which the fork server calls.
+    """
+    _settle(place)
+    channel = Channel(socket.socket(fileno=file))
+    link = WorkerLink(channel)
+    connect(link)
+    with suppress(EOFError, ConnectionError):
+        _serve(channel, link, place["environment"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # what libraries do at the end of a process would keep the next worker waiting
+
+
+def _serve(channel: Channel, link: WorkerLink, environment: dict[str, str]) -> None:
     function: Function | None = None
     first = True
     while True:
-        try:
-            message = connection.recv()
-        except (EOFError, ConnectionError):
-            return
+        message = channel.receive()()
         if message[0] == "function":
-            function, first = _receive(message[1], request["environment"]), True
+            function, first = _receive_function(channel, message[1], environment), True
         elif message[0] == "job" and function is not None:
-            channel.begin()
-            connection.send(("began",))
-            connection.send(("done", *_run(function, message[1])))
+            link.begin()
+            channel.send(pack(("began",), pickle.dumps))
+            verdict, data = _run(function, message[1])
+            del message
+            channel.send(pack(("done", verdict, data), pickle.dumps))
+            del data
             _tidy(first)
             first = False
 
 
-def _settle(request: dict[str, Any]) -> None:
-    """Take the worker's place: its devices before a library looks for any, its cores."""
-    os.environ.update(request["environment"])
-    if "numpy" in sys.modules:  # forked workers would all draw the same numbers
-        sys.modules["numpy"].random.seed()
-    if request["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, request["cores"])
-    if request["memory_limit"] and "tensorflow" in sys.modules:
+def _settle(place: dict[str, Any]) -> None:
+    """Take the worker's place: its cores, its part of a device's memory."""
+    if place["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, place["cores"])
+    if place["memory_limit"] and "tensorflow" in sys.modules:
         config = sys.modules["tensorflow"].config
-        limit = config.LogicalDeviceConfiguration(memory_limit=request["memory_limit"])
+        limit = config.LogicalDeviceConfiguration(memory_limit=place["memory_limit"])
         for gpu in config.list_physical_devices("GPU"):
             config.set_logical_device_configuration(gpu, [limit])
 
 
-def _receive(payload: bytes, environment: dict[str, str]) -> Function:
+def _receive_function(channel: Channel, state: dict[str, Any], environment: dict[str, str]) -> Function:
     """Take over the driver's folder, module path and environment, then load the function of all jobs.
 
     What can't be loaded fails every job with that error, and costs the worker nothing.
     """
-    state, function = cloudpickle.loads(payload)
     os.chdir(state["folder"])
     sys.path[:] = state["path"]
     sys.argv[:] = state["arguments"]
     os.environ.clear()
     os.environ.update({**state["environment"], **environment})
+    load = receive_payload(channel)
     try:
-        return cloudpickle.loads(function)  # type: ignore[no-any-return]
+        return load()  # type: ignore[no-any-return]
     except Exception as error:  # noqa: BLE001 - the user's modules are imported here
         reason = error
 
@@ -80,7 +92,7 @@ def _receive(payload: bytes, environment: dict[str, str]) -> Function:
         return fail
 
 
-def _run(function: Function, job: bytes) -> tuple[str, bytes]:
+def _run(function: Function, job: Any) -> tuple[str, bytes]:
     """Run one job; return what became of it and its pickled result or error.
 
     A function may know best what its results mean (``verdict``) and how to pickle them (``dumps``).
