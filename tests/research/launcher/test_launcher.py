@@ -25,12 +25,12 @@ from bf_batch import engines
 from bf_command.schema import register
 from bf_research.launcher import JobTimeout, LauncherError, WorkerDied, report, stopping, where
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.devices import Gpu, Machine, choose, groups, parse, plan, share, visible
+from bf_research.launcher.devices import Gpu, Machine, choose, group_devices, mask_gpus, parse, plan, share
 from bf_research.launcher.gpu_leases import Leases
+from bf_research.launcher.hydra_job import run_composed
 from bf_research.launcher.jobs import Job, Policy
-from bf_research.launcher.pool import Pool, close_kept, pool
+from bf_research.launcher.pool import Pool, close_kept, open_pool
 from bf_research.launcher.progress import Silent
-from bf_research.launcher.run_job import run
 from bf_research.launcher.scheduler import Scheduler
 from hydra_plugins.bf_launcher.gpu_launcher import GpuLauncher, GpuLauncherConf
 
@@ -47,11 +47,11 @@ class TestDevices:
 
     def test_an_existing_mask_renumbers_the_gpus(self):
         found = [("GPU-aa", 1), ("GPU-bb", 2), ("GPU-cc", 3)]
-        assert visible(found, "2,0") == (Gpu("2", 3), Gpu("0", 1))
-        assert visible(found, "GPU-b") == (Gpu("GPU-b", 2),)
-        assert visible(found, "1,7,0") == (Gpu("1", 2),)
-        assert visible(found, "") == ()
-        assert visible(found, None) == (Gpu("0", 1), Gpu("1", 2), Gpu("2", 3))
+        assert mask_gpus(found, "2,0") == (Gpu("2", 3), Gpu("0", 1))
+        assert mask_gpus(found, "GPU-b") == (Gpu("GPU-b", 2),)
+        assert mask_gpus(found, "1,7,0") == (Gpu("1", 2),)
+        assert mask_gpus(found, "") == ()
+        assert mask_gpus(found, None) == (Gpu("0", 1), Gpu("1", 2), Gpu("2", 3))
 
     def test_workers_see_their_device_through_the_mask_that_is_there(self):
         slots = plan(["gpu:0", "gpu:1"], Machine((Gpu("5"), Gpu("3")), (0, 1)))
@@ -103,7 +103,7 @@ class TestDevices:
 
     def test_a_device_is_kind_and_number(self):
         assert parse(" GPU:1 ") == ("gpu", 1)
-        assert groups(["a", "b", "c"], 1, 2) == [(("a", "b"), 1)]
+        assert group_devices(["a", "b", "c"], 1, 2) == [(("a", "b"), 1)]
 
 
 class TestLeases:
@@ -291,7 +291,7 @@ def test_a_job_shows_the_same_as_one_run_by_hydra(composer, tmp_path: Path, monk
     def hydras(task: Any, config: DictConfig, context: HydraContext) -> JobReturn:
         return run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
 
-    ours = seen_by(run, composer, tmp_path / "ours", fails)
+    ours = seen_by(run_composed, composer, tmp_path / "ours", fails)
     theirs = seen_by(hydras, composer, tmp_path / "theirs", fails)
     assert ours == theirs
     assert "4/.hydra/hydra.yaml" in ours
@@ -314,7 +314,7 @@ def double(work: tuple[str, int]) -> object:
 
 @pytest.fixture(scope="class")
 def workers() -> Iterator[Pool]:
-    with pool([], plan(["cpu:0", "cpu:1"], Machine((), (0, 1))), keep=False) as made:
+    with open_pool([], plan(["cpu:0", "cpu:1"], Machine((), (0, 1))), keep=False) as made:
         yield made
 
 
@@ -399,7 +399,7 @@ def test_workers_stay_warm_for_the_next_sweep_of_the_process():
     pids = []
     try:
         for _ in range(2):
-            with pool([], slots) as made:
+            with open_pool([], slots) as made:
                 pids.append(ends(made, "ok")[0].value[3])
     finally:
         close_kept()
@@ -409,11 +409,11 @@ def test_workers_stay_warm_for_the_next_sweep_of_the_process():
 def test_a_server_that_was_killed_between_two_sweeps_is_replaced():
     slots = plan(["cpu:0"], Machine((), (0,)))
     try:
-        with pool([], slots) as made:
+        with open_pool([], slots) as made:
             first = ends(made, "ok")[0].value[3]
         os.kill(made._process.pid, signal.SIGKILL)
         made._process.wait(10)
-        with pool([], slots) as made:
+        with open_pool([], slots) as made:
             assert ends(made, "ok")[0].value[3] != first
     finally:
         close_kept()

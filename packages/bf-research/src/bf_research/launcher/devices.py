@@ -78,7 +78,7 @@ def choose(devices: str | Sequence[str], machine: Machine, workers: int | None =
     return [f"{kind}:{number}" for kind, number in parsed]
 
 
-def groups(
+def group_devices(
     devices: Sequence[str], per_device: float, devices_per_job: int
 ) -> list[tuple[tuple[str, ...], int]]:
     """Part devices into groups of one job's size, each with its number of workers.
@@ -121,7 +121,7 @@ def plan(
     """
     if workers is not None and workers < 1:
         raise LauncherError(f"workers must be at least 1, got {workers}")
-    parts = groups(choose(devices, machine, workers), per_device, devices_per_job)
+    parts = group_devices(choose(devices, machine, workers), per_device, devices_per_job)
     rounds = max(count for _, count in parts)
     places = [(group, turn, count) for turn in range(rounds) for group, count in parts if turn < count]
     places = places[:workers]
@@ -168,15 +168,15 @@ def share(cores: Sequence[int], number: int, slots: int) -> tuple[int, ...]:
     return tuple(cores[first:last])
 
 
-def machine() -> Machine:
+def find_machine() -> Machine:
     """Look at this machine: the GPUs inside ``CUDA_VISIBLE_DEVICES`` and the cores this process may use."""
     cores = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
     return Machine(
-        visible(_nvml(), os.environ.get("CUDA_VISIBLE_DEVICES")), cores or tuple(range(os.cpu_count() or 1))
+        mask_gpus(_nvml(), os.environ.get("CUDA_VISIBLE_DEVICES")), cores or tuple(range(os.cpu_count() or 1))
     )
 
 
-def visible(found: Sequence[tuple[str, int]], mask: str | None) -> tuple[Gpu, ...]:
+def mask_gpus(found: Sequence[tuple[str, int]], mask: str | None) -> tuple[Gpu, ...]:
     """Return what of the GPUs (``uuid``, MiB) an existing ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
 
     As CUDA does, the mask ends at the first entry that names nothing.

@@ -28,7 +28,7 @@ class EarlyWorkers(Callback):
 
         ``SweepRefused`` for a folder or for options of our launcher that can't be: nothing has been made yet.
         """
-        _refuse_unknown_knobs(config)
+        _refuse_unknown_options(config)
         launcher = config.hydra.launcher
         ours = str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher"
         try:
@@ -42,7 +42,7 @@ class EarlyWorkers(Callback):
             raise SweepRefused(str(error).partition("\n")[0]) from error
 
 
-def _refuse_unknown_knobs(config: DictConfig) -> None:
+def _refuse_unknown_options(config: DictConfig) -> None:
     """Refuse ``+launch.wokers=2``: what the launcher's own options do not refer to is read by nobody."""
     known = re.findall(r"\$\{launch\.(\w+)\}", OmegaConf.to_yaml(config.hydra.launcher))
     for text in config.hydra.overrides.task:

@@ -14,7 +14,7 @@ from types import TracebackType
 from bf_research.launcher.errors import LauncherError
 
 
-def folder() -> Path:
+def lease_folder() -> Path:
     """Where this user's leases lie."""
     return Path(tempfile.gettempdir()) / f"bf-leases-{os.getuid()}"
 
@@ -26,7 +26,7 @@ class Leases:
     """
 
     def __init__(self, devices: Sequence[str], where: Path | None = None) -> None:
-        self._where = where or folder()
+        self._where = where or lease_folder()
         self._files: dict[str, int] = {}
         self._where.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:

@@ -12,16 +12,17 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.version import base_at_least
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.hydra_private import dumps, value_of
-from bf_research.launcher.run_job import run
-from bf_research.launcher.worker import judge, portable
+from bf_research.launcher.hydra_private import dumps, flush_loggers, split_config, to_yaml, value_of
+from bf_research.launcher.worker import judge, make_portable
 
 OUTPUT = "stdout.txt"
+FOLDER, SUBFOLDER = "hydra.sweep.dir", "hydra.sweep.subdir"
 
 
 class HydraJob:
@@ -57,8 +58,8 @@ class HydraJob:
         # for ${hydra:...} in the name of the folder
         HydraConfig.instance().cfg = config  # type: ignore[assignment]
         folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
-        with redirected(folder / OUTPUT):
-            result = run(self._task, config, self._context)
+        with redirect_output(folder / OUTPUT):
+            result = run_composed(self._task, config, self._context)
             self._finish(result)
         if not self._whole:
             result.cfg = result.hydra_cfg = None
@@ -76,7 +77,7 @@ class HydraJob:
     def _finish(self, result: JobReturn) -> None:
         """Print the traceback of a failed job to its output, and give the error its text for the driver."""
         if result.status is JobStatus.FAILED:
-            error = portable(value_of(result))
+            error = make_portable(value_of(result))
             sys.stderr.write("\n".join(getattr(error, "__notes__", [str(error)])) + "\n")
             result.return_value = error
             told: Any = result
@@ -91,8 +92,55 @@ class HydraJob:
     dumps = staticmethod(dumps)
 
 
+def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) -> JobReturn:
+    """Run a job; the same result, files and calls of callbacks as Hydra's own.
+
+    A job that changes its folder or its environment is left to Hydra.
+    """
+    job = config.hydra.job
+    if job.env_set or job.chdir or (job.chdir is None and not base_at_least("1.2")):
+        return run_job(task, config, FOLDER, SUBFOLDER, context)
+    holder = HydraConfig.instance()
+    before = holder.cfg
+    # for ${hydra:...} in the name of the folder
+    holder.cfg = config  # type: ignore[assignment]
+    folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = str(folder)
+    OmegaConf.set_readonly(config.hydra, True)
+    own, holder.cfg = split_config(config)  # type: ignore[assignment]
+    try:
+        result = JobReturn(working_dir=os.getcwd(), cfg=own, hydra_cfg=holder.cfg)  # type: ignore[arg-type]
+        overrides = result.overrides = list(config.hydra.overrides.task)
+        folder.mkdir(parents=True, exist_ok=True)
+        configure_log(config.hydra.job_logging, config.hydra.verbose)
+        if config.hydra.output_subdir is not None:
+            _write_configs(folder / config.hydra.output_subdir, result, overrides)
+        context.callbacks.on_job_start(config=config, task_function=task)
+        try:
+            result.return_value = task(result.cfg)
+            result.status = JobStatus.COMPLETED
+        except Exception as error:  # noqa: BLE001 - the job's own: it is its result
+            result.return_value = error
+            result.status = JobStatus.FAILED
+        result.task_name = JobRuntime.instance().get("name")
+        flush_loggers()
+        context.callbacks.on_job_end(config=config, job_return=result)
+        return result
+    finally:
+        holder.cfg = before
+
+
+def _write_configs(folder: Path, result: JobReturn, overrides: list[str]) -> None:
+    """Leave what the job was made of in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"config": result.cfg, "hydra": result.hydra_cfg, "overrides": OmegaConf.create(overrides)}
+    for name, part in parts.items():
+        (folder / f"{name}.yaml").write_text(to_yaml(part), encoding="utf-8")
+
+
 @contextmanager
-def redirected(path: Path) -> Iterator[None]:
+def redirect_output(path: Path) -> Iterator[None]:
     """Send everything this process prints, C libraries included, to the end of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [os.dup(1), os.dup(2)]
@@ -115,7 +163,7 @@ def _flush() -> None:
     sys.stderr.flush()
 
 
-def failure(overrides: Sequence[str], error: Any) -> JobReturn:
+def make_failure(overrides: Sequence[str], error: Any) -> JobReturn:
     """Make the return of a job that never gave one: its worker died, its time was over, the sweep stopped."""
     result = JobReturn(overrides=list(overrides), cfg=OmegaConf.create({}), hydra_cfg=OmegaConf.create({}))
     result.status = JobStatus.FAILED

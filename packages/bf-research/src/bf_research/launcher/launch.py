@@ -10,10 +10,10 @@ from hydra.core.utils import JobReturn, configure_log, filter_overrides
 
 from bf_research.launcher import progress
 from bf_research.launcher.errors import JobStopped
-from bf_research.launcher.hydra_job import HydraJob, failure
+from bf_research.launcher.hydra_job import HydraJob, make_failure
 from bf_research.launcher.jobs import Job
 from bf_research.launcher.options import preload_list, settle
-from bf_research.launcher.pool import pool
+from bf_research.launcher.pool import open_pool
 from bf_research.launcher.scheduler import Scheduler
 
 
@@ -36,14 +36,14 @@ def stream(
     first = next(jobs, None)
     if first is None:  # a sweep that goes on and has nothing left to run starts no worker
         return
-    with pool(
+    with open_pool(
         preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]
     ) as workers:
-        monitor = progress.monitor(total, [slot.name for slot in slots], bool(options["bar"]))
+        monitor = progress.choose_monitor(total, [slot.name for slot in slots], bool(options["bar"]))
         try:
             for done in Scheduler(workers, policy, monitor).run(job, chain([first], jobs)):
                 good = isinstance(done.value, JobReturn)
-                result: Any = done.value if good else failure(done.job.work[0], done.value)
+                result: Any = done.value if good else make_failure(done.job.work[0], done.value)
                 result.bf_done = done  # Hydra has no place for how long it took, and where
                 yield done.job.number, result
         finally:
@@ -75,4 +75,6 @@ def launch(
         job.composer.check(one)
     found = dict(stream(job, options, overrides, first_number, len(overrides)))
     never = JobStopped("never begun: the sweep was stopped by on_failure=stop")
-    return [found.get(number) or failure(one, never) for number, one in enumerate(overrides, first_number)]
+    return [
+        found.get(number) or make_failure(one, never) for number, one in enumerate(overrides, first_number)
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bf_research.launcher.devices import Slot, machine, plan
+from bf_research.launcher.devices import Slot, find_machine, plan
 from bf_research.launcher.errors import LauncherError
 from bf_research.launcher.jobs import Policy
 
@@ -22,7 +22,7 @@ def settle(options: Mapping[str, Any]) -> tuple[list[Slot], Policy]:
         raise LauncherError(f"on_failure is one of {', '.join(ON_FAILURE)}, got {options['on_failure']!r}")
     slots = plan(
         options["devices"],
-        machine(),
+        find_machine(),
         workers=options["workers"],
         per_device=float(options["per_device"]),
         devices_per_job=int(options["devices_per_job"]),

@@ -209,7 +209,7 @@ def close_kept() -> None:
 
 
 @contextmanager
-def pool(
+def open_pool(
     preload: Sequence[str], slots: Sequence[Slot], *, lease: bool = True, keep: bool = True
 ) -> Iterator[Pool]:
     """Give a pool with a worker for every slot: the warm one of this process, if it imported the same.

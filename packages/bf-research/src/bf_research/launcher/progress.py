@@ -9,7 +9,7 @@ from typing import Any
 from bf_research.launcher.jobs import Done, Job, Monitor
 
 
-def monitor(total: int | None, slots: Sequence[str], bar: bool) -> Monitor:
+def choose_monitor(total: int | None, slots: Sequence[str], bar: bool) -> Monitor:
     """Choose how to show a sweep: bars on a screen, lines elsewhere, nothing when not wanted."""
     if not bar:
         return Silent()
@@ -45,7 +45,7 @@ class Lines(Silent):
         """Write how a job ended."""
         self._done += 1
         of = f"/{self._total}" if self._total and self._done <= self._total else ""  # an update brings more
-        _write(f"[{self._done}{of}] {text(done)}")
+        _write(f"[{self._done}{of}] {describe(done)}")
 
     def retried(self, job: Job, reason: str) -> None:
         """Write why a job is tried again."""
@@ -80,7 +80,7 @@ class Bars(Silent):
         """Move the sweep's bar; a job that did not end well leaves a line."""
         self._total.update()
         if done.kind != "ok":
-            self._total.write(text(done), file=sys.stderr)
+            self._total.write(describe(done), file=sys.stderr)
 
     def retried(self, job: Job, reason: str) -> None:
         """Leave a line."""
@@ -93,7 +93,7 @@ class Bars(Silent):
         self._total.close()
 
 
-def text(done: Done) -> str:
+def describe(done: Done) -> str:
     """One line about a job that has ended."""
     error = getattr(done.value, "bf_error", done.value)
     why = f": {type(error).__name__}: {str(error).partition(chr(10))[0]}" if done.kind != "ok" else ""

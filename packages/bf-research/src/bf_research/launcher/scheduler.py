@@ -18,8 +18,7 @@ from bf_batch.engines.base import UNKNOWN_EXIT, WorkerDied
 from bf_batch.engines.channel import Payload, pack
 from bf_batch.engines.pickling import dumps
 from bf_research.launcher.errors import JobStopped, JobTimeout, LauncherError
-from bf_research.launcher.interrupts import Interrupts
-from bf_research.launcher.jobs import Done, Job, Kind, Monitor, Policy
+from bf_research.launcher.jobs import Done, Interrupts, Job, Kind, Monitor, Policy
 from bf_research.launcher.pool import Pool, ServerDied, Worker
 
 #: The loop looks at limits and signals this often.

@@ -106,7 +106,7 @@ def _run(function: Function, job: Any) -> tuple[str, bytes]:
         stopped = JobStopped("the job stopped at an iteration, as the sweep asked")
         return "stopped", _pickled(stopped, dumps)
     except BaseException as error:  # noqa: BLE001 - SystemExit of a job must not end the worker
-        return judge(error), _pickled(portable(error), dumps)
+        return judge(error), _pickled(make_portable(error), dumps)
 
 
 def _good(result: Any) -> str:
@@ -118,7 +118,7 @@ def judge(error: BaseException) -> str:
     return "out of memory" if type(error).__name__ in _OUT_OF_MEMORY else "failed"
 
 
-def portable(error: BaseException) -> BaseException:
+def make_portable(error: BaseException) -> BaseException:
     """Give the error its traceback as a note, as a text survives the way to the driver; replace an exit."""
     text = "".join(traceback.format_exception(error))
     if isinstance(error, SystemExit):

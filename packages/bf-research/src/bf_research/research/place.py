@@ -18,10 +18,10 @@ from bf_research.domain.domain import Domain
 from bf_research.domain.option import KV
 from bf_research.launcher import progress
 from bf_research.launcher.channel import report, stopping, where
-from bf_research.launcher.devices import Slot, machine, plan
+from bf_research.launcher.devices import Slot, find_machine, plan
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
-from bf_research.launcher.worker import portable
+from bf_research.launcher.worker import make_portable
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
 from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.tracker import NoTracker, Tracker, flatten
@@ -56,9 +56,9 @@ class TrialWork:
 
     def output(self, trial: Trial) -> AbstractContextManager[None]:
         """Send what is printed to the trial's folder, if it is to be kept."""
-        from bf_research.launcher.hydra_job import redirected  # late: hydra
+        from bf_research.launcher.hydra_job import redirect_output  # late: hydra
 
-        return redirected(self.place(trial) / OUTPUT) if self.keep_output else nullcontext()
+        return redirect_output(self.place(trial) / OUTPUT) if self.keep_output else nullcontext()
 
     def place(self, trial: Trial) -> Path:
         """Return the folder of a trial."""
@@ -119,7 +119,7 @@ class SideBySide:
                 except Terminated:
                     raise
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of a trial: its end
-                    ends[place] = portable(error)
+                    ends[place] = make_portable(error)
                 del running[place]
                 roots.leave(place)
         return [ends[place] for place in range(len(trials))]
@@ -189,7 +189,7 @@ def spread_workers(workers: int, devices: Sequence[str] | None) -> list[Slot]:
     count = max(len(devices), 1)
     return plan(
         list(devices),
-        machine(),
+        find_machine(),
         workers=workers,
         per_device=-(-workers // count),
         devices_per_job=max(count // workers, 1),
@@ -210,7 +210,7 @@ class Workers:
 
     def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; closing the iterator ends the workers' jobs."""
-        from bf_research.launcher.pool import pool  # late: start-up time
+        from bf_research.launcher.pool import open_pool  # late: start-up time
         from bf_research.launcher.scheduler import Scheduler  # late: start-up time
 
         placed: dict[int, list[Trial]] = {}
@@ -225,11 +225,11 @@ class Workers:
                 label = group[0].id + (f" and {len(group) - 1} more" if len(group) > 1 else "")
                 yield Job(number, [self.shared.pack(trial) for trial in group], label)
 
-        monitor = progress.monitor(
+        monitor = progress.choose_monitor(
             None if left is None else -(-left // self.branches), [slot.name for slot in self.slots], self.bar
         )
         try:
-            with pool(self.preload, self.slots) as workers:
+            with open_pool(self.preload, self.slots) as workers:
                 scheduler = Scheduler(workers, self.policy, monitor)
                 with closing(scheduler.run(PackedWork(self.work, self.shared), jobs())) as ends:
                     for done in ends:
@@ -284,7 +284,7 @@ class InThisProcess:
         except Terminated:
             raise
         except SystemExit as error:
-            return [portable(error)]
+            return [make_portable(error)]
 
 
 def heavy_libraries() -> tuple[str, ...]:
