@@ -1,4 +1,4 @@
-"""What an engine is, what all engines share, and the simplest one: the caller itself."""
+"""The protocol of engines, what all engines share, and the simplest one: the caller itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNKNOWN_EXIT = 255
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs functions somewhere and hands back futures.
+    """A place where functions run; it returns futures.
 
     An engine made with a payload calls ``function(payload, *args)``, without one ``function(*args)``. An
     exception of the function arrives at ``future.result()``.
@@ -51,7 +51,7 @@ class Engine(Protocol):
 
 
 class Stops:
-    """Mixin: an engine is a context manager that stops at the end."""
+    """A mixin that makes an engine a context manager which stops it at the end."""
 
     def stop(self) -> None:
         """End all workers."""
@@ -65,7 +65,7 @@ class Stops:
 
 
 class InlineEngine(Stops):
-    """Runs a function when it is submitted; its exception waits in the future."""
+    """The caller itself: a function runs when it is submitted, its exception waits in the future."""
 
     workers = 1
 
@@ -93,7 +93,7 @@ class InlineEngine(Stops):
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended in the middle of its work: by a signal, an exit, or for lack of memory.
+    """The end of a worker process in the middle of its work: by a signal, an exit, or for lack of memory.
 
     ``code`` is its exit code, negative for a signal, 255 when nobody knows it; ``message`` takes
     the place of the usual text.
@@ -117,7 +117,7 @@ class WorkerDied(RuntimeError):
 
 
 def describe_exit(code: int) -> str:
-    """Return how a process ended, from its exit code."""
+    """Return a phrase for how a process ended, from its exit code."""
     return f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
 
 
@@ -137,7 +137,7 @@ def _advice(code: int) -> str:
 
 
 def default_workers() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -68,7 +68,7 @@ class Message:
 
 
 def pack(value: Any, dumps: Callable[..., bytes]) -> Message:
-    """Pickle a value, its large arrays apart and not copied."""
+    """Return the pickle of a value, its large arrays apart and not copied."""
     buffers: list[pickle.PickleBuffer] = []
     data = dumps(value, protocol=5, buffer_callback=buffers.append)
     return Message(data, [buffer.raw() for buffer in buffers])
@@ -229,7 +229,7 @@ class Channel:
 
 
 def read_exactly(connection: socket.socket, size: int) -> bytearray:
-    """Return so many bytes of a socket; EOFError when the other end is gone."""
+    """Return that many bytes of a socket; EOFError when the other end is gone."""
     data = bytearray(size)
     view = memoryview(data)
     while view:
@@ -258,7 +258,7 @@ class Payload:
 
     @classmethod
     def of(cls, value: Any) -> Payload:
-        """Pickle a payload; TypeError naming the part that can't be, OSError when there is no room for it."""
+        """Return the payload of a value; TypeError names what can't be pickled, OSError is a lack of room."""
         try:
             message = pack(value, dumps)
         except Exception as error:  # noqa: BLE001  pickling runs code of any type

@@ -18,7 +18,7 @@ def _inline(workers: int | None, payload: Any) -> Engine:
 
 
 def _processes(workers: int | None, payload: Any) -> Engine:
-    from bf_batch.engines.processes import ProcessesEngine
+    from bf_batch.engines.processes import ProcessesEngine  # late: cloudpickle, which only processes need
 
     return ProcessesEngine(workers, payload)
 
@@ -31,8 +31,7 @@ ENGINES: dict[str, Callable[[int | None, Any], Engine]] = {
 
 
 def make_engine(name: EngineName, workers: int | None = None, payload: Any = None) -> Engine:
-    """Return a new engine: 'inline', 'threads' or 'processes'; ``workers`` is the number of processors by
-    default.
+    """Return a new engine: 'inline', 'threads' or 'processes', with as many workers as processors by default.
 
     With a payload every function gets it as its first argument; worker processes receive it once.
     Stop the engine when done, or use it in a ``with`` block.
@@ -61,7 +60,7 @@ def shared(name: EngineName, workers: int | None = None) -> Engine:
 
 
 def forget(engine: Engine) -> None:
-    """Keep an engine no longer: one of its workers hangs. The next call of ``shared`` makes another."""
+    """Drop a kept engine, one of whose workers hangs; the next call of ``shared`` makes another."""
     with _lock:
         for key in [key for key, kept in _kept.items() if kept is engine]:
             del _kept[key]

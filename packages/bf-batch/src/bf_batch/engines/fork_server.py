@@ -55,14 +55,14 @@ def serve(listener: int, parent_file: int, parent: int, failed: dict[str, str], 
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:
-    """Return the process and user that connected, or that began to listen, at the other end."""
+    """Return the process and user that connected, or began to listen, at the other end."""
     pid, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid, user
 
 
 @dataclass(eq=False, slots=True)
 class _Link:
-    """A connection of somebody who has workers forked; None when it is closed."""
+    """A connection of somebody who has workers forked; holds None when it is closed."""
 
     connection: socket.socket | None
 
@@ -83,7 +83,7 @@ class _Child:
 
 @dataclass(eq=False)
 class _Server:
-    """Forks workers, tells how they end, kills their groups; single-threaded, so that forking is safe."""
+    """A loop that forks workers and reports their ends; single-threaded, so that forking is safe."""
 
     listener: socket.socket
     parent_file: int
@@ -93,7 +93,7 @@ class _Server:
     _children: dict[int, _Child] = field(default_factory=dict)
 
     def serve(self, linger: int) -> None:
-        """Answer until the parent ends, or nobody has been connected for some milliseconds; never return."""
+        """Answer until the parent ends or nobody was connected for some milliseconds; does not return."""
         code = 1
         self._poll = select.poll()
         for file in (self.listener.fileno(), self.parent_file):
@@ -134,7 +134,7 @@ class _Server:
             link.send("ready", self.failed)
 
     def _answer(self, link: _Link) -> bool:
-        """Do what a request asks for; False when the other end has hung up."""
+        """Do what a request asks for; return False when the other end has hung up."""
         assert link.connection is not None
         try:
             flags = socket.MSG_CMSG_CLOEXEC
@@ -171,7 +171,7 @@ class _Server:
         link.send("forked", serial, pid, files=() if group else [file])
 
     def _take_in(self, file: int) -> None:
-        """Take the exit code of a worker that has ended, and end what it had started."""
+        """Reap a worker that has ended, end what it had started, and report its exit code."""
         child = self._children.pop(file)
         self._poll.unregister(file)
         os.close(file)

@@ -1,4 +1,4 @@
-"""Asking a fork server for worker processes, and knowing how they end."""
+"""Requests to a fork server for worker processes, and how these end."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _address: tuple[int, bytes] = (0, b"")
 
 
 class ServerGone(RuntimeError):
-    """The fork server has ended."""
+    """The end of the fork server."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a worker process begins with: a program, called with a socket, this process and the arguments.
+    """The beginning of a worker process: a program, called with a socket, this pid and the arguments.
 
     It takes over what this process has at that moment: folder, module path, environment, standard output.
     ``group``: it leads a group of processes, which ends with it, with the server and with the connection.
@@ -49,7 +49,7 @@ class Start:
     group: bool = False
 
     def write(self) -> IO[bytes]:
-        """Return a file of memory that tells the worker."""
+        """Return a file in memory that the worker reads."""
         file = os.fdopen(os.memfd_create("bf-start", os.MFD_CLOEXEC), "w+b")
         try:
             folder = os.getcwd()
@@ -81,7 +81,7 @@ class ForkServer:
         return self._socket.fileno()
 
     def ask(self, connection: socket.socket, start: Start) -> int:
-        """Ask for a worker at the other end of a socket; return the number under which it will be told."""
+        """Ask for a worker at the other end of a socket; return the number under which it is announced."""
         self._serial += 1
         request = marshal.dumps(("fork", self._serial, start.group))
         with start.write() as told, contextlib.ExitStack() as stack:
@@ -97,7 +97,7 @@ class ForkServer:
         return self._serial
 
     def hear(self) -> tuple[Any, ...]:
-        """Wait for the next message; ``ServerGone`` when there will be none."""
+        """Return the next message, waiting for it; ``ServerGone`` when there will be none."""
         try:
             message, files, _, _ = socket.recv_fds(self._socket, LARGEST_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:
@@ -112,7 +112,7 @@ class ForkServer:
             self._socket.send(marshal.dumps(("kill", pid, True)))
 
     def fork(self, connection: socket.socket, start: Start) -> Child:
-        """Have a worker forked and wait for it."""
+        """Return a worker, after waiting for it to be forked."""
         with self._lock:
             serial = self.ask(connection, start)
             while True:

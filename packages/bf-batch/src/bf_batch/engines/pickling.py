@@ -1,4 +1,4 @@
-"""Pickling for workers: what they can import goes by name, the rest (scripts, closures) by value.
+"""Pickles for workers: what they can import goes by name, the rest (scripts, closures) by value.
 
 What can't be pickled is refused with the name of the part that stands in the way.
 """
@@ -23,7 +23,7 @@ _DEPTH = 8
 
 @functools.lru_cache(maxsize=1024)
 def _make_importable(module: str) -> None:
-    """See that the contents of a module which a fresh interpreter could not import are pickled by value."""
+    """Have the contents of a module pickled by value if a fresh interpreter could not import it."""
     top = module.partition(".")[0]
     if module not in sys.modules or top in sys.builtin_module_names or top in sys.stdlib_module_names:
         return

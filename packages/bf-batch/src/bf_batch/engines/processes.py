@@ -26,7 +26,7 @@ _MOST_FAILED_STARTS = 3
 
 @dataclass(eq=False, slots=True)
 class _Task:
-    """A function on its way: ready to be sent, and the future that awaits it."""
+    """A function on its way: a message ready to be sent, and the future of its result."""
 
     future: Future[Any]
     message: Message

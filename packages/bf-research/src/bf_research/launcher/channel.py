@@ -15,10 +15,10 @@ DEVICES = "BF_DEVICES"
 
 
 class JobLink(Protocol):
-    """The launcher's end as a job sees it."""
+    """The launcher, as a job sees it."""
 
     def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
-        """Tell how far the job is."""
+        """Report how far the job is."""
 
     def stopping(self) -> bool:
         """Whether the job should end at its next iteration."""
@@ -28,10 +28,10 @@ class NoLink:
     """The link of a process that no launcher runs."""
 
     def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
     def stopping(self) -> bool:
-        """Nobody can ask."""
+        """Whether somebody asked: nobody can."""
         return False
 
 
@@ -44,7 +44,7 @@ class WorkerLink:
         self._stopping = False
 
     def report(self, done: int, total: int | None, metrics: dict[str, float]) -> None:
-        """Tell how far the job is, ten times a second at most."""
+        """Report how far the job is, ten times a second at most."""
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + REPORT_SECONDS
@@ -68,12 +68,12 @@ class _Current:
 
 
 def connect(link: JobLink) -> None:
-    """Make a link the one of this process."""
+    """Use a link for this process."""
     _Current.link = link
 
 
 def report(done: int, total: int | None = None, /, **metrics: float) -> None:
-    """Tell the launcher how far this job is: ``report(10, 100, loss=0.5)``; heard only of a worker."""
+    """Report how far this job is: ``report(10, 100, loss=0.5)``; does nothing outside a worker."""
     _Current.link.report(done, total, metrics)
 
 

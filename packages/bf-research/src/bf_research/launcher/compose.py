@@ -15,7 +15,7 @@ from bf_research.launcher.hydra_private import dumps
 
 
 class Composer:
-    """Composes the configurations of a sweep's jobs.
+    """A maker of the configurations of a sweep's jobs.
 
     Hydra reads and merges every file again for every job, some 30 ms. Which files take part is told by the
     overrides of groups alone (``model=vgg7``), and values (``lr=0.1``) are set afterwards: so the composition
@@ -49,7 +49,7 @@ class Composer:
         return config
 
     def check(self, overrides: Sequence[str]) -> None:
-        """Raise what ``compose`` would, mostly without a copy: single values are set over those before."""
+        """Raise what ``compose`` would raise, mostly without a copy: values are set over those set before."""
         parsed = self._parser.parse_overrides(list(overrides))
         if self._needs_hydra(parsed):
             self.compose(overrides)
@@ -79,7 +79,7 @@ class Composer:
         return not hydra_private.is_hydras_own(self._loader) or any(map(_is_special, parsed))
 
     def _is_group(self, override: Override) -> bool:
-        """Tell groups as Hydra does: a mapping is a value even under the name of a group."""
+        """Whether an override chooses a group; as for Hydra, a mapping is a value in any case."""
         name = override.key_or_group
         if name not in self._named:
             self._named[name] = hydra_private.group_exists(self._loader, name)

@@ -1,4 +1,4 @@
-"""Which worker gets which device: pure arithmetic from what is asked for and what is there."""
+"""Which worker gets which device, computed from what is asked for and what is there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED_MEMORY = 0.92
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that this process may use: what CUDA calls it, and its memory in MiB."""
+    """A GPU that this process may use: CUDA's name of it, and its memory in MiB."""
 
     mask: str
     memory: int = 0
@@ -27,7 +27,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """What is there: GPUs in the order in which this process sees them, and the cores it may use."""
+    """A machine: its GPUs in the order in which this process sees them, and the cores it may use."""
 
     gpus: tuple[Gpu, ...] = ()
     cores: tuple[int, ...] = (0,)
@@ -45,7 +45,7 @@ class Slot:
 
 
 def parse(text: str) -> tuple[str, int]:
-    """Part ``gpu:0`` into kind and number; ``LauncherError`` for anything else."""
+    """Split ``gpu:0`` into kind and number; ``LauncherError`` for anything else."""
     found = _DEVICE.fullmatch(str(text).strip().lower())
     if found is None:
         raise LauncherError(f"a device is written gpu:0 or cpu:0, got {text!r}")
@@ -81,7 +81,7 @@ def choose(devices: str | Sequence[str], machine: Machine, workers: int | None =
 def group_devices(
     devices: Sequence[str], per_device: float, devices_per_job: int
 ) -> list[tuple[tuple[str, ...], int]]:
-    """Part devices into groups of one job's size, each with its number of workers.
+    """Split devices into groups of one job's size, each with its number of workers.
 
     ``per_device=2``: two workers on each device; ``per_device=0.5``: a worker on every two, the same as
     ``devices_per_job=2``. ``LauncherError`` when the numbers do not fit.
@@ -169,7 +169,7 @@ def share(cores: Sequence[int], number: int, slots: int) -> tuple[int, ...]:
 
 
 def find_machine() -> Machine:
-    """Look at this machine: the GPUs inside ``CUDA_VISIBLE_DEVICES`` and the cores this process may use."""
+    """Return this machine: the GPUs inside ``CUDA_VISIBLE_DEVICES`` and the cores this process may use."""
     cores = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
     return Machine(
         mask_gpus(_nvml(), os.environ.get("CUDA_VISIBLE_DEVICES")), cores or tuple(range(os.cpu_count() or 1))
@@ -177,7 +177,7 @@ def find_machine() -> Machine:
 
 
 def mask_gpus(found: Sequence[tuple[str, int]], mask: str | None) -> tuple[Gpu, ...]:
-    """Return what of the GPUs (``uuid``, MiB) an existing ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
+    """Return those of the GPUs (``uuid``, MiB) that ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
 
     As CUDA does, the mask ends at the first entry that names nothing.
     """
@@ -197,7 +197,7 @@ def mask_gpus(found: Sequence[tuple[str, int]], mask: str | None) -> tuple[Gpu, 
 
 
 def _nvml() -> list[tuple[str, int]]:
-    """Ask the driver for its GPUs; none without NVML or a driver."""
+    """Return the GPUs that the driver knows; none without NVML or a driver."""
     try:
         import pynvml
     except ImportError:

@@ -21,7 +21,7 @@ from bf_research.launcher.pool import start_early
 
 
 class EarlyWorkers(Callback):
-    """Begins to import TensorFlow for the workers while the sweep's own process still prepares."""
+    """A callback that imports TensorFlow for the workers while the sweep's own process still prepares."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Start the server if the launcher is ours; the launcher finds it running.
@@ -43,7 +43,7 @@ class EarlyWorkers(Callback):
 
 
 def _refuse_unknown_options(config: DictConfig) -> None:
-    """Refuse ``+launch.wokers=2``: what the launcher's own options do not refer to is read by nobody."""
+    """Refuse an unknown option such as ``+launch.wokers=2``, which nobody would read."""
     known = re.findall(r"\$\{launch\.(\w+)\}", OmegaConf.to_yaml(config.hydra.launcher))
     for text in config.hydra.overrides.task:
         found = re.match(r"\+{1,2}launch\.(\w+)", str(text))

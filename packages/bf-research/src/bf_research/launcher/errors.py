@@ -8,19 +8,19 @@ __all__ = ["JobStopped", "JobTimeout", "LauncherError", "SweepRefused", "WorkerD
 
 
 class LauncherError(ValueError):
-    """What was asked for can't be started: unknown devices, too few of them, one that another sweep holds."""
+    """A request that can't be met: unknown devices, too few of them, one that another sweep holds."""
 
 
 class JobTimeout(RuntimeError):
-    """A job took longer than it may, and was ended."""
+    """The end of a job that took longer than it may."""
 
 
 class JobStopped(RuntimeError):
-    """A job was ended, or never begun, because the sweep was stopped."""
+    """The end of a job, begun or not, because the sweep was stopped."""
 
 
 class SweepRefused(SystemExit):
-    """A sweep can't begin as it was asked for; ends the program with the reason and exit code 1.
+    """A sweep that can't begin as it was asked for; ends the program with the reason and exit code 1.
 
     Raised by callbacks, where Hydra would turn an Exception into a warning and go on.
     """

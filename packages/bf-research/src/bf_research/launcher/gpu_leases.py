@@ -15,7 +15,7 @@ from bf_research.launcher.errors import LauncherError
 
 
 def lease_folder() -> Path:
-    """Where this user's leases lie."""
+    """Return the folder of this user's leases."""
     return Path(tempfile.gettempdir()) / f"bf-leases-{os.getuid()}"
 
 
@@ -53,7 +53,7 @@ class Leases:
         return file
 
     def release(self) -> None:
-        """Give all back."""
+        """Give all leases back."""
         for file in self._files.values():
             os.ftruncate(file, 0)
             os.close(file)

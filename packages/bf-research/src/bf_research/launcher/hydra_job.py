@@ -26,7 +26,7 @@ FOLDER, SUBFOLDER = "hydra.sweep.dir", "hydra.sweep.subdir"
 
 
 class HydraJob:
-    """Runs overrides as a job of a sweep; made in the driver, pickled, called in workers.
+    """A task that runs overrides as a job of a sweep; made in the driver, pickled, called in workers.
 
     The call takes ``(overrides, number)`` and gives Hydra's ``JobReturn``, without the configurations unless
     it is to be ``whole``: they are in the job's folder. A ``composer`` that has composed the same choices of
@@ -75,7 +75,7 @@ class HydraJob:
             self._ready = True
 
     def _finish(self, result: JobReturn) -> None:
-        """Print the traceback of a failed job to its output, and give the error its text for the driver."""
+        """Print the traceback of a failed job to its output, and add it to the error for the driver."""
         if result.status is JobStatus.FAILED:
             error = make_portable(value_of(result))
             sys.stderr.write("\n".join(getattr(error, "__notes__", [str(error)])) + "\n")
@@ -132,7 +132,7 @@ def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) 
 
 
 def _write_configs(folder: Path, result: JobReturn, overrides: list[str]) -> None:
-    """Leave what the job was made of in its folder."""
+    """Write the configurations of a job into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = {"config": result.cfg, "hydra": result.hydra_cfg, "overrides": OmegaConf.create(overrides)}
     for name, part in parts.items():
@@ -164,7 +164,7 @@ def _flush() -> None:
 
 
 def make_failure(overrides: Sequence[str], error: Any) -> JobReturn:
-    """Make the return of a job that never gave one: its worker died, its time was over, the sweep stopped."""
+    """Return the result of a job without one: its worker died, its time was over, the sweep stopped."""
     result = JobReturn(overrides=list(overrides), cfg=OmegaConf.create({}), hydra_cfg=OmegaConf.create({}))
     result.status = JobStatus.FAILED
     result.return_value = error

@@ -33,7 +33,7 @@ def dumps(value: Any) -> bytes:
 
 
 def is_hydras_own(loader: Any) -> bool:
-    """Whether a loader of configurations is the one whose ways the functions below know."""
+    """Whether a loader of configurations is Hydra's own, which the functions below know."""
     return isinstance(loader, ConfigLoaderImpl)
 
 
@@ -93,7 +93,7 @@ def split_config(config: DictConfig) -> tuple[DictConfig, DictConfig]:
 
 
 class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
-    """Writes as OmegaConf does, by the compiled library where PyYAML has it."""
+    """A dumper that writes as OmegaConf does, with the compiled library where PyYAML has it."""
 
     yaml_representers = get_omega_conf_dumper().yaml_representers
 

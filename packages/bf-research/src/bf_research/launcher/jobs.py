@@ -17,7 +17,7 @@ Kind = Literal["ok", "failed", "crashed", "timeout", "killed"]
 
 @dataclass(frozen=True)
 class Policy:
-    """What to do when jobs fail, take too long or have to stop."""
+    """The rules for jobs that fail, take too long or have to stop."""
 
     retries: int = 1
     timeout: float | None = None
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended: its result, or the error it ended with."""
+    """The end of a job: its result, or its error."""
 
     job: Job
     kind: Kind
@@ -57,26 +57,26 @@ class Done:
 
 
 class Monitor(Protocol):
-    """Sees what happens, for bars or a log."""
+    """An observer of jobs, for bars or a log."""
 
     def started(self, slot: str, job: Job) -> None:
-        """A worker got a job."""
+        """Show that a worker got a job."""
 
     def progress(self, slot: str, done: int, total: int | None, metrics: dict[str, float]) -> None:
-        """A job told how far it is."""
+        """Show how far a job is."""
 
     def finished(self, done: Done) -> None:
-        """A job has ended for good."""
+        """Show that a job has ended for good."""
 
     def retried(self, job: Job, reason: str) -> None:
-        """A job is tried once more."""
+        """Show that a job is tried once more."""
 
     def close(self) -> None:
-        """No more will come."""
+        """End the display."""
 
 
 class Interrupts:
-    """Counts signals instead of being thrown out by them; the former handlers return at the end."""
+    """A counter of signals, which do not interrupt meanwhile; the former handlers return at the end."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -101,7 +101,7 @@ class Interrupts:
         self.last = number
 
     def reraise(self) -> None:
-        """Do now what the signal would have done: KeyboardInterrupt, or exit with 143."""
+        """Raise what the signal would have raised: KeyboardInterrupt, or an exit with 143."""
         if self.last == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
         if self.last is not None:

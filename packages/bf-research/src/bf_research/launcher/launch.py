@@ -53,7 +53,7 @@ def stream(
 def _jobs(
     overrides: Iterable[Sequence[str] | None], first_number: int, given: frozenset[str]
 ) -> Iterator[Job | None]:
-    """Number and label the jobs; what was given for all of them is not in a label."""
+    """Yield jobs with number and label; what was given for all of them is not in a label."""
     number = first_number
     for one in overrides:
         if one is None:
@@ -67,7 +67,7 @@ def _jobs(
 def launch(
     job: HydraJob, options: Mapping[str, Any], overrides: Sequence[Sequence[str]], first_number: int
 ) -> list[JobReturn]:
-    """Run a list of jobs; returns their results in its order, those never begun as stopped.
+    """Run a list of jobs; return their results in its order, those never begun as stopped.
 
     All are composed once before any begins, while the workers' server still imports.
     """

@@ -17,7 +17,7 @@ ON_FAILURE = ("continue", "stop")
 
 
 def settle(options: Mapping[str, Any]) -> tuple[list[Slot], Policy]:
-    """Make the workers' places and the rules of a sweep from the launcher's options; ``LauncherError``."""
+    """Return the workers' places and the rules of a sweep; ``LauncherError`` for options that can't be."""
     if options["on_failure"] not in ON_FAILURE:
         raise LauncherError(f"on_failure is one of {', '.join(ON_FAILURE)}, got {options['on_failure']!r}")
     slots = plan(

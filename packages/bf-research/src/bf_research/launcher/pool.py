@@ -32,7 +32,7 @@ _OWN = ("bf_research.launcher.worker", "bf_research.launcher.hydra_job", "hydra.
 
 
 class ServerDied(RuntimeError):
-    """The server process ended, and with it all workers."""
+    """The end of the server process, and with it of all workers."""
 
 
 @dataclass(eq=False)
@@ -51,7 +51,7 @@ class Worker:
 
 @dataclass(eq=False)
 class Pool:
-    """A server and its workers by slot name. Not for two threads at once."""
+    """A fork server and its workers by slot name; not for two threads at once."""
 
     preload: tuple[str, ...]
     workers: dict[str, Worker] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Pool:
         return self._process.poll() is None
 
     def fit(self, slots: Sequence[Slot], lease: bool = True) -> None:
-        """Have a worker for exactly these slots; GPUs are leased first."""
+        """Fit the workers to exactly these slots; GPUs are leased first."""
         gpus = tuple(
             sorted({device for slot in slots for device in slot.devices if device.startswith("gpu")})
         )
@@ -97,7 +97,7 @@ class Pool:
                 self.fork(slot)
 
     def fork(self, slot: Slot) -> Worker:
-        """Ask for a worker; it is there when its ``pid`` is."""
+        """Ask for a worker; it is there once its ``pid`` is."""
         place = {
             "environment": dict(slot.environment),
             "cores": slot.cores,
@@ -212,7 +212,7 @@ def close_kept() -> None:
 def open_pool(
     preload: Sequence[str], slots: Sequence[Slot], *, lease: bool = True, keep: bool = True
 ) -> Iterator[Pool]:
-    """Give a pool with a worker for every slot: the warm one of this process, if it imported the same.
+    """Yield a pool with a worker for every slot: the warm one of this process, if it imported the same.
 
     It is kept for the next sweep in this process, or closed after this one if ``keep`` is False. A sweep that
     runs beside another one gets a pool of its own.

@@ -10,14 +10,14 @@ from bf_research.launcher.jobs import Done, Job, Monitor
 
 
 def choose_monitor(total: int | None, slots: Sequence[str], bar: bool) -> Monitor:
-    """Choose how to show a sweep: bars on a screen, lines elsewhere, nothing when not wanted."""
+    """Return a monitor of a sweep: bars on a screen, lines elsewhere, silent when not wanted."""
     if not bar:
         return Silent()
     return Bars(total, slots) if sys.stderr.isatty() else Lines(total)
 
 
 class Silent:
-    """Shows nothing."""
+    """A monitor that shows nothing."""
 
     def started(self, slot: str, job: Job) -> None:
         """Show nothing."""
@@ -94,7 +94,7 @@ class Bars(Silent):
 
 
 def describe(done: Done) -> str:
-    """One line about a job that has ended."""
+    """Return one line about a job that has ended."""
     error = getattr(done.value, "bf_error", done.value)
     why = f": {type(error).__name__}: {str(error).partition(chr(10))[0]}" if done.kind != "ok" else ""
     return f"{done.kind:7} {done.job.label}  {done.seconds:.1f} s on {done.slot}{why}"

@@ -69,7 +69,7 @@ class _Task:
 
 
 class Scheduler:
-    """Runs jobs on the workers of a pool; good for one ``run``."""
+    """A loop that runs jobs on the workers of a pool; good for one ``run``."""
 
     def __init__(self, pool: Pool, policy: Policy, monitor: Monitor) -> None:
         self.pool, self.policy, self.monitor = pool, policy, monitor
@@ -157,7 +157,7 @@ class Scheduler:
     # hearing of them ----------------------------------------------------------------------------------------
 
     def _step(self) -> Iterator[Done]:
-        """Wait a moment for messages, deaths and limits."""
+        """Wait a moment for messages, deaths and limits; yield the jobs that ended."""
         workers = {w.channel.fileno(): w for w in self.pool.workers.values() if w.lost_at is None}
         server = self.pool.server.fileno()
         ready = wait([*workers, server], TICK_SECONDS)
@@ -178,7 +178,7 @@ class Scheduler:
         self._enforce()
 
     def _hear(self, worker: Worker) -> Iterator[Done]:
-        """Read what a worker has sent."""
+        """Read what a worker has sent; yield its job if that ended."""
         try:
             while worker.channel.has_message():
                 message = worker.channel.receive()()
@@ -217,7 +217,7 @@ class Scheduler:
     # deaths -------------------------------------------------------------------------------------------------
 
     def _bury(self, worker: Worker) -> Iterator[Done]:
-        """A worker's process has ended: replace it, and try its job again if it may be."""
+        """Replace a worker whose process has ended, and try its job again if the policy allows."""
         yield from self._hear(worker)  # a result sent right before the end counts
         running = self._running.pop(worker.slot.name, None)
         self._replace(worker)
@@ -278,7 +278,7 @@ class Scheduler:
         return float("inf") if self.policy.timeout is None else self.policy.timeout
 
     def _stop_if_asked(self, count: int) -> None:
-        """First signal: ask running jobs to stop; second, or no end within the grace: kill them."""
+        """Ask running jobs to stop at the first signal; kill them at the second, or after the grace."""
         if not count:
             return
         if self._stopping_at is None:

@@ -114,12 +114,12 @@ def _good(result: Any) -> str:
 
 
 def judge(error: BaseException) -> str:
-    """Tell a lack of the device's memory, which a later try may not meet, from other errors."""
+    """Return the kind of an error: a later try may have the device's memory that was lacking."""
     return "out of memory" if type(error).__name__ in _OUT_OF_MEMORY else "failed"
 
 
 def make_portable(error: BaseException) -> BaseException:
-    """Give the error its traceback as a note, as a text survives the way to the driver; replace an exit."""
+    """Return the error with its traceback as a note, which survives the way to the driver."""
     text = "".join(traceback.format_exception(error))
     if isinstance(error, SystemExit):
         error = RuntimeError(f"the job called sys.exit({error.code!r})")
@@ -148,7 +148,7 @@ def _pickled(value: Any, dumps: Callable[[Any], bytes]) -> bytes:
 
 
 def _tidy(first: bool) -> None:
-    """Leave no model of this job to the next one."""
+    """Clear away the models of this job before the next one."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session(free_memory=False)
     gc.collect()
