@@ -73,6 +73,11 @@ KEPT = {
     "bf_research": [
         "bf_research.domain.Domain",
         "bf_research.domain.Option",
+        "bf_research.launcher.early.EarlyWorkers",
+        "bf_research.launcher.errors.WorkerDied",
+        "bf_research.launcher.report",
+        "bf_research.launcher.stopping",
+        "bf_research.launcher.where",
         "bf_research.research.Research",
         "bf_research.tracking.MLflowTracker",
         "bf_research.tracking.NoTracker",
