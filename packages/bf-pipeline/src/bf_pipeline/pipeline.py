@@ -15,7 +15,7 @@ from bf_pipeline.bind.bound import Bound, Clock
 from bf_pipeline.context import Models
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import Mode
-from bf_pipeline.plain_config import UNSET, merge_configs
+from bf_pipeline.plain_config import UNSET, is_omegaconf, merge_configs
 from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, find_caller, with_config
 from bf_pipeline.record.text import draw_mermaid, write_code
 from bf_pipeline.record.yaml import to_yaml
@@ -152,7 +152,7 @@ class Pipeline(Recorded):
             given = replace(self, dataset=other)
             check_actions(given)
             return given
-        if isinstance(other, Mapping) or hasattr(other, "_metadata"):
+        if isinstance(other, Mapping) or is_omegaconf(other):
             return with_config(self, other)
         raise TypeError(f"pipeline << a dataset or a config, got {type(other).__name__} {other!r}")
 

@@ -34,9 +34,14 @@ class PlainConfig(dict[str, Any]):
         return cls(made)
 
 
+def is_omegaconf(config: Any) -> bool:
+    """Whether a config is one of OmegaConf, which is not loaded to know it."""
+    return type(config).__module__.startswith("omegaconf")
+
+
 def make_plain(config: Any) -> Any:
     """Return a config as plain dicts and lists, fresh ones: a run must not change the recorded config."""
-    if hasattr(config, "_metadata") and type(config).__module__.startswith("omegaconf"):
+    if is_omegaconf(config):
         from omegaconf import OmegaConf
 
         return OmegaConf.to_container(config, resolve=True)
