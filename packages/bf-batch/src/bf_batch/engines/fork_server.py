@@ -123,10 +123,8 @@ class _Server:
                 self._hang_up(file)
         elif file == self.listener.fileno():
             connection, _ = self.listener.accept()
-            if peer_of(connection) != (
-                self.parent,
-                os.getuid(),
-            ):  # a stranger could have code run as this user
+            ours = (self.parent, os.getuid())
+            if peer_of(connection) != ours:  # a stranger could have code run as this user
                 connection.close()
                 return
             link = self._links[connection.fileno()] = _Link(connection)
@@ -139,17 +137,21 @@ class _Server:
         try:
             flags = socket.MSG_CMSG_CLOEXEC
             request, files, _, _ = socket.recv_fds(link.connection, LARGEST_MESSAGE, 4, flags)
-            if not request:
-                return False
-            kind, number, group = marshal.loads(request)
-            if kind == "fork":
-                self._fork(link, number, group, list(files))
-            else:
-                for child in self._children.values():
-                    if child.pid == number and child.link is link:
-                        _kill_group(child)
         except OSError:
             return False
+        if not request:
+            return False
+        kind, number, group = marshal.loads(request)
+        if kind == "fork":
+            try:
+                self._fork(link, number, group, list(files))
+            except OSError:  # such as too many processes: there is no worker, and nobody to be told of it
+                traceback.print_exc()
+                return False
+        else:
+            for child in self._children.values():
+                if child.pid == number and child.link is link:
+                    _kill_group(child)
         return True
 
     def _fork(self, link: _Link, serial: int, group: bool, files: list[int]) -> None:

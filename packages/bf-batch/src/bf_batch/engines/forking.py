@@ -211,10 +211,8 @@ def _connect(anew: bool = False) -> ForkServer:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with contextlib.suppress(OSError):  # it has ended, being idle for long
                 connection.connect(name)
-                if peer_of(connection) == (
-                    parent,
-                    os.getuid(),
-                ):  # this process listened before the server did
+                ours = (parent, os.getuid())
+                if peer_of(connection) == ours:  # this process listened before the server did
                     return ForkServer(connection)
             connection.close()
         with _listen() as listener:
