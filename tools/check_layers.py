@@ -55,8 +55,20 @@ OURS = frozenset(LAYERS)
 # The rooms of a package from the ground up: a room (a module or a folder) imports those before it and its own
 # files. A module of a folder may stand apart from the rest of it: the longest name that fits is its place.
 ROOMS: Mapping[str, str] = {
-    "bf_models": "errors _backend config layers nn network optim losses safetensors saving metrics convert "
-    "training blocks model zoo sklearn_model",
+    "bf_index": "errors seeding permutation ids arguments order plan split batches index files",
+    "bf_batch": """
+        errors actions components items engines data core itemwise pending loading batch dataset
+        images.kernels images.runtime images.arrays images.arguments images.files.jpeg images.files.pictures
+        images.geometry images.colour images.files images.policies images.drawing images opensets
+        """,
+    "bf_pipeline": """
+        errors model context plain_config samplers expressions record bind run tf_dataset pipeline yaml
+        """,
+    "bf_models": """
+        errors _backend config layers nn network optim losses safetensors saving metrics convert training
+        blocks model zoo sklearn_model
+        """,
+    "bf_research": "targets domain launcher sweep tracking units train_names train research",
 }
 # Modules made of one library, which they may import at module level since only functions import them.
 HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.kernels.*": "numba"}

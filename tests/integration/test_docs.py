@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -23,10 +24,29 @@ def test_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.
     text = page.read_text()
     for found in BLOCK.finditer(text):
         line = text[: found.start(1)].count("\n")
-        exec(compile("\n" * line + found[1], str(page), "exec"), names)
+        exec(compile("\n" * line + found[1], str(page), "exec", dont_inherit=True), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)[^)]*\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_that_the_architecture_names_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:bf_\w+|hydra_plugins|tests|tools|conf)/[\w./]+)`", text))
+    named -= {"conf/launch/NAME.yaml"}
+    roots = [ROOT, *ROOT.glob("packages/*/src")]
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not any((root / name).exists() for root in roots)] == []
+
+
+def test_rooms_of_the_architecture_are_those_of_the_check(layers: ModuleType) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = dict(re.findall(r"^\| (bf_\w+) \| (`.*`) \|$", text, re.MULTILINE))
+    assert rows.keys() == layers.ROOMS.keys()
+    for package, row in rows.items():
+        # rooms within a room are the check's business alone
+        order = [room for room in layers.ROOMS[package].split() if "." not in room]
+        assert [name.strip("`/") for name in row.split()] == order
