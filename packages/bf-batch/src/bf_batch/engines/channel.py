@@ -13,6 +13,7 @@ import pickle
 import select
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import weakref
@@ -36,6 +37,9 @@ freed.
 
 _PREFIX = struct.Struct("<QQ")
 """Bytes of the header, bytes of the pickle that follows it."""
+
+_ONE_FILE = socket.CMSG_LEN(struct.calcsize("i"))
+"""Room for the descriptor that may come with a message."""
 
 
 class _Lease(np.ndarray):
@@ -201,13 +205,14 @@ class Channel:
         self._leases[number] = weakref.ref(lease, lambda _: freed.append(number))
         return lease
 
-    def _read_prefix(self) -> tuple[bytes, Sequence[int]]:
-        prefix, files, _, _ = socket.recv_fds(self.connection, _PREFIX.size, 1, socket.MSG_CMSG_CLOEXEC)
+    def _read_prefix(self) -> tuple[bytes, list[int]]:
+        # like socket.recv_fds but without its arrays, which small messages would feel
+        prefix, ancillary, _, _ = self.connection.recvmsg(_PREFIX.size, _ONE_FILE, socket.MSG_CMSG_CLOEXEC)
         if not prefix:
             raise EOFError("the other process is gone")
         if len(prefix) < _PREFIX.size:
             prefix += self._read(_PREFIX.size - len(prefix))
-        return prefix, files
+        return prefix, [int.from_bytes(data, sys.byteorder) for _, _, data in ancillary]
 
     def _read(self, size: int) -> bytearray:
         return read_exactly(self.connection, size)
