@@ -75,7 +75,7 @@ def s3(session: nox.Session) -> None:
         "--no-config", "-e", "packages/bf-index[remote]", "moto[server,s3]==5.2.5", "s3fs==2026.9.0"
     )
     session.install("--no-config", "pytest", "pytest-timeout", "hypothesis")
-    session.run("pytest", "-q", "tests/index/test_remote.py", *session.posargs, env=ENVIRONMENT)
+    session.run("pytest", "-q", "tests/index/files/test_storage.py", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

@@ -42,6 +42,12 @@ def test_files_that_the_architecture_names_are_there() -> None:
     assert [name for name in sorted(named) if not any((root / name).exists() for root in roots)] == []
 
 
+def test_files_that_sessions_name_are_there() -> None:
+    named = set(re.findall(r'"((?:tests|tools)/[\w./]+)"', (ROOT / "noxfile.py").read_text()))
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_rooms_of_the_architecture_are_those_of_the_check(layers: ModuleType) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rows = dict(re.findall(r"^\| (bf_\w+) \| (`.*`) \|$", text, re.MULTILINE))
