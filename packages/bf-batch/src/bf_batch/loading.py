@@ -44,7 +44,7 @@ def load(
             batch = load(batch, part, fmt, name, settings, options)
         return batch
     path = None if src is None else os.fspath(src)
-    if path is not None and _is_table(batch, path, fmt):
+    if path is not None and _is_table(path, fmt):
         _assign(batch, _read_table(batch, path, fmt, dst, options))
         return batch
     return _load_files(batch, path, fmt, dst, settings, options)
@@ -85,7 +85,7 @@ def _read_memory(batch: BatchCore, src: Any, dst: Any) -> dict[str, Any]:
 # Tables: one file with a row for each item
 
 
-def _is_table(batch: BatchCore, path: str, fmt: str | None) -> bool:
+def _is_table(path: str, fmt: str | None) -> bool:
     name = fmt or os.path.splitext(path)[1].lower().lstrip(".")
     return name in TABLES and os.path.isfile(path)
 

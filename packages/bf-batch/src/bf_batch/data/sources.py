@@ -66,8 +66,8 @@ def assign_to_components(preloaded: Any, components: Sequence[str], owner: str) 
     )
 
 
-def find_rows(name: str, container: Any, length: int, index: DatasetIndex) -> Rows | None:
-    """Return the rows of a container for each item of an index, None when row i is item i.
+def find_rows(name: str, length: int, index: DatasetIndex) -> Rows | None:
+    """Return the rows of a container of some length for the items of an index, None when row i is item i.
 
     As many rows as items: in order. More rows than items: integer ids are row numbers.
     """
@@ -123,7 +123,7 @@ class Source:
                 column = open_column(name, pick_by_id(name, container, index.indices), copy)
             else:
                 column = open_column(name, container, copy)
-                rows = find_rows(name, container, len(column), index)
+                rows = find_rows(name, len(column), index)
                 if rows is None:
                     _refuse_ambiguous(name, index)
             self._columns[name] = column
@@ -206,6 +206,6 @@ def _take_own_rows(name: str, container: Any, batch: Holder) -> Any:
         return container
     if isinstance(container, (str, PathLike)) or hasattr(container, "__len__"):
         column = open_column(name, container, copy=False)
-        rows = find_rows(name, container, len(column), batch.index)
+        rows = find_rows(name, len(column), batch.index)
         return column.take(slice(0, len(batch)) if rows is None else rows)
     return container
