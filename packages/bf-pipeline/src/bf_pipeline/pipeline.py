@@ -336,7 +336,7 @@ class Pipeline(Recorded):
         return replace(self, options={**self.options, "checkpoint": settings})
 
     def to_tf_dataset(self, batch_size: int, outputs: Outputs, **options: Any) -> Any:
-        """Return the batches as a ``tf.data.Dataset``; see ``bf_pipeline.interop.to_tf_dataset``."""
+        """Return the batches as a ``tf.data.Dataset``; see ``bf_pipeline.tf_dataset.to_tf_dataset``."""
         return to_tf_dataset(self, batch_size, outputs, **options)
 
     def reset(self) -> Self:

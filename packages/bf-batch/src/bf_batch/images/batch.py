@@ -16,7 +16,7 @@ class ImagesBatch(PolicyActions, DistortActions, PixelActions, NoiseActions, Fil
     """Pictures with labels and masks, and the actions of augmentation.
 
     ``images`` and ``masks`` are arrays (n, height, width) or (n, height, width, channels), or lists of
-    arrays when sizes differ.  Geometric actions pile up and pixels are resampled once, when
+    arrays when sizes differ. Geometric actions pile up and pixels are resampled once, when
     ``batch.images`` is read.
 
     >>> import numpy as np

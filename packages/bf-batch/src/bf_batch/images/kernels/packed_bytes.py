@@ -1,6 +1,6 @@
 """The compiled loop for grey pictures of bytes: the four neighbours of a point are fetched as one number.
 
-A bilinear value reads four pixels.  Reading memory at computed places is what can't be done for many
+A bilinear value reads four pixels. Reading memory at computed places is what can't be done for many
 points at once, so the four bytes around each pixel are packed into one word beforehand: one such read a
 point is left, the rest is vector code.
 """

@@ -1,1 +1,1 @@
-"""Configurations of Hydra itself."""
+"""Groups of Hydra's own configuration to which BatchFlow adds a choice."""
