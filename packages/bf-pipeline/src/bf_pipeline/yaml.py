@@ -82,35 +82,35 @@ class _Reader:
     def steps(self, data: Any, key: str) -> tuple[Step, ...]:
         """Read a list of steps under a key."""
         if isinstance(data, str) or not isinstance(data, Sequence):
-            self._wrong(key, f"a list of steps is needed, got {data!r}")
+            self._note_mistake(key, f"a list of steps is needed, got {data!r}")
             return ()
-        read = (self._step(entry, f"{key}[{number}]") for number, entry in enumerate(data))
+        read = (self._read_step(entry, f"{key}[{number}]") for number, entry in enumerate(data))
         return tuple(step for step in read if step is not None)
 
-    def _wrong(self, key: str, text: str) -> None:
+    def _note_mistake(self, key: str, text: str) -> None:
         self._mistakes.append(Mistake(Location(key, 0), text))
 
-    def _step(self, entry: Any, key: str) -> Step | None:
+    def _read_step(self, entry: Any, key: str) -> Step | None:
         if isinstance(entry, str):
             entry = {entry: None}
         if not isinstance(entry, Mapping) or len(entry) != 1:
-            self._wrong(key, f"a step is a name or a mapping with one name, got {entry!r}")
+            self._note_mistake(key, f"a step is a name or a mapping with one name, got {entry!r}")
             return None
         ((name, given),) = entry.items()
         key = f"{key}.{name}"
         if name in BLOCKS:
-            return self._block(name, given, key)
+            return self._read_block(name, given, key)
         try:
             given = read_expressions(given)
         except (ValueError, TypeError) as error:
-            self._wrong(key, str(error))
+            self._note_mistake(key, str(error))
             return None
-        return self._call(str(name), given, key)
+        return self._read_call(str(name), given, key)
 
-    def _block(self, name: str, given: Any, key: str) -> Step | None:
+    def _read_block(self, name: str, given: Any, key: str) -> Step | None:
         option = BLOCKS[name]
         if not isinstance(given, Mapping) or set(given) != {option, "steps"}:
-            self._wrong(key, f"needs the keys {option} and steps, got {given!r}")
+            self._note_mistake(key, f"needs the keys {option} and steps, got {given!r}")
             return None
         steps = self.steps(given["steps"], f"{key}.steps")
         value = read_expressions(given[option])
@@ -119,10 +119,10 @@ class _Reader:
             return Repeat(steps, value, where)
         return Sometimes(steps, value, where)
 
-    def _call(self, name: str, given: Any, key: str) -> Call | None:
+    def _read_call(self, name: str, given: Any, key: str) -> Call | None:
         builtin = name in STEPS
         if not builtin and self._actions is not None and name not in self._actions:
-            self._wrong(key, unknown("step", name, [*STEPS, *self._actions]))
+            self._note_mistake(key, unknown("step", name, [*STEPS, *self._actions]))
             return None
         args: tuple[Any, ...] = ()
         kwargs: dict[str, Any] = {}
@@ -134,13 +134,13 @@ class _Reader:
         elif given is not None:
             args = (given,)
         if builtin:
-            kwargs = {option: self._named(value) for option, value in _resolve_alias(name, kwargs).items()}
-            args = tuple(self._named(value) for value in args)
+            kwargs = {option: self._look_up(value) for option, value in _resolve_alias(name, kwargs).items()}
+            args = tuple(self._look_up(value) for value in args)
             if (first := _FIRST.get(name)) in kwargs:
                 args = (kwargs.pop(first), *args)
         return Call(name, args, kwargs, Location(key, 0), builtin)
 
-    def _named(self, value: Any) -> Any:
+    def _look_up(self, value: Any) -> Any:
         """Return the class or function that a text names, any other value as it is."""
         return self._names.get(value, value) if isinstance(value, str) else value
 

@@ -116,7 +116,7 @@ def _complete(config: DictConfig, dataset: Any) -> DictConfig:
 
     known: dict[str, Any] = {} if config.n_iters is None else {"n_epochs": None}
     if config.schedule is not None and OmegaConf.is_missing(config.schedule, "steps"):
-        known["schedule"] = {"steps": dataset.train.index.gen_batch(**_batch_options(config)).total}
+        known["schedule"] = {"steps": dataset.train.index.gen_batch(**_make_batch_options(config)).total}
     merged: DictConfig = OmegaConf.merge(config, known)  # type: ignore[assignment]
     return merged
 
@@ -129,14 +129,14 @@ def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipel
     from bf_pipeline import Pipeline, build
 
     steps = config.pipeline
-    names = _classes(_as_plain(steps), allow)
+    names = _find_classes(_as_plain(steps), allow)
 
     def part(*keys: str) -> Pipeline:
         listed = [step for key in keys for step in _as_plain(steps.get(key) or [])]
         return build({"steps": listed}, names=names)
 
     model_class, options = targets.split(_as_plain(config.model), "model")
-    settings = _model_config(config, dataset, options)
+    settings = _make_model_config(config, dataset, options)
     model = Pipeline().init_model("static", targets.resolve(model_class, allow), MODEL, settings)
     training = (model + part("augment", "prepare", "train")) << dataset.train
     testing = (Pipeline().import_model(MODEL, training) + part("prepare", "test")) << dataset.test
@@ -146,7 +146,7 @@ def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipel
 def start(config: DictConfig, pipeline: Pipeline) -> Batches:
     """Begin the run that trains: every name and option is checked here, nothing is trained yet."""
     return pipeline.gen_batch(
-        **_batch_options(config),
+        **_make_batch_options(config),
         seed=_seed(config),
         prefetch=config.prefetch,
         engine=config.engine,
@@ -193,7 +193,7 @@ def _count(batches: Batches) -> Iterator[int]:
         batches.close()
 
 
-def _batch_options(config: DictConfig) -> dict[str, Any]:
+def _make_batch_options(config: DictConfig) -> dict[str, Any]:
     """Return how batches are made of the training data: ``n_iters`` if set, else ``n_epochs``."""
     return {
         "batch_size": config.batch_size,
@@ -204,7 +204,7 @@ def _batch_options(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def _make_model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the model's options completed by what other parts know: classes, optimizer, length."""
     known = {
         "num_classes": getattr(dataset, "num_classes", None),
@@ -216,12 +216,12 @@ def _model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) 
     return {**known, **options}
 
 
-def _classes(steps: Any, allow: list[str]) -> dict[str, Any]:
+def _find_classes(steps: Any, allow: list[str]) -> dict[str, Any]:
     """Return the classes that steps name by ``metrics_class`` and the like."""
     found: dict[str, Any] = {}
     for value in steps.values() if isinstance(steps, Mapping) else steps:
         if isinstance(value, Mapping | list):
-            found |= _classes(value, allow)
+            found |= _find_classes(value, allow)
     if isinstance(steps, Mapping):
         for key in _CLASS_KEYS:
             if isinstance(steps.get(key), str):

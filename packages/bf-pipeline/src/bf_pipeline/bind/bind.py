@@ -26,12 +26,12 @@ def bind(recorded: Recorded, batch_class: type | None = None, clock: Clock | Non
 
     A ``batch_class`` is that of the batches when there is no dataset; a ``clock`` is put around every step.
     """
-    return _Binding(_names(recorded, batch_class), clock).bound()
+    return _Binding(_make_names(recorded, batch_class), clock).bound()
 
 
 def check_actions(recorded: Recorded) -> None:
     """Refuse actions that the dataset's batch class does not have: ``BindError`` names them all."""
-    names = _names(recorded)
+    names = _make_names(recorded)
     for call in walk_calls(recorded.steps):
         if not call.builtin and not names.knows_action(call.name):
             names.mistake(call.where, names.unknown_action(call.name))
@@ -43,11 +43,11 @@ def unknown_action(recorded: Recorded, name: str) -> str:
     """Return why a name is no action of the pipeline's dataset; an empty text when it is or there is none."""
     if recorded.dataset is None:
         return ""
-    names = _names(recorded)
+    names = _make_names(recorded)
     return "" if names.knows_action(name) else names.unknown_action(name)
 
 
-def _names(recorded: Recorded, batch_class: type | None = None) -> Names:
+def _make_names(recorded: Recorded, batch_class: type | None = None) -> Names:
     known = batch_class if recorded.dataset is None else recorded.dataset.batch_class
     return Names(recorded, known, bind)
 
@@ -68,9 +68,9 @@ class _Binding:
         for call in dict.fromkeys(walk_all_calls(recorded)):
             self._declare(call)
         names.check_declarations()
-        before = self._once(recorded.before_steps, "before")
-        steps, regroups = self._groups(recorded.steps)
-        after = self._once(recorded.after_steps, "after")
+        before = self._bind_once(recorded.before_steps, "before")
+        steps, regroups = self._bind_groups(recorded.steps)
+        after = self._bind_once(recorded.after_steps, "after")
         if names.joined:
             names.mistake(recorded.steps[-1].where, "join: an action must follow that takes the batches")
         if names.mistakes:
@@ -101,7 +101,7 @@ class _Binding:
             self._builtin[call] = step
             step.declare(names)
 
-    def _once(self, steps: tuple[Step, ...], section: str) -> tuple[BoundStep, ...]:
+    def _bind_once(self, steps: tuple[Step, ...], section: str) -> tuple[BoundStep, ...]:
         """Bind a section that runs without a batch: built-in steps and functions only."""
         names = self._names
         for call in walk_calls(steps):
@@ -110,42 +110,42 @@ class _Binding:
                 names.mistake(call.where, text)
                 return ()
             names.check((call.args, dict(call.kwargs)), call.where, call.name, with_batch=False)
-        return self._sequence(steps)
+        return self._bind_steps(steps)
 
-    def _groups(self, steps: tuple[Step, ...]) -> tuple[tuple[BoundStep, ...], tuple[Regroup, ...]]:
+    def _bind_groups(self, steps: tuple[Step, ...]) -> tuple[tuple[BoundStep, ...], tuple[Regroup, ...]]:
         """Bind the steps before the first ``rebatch``, and what follows each."""
         first: list[Step] = []
         later: list[tuple[combine.Rebatch, list[Step]]] = []
         for step in steps:
-            if (rebatch := self._rebatch(step)) is not None:
+            if (rebatch := self._find_rebatch(step)) is not None:
                 later.append((rebatch, []))
             else:
                 (later[-1][1] if later else first).append(step)
-        bound = self._sequence(first)
-        return bound, tuple(one.regroup(self._names, self._sequence(group)) for one, group in later)
+        bound = self._bind_steps(first)
+        return bound, tuple(one.regroup(self._names, self._bind_steps(group)) for one, group in later)
 
-    def _rebatch(self, step: Step) -> combine.Rebatch | None:
+    def _find_rebatch(self, step: Step) -> combine.Rebatch | None:
         own = self._builtin.get(step) if isinstance(step, Call) else None
         return own if isinstance(own, combine.Rebatch) else None
 
-    def _sequence(self, steps: Sequence[Step]) -> tuple[BoundStep, ...]:
+    def _bind_steps(self, steps: Sequence[Step]) -> tuple[BoundStep, ...]:
         """Bind steps one after another; each gets the next number."""
         bound: list[BoundStep] = []
         for step in steps:
             number = self._number
             self._number += 1
-            made = self._one(step, number)
+            made = self._bind_one(step, number)
             if made is not None and self._clock is not None and isinstance(step, Call):
                 made = self._clock(made)
             if made is not None:
                 bound.append(made)
         return tuple(bound)
 
-    def _one(self, step: Step, number: int) -> BoundStep | None:
+    def _bind_one(self, step: Step, number: int) -> BoundStep | None:
         if isinstance(step, Repeat):
-            return bind_repeat(self._names, step, number, self._sequence(step.steps))
+            return bind_repeat(self._names, step, number, self._bind_steps(step.steps))
         if isinstance(step, Sometimes):
-            return bind_sometimes(self._names, step, number, self._sequence(step.steps))
+            return bind_sometimes(self._names, step, number, self._bind_steps(step.steps))
         if step.builtin:
             own = self._builtin.get(step)
             return None if own is None else own.bind(self._names, number)

@@ -36,7 +36,7 @@ class Domain(Suggests):
     def __init__(self, space: Any = None, /, **options: Any) -> None:
         self._cubes = _cubes_of(space)
         for name, values in options.items():
-            self._cubes = cubes_.product(self._cubes, _axis(name, values))
+            self._cubes = cubes_.product(self._cubes, _make_axis(name, values))
         self._plan = space.plan if isinstance(space, Domain) else WalkOptions()
         self._update = space.update if isinstance(space, Domain) else None
         self._drawn_seed: int | None = None
@@ -122,25 +122,29 @@ class Domain(Suggests):
                     f"where({test!r}): {cube!r} has no option {missing[0]!r}; "
                     "put the condition on the part of the sum that has it"
                 )
-        return _of(replace(cube, conditions=(*cube.conditions, condition)) for cube in self._cubes)
+        return _make_domain(replace(cube, conditions=(*cube.conditions, condition)) for cube in self._cubes)
 
     def __mul__(self, other: Any) -> Domain:
         if isinstance(other, Domain):
-            return _of(cubes_.product(self._cubes, other.cubes))
+            return _make_domain(cubes_.product(self._cubes, other.cubes))
         return self.__rmul__(other)
 
     def __rmul__(self, other: Any) -> Domain:
         return (
-            _of(cubes_.weigh(self._cubes, other))
+            _make_domain(cubes_.weigh(self._cubes, other))
             if isinstance(other, int | float | np.number)
             else NotImplemented
         )
 
     def __add__(self, other: Any) -> Domain:
-        return _of((*self._cubes, *other.cubes)) if isinstance(other, Domain) else NotImplemented
+        return _make_domain((*self._cubes, *other.cubes)) if isinstance(other, Domain) else NotImplemented
 
     def __matmul__(self, other: Any) -> Domain:
-        return _of(cubes_.pair(self._cubes, other.cubes)) if isinstance(other, Domain) else NotImplemented
+        return (
+            _make_domain(cubes_.pair(self._cubes, other.cubes))
+            if isinstance(other, Domain)
+            else NotImplemented
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Domain):
@@ -227,7 +231,7 @@ class Option(Domain):
 
     def __init__(self, name: str, values: Any) -> None:
         super().__init__()
-        self._cubes = _axis(name, values)
+        self._cubes = _make_axis(name, values)
 
     @property
     def name(self) -> str:
@@ -242,7 +246,7 @@ class Option(Domain):
         return tuple(kv.value for kv in values) if isinstance(values, tuple) else values
 
 
-def _of(cubes: Iterable[Cube]) -> Domain:
+def _make_domain(cubes: Iterable[Cube]) -> Domain:
     """Return a plain domain of these cubes, whatever the classes of the operands."""
     domain = Domain()
     domain._cubes = tuple(cubes)
@@ -255,9 +259,9 @@ def _cubes_of(space: Any) -> tuple[Cube, ...]:
     if isinstance(space, Domain):
         return space.cubes
     if isinstance(space, Mapping):
-        return _product_of([_axis(name, values) for name, values in space.items()])
+        return _multiply([_make_axis(name, values) for name, values in space.items()])
     if _is_rows(space):
-        return tuple(cube for row in space for cube in _product_of([part.cubes for part in row]))
+        return tuple(cube for row in space for cube in _multiply([part.cubes for part in row]))
     raise TypeError(
         f"Domain: an Option, a Domain, a dict of values or a list of lists of Options is needed, "
         f"got {space!r}"
@@ -273,14 +277,14 @@ def _is_rows(space: Any) -> bool:
     )
 
 
-def _product_of(parts: Sequence[tuple[Cube, ...]]) -> tuple[Cube, ...]:
+def _multiply(parts: Sequence[tuple[Cube, ...]]) -> tuple[Cube, ...]:
     cubes: tuple[Cube, ...] = (Cube(),)
     for part in parts:
         cubes = cubes_.product(cubes, part)
     return cubes
 
 
-def _axis(name: Any, values: Any) -> tuple[Cube, ...]:
+def _make_axis(name: Any, values: Any) -> tuple[Cube, ...]:
     """Return one cube with one axis, after all checks of an option."""
     if not isinstance(name, str) or not name.strip():
         raise TypeError(f"Option: the name must be a string that is not empty, got {name!r}")
@@ -304,14 +308,14 @@ def _refuse_one_name_for_two(name: str, kvs: Sequence[KV]) -> None:
     seen: dict[KV, Any] = {}
     for kv in kvs:
         first = seen.setdefault(kv, kv.value)
-        if not _equal(first, kv.value):
+        if not _are_equal(first, kv.value):
             raise ValueError(
                 f"option {name!r}: {first!r} and {kv.value!r} are both called {kv.name!r}, so their trials "
                 "could not be told apart; name them: KV(value, 'a name')"
             )
 
 
-def _equal(left: Any, right: Any) -> bool:
+def _are_equal(left: Any, right: Any) -> bool:
     try:
         return left is right or bool(left == right)
     except (TypeError, ValueError):  # arrays have no single truth value

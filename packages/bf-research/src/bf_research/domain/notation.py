@@ -50,7 +50,7 @@ class _Reader:
             case ast.BinOp(op=ast.MatMult()):
                 return self._operate(node, lambda left, right: left @ right)
             case ast.Call(func=ast.Name(id=name)):
-                return self._call(node, name)
+                return self._read_call(node, name)
             case ast.Call(func=ast.Attribute(attr="where", value=base), args=[ast.Constant(value=str(test))]):
                 domain = self.read(base)
                 if isinstance(domain, Domain) and not node.keywords:
@@ -58,18 +58,18 @@ class _Reader:
         try:
             return ast.literal_eval(node)
         except ValueError:
-            raise self._error(node, "can't stand in a domain") from None
+            raise self._make_error(node, "can't stand in a domain") from None
 
     def _operate(self, node: ast.BinOp, operate: Callable[[Any, Any], Any]) -> Domain:
         left, right = self.read(node.left), self.read(node.right)
         if not isinstance(left, Domain) and not isinstance(right, Domain):
-            raise self._error(node, "has no option")
+            raise self._make_error(node, "has no option")
         try:
             return operate(left, right)  # type: ignore[no-any-return]
         except TypeError:
-            raise self._error(node, f"can't be: {left!r} and {right!r}") from None
+            raise self._make_error(node, f"can't be: {left!r} and {right!r}") from None
 
-    def _call(self, node: ast.Call, name: str) -> Any:
+    def _read_call(self, node: ast.Call, name: str) -> Any:
         args = [self.read(arg) for arg in node.args]
         kwargs = {str(word.arg): self.read(word.value) for word in node.keywords}
         if name == "Option" and len(args) == 2 and not kwargs and isinstance(args[0], str):
@@ -80,12 +80,12 @@ class _Reader:
             try:
                 return DISTRIBUTIONS[name](*args, **kwargs)
             except TypeError as error:
-                raise self._error(node, f"does not fit: {error}") from None
+                raise self._make_error(node, f"does not fit: {error}") from None
         if name in _NAMES:
-            raise self._error(node, "does not fit: write Option('name', [values])")
+            raise self._make_error(node, "does not fit: write Option('name', [values])")
         raise ValueError(f"domain {self._text!r}: {unknown('name', name, _NAMES)}")
 
-    def _error(self, node: ast.expr, what: str) -> ValueError:
+    def _make_error(self, node: ast.expr, what: str) -> ValueError:
         return ValueError(
             f"domain {self._text!r}: {ast.unparse(node)!r} {what}; options, * + @, weights, .where('...'), "
             f"literals and {', '.join(DISTRIBUTIONS)} can"
@@ -108,29 +108,29 @@ def domain_from_data(data: Any, rename: Rename = lambda name: name) -> Domain:
     if isinstance(data, str):
         return domain_from_text(data, rename)
     if isinstance(data, Mapping):
-        return _product(data, rename)
+        return _read_product(data, rename)
     if isinstance(data, list) and data:
         return reduce(lambda left, right: left + right, (domain_from_data(part, rename) for part in data))
     raise TypeError(f"domain: a mapping of options, a list of such mappings or text is needed, got {data!r}")
 
 
-def _product(data: Mapping[Any, Any], rename: Rename) -> Domain:
+def _read_product(data: Mapping[Any, Any], rename: Rename) -> Domain:
     domain = Domain()
     for key, value in data.items():
         name = str(key)
         if name == "zip":
-            domain = domain * _zip(value, rename)
+            domain = domain * _read_zip(value, rename)
         elif name not in ("weight", "where"):
-            domain = domain * Option(rename(name), _values(name, value))
+            domain = domain * Option(rename(name), _read_values(name, value))
     if "where" in data:
         domain = domain.where(data["where"])
     return data["weight"] * domain if "weight" in data else domain
 
 
-def _zip(data: Any, rename: Rename) -> Domain:
+def _read_zip(data: Any, rename: Rename) -> Domain:
     if isinstance(data, Mapping):
         parts: list[Domain] = [
-            Option(rename(str(name)), _values(name, value)) for name, value in data.items()
+            Option(rename(str(name)), _read_values(name, value)) for name, value in data.items()
         ]
     else:
         parts = [domain_from_data(part, rename) for part in data] if isinstance(data, list) else []
@@ -139,7 +139,7 @@ def _zip(data: Any, rename: Rename) -> Domain:
     return reduce(lambda left, right: left @ right, parts)
 
 
-def _values(name: Any, value: Any) -> Any:
+def _read_values(name: Any, value: Any) -> Any:
     """Return the values of an option: a list, or the distribution that a mapping of one key names."""
     if not isinstance(value, Mapping):
         return value

@@ -68,12 +68,12 @@ class TrialWork:
         """Run a trial iteration by iteration, recorded."""
         folder = self.place(trial)
         folder.mkdir(parents=True, exist_ok=True)
-        tracker = self._tracker()
+        tracker = self._make_tracker()
         with record_run(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()}):
             tracker.log_params(flatten({**trial.config.aliases, "repetition": trial.config.repetition}))
 
             def record(iteration: int, results: Mapping[str, Any]) -> None:
-                numbers = {name: value for name, value in results.items() if _number(value)}
+                numbers = {name: value for name, value in results.items() if _is_number(value)}
                 for name, value in numbers.items():
                     tracker.log_metric(name, value, iteration)
                 report(iteration + 1, self.n_iters, **numbers)
@@ -82,14 +82,14 @@ class TrialWork:
                 yield from self.experiment.iterations(trial, folder, self.n_iters, record, stopping, branch)
             )
 
-    def _tracker(self) -> Tracker:
+    def _make_tracker(self) -> Tracker:
         if self.tracking is None:
             return NoTracker()
         tracker: Tracker = targets.build(self.tracking, "tracking")
         return tracker
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -88,7 +88,7 @@ class DomainSweep:
         OmegaConf.save(self.config, folder / "multirun.yaml")
         sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recover_result(folder / trial_id))
         sweep.head["fixed"] = comparable_settings(fixed)
-        log.info("%s in %s%s", _title(domain, fixed), folder, _earlier_trials(folder))
+        log.info("%s in %s%s", _describe_domain(domain, fixed), folder, _describe_earlier(folder))
         try:
             results = sweep.run(placer)
         except KeyboardInterrupt as error:
@@ -191,14 +191,14 @@ class ThroughLauncher:
             yield translate_end(taken[number], job)
 
 
-def _title(domain: Domain, fixed: Sequence[str]) -> str:
+def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:
     """Return how many trials of what there are."""
     count = len(domain)
     what = " ".join(fixed) if repr(domain) == repr(Domain()) else repr(domain)
     return f"{count} {'trial' if count == 1 else 'trials'} of {what or 'the configuration as it is'}"
 
 
-def _earlier_trials(folder: Path) -> str:
+def _describe_earlier(folder: Path) -> str:
     """Return what earlier starts of a sweep that goes on have finished, as text."""
     records = journal.read(folder).records.values() if journal.exists(folder) else ()
     finished = [record for record in records if record.state.finished]

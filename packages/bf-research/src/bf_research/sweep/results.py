@@ -86,7 +86,7 @@ class Results:
             for row in record.rows or ({},):
                 yield {"iteration": math.nan, **row, **shared}
 
-    def _shown(self, record: Record) -> dict[str, Any]:
+    def _describe_options(self, record: Record) -> dict[str, Any]:
         """Return a trial's options for people: the real values, and names where ``KV`` has one."""
         config = self.values.get(record.id, record.config)
         named = config.values_by_name().items() if isinstance(config, Config) else ()
@@ -141,17 +141,17 @@ class Results:
         groups: dict[str, list[Record]] = {}
         for record in self.records:
             groups.setdefault(canonical(record.config), []).append(record)
-        rows = [self._summed(name, records) for records in groups.values()]
+        rows = [self._summarize(name, records) for records in groups.values()]
         sign = -1 if mode == "max" else 1
         return sorted(rows, key=lambda row: (math.isnan(row["mean"]), sign * row["mean"]))
 
-    def _summed(self, name: str, records: Sequence[Record]) -> dict[str, Any]:
+    def _summarize(self, name: str, records: Sequence[Record]) -> dict[str, Any]:
         values = [self.last(name, record) for record in records if record.state is TrialState.DONE]
         numbers = [value for value in values if math.isfinite(value)]
         mean = statistics.fmean(numbers) if numbers else math.nan
         std = statistics.stdev(numbers) if len(numbers) > 1 else math.nan
         return {
-            **self._shown(records[0]),
+            **self._describe_options(records[0]),
             "mean": mean,
             "std": std,
             "count": len(numbers),
@@ -169,7 +169,7 @@ class Results:
             return
         table = replace(self, values={}).df
         for column in table.columns[[dtype.kind == "O" for dtype in table.dtypes]]:
-            kinds = {type(value) for value in table[column] if _there(value)}
+            kinds = {type(value) for value in table[column] if _is_there(value)}
             if len(kinds) > 1:  # parquet has one type a column
                 table[column] = [json.dumps(value, default=to_json) for value in table[column]]
         trials = [{**asdict(record), "rows": []} for record in self.records]
@@ -220,14 +220,14 @@ def _from_parquet(path: Path) -> dict[str, Any]:
         row = {
             name: to_json(v) if isinstance(v, np.ndarray) else v
             for name, v in zip(names, values)
-            if _there(v)
+            if _is_there(v)
         }
         if row:
             trials[key]["rows"].append(row)
     return {**data, "trials": list(trials.values())}
 
 
-def _there(value: Any) -> bool:
+def _is_there(value: Any) -> bool:
     """Whether a cell holds something: neither None nor NaN."""
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
@@ -240,14 +240,14 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     vgg7      0.98
     resnet18  0.97
     """
-    cells = [[_short(cell) for cell in row] for row in (head, *rows)]
+    cells = [[_shorten(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in cells
     )
 
 
-def _short(cell: str) -> str:
+def _shorten(cell: str) -> str:
     line = " ".join(cell.split())
     return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 3]}..."
 
@@ -280,13 +280,15 @@ def ranking(results: Results, name: str, mode: Mode = "max", most: int = 20) -> 
     summary = results.summary(name, mode)
     rows = []
     for place, row in enumerate(summary[:most], 1):
-        options = [_value(row.get(option, "-")) for option in results.options]
-        rows.append([str(place), *options, _value(row["mean"]), _value(row["std"]), str(row["count"])])
+        options = [_format_value(row.get(option, "-")) for option in results.options]
+        rows.append(
+            [str(place), *options, _format_value(row["mean"]), _format_value(row["std"]), str(row["count"])]
+        )
     more = f"\n... and {len(summary) - most} more" if len(summary) > most else ""
     return text_table(["", *results.options, name, "std", "n"], rows) + more
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.4g}"
     return getattr(value, "__name__", None) or str(value)

@@ -147,7 +147,7 @@ class Sweep:
     def _run(self, journal: Journal, placer: Placer) -> None:
         while True:
             self._ended_at = None
-            endings = placer.place(Trials(lambda: self._next(journal)), self._left(journal))
+            endings = placer.place(Trials(lambda: self._take_next(journal)), self._count_left(journal))
             with closing(endings):
                 for ended in endings:
                     journal.end(ended)
@@ -158,7 +158,7 @@ class Sweep:
             if self._stopped or not (unseen or self._ask_for_update(journal, last=True)):
                 return
 
-    def _next(self, journal: Journal) -> Trial | None:
+    def _take_next(self, journal: Journal) -> Trial | None:
         """Return the next trial that is left, noted as running; None when there is none now."""
         while not self._stopped and (config := next(self._source, None)) is not None:
             plain = Trial(config, update=self._updates)
@@ -167,7 +167,7 @@ class Sweep:
             self._number += 1
             self._values[trial.id] = config
             record = journal.history.records.get(trial.id)
-            if record is not None and self._left_alone(record.state):
+            if record is not None and self._leaves_alone(record.state):
                 self._count_finished(journal)
                 continue
             journal.begin(trial)
@@ -175,7 +175,7 @@ class Sweep:
         self._ended_at = self._updates
         return None
 
-    def _left_alone(self, state: TrialState) -> bool:
+    def _leaves_alone(self, state: TrialState) -> bool:
         return state.finished and not (self.rules.resume == "failed" and state in FAILURES)
 
     def _count_finished(self, journal: Journal) -> None:
@@ -210,11 +210,11 @@ class Sweep:
     def _results(self, journal: Journal) -> Results:
         return Results.of(journal.history, self._values)
 
-    def _left(self, journal: Journal) -> int | None:
+    def _count_left(self, journal: Journal) -> int | None:
         """Return how many trials are left; None when it is not known."""
         if self._updates or self.domain.endless:
             return None
-        finished = sum(self._left_alone(record.state) for record in journal.history.records.values())
+        finished = sum(self._leaves_alone(record.state) for record in journal.history.records.values())
         return max(len(self.domain) - finished, 0)
 
 

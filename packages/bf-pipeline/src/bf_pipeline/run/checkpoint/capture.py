@@ -37,11 +37,11 @@ R = TypeVar("R")
 
 def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[str, Any]:
     """Return the state of a run after what it delivered last, as JSON; arrays go apart if they may."""
-    encoder = Encoder(arrays, _known_classes(run))
+    encoder = Encoder(arrays, _collect_classes(run))
     scope = run.runner.scope
     return {
         "schema": SCHEMA,
-        "position": _current_position(run),
+        "position": _find_position(run),
         "begun": run.begun,
         "delivered": run.delivered,
         "variables": {
@@ -55,18 +55,18 @@ def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[
             for key, source in scope.sources.items()
         },
         "regroups": [pool.state(encoder) for pool in run.pools],
-        "models": sorted(_built_models(run)),
+        "models": sorted(_find_built_models(run)),
     }
 
 
-def _current_position(run: RunState) -> dict[str, Any]:
+def _find_position(run: RunState) -> dict[str, Any]:
     """Return where the run stands: under prefetch its places are further on than what it delivered."""
     if run.place is not None:
         return run.places.state(after=run.place)  # type: ignore[no-any-return]
     return {**run.places.state(), "batches": run.first}
 
 
-def _known_classes(run: RunState) -> dict[str, type]:
+def _collect_classes(run: RunState) -> dict[str, type]:
     """Return the classes that the pipeline names: in arguments of its steps, its config and its variables."""
     found: dict[str, type] = {}
 
@@ -86,7 +86,7 @@ def _known_classes(run: RunState) -> dict[str, type]:
     return found
 
 
-def _built_models(run: RunState) -> dict[str, Any]:
+def _find_built_models(run: RunState) -> dict[str, Any]:
     """Return the models that exist, by name: one that was never used has nothing to save."""
     models = run.models
     return {name: models.slot(name).model for name in models if models.slot(name).model is not None}
@@ -132,7 +132,7 @@ class Resumed:
 
     def fill(self, run: RunState) -> None:
         """Give a run the variables and models; it must be the same pipeline: ``StateError`` if it is not."""
-        decoder = Decoder({} if self._checkpoint is None else self._checkpoint.arrays, _known_classes(run))
+        decoder = Decoder({} if self._checkpoint is None else self._checkpoint.arrays, _collect_classes(run))
         scope = run.runner.scope
         _check_same("variables", self.state["variables"], run.variables)
         _check_same("joined pipelines", self.state["sources"], [str(key) for key in scope.sources])
@@ -276,7 +276,9 @@ def save_checkpoints(
         nonlocal saved
         if not saved:
             arrays: dict[str, np.ndarray] = {}
-            write_checkpoint(settings.path, capture(run, arrays), arrays, _built_models(run), settings.keep)
+            write_checkpoint(
+                settings.path, capture(run, arrays), arrays, _find_built_models(run), settings.keep
+            )
             saved = True
 
     capture(run, {})  # an error about what can't be saved comes now, not after hours

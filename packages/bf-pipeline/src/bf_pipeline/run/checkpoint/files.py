@@ -91,8 +91,8 @@ def write_checkpoint(
     ``state`` is JSON. ``OSError`` naming the path when it cannot be written; the others are untouched then.
     """
     folder = open_folder(path)
-    _sweep(folder)
-    numbers = [number for number, _ in _complete(folder)]
+    _remove_leftovers(folder)
+    numbers = [number for number, _ in _list_complete(folder)]
     final = folder / f"checkpoint-{max(numbers, default=0) + 1:06d}"
     with _whole_or_nothing(final) as temporary:
         places = {name: f"models/{i:03d}" for i, name in enumerate(sorted(models))}
@@ -104,7 +104,7 @@ def write_checkpoint(
             (temporary / "models").mkdir()
         for name, model in models.items():
             model.save(temporary / places[name])
-    for _, old in _complete(folder)[:-keep]:
+    for _, old in _list_complete(folder)[:-keep]:
         _remove(old)
     return final
 
@@ -116,7 +116,7 @@ def latest(path: str | os.PathLike[str]) -> Checkpoint:
     there is none, ``CorruptCheckpoint`` when all are damaged.
     """
     folder = Path(path)
-    found = _complete(folder)
+    found = _list_complete(folder)
     if not found:
         raise FileNotFoundError(f"no checkpoint in {folder.absolute()}")
     problems: list[str] = []
@@ -156,7 +156,7 @@ def _whole_or_nothing(final: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
-        files = _digests(temporary)
+        files = _compute_digests(temporary)
         manifest = {"schema": SCHEMA, "files": files}
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         for entry in (*temporary.rglob("*"), temporary):
@@ -170,7 +170,7 @@ def _whole_or_nothing(final: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _digests(folder: Path) -> dict[str, dict[str, Any]]:
+def _compute_digests(folder: Path) -> dict[str, dict[str, Any]]:
     """Return size and sha256 of every file, by its path inside the folder."""
     found = {}
     for file in sorted(folder.rglob("*")):
@@ -185,7 +185,7 @@ def _verify(folder: Path) -> None:
     try:
         listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
         links = [entry for entry in folder.rglob("*") if entry.is_symlink()]
-        found = {} if links else _digests(folder)
+        found = {} if links else _compute_digests(folder)
         found.pop("manifest.json", None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptCheckpoint(f"{folder}: its manifest cannot be read: {error}") from error
@@ -207,7 +207,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _complete(folder: Path) -> list[tuple[int, Path]]:
+def _list_complete(folder: Path) -> list[tuple[int, Path]]:
     """Return numbers and folders of the checkpoints that have their final name, oldest first."""
     if not folder.is_dir():
         return []
@@ -222,7 +222,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
-def _sweep(folder: Path) -> None:
+def _remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left half written."""
     for entry in folder.iterdir():
         match = _TEMPORARY.fullmatch(entry.name)
