@@ -45,6 +45,50 @@ def test_a_buffer_is_free_only_when_views_of_it_are_gone_too():
     assert len(pool) == 2
 
 
+WAYS_TO_HOLD = {
+    "slice": lambda array: array[1:],
+    "item": lambda array: array[0, 0],
+    "reshaped": lambda array: array.reshape(-1),
+    "slice of a slice": lambda array: array[1:][0],
+    "memoryview": memoryview,
+    "dlpack": np.from_dlpack,
+    "buffer": lambda array: np.frombuffer(array, np.uint8),
+    "other dtype": lambda array: array.view(np.int32),
+    "ctypes": lambda array: (ctypes.c_float * array.size).from_buffer(array),
+}
+
+
+@pytest.mark.parametrize("side", [8, 1024], ids=["in the heap", "in memory of its own"])
+@pytest.mark.parametrize("hold", WAYS_TO_HOLD.values(), ids=WAYS_TO_HOLD)
+def test_no_view_of_a_buffer_sees_another_array(hold, side):
+    pool = BufferPool(min_bytes=0)
+    array = pool.take((2, side, side), "float32")
+    place = array.__array_interface__["data"][0]
+    held = hold(array)
+    del array
+    assert pool.take((2, side, side), "float32").__array_interface__["data"][0] != place
+    assert len(pool) == 2
+    del held
+    assert pool.take((2, side, side), "float32").__array_interface__["data"][0] == place
+
+
+def test_arrays_larger_than_the_pool_are_made_and_not_kept():
+    pool = BufferPool(max_bytes=10_000, min_bytes=0)
+    for size in (20_000, 3000, 30_000, 4000, 5000, 20_000):
+        assert pool.take((size,), "uint8").size == size
+    assert pool._bytes <= 10_000
+
+
+def test_memory_of_arrays_that_change_their_size_all_the_time_goes_back():
+    pool, before, held, others = BufferPool(max_bytes=64 << 20), resident(), [], []
+    for size in np.random.default_rng(0).integers(1 << 20, 16 << 20, 400).tolist():
+        array = pool.take((size,), "uint8")
+        array.fill(1)
+        held = [*held[-1:], array]
+        others = [*others[-300:], np.ones(20_000, np.uint8)]  # what else lies in the heap
+    assert resident() - before < 90 << 20  # in the heap it is 120 to 160
+
+
 def test_the_pool_keeps_few_arrays_and_few_bytes():
     pool = BufferPool(each=3, max_bytes=10_000, min_bytes=0)
     held = [pool.take((10, 100), "uint8") for _ in range(9)]

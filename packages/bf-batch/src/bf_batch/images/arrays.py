@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 import sys
 import threading
 from collections import OrderedDict
@@ -23,6 +25,24 @@ def _references_of_a_pool() -> int:
 
 _FREE = _references_of_a_pool()
 """Measured, since it is not the same in all versions of Python: the list, the variable, the argument."""
+
+
+_MAPPED = 1 << 20
+"""Bytes from which on an array has memory of its own: forgotten, it goes back to the system at once. In the
+heap arrays of changing sizes leave holes, and it grows to twice of what is in use."""
+
+_FLAGS = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+
+
+def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array of unset values that is not a view of another one, since views hold only the last."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _MAPPED or not _FLAGS:
+        return np.empty(shape, dtype)
+    memory = mmap.mmap(-1, size, flags=_FLAGS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)  # as numpy does for large arrays: fewer faults
+    return np.ndarray(shape, dtype, buffer=memory)
 
 
 class BufferPool:
@@ -52,8 +72,8 @@ class BufferPool:
                 for array in held:
                     if sys.getrefcount(array) == _FREE:
                         return array
-        array = np.empty(shape, kind)
-        if array.nbytes >= self._min_bytes:
+        array = _new_array(shape, kind)
+        if self._min_bytes <= array.nbytes <= self._max_bytes:
             self._keep(key, array)
         return array
 
@@ -61,7 +81,7 @@ class BufferPool:
         """Remember an array for later, forgetting the kinds asked for longest ago when memory is short."""
         with self._lock:
             held = self._kept.setdefault(key, [])
-            if len(held) >= self._each or array.nbytes > self._max_bytes:
+            if len(held) >= self._each:
                 return
             held.append(array)
             self._bytes += array.nbytes
