@@ -36,7 +36,8 @@ class LazyRows:
         if type(self.column) is not ArrayColumn or type(self.rows) is not np.ndarray or not len(self.rows):
             return None
         array = self.column.array
-        inside = self.rows.min() >= 0 and self.rows.max() < len(array)  # compiled loops do not ask again
+        # Compiled loops do not ask again; as unsigned numbers the negative ones are large, too.
+        inside = self.rows.dtype == np.intp and self.rows.view(np.uintp).max() < len(array)
         return array if inside and array.flags.c_contiguous else None
 
     def numbers(self) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,6 +35,23 @@ def brief_kernel(function: Function) -> Function:
 def part(function: Function) -> Function:
     """Compile a function that only loops call: without a door for Python, which takes long to compile."""
     return cast("Function", numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fetch_ahead(_: Any, numbers: Any, place: Any) -> Any:
+    """Ask for the memory at a place of an array: by the time it is read, it has come to the cache."""
+    from llvmlite import ir  # type: ignore[import-untyped]  # only compiling needs it
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(8).as_pointer())
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+        builder.call(call, [pointer, word(0), word(3), word(1)])  # to read, keep it near, data
+        return context.get_dummy_value()
+
+    return numba.types.void(numbers, place), generate
 
 
 AFFINE, PROJECTIVE, FIELD = 0, 1, 2

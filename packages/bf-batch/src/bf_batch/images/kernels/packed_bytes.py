@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.maps import BLOCK, CONSTANT, fold, kernel, part
+from bf_batch.images.kernels.maps import BLOCK, CONSTANT, fetch_ahead, fold, kernel, part
 
 _LANES = 16  # numbers the processor handles at once; rows are packed in whole such steps
+_LINE = 64  # bytes that come to the cache at once
+_BEGINNING = 4096  # bytes of a picture after which the processor fetches the next ones by itself
 _B1, _B2, _B3 = np.uint32(8), np.uint32(16), np.uint32(24)
 _LOW = np.uint32(255)
 
@@ -138,14 +140,16 @@ def warp_bytes(
     low, high, half = np.float32(0), np.float32(255), np.float32(0.5)
     for i in range(picked.size):
         pack(source, picked[i], h, w, fill, below, quads)
+        if i + 1 < picked.size:  # pictures picked at random: the processor can't know which comes next
+            for byte in range(0, min(h * w, _BEGINNING), _LINE):
+                fetch_ahead(source, picked[i + 1] * (h * w) + byte)
         for first in range(0, rows, block):
             count = (min(first + block, rows) - first) * columns
             locate(m, (i, first, count), down, across, mode, h, w, at, ys, xs)
+            start = first * columns
+            if not limited:
+                blend(quads, at, words, ys, xs, gain, bias, out[i, start : start + count], count)
+                continue
             blend(quads, at, words, ys, xs, gain, bias, line, count)
-            start = np.uintp(first * columns)
-            if limited:
-                for q in range(np.uintp(count)):
-                    out[np.uintp(i), start + q] = min(max(line[q], low), high) + half
-            else:
-                for q in range(np.uintp(count)):
-                    out[np.uintp(i), start + q] = line[q]
+            for q in range(np.uintp(count)):
+                out[np.uintp(i), np.uintp(start) + q] = min(max(line[q], low), high) + half
