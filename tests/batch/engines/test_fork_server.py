@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from bf_batch.engines import forking
 from bf_batch.engines.channel import Channel
 from bf_batch.engines.forking import ForkServer, ServerGone, Start, start_own_server
+from bf_batch.engines.processes import ProcessesEngine
 
 PROGRAM = """
 import os, pickle, socket, subprocess, sys, time
@@ -148,3 +150,32 @@ if pid == 0:
 os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
+
+
+def test_modules_of_a_worker_are_imported_once_before_it_is_forked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bf_test_dear.py").write_text("import os\nwhere = os.getpid()\n")
+    (tmp_path / "bf_test_broken.py").write_text("raise ValueError('broken module')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(forking, "_address", (0, b""))
+    look = "(__import__('sys').modules.get('bf_test_dear'), __import__('os').getppid())"
+    with ProcessesEngine(2) as plain:
+        assert plain.submit(eval, look).result(60)[0] is None
+        for modules in (("bf_test_dear", "bf_test_broken"), ("bf_test_dear",), ()):
+            with ProcessesEngine(1, None, modules) as engine:
+                where = engine.submit(eval, f"{look}[0].where, {look}[1]").result(60)
+                assert where[0] == where[1]  # in the server, where it stays
+        assert plain.submit(eval, look).result(60)[0] is None
+
+
+def test_a_module_that_can_t_be_imported_is_an_error_of_the_worker_that_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bf_test_broken.py").write_text("raise ValueError('broken module')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(forking, "_address", (0, b""))
+    with ProcessesEngine(1, None, ("bf_test_broken",)) as engine:
+        assert engine.submit(abs, -3).result(60) == 3
+        with pytest.raises(ValueError, match="broken module"):
+            engine.submit(__import__, "bf_test_broken").result(60)

@@ -61,6 +61,8 @@ class BatchCore(Suggests):
     actions: ClassVar[Mapping[str, ActionSpec]] = MappingProxyType({})
     formats: ClassVar[Mapping[str, Format]] = FORMATS
     apply_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    worker_modules: ClassVar[tuple[str, ...]] = ()
+    """Modules that are imported once for all worker processes of a pipeline; they must start no thread."""
     _bf_settable: ClassVar[frozenset[str]] = frozenset({"step", "seed", "place", "dataset"})
     _bf_plain_class: ClassVar[type[BatchCore] | None] = None
 

@@ -141,8 +141,10 @@ class _Server:
             return False
         if not request:
             return False
-        kind, number, group = marshal.loads(request)
+        kind, number, group, modules = marshal.loads(request)
         if kind == "fork":
+            if missing := [name for name in modules if name not in sys.modules]:
+                preload(missing)
             try:
                 self._fork(link, number, group, list(files))
             except OSError:  # such as too many processes: there is no worker, and nobody to be told of it

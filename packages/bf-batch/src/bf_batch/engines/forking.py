@@ -40,6 +40,7 @@ class Start:
 
     It takes over what this process has at that moment: folder, module path, environment, standard output.
     ``group``: it leads a group of processes, which ends with it, with the server and with the connection.
+    ``modules``: what the server imports before, so that this worker and those after it have it at once.
     """
 
     program: str = "bf_batch.engines.worker:main"
@@ -47,6 +48,7 @@ class Start:
     environment: Mapping[str, str] | None = None
     output: int | None = None
     group: bool = False
+    modules: tuple[str, ...] = ()
 
     def write(self) -> IO[bytes]:
         """Return a file in memory that the worker reads."""
@@ -83,7 +85,7 @@ class ForkServer:
     def ask(self, connection: socket.socket, start: Start) -> int:
         """Ask for a worker at the other end of a socket; return the number under which it is announced."""
         self._serial += 1
-        request = marshal.dumps(("fork", self._serial, start.group))
+        request = marshal.dumps(("fork", self._serial, start.group, start.modules))
         with start.write() as told, contextlib.ExitStack() as stack:
             outputs = (1, 2) if start.output is None else (start.output, start.output)
             out, err = (
@@ -109,7 +111,7 @@ class ForkServer:
     def kill_group(self, pid: int) -> None:
         """End a worker at once, with all that it started."""
         with contextlib.suppress(OSError):
-            self._socket.send(marshal.dumps(("kill", pid, True)))
+            self._socket.send(marshal.dumps(("kill", pid, True, ())))
 
     def fork(self, connection: socket.socket, start: Start) -> Child:
         """Return a worker, after waiting for it to be forked."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from bf_batch.engines.base import Stops, WorkerDied, check_workers, describe_exit
 from bf_batch.engines.channel import SMALL, Channel, Message, Payload, pack
-from bf_batch.engines.forking import Child, SharedForkServer
+from bf_batch.engines.forking import Child, SharedForkServer, Start
 from bf_batch.engines.pickling import dumps, refuse_unpicklable
 
 _PATIENCE = 2.0
@@ -52,10 +52,14 @@ class ProcessesEngine(Stops):
 
     Functions and arguments are pickled by value where a worker could not import them; large arrays go through
     shared memory. A worker that dies costs the task it was working on (``WorkerDied``) and is replaced.
+    ``modules`` are imported once, before workers are forked: only what starts no thread.
     """
 
-    def __init__(self, workers: int | None = None, payload: Any = None) -> None:
+    def __init__(
+        self, workers: int | None = None, payload: Any = None, modules: tuple[str, ...] = ()
+    ) -> None:
         self.workers = check_workers(workers)
+        self._start = Start(modules=modules)
         self._payload = Payload.of(payload)
         self._server = SharedForkServer()
         self._lock = threading.RLock()
@@ -80,7 +84,7 @@ class ProcessesEngine(Stops):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                process = self._server.fork(theirs)
+                process = self._server.fork(theirs, self._start)
         except BaseException:
             ours.close()
             raise

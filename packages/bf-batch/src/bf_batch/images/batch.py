@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from bf_batch.images.colour.noise_actions import NoiseActions
 from bf_batch.images.colour.scaling_actions import PixelActions
@@ -26,6 +26,7 @@ class ImagesBatch(PolicyActions, DistortActions, PixelActions, NoiseActions, Fil
     """
 
     components = "images", "labels", "masks"
+    worker_modules: ClassVar[tuple[str, ...]] = ("bf_batch.images.kernels.kept",)
 
     def show(self, n: int = 16, **options: Any) -> Any:
         """Draw the first ``n`` pictures, see ``bf_batch.images.show``."""
