@@ -7,14 +7,15 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_batch.engines import Engine, WorkerDied, make_engine
 from bf_index import Place
-from bf_pipeline.run.prefetch.groups import only_records, record_and_compute
+from bf_pipeline.run.prefetch.groups import Groups, RecordedBatch, only_records
 from bf_pipeline.run.prefetch.travel import in_other_processes, warn_of_global_randomness
+from bf_pipeline.run.prefetch.turns import choose_ways
 from bf_pipeline.run.report import Timings, collect_times
 from bf_pipeline.run.runner import Preparer
 from bf_pipeline.run.state import RunState
@@ -25,6 +26,12 @@ Work = Callable[[Preparer, Place], Any]
 def start_engine(run: RunState) -> Engine:
     """Start the engine that a run asks for, with all that its workers need."""
     engine, workers, payload = run.options.engine, run.options.workers, run.runner.preparer
+    if engine == "processes":
+        from bf_batch.engines.processes import ProcessesEngine  # late: cloudpickle, which only processes need
+
+        batch_class = getattr(run.pipeline.dataset, "batch_class", None)
+        modules = getattr(batch_class, "worker_modules", ())
+        return ProcessesEngine(workers, payload, modules)
     if isinstance(engine, str) and engine != "ray":
         return make_engine(engine, workers, payload)
     from bf_pipeline.run.prefetch.engines import BorrowedEngine, RayEngine  # late: start-up time
@@ -64,9 +71,24 @@ def deliver_ahead(run: RunState) -> Generator[Any, None, None]:
 
 
 def _prepare_ahead(run: RunState, engine: Engine, depth: int) -> Generator[tuple[Place, Any], None, None]:
-    if only_records(run):
-        return record_and_compute(run, engine, depth, _next_places(run))
-    return _prepare_in_engine(run, engine, depth)
+    """Yield each place with what gives its batch: one begun ahead, or one made in its turn."""
+    places, preparer = _next_places(run), run.runner.preparer
+    by_threads = run.options.engine == "threads" and run.profile is None
+    ways: Iterator[bool] = choose_ways(depth) if by_threads else repeat(True)
+    begun = Groups(run, engine, depth, places) if only_records(run) else _Singles(run, engine, depth, places)
+    make = run.guard(partial(RecordedBatch.make, preparer))
+    try:
+        for ahead in ways:
+            one = begun.take(ahead)
+            if one is None:
+                place = next(places, None)
+                if place is None:
+                    return
+                one = place, make(place)
+            yield one
+            del one
+    finally:
+        begun.cancel()
 
 
 def _prepare(preparer: Preparer, place: Place) -> Any:
@@ -79,29 +101,40 @@ def _prepare_timed(preparer: Preparer, place: Place) -> tuple[Any, Timings]:
     return batch, timings
 
 
-def _prepare_in_engine(
-    run: RunState, engine: Engine, depth: int
-) -> Generator[tuple[Place, Future[Any]], None, None]:
-    """Keep up to ``depth`` batches in the engine; yield each place with its future when that is done."""
-    waiting: deque[tuple[Place, Future[Any]]] = deque()
-    places = _next_places(run)
-    work = _prepare if run.profile is None else _prepare_timed
-    if in_other_processes(run.options):
-        work = partial(_prepare_and_warn, work)
-    done = run.guard(partial(_await_batch, run, engine, work))
-    try:
-        for place in islice(places, depth):
-            waiting.append((place, engine.submit(work, place)))
-        while waiting:
-            place, future = waiting.popleft()
-            future = done((place, future))
-            # The next one starts before this one is finished, so that the workers never wait for a model.
-            for following in islice(places, 1):
-                waiting.append((following, engine.submit(work, following)))
-            yield place, future
-            del future
-    finally:
-        for _, future in waiting:
+class _Singles:
+    """Batches that an engine prepares one by one, up to ``depth`` of them ahead."""
+
+    def __init__(self, run: RunState, engine: Engine, depth: int, places: Iterator[Place]) -> None:
+        work: Work = _prepare if run.profile is None else _prepare_timed
+        if in_other_processes(run.options):
+            work = partial(_prepare_and_warn, work)
+        self._done = run.guard(partial(_await_batch, run, engine, work))
+        self._engine, self._depth, self._places, self._work = engine, depth, places, work
+        self._waiting: deque[tuple[Place, Future[Any]]] = deque()
+
+    def take(self, ahead: bool) -> tuple[Place, Future[Any]] | None:
+        """Return the next place and its future when that is done, None if none was begun.
+
+        With ``ahead`` others are begun, the last of them before this one is finished: then no worker waits
+        for a model.
+        """
+        if ahead:
+            self._begin(self._depth - len(self._waiting))
+        if not self._waiting:
+            return None
+        place, future = self._waiting.popleft()
+        future = self._done((place, future))
+        if ahead:
+            self._begin(1)
+        return place, future
+
+    def _begin(self, count: int) -> None:
+        for place in islice(self._places, count):
+            self._waiting.append((place, self._engine.submit(self._work, place)))
+
+    def cancel(self) -> None:
+        """Give up on what waits."""
+        for _, future in self._waiting:
             future.cancel()
 
 

@@ -9,10 +9,10 @@ batch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from bf_batch.engines import Engine
 from bf_batch.pending import PendingGroup, weigh
@@ -40,6 +40,13 @@ class RecordedBatch:
             self.batch = preparer.record(place)
         except Exception as error:  # noqa: BLE001  raised by result(), in the batch's turn
             self.error = error
+
+    @classmethod
+    def make(cls, preparer: Preparer, place: Place) -> Self:
+        """Record a batch and compute it at once."""
+        one = cls(preparer, place)
+        one.settle(preparer)
+        return one
 
     def settle(self, preparer: Preparer) -> None:
         """Compute the batch alone; an error is kept for its turn."""
@@ -101,41 +108,50 @@ def only_records(run: RunState) -> bool:
     )
 
 
-def record_and_compute(
-    run: RunState, engine: Engine, depth: int, places: Iterable[Place]
-) -> Generator[tuple[Place, RecordedBatch], None, None]:
-    """Keep up to ``depth`` batches ahead in groups; yield each place with what was recorded there."""
-    preparer, places = run.runner.preparer, iter(places)
-    size = min(_MOST, max(1, depth // 2))
-    waiting: deque[tuple[Group, Future[None]]] = deque()
-    done = run.guard(run.wait)
+class Groups:
+    """Batches that the caller records and an engine computes in groups, up to ``depth`` of them ahead."""
 
-    def begin() -> bool:
-        group = Group(preparer, places, size)
+    def __init__(self, run: RunState, engine: Engine, depth: int, places: Iterator[Place]) -> None:
+        self._preparer, self._engine, self._places = run.runner.preparer, engine, places
+        self._depth, self._size = depth, min(_MOST, max(1, depth // 2))
+        self._done = run.guard(run.wait)
+        self._waiting: deque[tuple[Group, Future[None]]] = deque()
+        self._computed: deque[RecordedBatch] = deque()
+
+    def take(self, ahead: bool) -> tuple[Place, RecordedBatch] | None:
+        """Return the next place and what was recorded there when it is computed, None if none was begun.
+
+        With ``ahead`` others are begun, so that something is under way while this group is used.
+        """
+        if not self._computed:
+            if ahead:
+                self._fill()
+            if not self._waiting:
+                return None
+            group, future = self._waiting.popleft()
+            self._done(future)
+            future.result()
+            if ahead and not self._waiting:
+                self._begin()
+            self._computed = group.deliver()
+        one = self._computed.popleft()
+        return one.place, one
+
+    def _fill(self) -> None:
+        while sum(len(group.batches) for group, _ in self._waiting) + self._size <= self._depth:
+            if not self._begin():
+                return
+
+    def _begin(self) -> bool:
+        """Hand over another group; False at the end of the places."""
+        group = Group(self._preparer, self._places, self._size)
         if group.batches:
-            waiting.append((group, engine.submit(_compute, group)))
+            self._waiting.append((group, self._engine.submit(_compute, group)))
         return bool(group.batches)
 
-    def fill() -> None:
-        while sum(len(group.batches) for group, _ in waiting) + size <= depth and begin():
-            pass
-
-    try:
-        fill()
-        while waiting:
-            group, future = waiting.popleft()
-            done(future)
-            future.result()
-            if not waiting:  # something must be under way while these are used
-                begin()
-            batches = group.deliver()
-            while batches:
-                one = batches.popleft()
-                yield one.place, one
-                del one
-            fill()
-    finally:
-        for _, future in waiting:
+    def cancel(self) -> None:
+        """Give up on what waits."""
+        for _, future in self._waiting:
             future.cancel()
 
 
