@@ -1,21 +1,85 @@
-"""Fixtures shared by all tests: scripts in processes of their own, and what they may leave behind."""
+"""What all tests share: patience, scripts in processes of their own, and what they may leave behind."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
 # Before any test imports TensorFlow: on CPUs without AVX-512 training is several times faster by it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+# A busy machine is no failure of an example either; a session without hypothesis needs nothing.
+with contextlib.suppress(ImportError):
+    from hypothesis import settings
+
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
+
+STRETCH = float(os.environ.get("BF_TEST_PATIENCE", "1"))
+
+PATIENCE = 300 * STRETCH
+"""Seconds after which a wait is a hang; no test that passes comes near, however busy the machine is."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Stretch the time limit of a whole test as well."""
+    if STRETCH != 1:
+        config.option.timeout = STRETCH * float(config.option.timeout or config.getini("timeout"))
+
+
+def wait_until(true: Callable[[], Any], what: str = "it") -> Any:
+    """Wait until something is true, and return it: what other threads or processes bring about."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"{what} never came"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An sqlite store of MLflow without a run; MLflow takes seconds to make one."""
+    from bf_research.tracking.store import open_store
+
+    path = tmp_path_factory.mktemp("empty store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def ready_store(empty_store: Path, tmp_path: Path) -> Path:
+    """The store of a program that runs in ``tmp_path``, there already."""
+    path = tmp_path / "mlflow.db"
+    with (
+        contextlib.closing(sqlite3.connect(empty_store)) as source,
+        contextlib.closing(sqlite3.connect(path)) as copy,
+    ):
+        source.backup(copy)
+    return path
+
+
+@contextlib.contextmanager
+def heard_interrupts() -> Iterator[None]:
+    """Let what is started inside hear SIGINT: a shell starts its background jobs with it ignored for good."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 @dataclass(frozen=True)
@@ -25,10 +89,9 @@ class Finished:
     code: int
     out: str
     err: str
-    seconds: float
 
 
-def _group_members(group: int) -> list[int]:
+def group_members(group: int) -> list[int]:
     """Living processes of a session, zombies left out."""
     members = []
     for entry in Path("/proc").iterdir():
@@ -60,6 +123,45 @@ def _unclaimed(names: set[str]) -> set[str]:
     return names
 
 
+class Output:
+    """What a script writes to a stream; read as it comes, so that a full pipe stops nobody."""
+
+    def __init__(self, pipe: IO[str]) -> None:
+        self._lines: list[str] = []
+        self._ended = False
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, args=(pipe,), daemon=True)
+        self._reader.start()
+
+    def _read(self, pipe: IO[str]) -> None:
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    self._lines.append(line)
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def holds(self, text: str) -> bool:
+        """Wait for a line that holds the text and forget all up to it; False at the end and after a hang."""
+        deadline = time.monotonic() + PATIENCE
+        with self._news:
+            while True:
+                for number, line in enumerate(self._lines):
+                    if text in line:
+                        del self._lines[: number + 1]
+                        return True
+                if self._ended or not self._news.wait(deadline - time.monotonic()):
+                    return False
+
+    def rest(self) -> str:
+        """Wait for the end of the stream and give what was not asked for before."""
+        self._reader.join(PATIENCE)
+        with self._news:
+            return "".join(self._lines)
+
+
 class Script:
     """A Python script running in a session of its own; leaves nothing behind or the test fails."""
 
@@ -67,29 +169,36 @@ class Script:
         self._memory = _shared_memory()
         path = folder / f"script{len(list(folder.glob('script*.py')))}.py"
         path.write_text(textwrap.dedent(code))
-        self._started = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, str(path)],
-            cwd=folder,
-            env={**os.environ, "TMPDIR": str(folder), **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def wait_for(self, text: str, timeout: float = 60) -> None:
-        """Read standard output up to a line that holds the text."""
+        with heard_interrupts():
+            self.process = subprocess.Popen(
+                [sys.executable, str(path)],
+                cwd=folder,
+                env={**os.environ, "TMPDIR": str(folder), **env},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
         assert self.process.stdout is not None
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            line = self.process.stdout.readline()
-            if text in line:
-                return
-            if not line:
-                break
-        self.kill()
-        raise AssertionError(f"{text!r} was never printed; stderr:\n{self.process.stderr.read()}")  # type: ignore[union-attr]
+        assert self.process.stderr is not None
+        self.out, self.err = Output(self.process.stdout), Output(self.process.stderr)
+
+    def wait_for(self, text: str) -> None:
+        """Read standard output up to a line that holds the text."""
+        if not self.out.holds(text):
+            self.kill()
+            raise AssertionError(f"{text!r} was never printed; stderr:\n{self.err.rest()}")
+
+    def wait_until(self, true: Callable[[], Any], what: str = "it") -> Any:
+        """Wait until something is true that the script brings about; its end before that is a failure."""
+
+        def seen() -> Any:
+            ended = self.process.poll() is not None
+            found = true()
+            assert found or not ended, f"the script ended before {what} came; stderr:\n{self.err.rest()}"
+            return found
+
+        return wait_until(seen, what)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the script's own process, as a service manager does."""
@@ -101,27 +210,28 @@ class Script:
 
     def kill(self) -> None:
         """End the session at once."""
-        for pid in _group_members(self.process.pid):
+        for pid in group_members(self.process.pid):
             os.kill(pid, signal.SIGKILL)
 
-    def finish(self, timeout: float = 60, leaves_nothing: bool = True) -> Finished:
+    def finish(self) -> Finished:
         """Wait for the end; a hang, a process or a shared memory file left behind is a failure."""
         try:
-            out, err = self.process.communicate(timeout=timeout)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
-            out, err = self.process.communicate()
-            raise AssertionError(f"hangs: no end in {timeout} s\nstdout:\n{out}\nstderr:\n{err}") from None
-        seconds = time.monotonic() - self._started
-        if leaves_nothing:
-            deadline = time.monotonic() + 5
-            while (left := _group_members(self.process.pid)) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            self.kill()
-            assert not left, f"processes left behind: {left}"
-            memory = _unclaimed(_shared_memory() - self._memory)
-            assert not memory, f"shared memory left behind: {memory}"
-        return Finished(self.process.returncode, out, err, seconds)
+            told = f"stdout:\n{self.out.rest()}\nstderr:\n{self.err.rest()}"
+            raise AssertionError(f"hangs: no end in {PATIENCE:g} s\n{told}") from None
+        wait_until(lambda: not group_members(self.process.pid), "the end of all its processes")
+        memory = _unclaimed(_shared_memory() - self._memory)
+        assert not memory, f"shared memory left behind: {memory}"
+        return Finished(self.process.returncode, self.out.rest(), self.err.rest())
+
+    def close(self) -> None:
+        """End what is left of it, and read its streams to their ends."""
+        self.kill()
+        self.process.wait()
+        self.out.rest()
+        self.err.rest()
 
 
 @pytest.fixture
@@ -135,15 +245,14 @@ def start_script(tmp_path: Path) -> Iterator[Callable[..., Script]]:
 
     yield start
     for script in scripts:
-        script.kill()
-        script.process.communicate()
+        script.close()
 
 
 @pytest.fixture
 def run_script(start_script: Callable[..., Script]) -> Callable[..., Finished]:
-    """``run_script(code, timeout=60, **env)`` runs a script to its end in a process of its own."""
+    """``run_script(code, **env)`` runs a script to its end in a process of its own."""
 
-    def run(code: str, timeout: float = 60, **env: str) -> Finished:
-        return start_script(code, **env).finish(timeout)
+    def run(code: str, **env: str) -> Finished:
+        return start_script(code, **env).finish()
 
     return run

@@ -9,12 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +40,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return dict(re.findall(r"^(open|charts|compare) +(.+)$", done.stdout, re.MULTILINE))
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def serving(command: str, port: int) -> Iterator[None]:
     """Run the printed command on another port until the block ends."""
@@ -50,13 +56,8 @@ def serving(command: str, port: int) -> Iterator[None]:
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
     try:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert server.poll() is None, "the server ended"
-            time.sleep(0.2)
+        wait_until(lambda: server.poll() is not None or answers(port), "the server")
+        assert server.poll() is None, "the server ended"
         yield
     finally:
         os.killpg(server.pid, 9)
@@ -80,7 +81,7 @@ def page(told: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iter
         address = told[name].replace(":5000/", f":{port}/")
         for _ in range(4):
             command = [*CHROMIUM, f"--user-data-dir={profile}", address]
-            text = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+            text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             if all(word in text for word in words):
                 return text
         raise AssertionError(f"{address} does not show all of {words}:\n{re.sub('<[^>]+>', ' ', text)}")

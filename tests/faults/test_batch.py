@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from bf_batch import Batch, Dataset, ItemError, action, inbatch_parallel
 from bf_index import DatasetIndex, FilesIndex
 from bf_pipeline import Pipeline
+from tests.conftest import PATIENCE
 
 
 class SatelliteBatch(Batch):
@@ -53,8 +54,9 @@ class SatelliteBatch(Batch):
         return self
 
     @inbatch_parallel(init="indices", post="_keep", target="threads")
-    def sleep_at(self, id, bad, seconds=6):
-        time.sleep(seconds if id == bad else 0.001)
+    def wait_at(self, id, bad, event):
+        if id == bad:
+            event.wait()
         return id
 
 
@@ -202,24 +204,25 @@ def test_a_misspelt_init_or_post_is_refused_at_the_class(argument):
 @pytest.mark.faults("BA15")
 @pytest.mark.parametrize("target", ["inline", "threads"])
 def test_an_item_over_the_timeout_is_named_soon(target):
-    begin = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"SatelliteBatch.sleep_at: item 2 .*timeout=1") as caught:
-        SatelliteBatch(4).sleep_at(2, seconds=3, timeout=1, target=target)
-    assert time.monotonic() - begin < 2.5
+    event = threading.Event()
+    try:
+        with pytest.raises(TimeoutError, match=r"SatelliteBatch.wait_at: item 2 .*timeout=1") as caught:
+            SatelliteBatch(4).wait_at(2, event, timeout=1, target=target)
+    finally:
+        event.set()
     assert caught.value.id == 2
-    assert SatelliteBatch(4).sleep_at(None, timeout=1, target=target).images.tolist() == [0, 1, 2, 3]
+    waited = SatelliteBatch(4).wait_at(None, event, timeout=PATIENCE, target=target)
+    assert waited.images.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.faults("BA17")
 def test_a_failure_releases_the_lock(batch):
-    import threading
-
     with pytest.raises(RuntimeError, match="inside the lock"):
         batch.locked(True)
     done = []
     thread = threading.Thread(target=lambda: done.append(batch.locked(False)), daemon=True)
     thread.start()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert done == [batch]
 
 

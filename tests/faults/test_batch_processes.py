@@ -29,6 +29,10 @@ HEAD = """
             self.x = np.array(results)
             return self
 
+    def hang():
+        open("hangs", "w").close()
+        time.sleep(10**6)
+
     def suicide():
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -101,35 +105,32 @@ def test_an_item_over_the_timeout_ends_with_its_worker(run_script):
         HEAD
         + """
     Numbers(4).item_mpc()
-    begin = time.monotonic()
     try:
-        Numbers(4).item_mpc(lambda: time.sleep(60), bad=2, timeout=1)
+        Numbers(4).item_mpc(hang, bad=2, timeout=1)
     except TimeoutError as error:
-        print(error.id, time.monotonic() - begin < 2.5)
+        print(error.id)
     print(Numbers(4).item_mpc(lambda: 1).x.tolist())
     """
     )
-    assert done.out.splitlines() == ["2 True", "[0, 1, 2, 3]"], done.err
-    assert done.seconds < 50
+    assert done.out.splitlines() == ["2", "[0, 1, 2, 3]"], done.err
 
 
 @pytest.mark.faults("BA12")
 @pytest.mark.parametrize("how", ["interrupt", "terminate", "kill"])
-def test_nothing_is_left_when_the_parent_is_ended_in_the_middle(start_script, how):
+def test_nothing_is_left_when_the_parent_is_ended_in_the_middle(start_script, tmp_path, how):
     script = start_script(
         HEAD
         + """
     Numbers(4).item_mpc()
-    print("ready", flush=True)
-    Numbers(4).item_mpc(lambda: time.sleep(60), bad=2)
+    Numbers(4).item_mpc(hang, bad=2)
     """
     )
-    script.wait_for("ready")
+    script.wait_until((tmp_path / "hangs").exists, "the item that hangs")
     if how == "interrupt":
         script.interrupt()
     else:
         script.send(signal.SIGTERM if how == "terminate" else signal.SIGKILL)
-    done = script.finish(timeout=10)
+    done = script.finish()
     codes = {"interrupt": -signal.SIGINT, "terminate": -signal.SIGTERM, "kill": -signal.SIGKILL}
     assert done.code in (codes[how], 130), done.err
 
@@ -228,8 +229,8 @@ def test_a_script_without_a_main_guard_and_with_threads_works(run_script):
 
 @pytest.mark.faults("RN06")
 @pytest.mark.parametrize("target", ["inline", "threads", "processes"])
-@pytest.mark.parametrize("timeout", ["None", "100"])
-def test_one_interrupt_ends_slow_items(start_script, target, timeout):
+@pytest.mark.parametrize("timeout", ["None", "10**6"])
+def test_one_interrupt_ends_slow_items(start_script, tmp_path, target, timeout):
     script = start_script(
         f"""
     import time
@@ -238,17 +239,17 @@ def test_one_interrupt_ends_slow_items(start_script, target, timeout):
     class Slow(Batch):
         @inbatch_parallel(init="indices", target="{target}", n_workers=2, timeout={timeout})
         def sleep(self, id):
-            time.sleep(60 if id > 1 else 0.01)
+            if id > 1:
+                open("hangs", "w").close()
+                time.sleep(10**7)
 
     Slow(2).sleep()
-    print("ready", flush=True)
     Slow(20).sleep()
     """
     )
-    script.wait_for("ready")
-    time.sleep(1)
+    script.wait_until((tmp_path / "hangs").exists, "an item that hangs")
     script.interrupt()
-    done = script.finish(timeout=8)
+    done = script.finish()
     assert done.code in (-signal.SIGINT, 130), done.err
     assert "KeyboardInterrupt" in done.err
 
@@ -292,4 +293,4 @@ def test_nothing_is_left_when_the_parent_ends_while_workers_start(start_script, 
     script.wait_for("ready")
     time.sleep(0.1)
     script.send(how)
-    script.finish(timeout=8)
+    script.finish()

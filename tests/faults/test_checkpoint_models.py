@@ -22,7 +22,8 @@ SCRIPT = """
             self.labels = self.indices % 3
             noise = self.rng().normal(size=(len(self), 16, 16, 1))
             self.images = (noise + self.labels[:, None, None, None]).astype(np.float32)
-            time.sleep(float(os.environ.get("SLOW", 0)))
+            # later batches are so slow that a signal comes before the last one, however late it comes
+            time.sleep(float(os.environ.get("SLOW", 0)) * (100 if self.place.batch > 6 else 1))
             return self
 
     config = {
@@ -58,20 +59,13 @@ SCRIPT = """
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.faults("CK10", "RN25")
 def test_training_goes_on_bit_by_bit_after_sigterm(start_script, run_script, tmp_path):
-    import time
-
-    whole = run_script(SCRIPT, timeout=200)
+    whole = run_script(SCRIPT)
     assert whole.code == 0, whole.err
     started = start_script(SCRIPT, SAVED="saved", SLOW="0.3")
-    deadline = time.monotonic() + 150
-    while not list(tmp_path.glob("saved/checkpoint-*")):
-        assert started.process.poll() is None, started.process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    started.wait_until(lambda: list(tmp_path.glob("saved/checkpoint-*")), "a checkpoint")
     started.send(signal.SIGTERM)
-    assert started.finish(timeout=30).code == 143
-    again = run_script(SCRIPT, timeout=200, SAVED="saved")
+    assert started.finish().code == 143
+    again = run_script(SCRIPT, SAVED="saved")
     assert again.out == whole.out, again.err

@@ -244,7 +244,6 @@ def test_the_whole_traceback_is_there_on_request(tmp_path: Path):
         text=True,
         env={"HYDRA_FULL_ERROR": "1", "PATH": ""},
         cwd=tmp_path,
-        timeout=60,
         check=False,
     )
     assert done.returncode == 1

@@ -9,6 +9,7 @@ import pytest
 
 from bf_models import VGG7
 from bf_models.errors import MissingShape, NonFiniteLoss, StopTraining
+from tests.conftest import PATIENCE
 
 CONFIG = {
     "inputs": {"images": {"shape": (8, 8, 1)}, "labels": {"classes": 3}},
@@ -69,7 +70,7 @@ def test_training_in_two_threads_is_one_after_another():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     for _ in range(12):
         other.train(X, Y)
     assert np.array_equal(one.predict(X), other.predict(X))
@@ -108,7 +109,7 @@ def test_failure_inside_a_step_leaves_no_lock():
         model.train(X[:, :3], Y)
     done = threading.Thread(target=lambda: model.train(X, Y), daemon=True)
     done.start()
-    done.join(60)
+    done.join(PATIENCE)
     assert not done.is_alive()
 
 
@@ -127,5 +128,5 @@ def test_same_seed_gives_the_same_bits_after_20_steps(run_script):
             model.train(images, labels)
         print(hashlib.sha256(b"".join(item.numpy().tobytes() for item in model.network.weights)).hexdigest())
         """
-    ends = [run_script(code, timeout=150) for _ in range(2)]
+    ends = [run_script(code) for _ in range(2)]
     assert ends[0].out == ends[1].out != "", ends[0].err

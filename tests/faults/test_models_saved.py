@@ -66,8 +66,7 @@ def test_full_disk_is_an_error_with_the_path_and_the_old_file_stays(saved, tmp_p
             model.save({str(path)!r})
         except OSError as error:
             print("refused", error.filename, error)
-        """,
-        timeout=120,
+        """
     )
     assert f"refused {path}" in done.out, done.err
     assert path.read_bytes() == saved.read_bytes()
@@ -99,7 +98,7 @@ def test_killed_at_random_points_of_a_save_the_last_whole_file_is_there(saved, t
         print("survived", flush=True)
         """
     )
-    done = script.finish(120)
+    done = script.finish()
     assert "survived" in done.out, done.err
     assert np.array_equal(VGG7.load(path).predict(X), VGG7.load(saved).predict(X))
 

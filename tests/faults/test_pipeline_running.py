@@ -115,10 +115,8 @@ def test_one_ctrl_c_ends_a_run_in_the_caller(start_script):
         """
     )
     script.wait_for("running")
-    started = time.monotonic()
     script.interrupt()
-    finished = script.finish(timeout=20)
-    assert time.monotonic() - started < 5
+    finished = script.finish()
     assert finished.code in (130, -signal.SIGINT)
     assert "KeyboardInterrupt" in finished.err
     assert "after" in finished.out

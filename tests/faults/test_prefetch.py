@@ -29,6 +29,10 @@ HEAD = """
             return self
 
         @action
+        def stick(self):
+            hang()
+
+        @action
         def ones(self, width):
             self.x = np.ones((len(self), width))
             return self
@@ -46,6 +50,10 @@ HEAD = """
 
     def fail():
         raise ValueError("bad item")
+
+    def hang():
+        open("hangs", "w").close()
+        time.sleep(10**6)
 
     def pipeline(n=40):
         return Pipeline(Dataset(n, Numbers)).make(P(R("uniform", 1, 2)))
@@ -116,24 +124,21 @@ def test_one_ctrl_c_ends_everything_with_130(start_script, engine, prefetch):
     started = start_script(script(LONG.format(engine=engine, prefetch=prefetch)))
     started.wait_for("running")
     started.interrupt()
-    done = started.finish(timeout=5)
+    done = started.finish()
     assert done.code in (130, -signal.SIGINT), done.err
     assert "KeyboardInterrupt" in done.err
 
 
 @pytest.mark.faults("RN06", "RN07")
-def test_one_ctrl_c_while_waiting_for_a_stuck_batch(start_script, engine):
-    body = f"""
-    print("running", flush=True)
-    pipeline().slow(60).run(4, prefetch=2, engine="{engine}", workers=2)
-    """
-    started = start_script(script(body))
-    started.wait_for("running")
-    import time
-
-    time.sleep(3)
+def test_one_ctrl_c_while_waiting_for_a_stuck_batch(start_script, tmp_path, engine):
+    started = start_script(
+        script(f"""
+    pipeline().stick().run(4, prefetch=2, engine="{engine}", workers=2)
+    """)
+    )
+    started.wait_until((tmp_path / "hangs").exists, "a stuck batch")
     started.interrupt()
-    done = started.finish(timeout=6)
+    done = started.finish()
     assert done.code in (130, -signal.SIGINT), done.err
 
 
@@ -272,14 +277,15 @@ def test_threads_that_hold_locks_in_the_parent_do_not_hang_workers(run_script):
     logging.basicConfig()
     lock = logging.getLogger().handlers[0].lock
 
-    done = threading.Event()
+    held, done = threading.Event(), threading.Event()
 
     def hold():
         with lock:
-            done.wait(60)
+            held.set()
+            done.wait()
 
     threading.Thread(target=hold, daemon=True).start()
-    time.sleep(0.1)
+    held.wait()
     warned = pipeline().at(2, lambda: logging.getLogger().warning("from a worker"))
     print(numbers(warned.gen_batch(4, prefetch=2, engine="processes", workers=2)))
     done.set()
@@ -297,8 +303,7 @@ def test_tensorflow_in_the_parent_does_not_hang_workers(run_script):
     import tensorflow as tf
     tf.reduce_sum(tf.random.normal((64, 64)) @ tf.random.normal((64, 64))).numpy()
     print(numbers(pipeline().gen_batch(4, prefetch=2, engine="processes", workers=2)))
-    """),
-        timeout=120,
+    """)
     )
     assert done.out == "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
 
@@ -348,9 +353,10 @@ def test_a_stuck_batch_costs_a_lent_engine_one_worker_and_the_next_run_nothing(r
     from bf_batch.engines import make_engine
 
     with make_engine("processes", workers=2) as engine:
-        stuck = pipeline().at(2, lambda: time.sleep(600)).gen_batch(4, prefetch=3, engine=engine)
+        stuck = pipeline().at(2, hang).gen_batch(4, prefetch=3, engine=engine)
         print(next(stuck).place.batch)
-        time.sleep(0.5)
+        while not os.path.exists("hangs"):
+            time.sleep(0.01)
         stuck.close()
         print(numbers(pipeline().gen_batch(4, prefetch=3, engine=engine)))
     """)
@@ -398,7 +404,6 @@ def test_a_hundred_prefetched_runs_leave_threads_descriptors_and_memory_where_th
         runs(count, engine)
         after = now()
         print(engine, after[0] - before[0], after[1] - before[1], after[2] - before[2] < 2**25)
-    """),
-        timeout=170,
+    """)
     )
     assert done.out == "threads 0 0 True\nprocesses 0 0 True\n"

@@ -89,12 +89,11 @@ SCRIPT = """
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.faults("RN08", "RN24")
 def test_a_ray_cluster_gives_the_same_batches_and_bears_the_death_of_a_worker(run_script):
     # Ray's sockets need a short path.
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        done = run_script(SCRIPT, timeout=300, TMPDIR=folder)
+        done = run_script(SCRIPT, TMPDIR=folder)
     assert done.code == 0, done.err
     assert "same after a kill: True 19 19" in done.out
     assert "elsewhere: True" in done.out

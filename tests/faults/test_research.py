@@ -21,6 +21,7 @@ from bf_research import Domain, Option, Research, Results
 from bf_research.domain.config import Config
 from bf_research.sweep import journal as journals
 from bf_research.sweep.trial import TrialState, trial_id
+from tests.conftest import PATIENCE
 
 # Trials note that they ran; what else they do depends on `a`.
 PREAMBLE = """
@@ -57,14 +58,6 @@ def ran(folder: Path) -> list[str]:
     """Values of the trials that began, in order."""
     path = folder / "ran.txt"
     return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def wait_until(true: Callable[[], Any], seconds: float = 40) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.mark.faults("RS01")
@@ -123,12 +116,12 @@ def test_killed_worker_costs_its_trial_one_retry(start_script: Callable[..., Any
         script("""
         def work(a):
             note(a)
-            time.sleep(60 if a == 2 and tries(2) == 1 else 0.1)
+            time.sleep(10**6 if a == 2 and tries(2) == 1 else 0.1)
             return a
         print(research(work, [1, 2, 3, 4]).run(name="sweep", workers=2).results["b"].tolist())
         """)
     )
-    wait_until(lambda: "2" in ran(tmp_path))
+    started.wait_until(lambda: "2" in ran(tmp_path), "trial 2")
     (pid,) = [
         int(line.split()[1]) for line in (tmp_path / "ran.txt").read_text().splitlines() if line[0] == "2"
     ]
@@ -143,23 +136,22 @@ def test_killed_worker_costs_its_trial_one_retry(start_script: Callable[..., Any
 SLOW = """
 def work(a):
     note(a)
-    time.sleep(60 if a in (3, 4) and tries(a) == 1 else 0.05)
+    time.sleep(10**6 if a in (3, 4) and tries(a) == 1 else 0.05)
     return a
-print("begin", flush=True)
-research(work, [1, 2, 3, 4, 5]).run(name="sweep", workers=2, resume="missing")
+research(work, [1, 2, 3, 4, 5]).run(name="sweep", workers=2, resume="missing", stop_grace=0.5)
 """
 
 
-def until_two_hang(folder: Path) -> None:
+def until_two_hang(driver: Any, folder: Path) -> None:
     """Wait until trials 1 and 2 are noted as finished and 3 and 4 hang."""
-    wait_until(lambda: {"3", "4"} <= set(ran(folder)))
-    wait_until(lambda: all(history(folder)[a].state is TrialState.DONE for a in (1, 2)))
+    driver.wait_until(lambda: {"3", "4"} <= set(ran(folder)), "trials 3 and 4")
+    driver.wait_until(lambda: all(history(folder)[a].state is TrialState.DONE for a in (1, 2)), "their notes")
 
 
 @pytest.mark.faults("RS04")
 def test_killed_driver_goes_on_with_what_is_missing(start_script: Callable[..., Any], tmp_path: Path) -> None:
     first = start_script(script(SLOW))
-    until_two_hang(tmp_path)
+    until_two_hang(first, tmp_path)
     first.send(signal.SIGKILL)
     assert first.finish().code == -signal.SIGKILL
     assert {a: str(r.state) for a, r in history(tmp_path).items()} == {
@@ -318,9 +310,9 @@ def test_terminated_driver_leaves_no_process_and_marks_its_trials(
     start_script: Callable[..., Any], tmp_path: Path
 ) -> None:
     driver = start_script(script(SLOW))
-    until_two_hang(tmp_path)
+    until_two_hang(driver, tmp_path)
     driver.send(signal.SIGTERM)
-    done = driver.finish(timeout=15)
+    done = driver.finish()
     assert done.code == 128 + signal.SIGTERM, done.err
     assert {a: str(r.state) for a, r in history(tmp_path).items()} == {
         1: "DONE",
@@ -335,9 +327,9 @@ def test_ctrl_c_marks_the_trials_and_a_later_start_goes_on(
     start_script: Callable[..., Any], tmp_path: Path
 ) -> None:
     driver = start_script(script(SLOW))
-    until_two_hang(tmp_path)
+    until_two_hang(driver, tmp_path)
     driver.interrupt()
-    done = driver.finish(timeout=15)
+    done = driver.finish()
     assert done.code in (130, -signal.SIGINT), done.err
     assert {str(history(tmp_path)[a].state) for a in (3, 4)} == {"KILLED"}
     again = start_script(script(SLOW)).finish()
@@ -358,12 +350,12 @@ def test_first_ctrl_c_lets_trials_stop_at_their_next_iteration(
                 yield number
         Path("steps").mkdir()
         counting = Research(Option("a", [1])).add_generator(count, returns="n")
-        counting.run(name="sweep", workers=1, stop_grace=30.0)
+        counting.run(name="sweep", workers=1, stop_grace=3600)
         """)
     )
-    wait_until(lambda: (tmp_path / "steps" / "3").exists())
+    driver.wait_until((tmp_path / "steps" / "3").exists, "the third step")
     driver.interrupt()
-    done = driver.finish(timeout=20)  # less than the grace: the trial ended by itself
+    done = driver.finish()
     assert done.code in (130, -signal.SIGINT), done.err
     assert history(tmp_path)[1].state is TrialState.KILLED
     assert "stopped at an iteration" in history(tmp_path)[1].reason
@@ -374,9 +366,9 @@ def test_second_ctrl_c_ends_at_once_also_without_workers(
     start_script: Callable[..., Any], tmp_path: Path
 ) -> None:
     driver = start_script(script(SLOW.replace("workers=2", "parallel=False")))
-    wait_until(lambda: "3" in ran(tmp_path))
+    driver.wait_until(lambda: "3" in ran(tmp_path), "trial 3")
     driver.interrupt()
-    done = driver.finish(timeout=15)
+    done = driver.finish()
     assert done.code in (130, -signal.SIGINT), done.err
     assert history(tmp_path)[3].state is TrialState.KILLED
 
@@ -402,14 +394,14 @@ def test_trial_that_hangs_is_timed_out_and_the_next_begins(
     done = run_script(
         script("""
         def work(a):
-            time.sleep(100 if a == 1 else 0)
+            time.sleep(10**6 if a == 1 else 0)
             return a
-        research(work, [1, 2, 3]).run(name="sweep", workers=1, timeout=1.0)
+        research(work, [1, 2, 3]).run(name="sweep", workers=1, timeout=2)
         """)
     )
     assert done.code == 0, done.err
     assert [str(record.state) for record in history(tmp_path).values()] == ["TIMEOUT", "DONE", "DONE"]
-    assert "longer than 1 s" in history(tmp_path)[1].reason
+    assert "longer than 2 s" in history(tmp_path)[1].reason
 
 
 @pytest.mark.faults("RS23")
@@ -424,7 +416,7 @@ def test_second_driver_on_one_journal_is_refused_and_told_the_holder(
     start_script: Callable[..., Any], tmp_path: Path
 ) -> None:
     first = start_script(script(SLOW))
-    until_two_hang(tmp_path)
+    until_two_hang(first, tmp_path)
     second = start_script(script(SLOW)).finish()
     assert second.code == 1
     assert f"process {first.process.pid} on " in second.err
@@ -517,15 +509,17 @@ def test_update_that_raises_stops_the_sweep_in_order(run_script: Callable[..., A
         script("""
         def work(a):
             note(a)
-            time.sleep(60 if a == 2 else 0.5)
+            if a == 2:
+                time.sleep(10**6)
+            while not tries(2):
+                time.sleep(0.02)
             return a
         def update(results):
             return 1 / 0
         domain = Option("a", [1, 2, 3])
         domain.set_update(update, when=1)
         Research(domain).add_callable(work, C("a"), returns="b").run(name="sweep", workers=2)
-        """),
-        timeout=30,
+        """)
     )
     assert done.code == 1
     assert "ZeroDivisionError" in done.err
@@ -585,12 +579,12 @@ def test_sigterm_ends_a_sweep_in_this_process(start_script: Callable[..., Any], 
         script("""
         def work(a):
             note(a)
-            time.sleep(60)
+            time.sleep(10**6)
         research(work, [1, 2]).run(name="sweep", parallel=False)
         """)
     )
-    wait_until(lambda: ran(tmp_path) == ["1"])
-    os.kill(started.process.pid, signal.SIGTERM)
+    started.wait_until(lambda: ran(tmp_path) == ["1"], "trial 1")
+    started.send(signal.SIGTERM)
     assert started.finish().code == 143
     assert {a: str(record.state) for a, record in history(tmp_path).items()} == {1: "KILLED"}
 
@@ -602,13 +596,13 @@ def test_trial_ids_of_odd_values_differ() -> None:
 
 @pytest.mark.faults("ML04")
 def test_a_store_that_is_gone_at_the_end_costs_no_results(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ready_store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = tmp_path / "mlflow.db"
+    store = ready_store
 
     def work(number: int) -> int:
         if number == 2:
-            with closing(sqlite3.connect(store, timeout=20)) as database:
+            with closing(sqlite3.connect(store, timeout=PATIENCE)) as database:
                 database.executescript("drop table metrics; drop table latest_metrics;")
         return number
 

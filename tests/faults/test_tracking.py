@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from bf_research.tracking.callback import close_abandoned
 from bf_research.tracking.replay import replay
 from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.store import TrackingError, experiment_id, open_store
+from tests.conftest import PATIENCE, wait_until
 
 # One import of MLflow serves all processes: they are forked before any of them opens the store.
 STORM = """
@@ -30,10 +32,10 @@ STORM = """
     from bf_research.tracking import MLflowTracker
 
     def child(sweep, number):
-        waits = {{"patience": 120}}
+        waits = {{"patience": {patience}}}
         tracker = MLflowTracker("sqlite:///store/mlflow.db", f"sweep {{sweep}}", buffering=waits)
         tracker.start(f"{{sweep}}-{{number}}")
-        tracker.ready(120)
+        tracker.ready({patience})
         for step in range({points}):
             tracker.log_metric("loss", step, step)
         tracker.end()
@@ -72,7 +74,7 @@ def history(store: str, run_id: str, name: str = "loss") -> list[tuple[int, floa
 @pytest.mark.slow
 @pytest.mark.faults("ML01")
 def test_two_sweeps_of_eight_processes_lose_nothing(run_script, tmp_path: Path):
-    done = run_script(STORM.format(points=2000, sweeps=2), timeout=170)
+    done = run_script(STORM.format(points=2000, sweeps=2, patience=PATIENCE))
     assert done.out.strip() == str([0] * 16), done.err
     assert "database is locked" not in done.err
     client = open_store(f"sqlite:///{tmp_path}/store/mlflow.db")
@@ -87,7 +89,7 @@ def test_two_sweeps_of_eight_processes_lose_nothing(run_script, tmp_path: Path):
 
 @pytest.mark.faults("ML02")
 def test_eight_processes_create_one_fresh_store(run_script, tmp_path: Path):
-    done = run_script(STORM.format(points=3, sweeps=1), timeout=170)
+    done = run_script(STORM.format(points=3, sweeps=1, patience=PATIENCE))
     assert done.out.strip() == str([0] * 8), done.err
     client = open_store(f"sqlite:///{tmp_path}/store/mlflow.db")
     experiment = client.get_experiment_by_name("sweep 0")
@@ -197,14 +199,7 @@ def server(tmp_path: Path) -> Iterator[Proxy]:
     )
     proxy = Proxy(port)
     try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the MLflow server does not start"
-                time.sleep(0.2)
+        wait_until(lambda: answers(port), "the MLflow server")
         yield proxy
     finally:
         proxy.close()
@@ -220,21 +215,20 @@ def server(tmp_path: Path) -> Iterator[Proxy]:
 @pytest.mark.faults("ML04")
 def test_records_wait_in_bounded_memory_while_the_store_is_away(server: Proxy, tmp_path: Path):
     uri = f"http://127.0.0.1:{server.port}"
-    waits = {"points": 100, "flush_seconds": 0.2, "patience": 60}
+    waits = {"points": 100, "flush_seconds": 0.2, "patience": PATIENCE}
     tracker = MLflowTracker(uri, folder=str(tmp_path), buffering=waits)
     tracker.start("run")
-    location = tracker.ready(120)
+    location = tracker.ready(PATIENCE)
     tracker.log_metric("loss", 0, 0)
-    time.sleep(1)
+    wait_until(lambda: history(uri, location.run_id), "the first point")
     server.up = False
     for step in range(1, 2001):
         tracker.log_metric("loss", step, step)
         if step % 400 == 0:
             time.sleep(0.5)
-    time.sleep(3)
     recorder: Any = tracker._recorder
-    assert recorder._down_since is not None
-    assert recorder._backlog.in_memory <= 100
+    wait_until(lambda: recorder._down_since is not None, "a try that failed")
+    wait_until(lambda: recorder._backlog.in_memory <= 100, "room in memory")
     server.up = True
     tracker.end()
     client = open_store(uri)
@@ -316,6 +310,12 @@ def test_trackers_of_several_threads_do_not_meet(store: str, tmp_path: Path):
     assert mlflow.active_run() is None
     for number, location in locations.items():
         assert history(store, location.run_id) == [(step, number) for step in range(300)]
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 def free_port() -> int:

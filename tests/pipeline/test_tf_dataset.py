@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from bf_batch import Batch, Dataset, SkipBatch, action
 from bf_pipeline import B, Pipeline
+from tests.conftest import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -81,14 +83,12 @@ def test_leaving_early_leaves_no_thread():
         pass
     del data
     tf.keras.backend.clear_session()
-    import gc
-    import time
 
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(t.name.startswith("bf-engine") for t in threading.enumerate()):
+    def threads():
         gc.collect()
-        time.sleep(0.05)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bf-engine")]
+        return [thread for thread in threading.enumerate() if thread.name.startswith("bf-engine")]
+
+    wait_until(lambda: not threads(), "the end of the threads")
 
 
 def test_a_given_signature_is_taken():

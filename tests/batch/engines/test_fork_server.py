@@ -7,8 +7,8 @@ import select
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bf_batch.engines import forking
 from bf_batch.engines.channel import Channel
 from bf_batch.engines.forking import ForkServer, ServerGone, Start, start_own_server
 from bf_batch.engines.processes import ProcessesEngine
+from tests.conftest import PATIENCE, wait_until
 
 PROGRAM = """
 import os, pickle, socket, subprocess, sys, time
@@ -25,7 +26,7 @@ from bf_batch.engines.channel import Channel, pack
 
 def run(file, parent, *arguments):
     channel = Channel(socket.socket(fileno=file))
-    other = subprocess.Popen(["sleep", "60"], pass_fds=[file])
+    other = subprocess.Popen(["sleep", "1000000"], pass_fds=[file])
     told = (parent, other.pid, os.getpgid(0), os.environ.get("BF_TEST"), os.getcwd(), arguments)
     channel.send(pack(told, pickle.dumps))
     print("printed by a worker", flush=True)
@@ -40,12 +41,18 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServ
     (tmp_path / "bf_test_program.py").write_text(PROGRAM)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with open(tmp_path / "log", "w+b") as log:
-        made = start_own_server(["json", "there_is_no_such_module"], {**os.environ}, log)
+    with started(tmp_path, "json", "there_is_no_such_module") as made:
+        yield made
+
+
+@contextmanager
+def started(folder: Path, *modules: str) -> Iterator[ForkServer]:
+    with open(folder / "log", "w+b") as log:
+        made = start_own_server(list(modules), {**os.environ}, log)
         yield made
         made.close()
         assert made.process is not None
-        made.process.wait(10)
+        made.process.wait(PATIENCE)
 
 
 def start(server: ForkServer, **options: Any) -> tuple[Channel, int]:
@@ -66,13 +73,6 @@ def ended(pid: int) -> bool:
         return True
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
 def test_the_server_tells_what_it_could_not_import(server: ForkServer):
     kind, failed = server.hear()
     assert kind == "ready"
@@ -80,10 +80,21 @@ def test_the_server_tells_what_it_could_not_import(server: ForkServer):
     assert failed["there_is_no_such_module"].startswith("ModuleNotFoundError: ")
 
 
-def test_asking_does_not_wait_for_the_imports(server: ForkServer):
-    assert not select.select([server], [], [], 0)[0]
-    channel, pid = start(server)
-    assert channel.receive()()[2] == pid
+def test_asking_does_not_wait_for_the_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    long = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
+    (tmp_path / "bf_test_import.py").write_text(long)
+    (tmp_path / "bf_test_program.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ours, theirs = socket.socketpair()
+    with started(tmp_path, "bf_test_import") as server:
+        with theirs:
+            server.ask(theirs, Start("bf_test_program:run", group=True))
+        assert not select.select([server], [], [], 0)[0]
+        (tmp_path / "go").touch()
+        (ready, *_), (forked, _, pid) = server.hear(), server.hear()
+        assert (ready, forked) == ("ready", "forked")
+        assert Channel(ours).receive()()[2] == pid
 
 
 def test_a_worker_begins_with_what_it_is_given(server: ForkServer, tmp_path: Path):
@@ -122,7 +133,7 @@ def test_a_server_that_is_left_ends_with_all_groups(server: ForkServer):
     other = channel.receive()()[1]
     server.close()
     assert server.process is not None
-    assert server.process.wait(10) == 0
+    assert server.process.wait(PATIENCE) == 0
     wait_until(lambda: ended(pid) and ended(other))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bf_batch import Batch, ItemError, PerItem, SkipBatch, action, any_action_failed, inbatch_parallel
 from bf_index import DatasetIndex
+from tests.conftest import PATIENCE, wait_until
 
 TARGETS = ["inline", "threads", pytest.param("processes", marks=pytest.mark.slow)]
 
@@ -263,19 +264,25 @@ def test_unknown_targets_and_policies_are_refused_with_hints(batch):
 
 
 def test_threads_share_the_work_of_slow_items():
+    names: set[str] = set()
+
     class Slow(Batch):
         components = ("x",)
 
         @inbatch_parallel(init="x", post="_post", target="threads", n_workers=3)
-        def sleep(self, item):
-            time.sleep(0.02)
+        def meet(self, item):
+            names.add(threading.current_thread().name)
+            if item == 0:
+                time.sleep(0.02)  # help is asked for when an item was slow
+            else:
+                wait_until(lambda: len(names) > 1, "another thread")
             return threading.current_thread().name
 
         def _post(self, results):
             self.x = results
             return self
 
-    assert len(set(Slow(12, preloaded=(list(range(12)),)).sleep().x)) > 1
+    assert len(set(Slow(12, preloaded=(list(range(12)),)).meet().x)) > 1
 
 
 def test_parallel_actions_can_be_nested():
@@ -302,12 +309,12 @@ def test_parallel_actions_can_be_nested():
 class Fetched(Batch):
     components = ("x",)
 
-    @inbatch_parallel(init="indices", post="_post", timeout=5)
+    @inbatch_parallel(init="indices", post="_post", timeout=PATIENCE)
     async def fetch(self, id, slow=None, bad=None):
         import asyncio
 
         self._at_once = max(getattr(self, "_at_once", 0), len(asyncio.all_tasks()))
-        await asyncio.sleep(60 if id == slow else 0.02)
+        await asyncio.sleep(10**6 if id == slow else 0.02 if slow is None else 0)
         if id == bad:
             raise OSError("gone")
         return id, self.rng().random()

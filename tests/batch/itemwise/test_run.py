@@ -51,4 +51,4 @@ def test_the_item_that_takes_too_long_is_named():
     begin = time.monotonic()
     with pytest.raises(ItemTimeoutError, match=r"Batch.test: item 'b'.*timeout=0.2 s"):
         await_all([done, late], {1: begin}, work_of(Batch(["a", "b"]), str), 0.2, "Batch.test")
-    assert 0.2 <= time.monotonic() - begin < 10
+    assert time.monotonic() - begin >= 0.2

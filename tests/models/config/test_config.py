@@ -30,8 +30,7 @@ def test_tensorflow_is_loaded_without_a_word_on_the_console(run_script):
         from bf_models import VGG7
         model = VGG7({"num_classes": 2, "body": {"stages": [[1, 0, 2]]}})
         model.train(np.zeros((2, 8, 8)), np.zeros(2, int))
-        """,
-        timeout=120,
+        """
     )
     assert done.code == 0, done.err
     assert done.out == ""

@@ -68,8 +68,7 @@ def test_an_exported_model_is_served_by_a_process_without_our_code(tiny, batch, 
         assert np.allclose(got["proba"], np.load({str(tmp_path / "proba.npy")!r}), atol=1e-5)
         assert "bf_models" not in sys.modules
         print("served", sorted(got))
-        """,
-        timeout=120,
+        """
     )
     assert "served ['labels', 'predictions', 'proba']" in done.out, done.err
 

@@ -9,6 +9,7 @@ import pytest
 
 from bf_models import ResNet18
 from bf_models.errors import MissingShape, NonFiniteLoss
+from tests.conftest import PATIENCE
 
 
 def test_training_lowers_the_loss(tiny, batch):
@@ -144,7 +145,7 @@ def test_threads_train_one_after_another(tiny, batch):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert model.iterations == 15
 
 
@@ -165,8 +166,7 @@ def test_odd_batches_of_a_network_of_few_channels_corrupt_no_memory(run_script):
         for _ in range(10):
             model.train(np.ones((5, 28, 28, 1)), np.zeros(5, int))
         print("whole")
-        """,
-        timeout=120,
+        """
     )
     assert done.out == "whole\n", (done.code, done.err)
 

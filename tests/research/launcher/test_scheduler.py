@@ -21,6 +21,7 @@ from bf_research.launcher.pool import Pool, close_kept, open_pool
 from bf_research.launcher.progress import Silent
 from bf_research.launcher.scheduler import Scheduler
 from hydra_plugins.bf_launcher.gpu_launcher import GpuLauncher, GpuLauncherConf
+from tests.conftest import PATIENCE
 
 
 def double(work: tuple[str, int]) -> object:
@@ -31,7 +32,7 @@ def double(work: tuple[str, int]) -> object:
     if kind == "die":
         os._exit(7)
     if kind == "sleep":
-        time.sleep(30)
+        time.sleep(10**6)
     if kind == "unpicklable":
         return (part for part in "ab")
     report(1, 1, loss=0.5)
@@ -138,7 +139,7 @@ def test_a_server_that_was_killed_between_two_sweeps_is_replaced():
         with open_pool([], slots) as made:
             first = ends(made, "ok")[0].value[3]
         os.kill(made._process.pid, signal.SIGKILL)
-        made._process.wait(10)
+        made._process.wait(PATIENCE)
         with open_pool([], slots) as made:
             assert ends(made, "ok")[0].value[3] != first
     finally:
