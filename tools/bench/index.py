@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import Target, have, judge, measure, table
+from common import Target, have, heading, judge, measure, table
 
 from bf_index import DatasetIndex, FilesIndex
 
@@ -90,7 +90,7 @@ def places() -> bool:
 
 def huge() -> bool:
     """Memory and time of indices that no stored order would fit."""
-    print("\n## Huge indices, each in a process of its own\n")
+    heading("Huge indices, each in a process of its own")
     held = True
     for n, what, bound in ((10**8, "MiB in all", 300.0), (10**9, "ms to the first batch", 50.0)):
         done = subprocess.run(

@@ -12,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from common import have, measure, table
+from common import have, heading, measure, table
 
 from bf_pipeline import C
 from bf_research import Domain, Option, Research
@@ -77,7 +77,7 @@ def warm() -> bool:
             if number:
                 over.append(1000 * (seconds - TRIALS * WORK / 2) / TRIALS)
     middle = statistics.median(over)
-    print(f"\n## A warm sweep of {TRIALS} trials of {WORK} s on two workers\n")
+    heading(f"A warm sweep of {TRIALS} trials of {WORK} s on two workers")
     print(
         f"- {middle:.1f} ms a trial over the work, median of {len(over)} ({min(over):.1f} to {max(over):.1f})"
     )

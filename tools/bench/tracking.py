@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from common import heading
+
 from bf_research.tracking import MLflowTracker
 from bf_research.tracking.store import open_store
 
@@ -62,9 +64,8 @@ def main() -> bool:
         for _ in range(3):
             for name, (_, run) in contenders.items():
                 rounds[name].append(run(store))
-    print(
-        "\n## A point of a metric\n\n| contender | us in the loop | us all in | stored |\n|---|---|---|---|"
-    )
+    heading("A point of a metric")
+    print("| contender | us in the loop | us all in | stored |\n|---|---|---|---|")
     for name, found in rounds.items():
         loop, whole = (min(one[place] for one in found) for place in (0, 1))
         print(f"| {name} | {loop:.3g} | {whole:.4g} | {found[0][2]} of {contenders[name][0]} |")
