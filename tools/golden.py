@@ -1,19 +1,24 @@
-"""Golden outputs of torchvision's networks, made once: weights follow from names, so only outputs are stored.
+"""Golden values of torchvision's networks, made once: weights follow from names, so only results are stored.
 
     python -m pip install torch torchvision
     python tools/golden.py tests/models/golden.json
+    python tools/golden.py tests/models/golden_steps.json
+    python tools/golden.py tests/models/golden_starts.json
 
-The tests load the same weights into our networks by ``bf_models.convert`` and compare.
+The first holds outputs, the second losses of training steps: the tests load the same weights into our
+networks by ``bf_models.convert`` and compare. The third tells how the initial weights are distributed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,34 +94,134 @@ def images(side: int) -> np.ndarray:
     return rule("images", (2, 3, side, side))
 
 
-def torch_outputs(network: str, side: int) -> dict[str, object]:
-    """Outputs and names of a network of torchvision with the weights of the rule."""
-    import torch
+def network_of(network: str, classes: int, **options: object) -> Any:
+    """A network of torchvision, without its helpers of training."""
     from torchvision import models
 
-    options: dict[str, object] = {"num_classes": CLASSES}
     if network in ("googlenet", "inception_v3"):
-        options |= {"init_weights": False, "aux_logits": False}
-    if network.startswith("vit"):
-        options["image_size"] = side
-    model = getattr(models, network)(**options).eval()
+        options["aux_logits"] = False
+    return getattr(models, network)(num_classes=classes, **options)
+
+
+def load_rule(model: Any) -> dict[str, tuple[int, ...]]:
+    """Set the weights of a torch network by the rule; return the shapes by name."""
+    import torch
+
     state = {
         name: item for name, item in model.state_dict().items() if not name.endswith("num_batches_tracked")
     }
     shapes = {name: tuple(item.shape) for name, item in state.items()}
     weights = {name: torch.from_numpy(rule(name, shape)) for name, shape in shapes.items()}
     model.load_state_dict(weights, strict=False)
+    return shapes
+
+
+def torch_outputs(network: str, side: int) -> dict[str, object]:
+    """Outputs and names of a network of torchvision with the weights of the rule."""
+    import torch
+
+    options: dict[str, object] = {}
+    if network in ("googlenet", "inception_v3"):
+        options["init_weights"] = False
+    if network.startswith("vit"):
+        options["image_size"] = side
+    model = network_of(network, CLASSES, **options).eval()
+    shapes = load_rule(model)
     with torch.no_grad():
         outputs = model(torch.from_numpy(images(side))).numpy()
     return {"side": side, "names": digest(shapes), "outputs": outputs.tolist()}
 
 
+#: What learns in steps: the network, its rate, the number of steps, images and their side.
+STEPS = {"network": "ResNet18", "rate": 0.01, "steps": 10, "batch": 8, "side": 65}
+
+
+def batch_of(step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 3, side, side) and labels of a training step."""
+    shape = (STEPS["batch"], 3, STEPS["side"], STEPS["side"])
+    return rule(f"images {step}", shape), np.arange(STEPS["batch"]) * (step + 1) % CLASSES
+
+
+def torch_steps() -> dict[str, object]:
+    """Losses of plain SGD from the weights of the rule; the network sees a batch a step."""
+    import torch
+
+    model = network_of(NETWORKS[STEPS["network"]][0], CLASSES).train()
+    load_rule(model)
+    optimizer = torch.optim.SGD(model.parameters(), STEPS["rate"])
+    losses = []
+    for step in range(STEPS["steps"]):
+        images_, labels = batch_of(step)
+        loss = torch.nn.functional.cross_entropy(model(torch.from_numpy(images_)), torch.from_numpy(labels))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return {"losses": losses}
+
+
+#: One network of each family, and which of its arrays are left out: those of blocks like the one before.
+STARTS = {
+    "VGG11": None,
+    "ResNet18": r"^layer\d\.1",
+    "ResNeXt50": r"^layer\d\.[1-9]",
+    "DenseNet121": r"denselayer([3-9]|\d\d)\.",
+    "SqueezeNet1_0": None,
+    "MobileNetV2": None,
+    "MobileNetV3Small": None,
+    "EfficientNetB0": r"^features\.\d\.[1-9].*\.block\.",
+    "GoogLeNet": None,
+    "InceptionV3": r"^Mixed_(5d|6d|7c)",
+    "ConvNeXtTiny": r"^features\.[1357]\.[1-9]",
+    "ViTB16": r"encoder_layer_[1-9]",
+}
+
+
+def distribution(values: np.ndarray) -> list[float]:
+    """Mean, deviation and kurtosis: 3 of a normal distribution, 1.8 of a uniform one, 0 of a constant."""
+    values = np.asarray(values, np.float64)
+    mean, deviation = values.mean(), values.std()
+    # one value of an array is no distribution, and rounding none either
+    if deviation <= 1e-9 * max(1.0, abs(mean)):
+        return [mean, 0.0, 0.0]
+    return [mean, deviation, np.mean((values - mean) ** 4) / deviation**4]
+
+
+def is_kept(network: str, name: str) -> bool:
+    """Whether an array is a parameter of those that are stored."""
+    left_out = STARTS[network]
+    return "running_" not in name and (left_out is None or not re.search(left_out, name))
+
+
+def torch_start(ours: str) -> dict[str, object]:
+    """How the arrays of a new network are distributed; of a constant only its value."""
+    import torch
+
+    network, side = NETWORKS[ours]
+    torch.manual_seed(0)
+    options: dict[str, object] = {"image_size": side} if network.startswith("vit") else {}
+    if network in ("googlenet", "inception_v3"):
+        options["init_weights"] = True
+    found: dict[str, object] = {}
+    for name, item in network_of(network, 1000, **options).named_parameters():
+        if is_kept(ours, name):
+            told = [float(f"{value:.4g}") for value in distribution(item.detach().numpy())]
+            found[name] = told if told[1] else told[0]
+    return found
+
+
 def main(path: str) -> None:
-    """Write outputs of all networks into a JSON file."""
-    golden = {}
-    for ours, (network, side) in NETWORKS.items():
-        golden[ours] = torch_outputs(network, side)
-        print(ours, np.ravel(golden[ours]["outputs"])[:3])
+    """Write the golden values that a file is named after into it."""
+    golden: dict[str, object] = {}
+    kind = Path(path).stem
+    if kind == "golden_steps":
+        golden = torch_steps()
+    elif kind == "golden_starts":
+        golden = {ours: torch_start(ours) for ours in STARTS}
+    else:
+        for ours, (network, side) in NETWORKS.items():
+            golden[ours] = torch_outputs(network, side)
+            print(ours, np.ravel(golden[ours]["outputs"])[:3])
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(item)}" for name, item in golden.items())
     Path(path).write_text("{\n" + lines + "\n}\n")
 

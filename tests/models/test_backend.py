@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import platform
+
 import numpy as np
 import pytest
 
@@ -61,3 +64,82 @@ def test_onednn_is_on_unless_the_user_says_otherwise(run_script, monkeypatch, gi
     """
     told = {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given}
     assert run_script(code, **told).out.split() == [seen, str(seen == "1")]
+
+
+#: Imports TensorFlow as on a CPU that it leaves oneDNN off for, then has the environment of ``said``.
+_TOO_LATE = """
+    import os, sys, warnings
+
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    import tensorflow
+
+    said = os.environ.pop("SAID", None)
+    os.environ.pop("TF_ENABLE_ONEDNN_OPTS")
+    if said:
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = said
+    warnings.simplefilter("always")
+    from bf_models import MLP
+    from bf_models._backend import keras, tensorflow as door
+
+    MLP({"inputs": {"images": {"shape": (4,)}}, "num_classes": 2}).build()
+    assert door() is tensorflow
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="TensorFlow has oneDNN for x86")
+@pytest.mark.parametrize(("said", "warned"), [(None, 1), ("1", 1), ("0", 0)])
+def test_tensorflow_imported_without_onednn_gives_one_warning_that_says_what_to_do(run_script, said, warned):
+    done = run_script(_TOO_LATE, **({"SAID": said} if said else {}))
+    assert done.code == 0, done.err
+    assert done.err.count("RuntimeWarning: TensorFlow was imported without oneDNN") == warned
+    assert done.err.count("set TF_ENABLE_ONEDNN_OPTS=1 in the environment before") == warned
+
+
+@pytest.mark.parametrize("first", ["bf_models", "bf_command"])
+def test_onednn_is_on_when_the_user_imports_tensorflow_after_us(run_script, monkeypatch, first):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    code = f"import {first}, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    assert run_script(code).out.split() == ["1"]
+    assert run_script(code, TF_ENABLE_ONEDNN_OPTS="0").out.split() == ["0"]
+
+
+#: Trains a small network in each precision, then twice with ``deterministic``; prints losses as JSON.
+_TRAIN = """
+    import json
+    import numpy as np
+    from bf_models import ResNet18
+    from bf_models._backend import onednn_is_on
+
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(8, 8, 8, 3)).astype("float32"), rng.integers(0, 3, 8)
+
+    def losses(**config):
+        # maps of 8, 4, 2 and 1 pixels
+        model = ResNet18({
+            "inputs": {"images": {"shape": (8, 8, 3)}}, "num_classes": 3, "seed": 1, "stem": "small",
+            "initial_block": {"filters": 8}, "body": {"depths": [1, 1, 1, 1], "filters": 8},
+            "optimizer": {"name": "sgd", "learning_rate": 0.01}, **config,
+        })
+        return [model.train(images, labels, fetches="loss") for _ in range(4)]
+
+    found = {precision: losses(precision=precision) for precision in ("float32", "float16", "bfloat16")}
+    found["deterministic"] = losses(deterministic=True)
+    found["again"] = losses(deterministic=True)
+    print(json.dumps({"on": onednn_is_on(), **found}))
+"""
+
+
+def test_every_precision_trains_alike_with_onednn_on_and_off(run_script):
+    on, off = (
+        json.loads(run_script(_TRAIN, timeout=300, TF_ENABLE_ONEDNN_OPTS=value).out) for value in ("1", "0")
+    )
+    assert (on.pop("on"), off.pop("on")) == (True, False)
+    for found in (on, off):
+        assert found["deterministic"] == found["again"]
+        assert all(losses[-1] < losses[0] for losses in found.values())
+        np.testing.assert_allclose(found["float16"], found["float32"], rtol=0.02)
+        np.testing.assert_allclose(found["bfloat16"], found["float32"], rtol=0.1)
+    np.testing.assert_allclose(on["float32"], off["float32"], rtol=1e-3)
+    np.testing.assert_allclose(on["deterministic"], off["deterministic"], rtol=1e-3)
+    np.testing.assert_allclose(on["float16"], off["float16"], rtol=0.02)
+    np.testing.assert_allclose(on["bfloat16"], off["bfloat16"], rtol=0.1)

@@ -6,14 +6,25 @@ import contextlib
 import functools
 import importlib
 import os
+import platform
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 _MISSING = (
     "TensorFlow is not installed, and a model needs it; install it with: pip install 'bf-models[cpu]' "
     "(or 'bf-models[gpu]', 'bf-models[cuda]' for a GPU)"
+)
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+# On CPUs without AVX512_VNNI, AVX512_BF16, AVX_VNNI or AMX TensorFlow leaves oneDNN off, and its own input
+# gradients of small maps are many times slower. It reads this when it is imported, by us or by the user.
+os.environ.setdefault(ONEDNN, "1")
+_SLOW = (
+    "TensorFlow was imported without oneDNN, and training on this CPU is several times slower by that; set "
+    f"{ONEDNN}=1 in the environment before TensorFlow is imported, or import bf_models before it "
+    f"({ONEDNN}=0 keeps it off without this warning)"
 )
 # TensorFlow 2.20 and newer print these while they are imported, whatever the level of the log is
 _NOISE = (
@@ -43,14 +54,20 @@ def _without_noise() -> Iterator[None]:
                     os.write(2, line)
 
 
+def _wants_onednn() -> bool:
+    """Whether this is a machine that TensorFlow has oneDNN for, and the user has not said no."""
+    said_no = os.environ.get(ONEDNN, "1").lower() in ("0", "false")
+    return not said_no and sys.platform != "darwin" and platform.machine().lower() in ("x86_64", "amd64")
+
+
 @functools.cache
 def tensorflow() -> Any:
     """Import and return the module tensorflow; ImportError with the command to install it."""
     if sys.modules.get("tensorflow") is not None:
+        if _wants_onednn() and onednn_is_on() is False:
+            warnings.warn(_SLOW, RuntimeWarning, stacklevel=3)
         return sys.modules["tensorflow"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Without AVX-512 TensorFlow leaves oneDNN off, and its own input gradients of small maps are far slower.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if "keras" not in sys.modules:
         # ~/.keras/keras.json may name another backend: the environment wins over the file
@@ -77,7 +94,17 @@ def keras() -> Any:
     return module
 
 
-# Private names of Keras stand below and nowhere else; a test holds them against the version that is pinned.
+# Private names of TensorFlow and Keras stand below and nowhere else; a test holds them against the versions
+# that are pinned.
+
+
+def onednn_is_on() -> bool | None:
+    """Whether the TensorFlow that is loaded runs oneDNN's kernels; None when this version does not tell."""
+    try:
+        port = importlib.import_module("tensorflow.python.util._pywrap_util_port")
+        return bool(port.IsMklEnabled())
+    except (ImportError, AttributeError):
+        return None
 
 
 def variable_index(optimizer: Any, variable: Any) -> int:

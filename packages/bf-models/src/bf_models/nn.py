@@ -6,6 +6,8 @@ is a question of layout only.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -13,21 +15,31 @@ from bf_models._backend import keras
 from bf_models.errors import unknown
 
 Tensor: TypeAlias = Any
+#: Initial values of weights: a name, or the deviation of a normal distribution.
+Start: TypeAlias = str | float
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all parts of a network share: activation, momentum and epsilon of its norms, padding.
+    """What all parts of a network share: activation, momentum and epsilon of its norms, padding, the start.
 
     ``padding`` "torch" is equal on both sides; "same" is Keras's, one pixel less at the top for strides of 2.
+    The others are the initial weights and biases of convolutions and of dense layers: a name that
+    ``initializer`` knows, or the deviation of a normal distribution.
     """
 
     activation: str = "relu"
     momentum: float = 0.9
     epsilon: float = 1e-5
     padding: Literal["torch", "same"] = "torch"
+    conv_init: Start = "he"
+    conv_bias: Start = "zeros"
+    dense_init: Start = "torch"
+    dense_bias: Start = "torch"
 
     def __post_init__(self) -> None:
+        for start in (self.conv_init, self.conv_bias, self.dense_init, self.dense_bias):
+            check_start(start)
         if self.padding not in ("torch", "same"):
             raise ValueError(f"common: padding is 'torch' or 'same', got {self.padding!r}")
 
@@ -59,51 +71,56 @@ class Net:
         name: str,
         **options: Any,
     ) -> Tensor:
-        """Add a convolution with torch's padding; ``options`` are padding, groups, dilation, bias, init.
+        """Add a convolution with torch's padding.
 
-        ``padding`` is a number of pixels on each side, or None for the half of the kernel.
+        ``options`` are groups, dilation, bias, init, bias_init and padding: pixels on each side, or None for
+        the half of the kernel.
         """
-        layers = keras().layers
+        from bf_models.layers import Conv2D  # late: loads TensorFlow
+
         groups, dilation = options.pop("groups", 1), options.pop("dilation", 1)
         x, strides = take_strides(x, kernel, strides, name)
-        x, padding = self._padded(x, kernel, strides, dilation, options.pop("padding", None), name)
+        pads = self._find_pads(x, kernel, strides, dilation, options.pop("padding", None), name)
         arguments = {
-            "padding": padding,
+            "padding": "same" if pads is None else "valid",
             "dilation_rate": dilation,
             "use_bias": options.pop("bias", False),
             "name": name,
         }
-        init = initializer(options.pop("init", "he"))
+        # a filter reads the channels of its group only; what comes in goes into all filters, as torch counts
+        area = kernel * kernel if isinstance(kernel, int) else kernel[0] * kernel[1]
+        fans = (area * x.shape[-1] // groups, area * filters)
+        init = initializer(options.pop("init", self.common.conv_init), *fans)
+        arguments["bias_initializer"] = initializer(options.pop("bias_init", self.common.conv_bias), *fans)
         if options:
             raise TypeError(f"conv {name}: unknown options {sorted(options)}")
         if groups > 1 and groups == x.shape[-1]:
-            layer = layers.DepthwiseConv2D(
-                kernel, strides, depth_multiplier=filters // groups, depthwise_initializer=init, **arguments
-            )
-        else:
-            layer = layers.Conv2D(
-                filters, kernel, strides, groups=groups, kernel_initializer=init, **arguments
-            )
-        return layer(x)
+            if pads is not None and any(pads):
+                x = keras().layers.ZeroPadding2D(pads, name=f"{name}.pad")(x)
+            multiplier = filters // groups
+            return keras().layers.DepthwiseConv2D(
+                kernel, strides, depth_multiplier=multiplier, depthwise_initializer=init, **arguments
+            )(x)
+        return Conv2D(
+            filters, kernel, strides, groups=groups, kernel_initializer=init, pads=pads or 0, **arguments
+        )(x)
 
-    def _padded(
+    def _find_pads(
         self, x: Tensor, kernel: int | tuple[int, int], strides: int, dilation: int, padding: Any, name: str
-    ) -> tuple[Tensor, str]:
-        """Pad as torch does, by a layer only where Keras's "same" would be another thing."""
+    ) -> tuple[int, int] | None:
+        """Return torch's padding in pixels on each side; None where Keras's "same" is that, or asked for."""
         kernels = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
-        halves = tuple((size - 1) * dilation // 2 for size in kernels)
+        halves = ((kernels[0] - 1) * dilation // 2, (kernels[1] - 1) * dilation // 2)
         if padding is None and self.common.padding == "same":
-            return x, "same"
+            return None
         if padding is None:
             pads = halves
         else:
             pads = (padding, padding) if isinstance(padding, int) else tuple(padding)
         if strides == 1 and pads == halves and all(size % 2 for size in kernels):
-            return x, "same"
+            return None
         self._fits(x, tuple((size - 1) * dilation + 1 - 2 * pad for size, pad in zip(kernels, pads)), name)
-        if any(pads):
-            x = keras().layers.ZeroPadding2D(pads, name=f"{name}.pad")(x)
-        return x, "valid"
+        return pads
 
     def _fits(self, x: Tensor, needed: tuple[int, ...], name: str) -> None:
         for size, least in zip(x.shape[1:-1], needed):
@@ -194,13 +211,17 @@ class Net:
         return keras().layers.LayerNormalization(epsilon=epsilon, name=name)(x)
 
     def dense(self, x: Tensor, units: int, *, name: str, **options: Any) -> Tensor:
-        """Add a fully connected layer; ``options`` are bias, dtype, init."""
-        init = initializer(options.pop("init", "glorot"))
-        bias, dtype = options.pop("bias", True), options.pop("dtype", None)
+        """Add a fully connected layer; ``options`` are bias, dtype, init, bias_init."""
+        fans = (x.shape[-1], units)
+        arguments = {
+            "kernel_initializer": initializer(options.pop("init", self.common.dense_init), *fans),
+            "bias_initializer": initializer(options.pop("bias_init", self.common.dense_bias), *fans),
+            "use_bias": options.pop("bias", True),
+            "dtype": options.pop("dtype", None),
+        }
         if options:
             raise TypeError(f"dense {name}: unknown options {sorted(options)}")
-        layer = keras().layers.Dense(units, use_bias=bias, kernel_initializer=init, name=name, dtype=dtype)
-        return layer(x)
+        return keras().layers.Dense(units, name=name, **arguments)(x)
 
     def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
         """Add dropout; no layer at all for a rate of 0."""
@@ -225,9 +246,9 @@ class Net:
         """Return x in float32, whatever the precision of the network is."""
         return keras().layers.Activation("linear", dtype="float32", name=name)(x)
 
-    def logits(self, x: Tensor, name: str, bias: bool = True) -> Tensor:
+    def logits(self, x: Tensor, name: str, **options: Any) -> Tensor:
         """Add the last layer, one value a class, in float32; ValueError when classes are not known."""
-        return self.dense(x, self.known_classes, name=name, bias=bias, dtype="float32")
+        return self.dense(x, self.known_classes, name=name, dtype="float32", **options)
 
 
 def take_strides(x: Tensor, kernel: Any, strides: Any, name: str) -> tuple[Tensor, Any]:
@@ -247,17 +268,46 @@ def divisible(value: float, by: int = 8) -> int:
     return rounded + by if rounded < 0.9 * value else rounded
 
 
-def initializer(kind: str) -> Any:
-    """Make an initializer: ``he`` (fan out, for ReLU), ``truncated`` (deviation 0.02) or ``glorot``."""
+#: By name: kind of distribution, and its deviation or limit as a function of fan in and fan out.
+_STARTS: Mapping[str, tuple[str, Callable[[int, int], float]]] = {
+    "he": ("normal", lambda fan_in, fan_out: math.sqrt(2 / fan_out)),
+    "he_in": ("normal", lambda fan_in, fan_out: math.sqrt(2 / fan_in)),
+    "lecun": ("normal", lambda fan_in, fan_out: math.sqrt(1 / fan_in)),
+    "he_uniform": ("uniform", lambda fan_in, fan_out: math.sqrt(6 / fan_in)),
+    "torch": ("uniform", lambda fan_in, fan_out: math.sqrt(1 / fan_in)),
+    "fan_out": ("uniform", lambda fan_in, fan_out: math.sqrt(1 / fan_out)),
+    "zeros": ("normal", lambda fan_in, fan_out: 0.0),
+    # Keras counts the fans of these by the shape of the kernel, a depthwise one too
+    "glorot": ("GlorotUniform", lambda fan_in, fan_out: 1.0),
+    "slim": ("HeNormal", lambda fan_in, fan_out: 1.0),
+    "truncated": ("truncated", lambda fan_in, fan_out: 0.02),
+}
+
+
+def check_start(start: Start) -> None:
+    """Check the start of weights; ValueError for an unknown name or a negative deviation."""
+    if isinstance(start, str) and start not in _STARTS:
+        raise ValueError(unknown("initializer", start, _STARTS))
+    if not isinstance(start, str) and start < 0:
+        raise ValueError(f"initializer: a deviation is 0 or more, got {start!r}")
+
+
+def initializer(start: Start, fan_in: int, fan_out: int) -> Any:
+    """Make an initializer: a number is the deviation of a normal distribution, a name one of these.
+
+    Normal are ``he`` (for ReLU, by the fan out), ``he_in`` and ``lecun`` (by the fan in); uniform are
+    ``torch`` (within one over the root of the fan in: what torch's layers start with), ``he_uniform``,
+    ``fan_out`` and ``glorot``; cut off at two deviations are ``slim`` (by the fan in) and ``truncated``.
+    """
+    check_start(start)
     k = keras().initializers
-    kinds = {
-        "he": lambda: k.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
-        "truncated": lambda: k.TruncatedNormal(stddev=0.02),
-        "glorot": k.GlorotUniform,
-    }
-    if kind not in kinds:
-        raise ValueError(unknown("initializer", kind, kinds))
-    return kinds[kind]()
+    kind, size = _STARTS[start] if isinstance(start, str) else ("normal", lambda fan_in, fan_out: start)
+    value = size(fan_in, fan_out)
+    if kind == "uniform":
+        return k.RandomUniform(-value, value)
+    if kind == "normal":
+        return k.RandomNormal(stddev=value) if value else k.Zeros()
+    return k.TruncatedNormal(stddev=value) if kind == "truncated" else getattr(k, kind)()
 
 
 class Part(Protocol):

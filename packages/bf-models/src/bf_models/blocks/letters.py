@@ -26,9 +26,11 @@ class Letter:
 
 
 def _conv(x: Tensor, net: Net, o: Options, name: str) -> Tensor:
+    from bf_models.layers import Conv2D  # late: loads TensorFlow
+
     filters = _filters(x, o)
     x, strides = take_strides(x, o["kernel_size"], o["strides"], name)
-    return keras().layers.Conv2D(filters, name=name, **{**_convolution(o), "strides": strides})(x)
+    return Conv2D(filters, name=name, **{**_convolution(o), "strides": strides})(x)
 
 
 def _filters(x: Tensor, o: Options) -> int:

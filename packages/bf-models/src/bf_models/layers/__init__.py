@@ -6,10 +6,12 @@ from bf_models.layers.channels import (
     DropBlock,
     GroupMax,
     GroupSum,
+    LayerScale,
     SoftSum,
+    StochasticDepth,
     Subpixel,
 )
-from bf_models.layers.depth import LayerScale, StochasticDepth
+from bf_models.layers.conv import Conv2D
 from bf_models.layers.norm import BatchNorm
 from bf_models.layers.vit import ClassToken, PositionEmbedding, SelfAttention
 
@@ -18,6 +20,7 @@ __all__ = [
     "BatchNorm",
     "ChannelStatistics",
     "ClassToken",
+    "Conv2D",
     "DropBlock",
     "GroupMax",
     "GroupSum",

@@ -68,9 +68,10 @@ class SelfAttention(keras().layers.Layer):  # type: ignore[misc]
             name="in_kernel", shape=(width, 3 * width), initializer="glorot_uniform"
         )
         self.in_bias = self.add_weight(name="in_bias", shape=(3 * width,), initializer="zeros")
-        self.out_kernel = self.add_weight(
-            name="out_kernel", shape=(width, width), initializer="glorot_uniform"
-        )
+        # torch draws the output as any dense layer: within one over the root of its inputs
+        limit = width**-0.5
+        start = keras().initializers.RandomUniform(-limit, limit)
+        self.out_kernel = self.add_weight(name="out_kernel", shape=(width, width), initializer=start)
         self.out_bias = self.add_weight(name="out_bias", shape=(width,), initializer="zeros")
 
     def call(self, x: Any) -> Any:

@@ -18,7 +18,7 @@ class ConvNeXtStem:
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H/4, W/4, filters)."""
         size = 2 if net.small else 4
-        x = net.conv(x, self.filters, size, size, name="features.0.0", padding=0, bias=True, init="truncated")
+        x = net.conv(x, self.filters, size, size, name="features.0.0", padding=0, bias=True)
         return net.layer_norm(x, "features.0.1")
 
 
@@ -37,7 +37,7 @@ class ConvNeXtBody:
             if stage:
                 name = f"features.{2 * stage}"
                 x = net.layer_norm(x, f"{name}.0")
-                options = {"padding": 0, "bias": True, "init": "truncated"}
+                options = {"padding": 0, "bias": True}
                 x = net.conv(x, 2 * x.shape[-1], 2, 2, name=f"{name}.1", **options)
             for place in range(depth):
                 x = self._block(
@@ -50,10 +50,10 @@ class ConvNeXtBody:
         from bf_models.layers import LayerScale  # late: loads TensorFlow
 
         width = x.shape[-1]
-        y = net.conv(x, width, 7, name=f"{name}.block.0", groups=width, bias=True, init="truncated")
+        y = net.conv(x, width, 7, name=f"{name}.block.0", groups=width, bias=True)
         y = net.layer_norm(y, f"{name}.block.2")
-        y = net.act(net.dense(y, 4 * width, name=f"{name}.block.3", init="truncated"), f"{name}.block.4")
-        y = net.dense(y, width, name=f"{name}.block.5", init="truncated")
+        y = net.act(net.dense(y, 4 * width, name=f"{name}.block.3"), f"{name}.block.4")
+        y = net.dense(y, width, name=f"{name}.block.5")
         return net.add(x, LayerScale(self.scale, name=f"{name}.layer_scale")(y), name, drop)
 
 
@@ -73,7 +73,7 @@ class ConvNeXt(KerasModel):
     initial_block = ConvNeXtStem()
     body = ConvNeXtBody()
     head = ConvNeXtHead()
-    common = Common(activation="gelu")
+    common = Common("gelu", conv_init=0.02, dense_init=0.02, dense_bias="zeros")
 
 
 class ConvNeXtTiny(ConvNeXt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bf_models.model import KerasModel
-from bf_models.nn import Classifier, Net, Tensor
+from bf_models.nn import Classifier, Common, Net, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class DenseNet(KerasModel):
     initial_block = DenseNetStem()
     body = DenseNetBody()
     head = Classifier("classifier")
+    common = Common(conv_init="he_in", dense_bias="zeros")
 
 
 class DenseNet121(DenseNet):

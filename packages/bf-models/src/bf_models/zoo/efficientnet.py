@@ -66,7 +66,7 @@ class EfficientNet(KerasModel):
     initial_block = MobileStem()
     body = EfficientNetBody()
     head = Classifier("classifier.1", dropout=0.2)
-    common = Common(activation="silu")
+    common = Common(activation="silu", dense_init="fan_out", dense_bias="zeros")
 
 
 class EfficientNetB0(EfficientNet):
@@ -108,7 +108,7 @@ class EfficientNetB5(EfficientNet):
     initial_block = MobileStem(48)
     body = EfficientNetBody(1.6, 2.2)
     head = Classifier("classifier.1", dropout=0.4)
-    common = Common(activation="silu", momentum=0.99, epsilon=1e-3)
+    common = Common("silu", 0.99, 1e-3, dense_init="fan_out", dense_bias="zeros")
 
 
 class EfficientNetB6(EfficientNet):
@@ -117,7 +117,7 @@ class EfficientNetB6(EfficientNet):
     initial_block = MobileStem(56)
     body = EfficientNetBody(1.8, 2.6)
     head = Classifier("classifier.1", dropout=0.5)
-    common = Common(activation="silu", momentum=0.99, epsilon=1e-3)
+    common = Common("silu", 0.99, 1e-3, dense_init="fan_out", dense_bias="zeros")
 
 
 class EfficientNetB7(EfficientNet):
@@ -126,4 +126,4 @@ class EfficientNetB7(EfficientNet):
     initial_block = MobileStem(64)
     body = EfficientNetBody(2.0, 3.1)
     head = Classifier("classifier.1", dropout=0.5)
-    common = Common(activation="silu", momentum=0.99, epsilon=1e-3)
+    common = Common("silu", 0.99, 1e-3, dense_init="fan_out", dense_bias="zeros")

@@ -102,7 +102,7 @@ class GoogLeNet(KerasModel):
     initial_block = GoogLeNetStem()
     body = GoogLeNetBody()
     head = Classifier("fc", dropout=0.2)
-    common = Common(epsilon=1e-3)
+    common = Common(epsilon=1e-3, conv_init=0.01, dense_init=0.01)
 
 
 class InceptionV1(GoogLeNet):
@@ -223,4 +223,4 @@ class InceptionV3(KerasModel):
     initial_block = InceptionStem()
     body = InceptionBody()
     head = Classifier("fc", dropout=0.5)
-    common = Common(epsilon=1e-3)
+    common = Common(epsilon=1e-3, conv_init=0.1, dense_init=0.1)

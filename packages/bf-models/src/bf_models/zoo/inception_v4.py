@@ -1,4 +1,7 @@
-"""Inception v4 and Inception-ResNet v2 (Szegedy et al. 2016, arXiv:1602.07261)."""
+"""Inception v4 and Inception-ResNet v2 (Szegedy et al. 2016, arXiv:1602.07261).
+
+Initial weights are those of the authors' own code (tensorflow/models, slim/nets/inception_utils.py).
+"""
 
 from __future__ import annotations
 
@@ -184,13 +187,16 @@ class InceptionResNetBody:
         return net.concat(branches, name)
 
 
+_COMMON = Common(epsilon=1e-3, conv_init="slim", dense_init="glorot", dense_bias="zeros")
+
+
 class InceptionV4(KerasModel):
     """Inception v4: 42,679,816 parameters for 1000 classes."""
 
     initial_block = InceptionV4Stem()
     body = InceptionV4Body()
     head = Classifier("last_linear", dropout=0.2)
-    common = Common(epsilon=1e-3)
+    common = _COMMON
 
 
 class InceptionResNetV2(KerasModel):
@@ -199,4 +205,4 @@ class InceptionResNetV2(KerasModel):
     initial_block = InceptionResNetStem()
     body = InceptionResNetBody()
     head = Classifier("classif", dropout=0.2)
-    common = Common(epsilon=1e-3)
+    common = _COMMON

@@ -1,4 +1,4 @@
-"""LeNet (LeCun et al. 1998) and a multi-layer perceptron."""
+"""LeNet (LeCun et al. 1998) and a multi-layer perceptron, started as torch starts such layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bf_models._backend import keras
 from bf_models.model import KerasModel
-from bf_models.nn import Identity, Net, Tensor
+from bf_models.nn import Common, Identity, Net, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class LeNet(KerasModel):
     initial_block = Identity()
     body = LeNetBody()
     head = Hidden((120, 84))
+    common = Common(conv_init="torch", conv_bias="torch")
 
 
 class MLP(KerasModel):

@@ -1,4 +1,7 @@
-"""MobileNet v1, v2 and v3 (arXiv:1704.04861, 1801.04381, 1905.02244); v2 and v3 as torchvision has them."""
+"""MobileNet v1, v2 and v3 (arXiv:1704.04861, 1801.04381, 1905.02244); v2 and v3 as torchvision has them.
+
+MobileNet v1 is that of keras.applications, its initial weights too.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,7 @@ class MobileNet(KerasModel):
     initial_block = MobileStem()
     body = MobileNetV1Body()
     head = Classifier("classifier", dropout=0.001)
-    common = Common(activation="relu6", momentum=0.99, epsilon=1e-3, padding="same")
+    common = Common("relu6", 0.99, 1e-3, "same", conv_init="glorot", dense_init="glorot", dense_bias="zeros")
 
 
 class MobileNetV2(KerasModel):
@@ -145,7 +148,7 @@ class MobileNetV2(KerasModel):
     initial_block = MobileStem()
     body = MobileNetV2Body()
     head = Classifier("classifier.1", dropout=0.2)
-    common = Common(activation="relu6")
+    common = Common(activation="relu6", dense_init=0.01, dense_bias="zeros")
 
 
 class MobileNetV3Large(KerasModel):
@@ -172,7 +175,7 @@ class MobileNetV3Large(KerasModel):
         )
     )
     head = MobileNetV3Head()
-    common = Common(activation="hard_silu", momentum=0.99, epsilon=1e-3)
+    common = Common("hard_silu", 0.99, 1e-3, dense_init=0.01, dense_bias="zeros")
 
 
 class MobileNetV3Small(KerasModel):
@@ -195,4 +198,4 @@ class MobileNetV3Small(KerasModel):
         )
     )
     head = MobileNetV3Head(1024)
-    common = Common(activation="hard_silu", momentum=0.99, epsilon=1e-3)
+    common = Common("hard_silu", 0.99, 1e-3, dense_init=0.01, dense_bias="zeros")

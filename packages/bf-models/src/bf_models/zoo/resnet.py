@@ -11,7 +11,7 @@ from typing import Literal
 
 from bf_models._backend import keras
 from bf_models.model import KerasModel
-from bf_models.nn import Classifier, Net, Tensor
+from bf_models.nn import Classifier, Common, Net, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,8 @@ class SENet(ResNet):
 
     initial_block = ResNetStem(pool_padding="ceil")
     body = ResNetBody(squeeze=16)
+    # timm's legacy_ models set the weights of convolutions and leave their biases as torch draws them
+    common = Common(conv_bias="torch")
 
 
 class SEResNet18(SENet):

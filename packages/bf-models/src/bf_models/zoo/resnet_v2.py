@@ -1,8 +1,9 @@
 """Residual networks with norms before convolutions: ResNet v2, PyramidNet, residual attention networks.
 
-ResNet v2 is arXiv:1603.05027 (He et al. 2016), PyramidNet arXiv:1610.02915. Residual attention networks
-(arXiv:1704.06904, Wang et al. 2017) follow the Caffe definitions of their authors layer by layer, and so do
-their counts: the table of the paper has 31.9 and 51.3 million.
+ResNet v2 is arXiv:1603.05027 (He et al. 2016), PyramidNet arXiv:1610.02915, with the initial weights of its
+authors' dyhan0920/PyramidNet-PyTorch. Residual attention networks (arXiv:1704.06904, Wang et al. 2017) follow
+the Caffe definitions of their authors layer by layer, and so do their counts: the table of the paper has 31.9
+and 51.3 million. Those tell no initial weights: theirs are those of ResNet.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from bf_models._backend import keras
 from bf_models.model import KerasModel
-from bf_models.nn import Classifier, Net, Tensor
+from bf_models.nn import Classifier, Common, Net, Tensor
 from bf_models.zoo.resnet import ResNetStem
 
 
@@ -131,6 +132,8 @@ class ResNetV2(KerasModel):
     initial_block = PreactStem()
     body = PreactBody()
     head = Classifier()
+    # resnet-pre-act.lua of KaimingHe/resnet-1k-layers
+    common = Common(dense_bias="zeros")
 
 
 class ResNet18V2(ResNetV2):

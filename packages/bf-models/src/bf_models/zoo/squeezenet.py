@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bf_models.model import KerasModel
-from bf_models.nn import Net, Tensor
+from bf_models.nn import Common, Net, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class SqueezeNetHead:
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Return logits (N, classes)."""
         x = net.dropout(x, self.dropout, "classifier.0")
-        x = net.act(net.conv(x, net.known_classes, 1, name="classifier.1", bias=True), "classifier.2")
+        x = net.conv(x, net.known_classes, 1, name="classifier.1", bias=True, init=0.01)
+        x = net.act(x, "classifier.2")
         return net.as_float(net.global_pool(x, "classifier.3"))
 
 
@@ -73,6 +74,7 @@ class SqueezeNet(KerasModel):
     initial_block = SqueezeNetStem()
     body = SqueezeNetBody()
     head = SqueezeNetHead()
+    common = Common(conv_init="he_uniform")
 
 
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))

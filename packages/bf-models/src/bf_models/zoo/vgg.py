@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from bf_models._backend import keras
 from bf_models.model import KerasModel
-from bf_models.nn import Classifier, Identity, Net, Tensor
+from bf_models.nn import Classifier, Common, Identity, Net, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class VGG(KerasModel):
     initial_block = Identity()
     body = VGGBody(_stages(1, 1, 2, 2, 2))
     head = VGGHead()
+    common = Common(dense_init=0.01, dense_bias="zeros")
 
 
 class VGG7(VGG):

@@ -24,8 +24,7 @@ class ViTStem:
         from bf_models.layers import ClassToken, PositionEmbedding  # late: loads TensorFlow
 
         patch = 4 if net.small else self.patch
-        options = {"padding": 0, "bias": True, "init": "truncated"}
-        x = net.conv(x, self.width, patch, patch, name="conv_proj", **options)
+        x = net.conv(x, self.width, patch, patch, name="conv_proj", padding=0, bias=True)
         if None in x.shape[1:3]:
             raise ValueError(
                 f"{net.name}: a vision transformer needs the size of images; set inputs/images/shape"
@@ -54,9 +53,9 @@ class ViTBody:
 
         y = SelfAttention(self.heads, name=f"{name}.self_attention")(net.layer_norm(x, f"{name}.ln_1"))
         x = net.add(x, net.dropout(y, self.dropout, f"{name}.dropout"), f"{name}.attended")
-        y = net.dense(net.layer_norm(x, f"{name}.ln_2"), self.hidden, name=f"{name}.mlp.0")
+        y = net.dense(net.layer_norm(x, f"{name}.ln_2"), self.hidden, name=f"{name}.mlp.0", bias_init=1e-6)
         y = net.dropout(net.act(y, f"{name}.mlp.1"), self.dropout, f"{name}.mlp.2")
-        y = net.dense(y, x.shape[-1], name=f"{name}.mlp.3")
+        y = net.dense(y, x.shape[-1], name=f"{name}.mlp.3", bias_init=1e-6)
         return net.add(x, net.dropout(y, self.dropout, f"{name}.mlp.4"), name)
 
 
@@ -66,7 +65,7 @@ class ViTHead:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Return logits (N, classes)."""
-        return net.logits(x[:, 0], "heads.head")
+        return net.logits(x[:, 0], "heads.head", init="zeros", bias_init="zeros")
 
 
 class ViT(KerasModel):
@@ -75,7 +74,7 @@ class ViT(KerasModel):
     initial_block = ViTStem()
     body = ViTBody()
     head = ViTHead()
-    common = Common(activation="gelu")
+    common = Common("gelu", conv_init="lecun", dense_init="glorot")
 
 
 class ViTB16(ViT):

@@ -1,4 +1,4 @@
-"""Xception (Chollet 2016, arXiv:1610.02357)."""
+"""Xception (Chollet 2016, arXiv:1610.02357), its initial weights those of keras.applications."""
 
 from __future__ import annotations
 
@@ -72,4 +72,4 @@ class Xception(KerasModel):
     initial_block = XceptionStem()
     body = XceptionBody()
     head = Classifier("fc")
-    common = Common(momentum=0.99, epsilon=1e-3)
+    common = Common("relu", 0.99, 1e-3, conv_init="glorot", dense_init="glorot", dense_bias="zeros")
