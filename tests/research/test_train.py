@@ -112,8 +112,8 @@ def test_runs_of_a_sweep_have_short_names_that_tell_them_apart() -> None:
 
 
 def test_a_training_cut_off_tells_how_far_it_was(start_script) -> None:
-    script = start_script(program("model=mlp", "n_iters=100000", "bar=false", "tracking=none"))
-    script.wait_for("100000 iterations on")
+    script = start_script(program("model=mlp", "n_iters=100000", "bar=true", "tracking=none"))
+    assert script.err.holds("/100000"), "the bar is there from the begin of the first iteration"
     script.interrupt()
     done = script.finish()
     assert done.code == 130
