@@ -130,9 +130,7 @@ _TRAIN = """
 
 
 def test_every_precision_trains_alike_with_onednn_on_and_off(run_script):
-    on, off = (
-        json.loads(run_script(_TRAIN, timeout=300, TF_ENABLE_ONEDNN_OPTS=value).out) for value in ("1", "0")
-    )
+    on, off = (json.loads(run_script(_TRAIN, TF_ENABLE_ONEDNN_OPTS=value).out) for value in ("1", "0"))
     assert (on.pop("on"), off.pop("on")) == (True, False)
     for found in (on, off):
         assert found["deterministic"] == found["again"]

@@ -78,6 +78,8 @@ class Net:
         """
         from bf_models.layers import Conv2D  # late: loads TensorFlow
 
+        if filters < 1:
+            raise ValueError(f"conv {name}: the number of filters is strictly positive, got {filters}")
         groups, dilation = options.pop("groups", 1), options.pop("dilation", 1)
         x, strides = take_strides(x, kernel, strides, name)
         pads = self._find_pads(x, kernel, strides, dilation, options.pop("padding", None), name)
