@@ -20,9 +20,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 Run = Callable[[], object]
 
-# As BatchFlow does: read when TensorFlow is imported, by whichever contender is first.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
 
 @dataclass
 class Timing:
