@@ -12,9 +12,10 @@ from typing import Any
 from bf_index.errors import unknown
 from bf_pipeline.bind.bind import STEPS
 from bf_pipeline.errors import BindError, Location, Mistake
+from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.text import KINDS, read_expression
 from bf_pipeline.pipeline import Pipeline
-from bf_pipeline.plain_config import make_plain
+from bf_pipeline.plain_config import is_omegaconf, make_plain
 from bf_pipeline.record.recorded import Call, Repeat, Sometimes, Step
 from bf_pipeline.record.yaml import ARGS, BLOCKS, SECTIONS
 from bf_pipeline.run.options import NAMES as OPTIONS
@@ -23,6 +24,11 @@ _KEYS = (*SECTIONS, "config", "run")
 # Steps whose first argument is recorded as a positional one, as their verbs take it.
 _FIRST = {"call": "function", "update": "target"}
 _PACKAGE = "bf_pipeline."
+_CALL = "name a function and give it by that name, build(..., names={'name': function})"
+MOST_PARTS = 1_000_000
+"""Steps, lists, mappings and values that a pipeline of data may have, each counted where it stands."""
+MOST_LEVELS = 100
+"""Lists and mappings inside each other."""
 
 
 def build(
@@ -42,6 +48,8 @@ def build(
     """
     if sections and config is not None:
         sections["config"], config = config, None
+    for given in (config, *sections.values()):
+        _check_bounds(given)
     data = {**_as_mapping(make_plain(config)), **{key: make_plain(value) for key, value in sections.items()}}
     mistakes: list[Mistake] = []
     for key in data:
@@ -59,6 +67,25 @@ def build(
     if run:
         pipeline = pipeline.run_later(**run)
     return pipeline if dataset is None else pipeline << dataset
+
+
+def _check_bounds(data: Any) -> None:
+    """Refuse data with too many parts: a text of YAML may name one list again and again inside others."""
+    count, level = 0, [data]
+    for _ in range(MOST_LEVELS):
+        inner: list[Any] = []
+        for part in level:
+            if isinstance(part, Mapping) and not is_omegaconf(part):
+                inner.extend(part.values())
+            elif type(part) in (list, tuple):
+                inner.extend(part)
+            count += 1
+            if count + len(inner) > MOST_PARTS:
+                raise ValueError(f"build: the data has more than {MOST_PARTS} parts; is one inside itself?")
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"build: lists and mappings of the data are more than {MOST_LEVELS} levels deep")
 
 
 def _as_mapping(data: Any) -> dict[str, Any]:
@@ -98,11 +125,14 @@ class _Reader:
             return None
         ((name, given),) = entry.items()
         key = f"{key}.{name}"
+        if str(name).startswith("_"):
+            self._note_mistake(key, f"{name!r} is a private name, and no step has one")
+            return None
         if name in BLOCKS:
             return self._read_block(name, given, key)
         try:
             given = read_expressions(given)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             self._note_mistake(key, str(error))
             return None
         return self._read_call(str(name), given, key)
@@ -113,7 +143,11 @@ class _Reader:
             self._note_mistake(key, f"needs the keys {option} and steps, got {given!r}")
             return None
         steps = self.steps(given["steps"], f"{key}.steps")
-        value = read_expressions(given[option])
+        try:
+            value = read_expressions(given[option])
+        except ValueError as error:
+            self._note_mistake(key, str(error))
+            return None
         where = Location(key, 0)
         if name == "repeat":
             return Repeat(steps, value, where)
@@ -138,6 +172,9 @@ class _Reader:
             args = tuple(self._look_up(value) for value in args)
             if (first := _FIRST.get(name)) in kwargs:
                 args = (kwargs.pop(first), *args)
+            if name == "call" and args and isinstance(args[0], Expr):
+                self._note_mistake(key, f"{args[0]!r} can not be called: {_CALL}")
+                return None
         return Call(name, args, kwargs, Location(key, 0), builtin)
 
     def _look_up(self, value: Any) -> Any:
@@ -173,7 +210,8 @@ def read_expressions(value: Any) -> Any:
     """Return a value with expressions in place of what stands for them, at any depth.
 
     That is ``{_target_: bf_pipeline.B, _args_: [...]}`` and texts that begin with ``=``, such as
-    ``=B('images') / 255``. No other target is taken: this reads data and runs no code.
+    ``=B('images') / 255``. No other target is taken: this reads data and runs no code. ``ValueError`` shows
+    what is none.
     """
     if isinstance(value, str) and value.startswith("="):
         return read_expression(value[1:])
@@ -188,7 +226,10 @@ def read_expressions(value: Any) -> Any:
     if name not in KINDS:
         raise ValueError(unknown("expression", target, [f"{_PACKAGE}{known}" for known in KINDS]))
     named = {key: read_expressions(part) for key, part in value.items() if key not in ("_target_", "_args_")}
-    return KINDS[name](*read_expressions(list(value.get("_args_", ()))), **named)
+    try:
+        return KINDS[name](*read_expressions(list(value.get("_args_", ()))), **named)
+    except TypeError as error:
+        raise ValueError(f"{target}: {error}") from error
 
 
 register_resolvers()

@@ -44,7 +44,7 @@ class R(Expr):
             raise TypeError(
                 "R takes no seed: give one to run(seed=...); values depend on it and on the place only"
             )
-        draw = _choose_draw(distribution)
+        draw = choose_draw(distribution)
         values = (lift(distribution), lift(args), lift(kwargs), size, draw)
         for name, value in zip(("distribution", "args", "kwargs", "size", "draw"), values):
             object.__setattr__(self, name, value)
@@ -69,7 +69,7 @@ class R(Expr):
             distribution = evaluate(self.distribution, context)
         finally:
             context.size = wanted
-        draw = self.draw or _choose_draw(distribution)
+        draw = self.draw or choose_draw(distribution)
         return draw(distribution, rng, args, kwargs, size)
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class R(Expr):
         return f"R({as_code(self.distribution)}{', ' if rest else ''}{rest}{size})"
 
 
-def _choose_draw(distribution: Any) -> Any:
+def choose_draw(distribution: Any) -> Any:
     """Return the function that draws; None while the distribution is an expression and so not known."""
     if isinstance(distribution, Expr):
         return None

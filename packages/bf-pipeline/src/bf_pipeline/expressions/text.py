@@ -1,4 +1,8 @@
-"""Expressions written as text, such as ``P(R('uniform', -10, 10))``: read without running any code."""
+"""Expressions written as text, such as ``P(R('uniform', -10, 10))``: read without running any code.
+
+What may be named and called is a list (``restricted``); what is calculated while reading is bounded
+(``bf_index.bounded``).
+"""
 
 from __future__ import annotations
 
@@ -7,51 +11,74 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from bf_index.bounded import parse_expression
 from bf_index.errors import unknown
 from bf_pipeline.expressions.base import BINARY, UNARY, Expr
-from bf_pipeline.expressions.named import B, C, D, I, L, M, V, W, Where
-from bf_pipeline.expressions.random import P, R
+from bf_pipeline.expressions.named import I, W, Where
+from bf_pipeline.expressions.random import P
+from bf_pipeline.expressions.restricted import (
+    Absolute,
+    B,
+    C,
+    D,
+    L,
+    M,
+    R,
+    V,
+    attribute,
+    call,
+    item,
+    operate,
+)
 
 KINDS: dict[str, Callable[..., Expr]] = {
     **{"B": B, "C": C, "D": D, "I": I, "L": L, "M": M},
     **{"P": P, "R": R, "V": V, "W": W, "Where": Where},
 }
-_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.MatMult: operator.matmul,
-    ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor,
-    ast.LShift: operator.lshift,
-    ast.RShift: operator.rshift,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
+_BINARY: dict[type[ast.AST], str] = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "truediv",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "mod",
+    ast.Pow: "pow",
+    ast.MatMult: "matmul",
+    ast.BitAnd: "and_",
+    ast.BitOr: "or_",
+    ast.BitXor: "xor",
+    ast.LShift: "lshift",
+    ast.RShift: "rshift",
+    ast.Lt: "lt",
+    ast.LtE: "le",
+    ast.Gt: "gt",
+    ast.GtE: "ge",
+    ast.Eq: "eq",
+    ast.NotEq: "ne",
+}
+_UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
     ast.Invert: operator.invert,
 }
-assert len(_OPERATORS) == len(BINARY) + len(UNARY)
+assert sorted(_BINARY.values()) == sorted(BINARY)
+assert len(_UNARY) == len(UNARY)
 
 
 def read_expression(text: str) -> Any:
     """Read an expression of B C D I L M P R V W Where, numbers, texts, containers and operators.
 
-    Anything else (other names, attributes, lambdas, comprehensions) is a ``ValueError`` that shows it.
+    ``abs``, ``.attr(name)`` and the methods of arrays in ``restricted.METHODS`` may be called. ``ValueError``
+    that shows it for anything else (other names, attributes, lambdas, comprehensions), for names with an
+    underscore in front, and for a text, a number or a list that is too long.
     """
+    tree = parse_expression(text)
     try:
-        return _read_node(ast.parse(text.strip(), mode="eval").body, text)
-    except SyntaxError as error:
-        raise ValueError(f"{text!r} is not an expression: {error.msg}") from None
+        return _read_node(tree, text)
+    except (TypeError, ArithmeticError, LookupError) as error:
+        raise ValueError(f"{text!r}: {error}") from error
+    except ValueError as error:
+        raise error if str(error).startswith(repr(text)) else ValueError(f"{text!r}: {error}") from error
 
 
 def _read_node(node: ast.expr, text: str) -> Any:
@@ -71,15 +98,15 @@ def _read_node(node: ast.expr, text: str) -> Any:
         ends = (node.lower, node.upper, node.step)
         return slice(*(None if end is None else _read_node(end, text) for end in ends))
     if isinstance(node, ast.BinOp):
-        return _OPERATORS[type(node.op)](_read_node(node.left, text), _read_node(node.right, text))
-    if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_read_node(node.operand, text))
-    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _OPERATORS:
-        return _OPERATORS[type(node.ops[0])](
-            _read_node(node.left, text), _read_node(node.comparators[0], text)
-        )
+        return operate(_BINARY[type(node.op)], _read_node(node.left, text), _read_node(node.right, text))
+    if isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
+        return _UNARY[type(node.op)](_read_node(node.operand, text))
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _BINARY:
+        left, right = _read_node(node.left, text), _read_node(node.comparators[0], text)
+        return operate(_BINARY[type(node.ops[0])], left, right)
     if isinstance(node, ast.Subscript):
-        return _read_node(node.value, text)[_read_node(node.slice, text)]
+        owner, key = _read_node(node.value, text), _read_node(node.slice, text)
+        return item(owner, key) if isinstance(owner, Expr) else owner[key]
     if isinstance(node, ast.Call):
         return _read_call(node, text)
     raise ValueError(
@@ -96,8 +123,14 @@ def _read_call(node: ast.Call, text: str) -> Any:
     if isinstance(called, ast.Attribute) and called.attr == "attr":
         owner = _read_node(called.value, text)
         if isinstance(owner, Expr):
-            return owner.attr(*args, **named)
+            return attribute(owner, *args, **named)
+    if isinstance(called, ast.Call):
+        function = _read_node(called, text)
+        if isinstance(function, Expr):
+            return call(function, tuple(args), named)
     if isinstance(called, ast.Name):
+        if called.id == "abs" and len(args) == 1 and not named:
+            return Absolute(args[0]) if isinstance(args[0], Expr) else abs(args[0])
         if called.id not in KINDS:
             raise ValueError(f"{text!r}: {unknown('name', called.id, KINDS)}")
         return KINDS[called.id](*args, **named)

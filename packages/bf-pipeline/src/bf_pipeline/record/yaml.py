@@ -8,6 +8,7 @@ from typing import Any
 from bf_pipeline.expressions import base
 from bf_pipeline.expressions.base import Expr, walk
 from bf_pipeline.expressions.named import F
+from bf_pipeline.expressions.text import read_expression
 from bf_pipeline.record.recorded import Call, Recorded, Repeat, Step
 
 # The sections of a pipeline in YAML and the fields that hold them.
@@ -65,7 +66,12 @@ def _describe(value: Any, key: str) -> Any:
             raise TypeError(
                 f"{key}: {value!r} holds a function, which YAML can not; name it in build(names=...)"
             )
-        return f"={value!r}"
+        text = repr(value)
+        try:
+            read_expression(text)
+        except ValueError as error:
+            raise TypeError(f"{key}: what is written could not be read back: {error}") from None
+        return f"={text}"
     if isinstance(value, Mapping):
         if unfit := [name for name in value if not isinstance(name, str)]:
             raise TypeError(f"{key}: {unfit[0]!r} is not a text, as keys must be in YAML")

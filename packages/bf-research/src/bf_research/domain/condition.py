@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bf_index.bounded import calculate, parse_expression
 from bf_index.errors import unknown
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -20,13 +21,13 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda left, right: left in right,
     ast.NotIn: lambda left, right: left not in right,
 }
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
+_BINARY: dict[type[ast.operator], str] = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "truediv",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "mod",
 }
 
 
@@ -69,9 +70,9 @@ class Condition:
 
 def _parse(text: str) -> ast.expr:
     try:
-        return ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise ValueError(f"where({text!r}): not an expression: {error.msg}") from None
+        return parse_expression(text)
+    except ValueError as error:
+        raise ValueError(f"where({text[:80]!r}): {error}") from None
 
 
 def _dotted(node: ast.expr) -> str | None:
@@ -120,7 +121,7 @@ def _value(node: ast.expr, keys: Mapping[str, Any]) -> Any:
         case ast.UnaryOp():
             return -_value(node.operand, keys)
         case ast.BinOp():
-            return _BINARY[type(node.op)](_value(node.left, keys), _value(node.right, keys))
+            return calculate(_BINARY[type(node.op)], _value(node.left, keys), _value(node.right, keys))
         case ast.BoolOp(op=ast.And()):
             return all(_value(item, keys) for item in node.values)
         case ast.BoolOp():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
+from bf_index.bounded import parse_expression
 from bf_index.errors import unknown
 from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import DISTRIBUTIONS
@@ -25,9 +26,9 @@ def domain_from_text(text: str, rename: Rename = lambda name: name) -> Domain:
     0.3 * Option('lr', [0.1, 0.01]) + Option('n', integers(1, 3))
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise ValueError(f"domain {text!r}: not an expression: {error.msg}") from None
+        tree = parse_expression(text)
+    except ValueError as error:
+        raise ValueError(f"domain {text[:80]!r}: {error}") from None
     found = _Reader(text, rename).read(tree)
     if not isinstance(found, Domain):
         raise ValueError(f"domain {text!r}: not a domain but {found!r}; write Option('name', [values])")
@@ -57,7 +58,7 @@ class _Reader:
                     return domain.where(test)
         try:
             return ast.literal_eval(node)
-        except ValueError:
+        except (ValueError, TypeError):
             raise self._make_error(node, "can't stand in a domain") from None
 
     def _operate(self, node: ast.BinOp, operate: Callable[[Any, Any], Any]) -> Domain:
