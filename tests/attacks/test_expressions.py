@@ -293,7 +293,9 @@ def test_domains():
 
 # A fuzz of the grammar: whatever is read and evaluated, no function is reached or called.
 
-PUBLIC = "canary functions x T selves shape dtype type tofile base data flat batch_class index gi_frame f_globals ctypes"
+PUBLIC = (
+    "canary functions x T selves shape dtype type tofile base data flat batch_class index gi_frame ctypes"
+)
 PRIVATE_NAMES = "__class__ __init__ __globals__ _bf_data"
 NAMES = st.sampled_from([*sorted(METHODS), *PUBLIC.split(), *PRIVATE_NAMES.split()])
 SIGNS = st.sampled_from(["+", "*", "**", "%", "<<", "@", "==", "<"])

@@ -440,9 +440,9 @@ def test_bombs_are_stopped_and_leave_nothing(tmp_path):
         packed.writestr("zeros", bytes(5_000_000))
     archive = tar(tmp_path / "bomb.tar.gz", ("zeros", bytes(5_000_000)))
     for bomb in (archive, tmp_path / "bomb.zip"):
-        with pytest.raises(UnsafeArchiveError, match="more than 1000000 bytes"):
+        with pytest.raises(UnsafeArchiveError, match=r"more than 1,000,000; .* give most_bytes="):
             unpack(bomb, tmp_path / "in/target", most_bytes=1_000_000)
-        with pytest.raises(UnsafeArchiveError, match="larger than 1000000 bytes"):
+        with pytest.raises(UnsafeArchiveError, match=r"more than 1,000,000; .* give most_bytes="):
             read_members(bomb, ["zeros"], most_bytes=1_000_000)
         assert names(tmp_path / "in") == set()
 
@@ -451,7 +451,7 @@ def test_bombs_are_stopped_and_leave_nothing(tmp_path):
 def test_a_torn_archive_leaves_nothing(tmp_path):
     archive = tar(tmp_path / "a.tar.gz", ("one", os.urandom(200_000)), ("two", os.urandom(200_000)))
     archive.write_bytes(archive.read_bytes()[:300_000])
-    with pytest.raises((EOFError, tarfile.TarError)):
+    with pytest.raises(UnsafeArchiveError, match=r"a\.tar\.gz can't be read: EOFError"):
         unpack(archive, tmp_path / "in/target")
     assert names(tmp_path / "in") == set()
 

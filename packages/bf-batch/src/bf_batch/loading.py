@@ -16,6 +16,7 @@ from bf_batch.data.sources import assign_to_components, pick_by_id, take_batch_v
 from bf_batch.itemwise.parallel import require_component
 from bf_batch.itemwise.run import ParallelOptions, run_all
 from bf_batch.itemwise.work import ColumnItems, Work
+from bf_index.sizes import reading
 
 BatchT = TypeVar("BatchT", bound=BatchCore)
 
@@ -97,7 +98,7 @@ def _read_table(
     name, found = find_format(batch.formats, fmt, path)
     if name == "csv":
         options = {"index_col": 0, **options}
-    with open(path, "rb") as file:
+    with reading(path), open(path, "rb") as file:
         table = found.read(file, **options)
     if dst is None:
         names = [name for name in batch.components if name in table.columns] or list(table.columns)
@@ -172,13 +173,8 @@ def _load_files(
 
 
 def _read_file(path: str, index: Any, id: Any, found: Format, options: Mapping[str, Any]) -> Any:
-    try:
-        with _open_file(path, index, id) as file:
-            return found.read(file, **options)
-    except (OSError, ImportError, MemoryError):
-        raise  # says which file, or what is missing
-    except Exception as error:
-        raise ValueError(f"{path} can't be read: {type(error).__name__}: {error}") from error
+    with reading(path), _open_file(path, index, id) as file:
+        return found.read(file, **options)
 
 
 def _split_value(value: Any, names: Sequence[str], path: str, found: Format) -> tuple[Any, ...]:

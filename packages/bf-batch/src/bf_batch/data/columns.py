@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+from functools import cached_property
 from os import PathLike
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bf_index.sizes import FileTooLargeError, count_left, in_proportion, read_npy_head, reading
 
 
 class Column(Protocol):
@@ -112,6 +116,17 @@ class MappedColumn:
         self._array = np.asarray(np.memmap(path, dtype, "r", offset, shape, order))  # type: ignore[call-overload]
 
 
+def _check_rows(column: HDF5Column | ZarrColumn, rows: Any) -> None:
+    """Refuse rows that are out of all proportion to the bytes that their whole array has in its file."""
+    number = len(range(*rows.indices(len(column)))) if type(rows) is slice else len(rows)
+    claimed = number * math.prod(column.shape[1:]) * column.dtype.itemsize
+    if not in_proportion(claimed, 0) and not in_proportion(claimed, column.stored):
+        raise FileTooLargeError(
+            f"{column.where}: {number} rows of shape {column.shape[1:]} claim {claimed:,} bytes, and the "
+            f"whole array has {column.stored:,} in its file; if that is meant, read it and give the values"
+        )
+
+
 class HDF5Column:
     """An hdf5 data set (h5py); row numbers are read sorted, as hdf5 asks, and put back in order."""
 
@@ -131,12 +146,23 @@ class HDF5Column:
             path, name = self._place
             self._dataset = h5py.File(path, "r")[name]
         values: NDArray[Any]
+        _check_rows(self, rows)
         if type(rows) is slice:
             values = self._dataset[rows]
             return values
         unique, back = np.unique(rows, return_inverse=True)
         values = self._dataset[unique]
         return values[back]
+
+    @property
+    def where(self) -> str:
+        """The file and the name in it."""
+        return ":".join(self._place)
+
+    @cached_property
+    def stored(self) -> int:
+        """How many bytes the whole array has in its file."""
+        return int(self._dataset.id.get_storage_size())
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_dataset": None}
@@ -154,7 +180,19 @@ class ZarrColumn:
 
     def take(self, rows: Any) -> NDArray[Any]:
         """Return the rows, read and decompressed."""
+        _check_rows(self, rows)
         return np.asarray(self._array[rows] if type(rows) is slice else self._array.oindex[rows])
+
+    @property
+    def where(self) -> str:
+        """The place of the array."""
+        return f"zarr array {self._array.store}: {self._array.name}"
+
+    @cached_property
+    def stored(self) -> int:
+        """How many bytes the whole array has in its files."""
+        told = self._array.nbytes_stored  # a method since zarr 3
+        return int(told() if callable(told) else told)
 
 
 class SlicedColumn:
@@ -195,7 +233,10 @@ def open_column(name: str, container: Any, copy: bool = False) -> Column:
         path = os.fspath(container)
         if not path.endswith(".npy"):
             raise ValueError(f"preloaded {name}: {path!r} is no npy file; load it first and give the array")
-        container = np.load(path, mmap_mode="r", allow_pickle=False)
+        with reading(f"preloaded {name}: {path}"):
+            with open(path, "rb") as file:
+                read_npy_head(file, path, count_left(file))
+            container = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(container, np.memmap) and container.ndim:
         return MappedColumn(container, copy)
     if isinstance(container, np.ndarray) and container.ndim:

@@ -13,6 +13,10 @@ from typing import IO, Any
 import numpy as np
 
 from bf_index.errors import unknown
+from bf_index.sizes import check_size, count_left, in_proportion, read_npy, read_npz
+
+_PROGRAMS = ("EPS", "WMF", "EMF")
+"""Formats that Pillow hands to Ghostscript or to Windows, whatever the name of the file says."""
 
 _PICKLING = ("blosc", "dill", "pickle", "pkl", "joblib", "pt", "pth")
 """Formats of the older BatchFlow and its neighbours that unpickle: reading such a file runs its code."""
@@ -33,23 +37,35 @@ class Format:
     parts: tuple[str, ...] = ()
 
 
+def _name_of(file: IO[bytes]) -> str:
+    """Return the path of an open file for messages."""
+    name = getattr(file, "name", None) or getattr(file, "path", None)
+    return str(name or "the file")
+
+
 def _read_npy(file: IO[bytes]) -> Any:
-    return np.load(file, allow_pickle=False)
+    return read_npy(file, _name_of(file))
 
 
 def _write_npy(file: IO[bytes], value: Any) -> None:
     np.save(file, _as_plain_array(value), allow_pickle=False)
 
 
-def _read_npz(file: IO[bytes]) -> dict[str, Any]:
-    with np.load(file, allow_pickle=False) as archive:
-        return dict(archive)
+def _read_npz(file: IO[bytes], max_bytes: int | None = None) -> dict[str, Any]:
+    return read_npz(file, _name_of(file), max_bytes)
 
 
 def _write_npz(file: IO[bytes], value: Any, compressed: bool = True) -> None:
     values = value if isinstance(value, Mapping) else {"data": value}
     arrays = {name: _as_plain_array(entry) for name, entry in values.items()}
-    (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
+    if compressed:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        if in_proportion(sum(array.nbytes for array in arrays.values()), file.tell()):
+            return
+        # nearly all zeros: what is written must not look like a bomb
+        file.seek(0)
+        file.truncate()
+    np.savez(file, allow_pickle=False, **arrays)
 
 
 def _as_plain_array(value: Any) -> np.ndarray:
@@ -61,9 +77,16 @@ def _as_plain_array(value: Any) -> np.ndarray:
 
 def _read_image(file: IO[bytes], mode: str | None = None) -> Any:
     image = _import_pillow().open(file)
+    check_picture(image)
     if mode is None and image.mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     return np.asarray(image if mode is None else image.convert(mode))
+
+
+def check_picture(image: Any) -> None:
+    """Refuse an open picture of a format that other programs would have to run: a ValueError."""
+    if image.format in _PROGRAMS:
+        raise ValueError(f"a picture of the format {image.format} is a program, which is not run")
 
 
 def _write_image(file: IO[bytes], value: Any, **options: Any) -> None:
@@ -90,13 +113,20 @@ def _import_pillow() -> Any:
     return Image
 
 
+_STREAMED = 0xFFFF_0000
+"""Bytes of sound that a file claims at least when its writer did not know how many there would be."""
 _WAV_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
 
 def _read_wav(file: IO[bytes]) -> dict[str, Any]:
     with wave.open(file, "rb") as sound:
         width, channels = sound.getsampwidth(), sound.getnchannels()
-        data = sound.readframes(sound.getnframes())
+        claimed, left = sound.getnframes() * width * channels, count_left(file)
+        if left < claimed < _STREAMED:
+            raise ValueError(f"it claims {claimed:,} bytes of sound and holds {left:,}: it is cut off")
+        if width not in (*_WAV_TYPES, 3):
+            raise ValueError(f"samples of {8 * width} bits are not known")
+        data = sound.readframes(min(claimed, left) // (width * channels))
         rate = sound.getframerate()
     if width == 3:  # 24 bits: the three bytes become the upper ones of 32
         parts = np.frombuffer(data, np.uint8).reshape(-1, 3)
@@ -119,6 +149,10 @@ def _write_wav(file: IO[bytes], value: Any, rate: int) -> None:
         sound.writeframes(np.ascontiguousarray(samples).tobytes())
 
 
+_LEAST_VALUE = 8
+"""Bytes of a value in a table."""
+
+
 def _read_csv(file: IO[bytes], **options: Any) -> Any:
     return import_pandas().read_csv(file, **options)
 
@@ -127,8 +161,22 @@ def _write_csv(file: IO[bytes], value: Any, **options: Any) -> None:
     import_pandas().DataFrame(value).to_csv(file, **{"index": False, **options})
 
 
-def _read_parquet(file: IO[bytes], **options: Any) -> Any:
+def _read_parquet(file: IO[bytes], max_bytes: int | None = None, **options: Any) -> Any:
+    check_parquet(file, _name_of(file), max_bytes)
     return import_pandas().read_parquet(file, **options)
+
+
+def check_parquet(file: IO[bytes], where: str, max_bytes: int | None = None) -> None:
+    """Check the rows that a parquet file claims against its bytes; FileTooLargeError."""
+    try:
+        from pyarrow.parquet import read_metadata
+    except ImportError:
+        return  # pandas says what is missing
+    told = read_metadata(file)
+    file.seek(0)
+    packed = [told.row_group(group).total_byte_size for group in range(told.num_row_groups)]
+    claimed = max(sum(packed), told.num_rows * told.num_columns * _LEAST_VALUE)
+    check_size(where, claimed, count_left(file), max_bytes)
 
 
 def _write_parquet(file: IO[bytes], value: Any, **options: Any) -> None:

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
+from bf_index.sizes import check_size, reading
 
 _UNSIGNED_BYTES = 8
-_MOST_BYTES = 1 << 30
-"""No known set is nearly so large; a file that claims more is a bomb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,18 @@ def make_idx_files(sources: Sequence[str], sums: Sequence[str]) -> IdxFiles:
 
 def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
     """Return the bytes in a gzipped idx file of so many dimensions; ValueError for any other file."""
-    with gzip.open(path) as file:
-        data = file.read(_MOST_BYTES + 1)
-    header = 4 * (1 + dimensions)
-    if (
-        len(data) > _MOST_BYTES
-        or len(data) < header
-        or data[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions))
-    ):
-        raise ValueError(f"{path} is no idx file of bytes in {dimensions} dimensions")
-    shape = tuple(np.frombuffer(data, ">i4", dimensions, 4).tolist())
-    if min(shape) < 0 or math.prod(shape) != len(data) - header:
-        raise ValueError(f"{path} says it has the shape {shape} but holds {len(data) - header} bytes")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    begin = 4 * (1 + dimensions)
+    with reading(path), gzip.open(path) as file:
+        head = file.read(begin)
+        if len(head) < begin or head[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):
+            raise ValueError(f"{path} is no idx file of bytes in {dimensions} dimensions")
+        shape = tuple(np.frombuffer(head, ">i4", dimensions, 4).tolist())
+        claimed = math.prod(shape)
+        if min(shape) < 0:
+            raise ValueError(f"{path} says it has the shape {shape}")
+        check_size(path, claimed, os.path.getsize(path), option="a smaller file; max_bytes")
+        data = file.read(claimed + 1)
+    if len(data) != claimed:
+        held = f"more than {claimed}" if len(data) > claimed else len(data)
+        raise ValueError(f"{path} says it has the shape {shape} but holds {held} bytes")
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -19,6 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from bf_index.errors import StateError, unknown
+from bf_index.sizes import read_json
 from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
@@ -229,6 +230,6 @@ def translate_end(trial: Trial, job: JobReturn) -> Ended:
 def recover_result(folder: Path) -> tuple[dict[str, Any], ...] | None:
     """Return the result of a job whose driver died before it could note it; None when there is none."""
     try:
-        return as_rows(json.loads((folder / RESULT).read_text()))
+        return as_rows(read_json(folder / RESULT))
     except (OSError, ValueError):
         return None

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from bf_index.errors import StateError
+from bf_index.sizes import reading
 from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
@@ -196,19 +197,21 @@ def read(folder: Path) -> History:
     for number, line in enumerate(lines[:-1], 1):
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StateError(
                 f"{path}, line {number} is not JSON: {line[:80]!r}; the file was changed by something else, "
                 "restore it or start the sweep in a new folder"
             ) from error
-        if "journal" in entry:
-            head = entry
-            if head["journal"] > SCHEMA:
-                raise StateError(
-                    f"{path} has version {head['journal']}, this bf-research reads up to {SCHEMA}; update it"
-                )
-        elif "trial" in entry:
-            _apply(records, entry)
+        with reading(f"{path}, line {number}", StateError):
+            if "journal" in entry:
+                head = entry
+                if head["journal"] > SCHEMA:
+                    raise StateError(
+                        f"{path}, line {number} has version {head['journal']}, this bf-research reads up to "
+                        f"{SCHEMA}; update it"
+                    )
+            elif "trial" in entry:
+                _apply(records, entry)
     return History(head, records)
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from bf_batch.data.formats import check_parquet
 from bf_index.errors import StateError, unknown
+from bf_index.sizes import read_json, reading
 from bf_research.domain.config import Config
 from bf_research.domain.option import canonical, plain, same_json
 from bf_research.sweep.journal import JOURNAL, SCHEMA, History, Record, to_json
@@ -181,18 +183,14 @@ class Results:
         """Read what ``save`` wrote; nothing in the file is run. ``StateError`` for a newer version."""
         path = Path(path)
         _check_suffix(path)
-        try:
-            data = json.loads(path.read_text()) if path.suffix == ".json" else _from_parquet(path)
+        with reading(path, StateError):
+            data = read_json(path) if path.suffix == ".json" else _from_parquet(path)
             version = data["results"]
             if version <= SCHEMA:
                 records = [
                     Record(**{**trial, "state": TrialState(trial["state"])}) for trial in data["trials"]
                 ]
                 return cls(tuple(records), declared=tuple(data.get("returns", ())))
-        except (ValueError, TypeError, KeyError) as error:
-            raise StateError(
-                f"{path} is not what Results.save writes: {type(error).__name__} {error}"
-            ) from error
         raise StateError(f"{path} has version {version}, this bf-research reads up to {SCHEMA}; update it")
 
 
@@ -212,7 +210,9 @@ def _from_parquet(path: Path) -> dict[str, Any]:
     """Return the trials of a table's attributes with their rows from the table."""
     import pandas as pd
 
-    table = pd.read_parquet(path)
+    with path.open("rb") as file:
+        check_parquet(file, str(path))
+        table = pd.read_parquet(file)
     data = dict(table.attrs)
     trials = {trial["id"]: {**trial, "rows": []} for trial in data.get("trials", ())}
     names = [name for name in ("iteration", *data.get("returns", ())) if name in table.columns]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import struct
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.data.formats import check_picture
 from bf_batch.errors import item_error
 from bf_batch.images.arguments import Floats
 from bf_batch.images.files import jpeg
@@ -90,6 +90,7 @@ def _decode_by_pillow(data: bytes, options: DecodeOptions) -> tuple[NDArray[Any]
     with _explain_errors(data):
         image = import_extra("PIL.Image").open(BytesIO(data))
     with image:
+        check_picture(image)
         _check_size(image.height, image.width, options)
         with _explain_errors(data):
             before = _read_orientation(image)
@@ -116,8 +117,10 @@ def _explain_errors(data: bytes) -> Iterator[None]:
         raise ValueError(f"not a picture of a known format (it begins with {data[:8]!r})") from None
     except image_module.DecompressionBombError as error:
         raise ValueError(f"{error} If it is meant, raise PIL.Image.MAX_IMAGE_PIXELS as well") from None
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise ValueError(f"damaged picture: {error}") from error
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # the bytes of a stranger may raise any error of Pillow
+        raise ValueError(f"damaged picture: {error or type(error).__name__}") from error
 
 
 def _read_orientation(image: Any) -> int:

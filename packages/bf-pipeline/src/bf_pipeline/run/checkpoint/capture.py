@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 
 from bf_index import StateError
+from bf_index.sizes import reading
 from bf_pipeline.context import Context
 from bf_pipeline.errors import Terminated
 from bf_pipeline.record.recorded import walk_all_calls
@@ -106,13 +107,11 @@ class Resumed:
         self._allow = allow_other_data
         if missing := sorted(set(_PARTS) - set(self.state)):
             raise StateError(f"resume: this is not a whole state of a run: {', '.join(missing)} is missing")
-        # A state from before the first batch is also from before the section `before`.
-        self.begun = bool(self.state["begun"])
-        try:
+        with reading("resume: the state", StateError):
+            # A state from before the first batch is also from before the section `before`.
+            self.begun = bool(self.state["begun"])
             self.delivered = int(self.state["delivered"])
             self.first = int(self.state["position"]["batches"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"resume: this is not a whole state of a run: {error!r}") from error
 
     def go_to(self, places: Any, seed: int | None) -> None:
         """Bring the places to the position; ``StateError`` for other data, another plan or another seed."""
@@ -125,7 +124,8 @@ class Resumed:
             own = places.state()
             position = {**position, "items": own["items"], "index": own["index"]}
         try:
-            places.restore(position)
+            with reading("resume: the position", StateError, StateError):
+                places.restore(position)
         except StateError as error:
             error.add_note("resume(..., allow_other_data=True) takes the position over to other data")
             raise
@@ -133,6 +133,11 @@ class Resumed:
     def fill(self, run: RunState) -> None:
         """Give a run the variables and models; it must be the same pipeline: ``StateError`` if it is not."""
         decoder = Decoder({} if self._checkpoint is None else self._checkpoint.arrays, _collect_classes(run))
+        with reading("resume: the state", StateError, StateError):
+            self._fill_data(run, decoder)
+        self._load_models(run)
+
+    def _fill_data(self, run: RunState, decoder: Decoder) -> None:
         scope = run.runner.scope
         _check_same("variables", self.state["variables"], run.variables)
         _check_same("joined pipelines", self.state["sources"], [str(key) for key in scope.sources])
@@ -142,7 +147,6 @@ class Resumed:
         _check_same("rebatch steps", range(len(self.state["regroups"])), range(len(run.pools)))
         for pool, state in zip(run.pools, self.state["regroups"]):
             pool.restore(state, decoder, scope.dataset.batch_class)
-        self._load_models(run)
 
     def _load_models(self, run: RunState) -> None:
         names = self.state["models"]
@@ -170,10 +174,8 @@ def _check_same(what: str, saved: Any, own: Any) -> None:
 
 def _fill_variables(variables: dict[str, Any], saved: Mapping[str, Any], decoder: Decoder) -> None:
     for name, tree in saved.items():
-        try:
+        with reading(f"resume: variable {name!r}", StateError):
             variables[name] = decoder.decode(tree)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError(f"resume: variable {name!r} cannot be read: {error}") from error
 
 
 def read_resumed(options: RunOptions) -> Resumed | None:

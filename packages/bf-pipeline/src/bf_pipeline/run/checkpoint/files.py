@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bf_index.errors import StateError
+from bf_index.sizes import read_json, read_npz, reading
 from bf_pipeline.model import Savable
 
 SCHEMA = 1
@@ -136,17 +137,25 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read one checkpoint whose files agree with their checksums, else ``CorruptCheckpoint``."""
     folder = Path(path)
     _verify(folder)
-    try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        check_schema(state)
-        # allow_pickle=False: a checkpoint may come from anywhere and is data, not code.
-        with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except StateError:
-        raise
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise CorruptCheckpoint(f"{folder}: its state cannot be read: {error}") from error
+    with _reading(folder):
+        state = read_json(folder / "state.json")
+        if not isinstance(state, dict) or not isinstance(state.get("models", {}), dict):
+            raise CorruptCheckpoint(f"{folder}: its state is not what a run writes")
+    check_schema(state)
+    with _reading(folder), open(folder / "arrays.npz", "rb") as file:
+        # a checkpoint may come from anywhere: no pickles, and nothing compressed, which could swell
+        arrays = read_npz(file, file.name, compressed=False)
     return Checkpoint(folder, state, arrays)
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Make a CorruptCheckpoint of whatever goes wrong, a file that is not there as well."""
+    try:
+        with reading(folder, CorruptCheckpoint):
+            yield
+    except OSError as error:
+        raise CorruptCheckpoint(f"{folder} can't be read: {error}") from error
 
 
 @contextmanager
@@ -182,15 +191,16 @@ def _compute_digests(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _verify(folder: Path) -> None:
-    try:
-        listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+    with _reading(folder):
+        manifest = read_json(folder / "manifest.json")
+        listed = manifest.get("files") if isinstance(manifest, dict) else None
+        if not isinstance(listed, dict) or not all(isinstance(told, dict) for told in listed.values()):
+            raise CorruptCheckpoint(f"{folder}: its manifest lists no files with their checksums")
         links = [entry for entry in folder.rglob("*") if entry.is_symlink()]
-        found = {} if links else _compute_digests(folder)
-        found.pop("manifest.json", None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptCheckpoint(f"{folder}: its manifest cannot be read: {error}") from error
-    if links:
-        raise CorruptCheckpoint(f"{folder}: {links[0].name} is a link, and a checkpoint holds none")
+        if links:
+            raise CorruptCheckpoint(f"{folder}: {links[0].name} is a link, and a checkpoint holds none")
+        found = _compute_digests(folder)
+    found.pop("manifest.json", None)
     for name in sorted({*listed, *found}):
         if listed.get(name) != found.get(name):
             what = "is missing" if name not in found else "was not written by this run"
