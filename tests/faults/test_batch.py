@@ -251,7 +251,7 @@ def test_a_pickle_inside_an_array_file_is_not_run(fmt, tmp_path):
     victim = tmp_path / "victim"
     objects = np.array([Bomb(str(victim))], dtype=object)
     (np.save if fmt == "npy" else np.savez)(tmp_path / f"0.{fmt}", objects, allow_pickle=True)
-    with pytest.raises(ItemError, match="allow_pickle=False"):
+    with pytest.raises(ItemError, match="objects, which are pickles"):
         SatelliteBatch(FilesIndex(str(tmp_path / "0.*"))).load(dst="images")
     if fmt == "npy":
         with pytest.raises(ValueError, match=r"allow_pickle|Array can't be memory-mapped"):
