@@ -254,7 +254,7 @@ def test_a_pickle_inside_an_array_file_is_not_run(fmt, tmp_path):
     with pytest.raises(ItemError, match="objects, which are pickles"):
         SatelliteBatch(FilesIndex(str(tmp_path / "0.*"))).load(dst="images")
     if fmt == "npy":
-        with pytest.raises(ValueError, match=r"allow_pickle|Array can't be memory-mapped"):
+        with pytest.raises(ValueError, match="objects, which are pickles"):
             Dataset(1, SatelliteBatch, preloaded={"images": tmp_path / "0.npy"})
     assert not victim.exists()
 

@@ -233,9 +233,10 @@ def open_column(name: str, container: Any, copy: bool = False) -> Column:
         path = os.fspath(container)
         if not path.endswith(".npy"):
             raise ValueError(f"preloaded {name}: {path!r} is no npy file; load it first and give the array")
-        with reading(f"preloaded {name}: {path}"):
+        where = f"preloaded {name}: {path}"
+        with reading(where):
             with open(path, "rb") as file:
-                read_npy_head(file, path, count_left(file))
+                read_npy_head(file, where, count_left(file))
             container = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(container, np.memmap) and container.ndim:
         return MappedColumn(container, copy)
