@@ -145,9 +145,11 @@ def step(name: str) -> bool:
             contenders[peer], parameters[peer] = process.run, process.parameters()
         timings = alternate(contenders)
     table(f"{network}: a training step", timings, 1, "step", OURS)
-    equal = len(set(parameters.values())) == 1
+    equal = len({number for who, number in parameters.items() if who != OLDER}) == 1
     counts = ", ".join(f"{who} {number:,}" for who, number in parameters.items())
     print(f"- parameters: {counts} (goal: equal): {'holds' if equal else 'FALLS SHORT'}")
+    if parameters.get(OLDER, parameters[OURS]) != parameters[OURS]:
+        print(f"- {OLDER} calls another network by this name: its time is no comparison")
     targets = [
         Target(OURS, TORCH, FASTER[kind()][0 if first else 1]),
         Target(OURS, KERAS, 0.9, at_least=False),

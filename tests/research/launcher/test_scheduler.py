@@ -97,6 +97,17 @@ class TestScheduler:
         done = ends(workers, "ok ok ok ok", max_jobs_per_worker=1)
         assert len({one.value[3] for one in done.values()}) == 4
 
+    def test_a_worker_with_more_jobs_than_this_sweep_allows_has_one_more_and_ends(self, workers: Pool):
+        before = ends(workers, "ok ok")
+        done = ends(workers, "ok ok ok ok", max_jobs_per_worker=1)
+        assert len({one.value[3] for one in done.values()}) == 4
+        assert {one.value[3] for one in before.values()} & {one.value[3] for one in done.values()}
+
+    def test_a_fresh_process_takes_up_a_job_whose_worker_died(self, workers: Pool):
+        done = ends(workers, "die ok", max_jobs_per_worker=1, retries=1)
+        assert [done[number].kind for number in range(2)] == ["crashed", "ok"]
+        assert done[0].job.attempt == 2
+
     def test_jobs_may_depend_on_results(self, workers: Pool):
         results: list[int] = []
 

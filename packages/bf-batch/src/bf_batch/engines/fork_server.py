@@ -36,12 +36,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 def preload(names: list[str]) -> dict[str, str]:
-    """Import modules; return why some can't be: they fail again in the worker that needs them."""
+    """Import modules; return why some can't be: they fail again in the worker that needs them.
+
+    ``module:function`` is called, too: it does once what each worker would have to do, and starts no thread.
+    """
     gc.disable()  # what imports make stays: collecting among it is a quarter of the time
     failed = {}
     for name in (*_OWN, *names):
         try:
-            importlib.import_module(name)
+            module, _, function = name.partition(":")
+            loaded = importlib.import_module(module)
+            if function:
+                getattr(loaded, function)()
         except Exception as error:  # noqa: BLE001  a module may raise anything
             failed[name] = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
     gc.freeze()  # and is no matter of the workers' collections, which would copy its pages

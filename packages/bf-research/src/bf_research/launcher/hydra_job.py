@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, run_job, setup_globals
@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.hydra_private import dumps, flush_loggers, split_config, to_yaml, value_of
-from bf_research.launcher.worker import judge, make_portable
+from bf_research.launcher.worker import judge, make_portable, redirect_output
 
 OUTPUT = "stdout.txt"
 FOLDER, SUBFOLDER = "hydra.sweep.dir", "hydra.sweep.subdir"
@@ -92,6 +92,12 @@ class HydraJob:
     dumps = staticmethod(dumps)
 
 
+def warm_up() -> None:
+    """Do what the first job of every worker would do: look for plugins, set up the grammar of overrides."""
+    Plugins.instance()
+    OverridesParser.create().parse_overrides(["group=name", "node.value=1.0"])
+
+
 def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) -> JobReturn:
     """Run a job; the same result, files and calls of callbacks as Hydra's own.
 
@@ -137,30 +143,6 @@ def _write_configs(folder: Path, result: JobReturn, overrides: list[str]) -> Non
     parts = {"config": result.cfg, "hydra": result.hydra_cfg, "overrides": OmegaConf.create(overrides)}
     for name, part in parts.items():
         (folder / f"{name}.yaml").write_text(to_yaml(part), encoding="utf-8")
-
-
-@contextmanager
-def redirect_output(path: Path) -> Iterator[None]:
-    """Send everything this process prints, C libraries included, to the end of a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = [os.dup(1), os.dup(2)]
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        _flush()
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        yield
-    finally:
-        _flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        for descriptor in (*kept, file):
-            os.close(descriptor)
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
 
 
 def make_failure(overrides: Sequence[str], error: Any) -> JobReturn:

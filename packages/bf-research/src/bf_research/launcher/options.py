@@ -14,6 +14,8 @@ from bf_research.launcher.jobs import Policy
 #: A file name may have 255 bytes on the usual file systems.
 LONGEST_NAME = 255
 ON_FAILURE = ("continue", "stop")
+#: What workers of a Hydra sweep need in any case.
+_HYDRA = "bf_research.launcher.hydra_job:warm_up"
 
 
 def settle(options: Mapping[str, Any]) -> tuple[list[Slot], Policy]:
@@ -59,7 +61,7 @@ def check_folder(text: str) -> None:
 
 def preload_list(options: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the modules to import once for all workers; MLflow too when the trials are tracked there."""
-    names = [str(name) for name in options.get("preload") or ()]
+    names = [_HYDRA, *(str(name) for name in options.get("preload") or ())]
     tracking = config.get("tracking") or {}
     if str(tracking.get("_target_", "")).rpartition(".")[2] == "MLflowTracker":
         names.append("mlflow")

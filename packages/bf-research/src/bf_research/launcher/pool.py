@@ -26,7 +26,7 @@ STOP_SECONDS = 2.0
 # What the server is started with unless the user has set it: TensorFlow reads it when it is imported.
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "OPENBLAS_NUM_THREADS": "1"}
 #: What every worker needs, imported before anything that is asked for.
-_OWN = ("bf_research.launcher.worker", "bf_research.launcher.hydra_job", "hydra.core.plugins")
+_OWN = ("bf_research.launcher.worker",)
 
 
 class ServerDied(RuntimeError):

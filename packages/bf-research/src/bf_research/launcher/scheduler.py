@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import sys
 import time
@@ -11,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
 from typing import Any
 
 from bf_batch.engines.base import UNKNOWN_EXIT, WorkerDied
@@ -148,8 +148,8 @@ class Scheduler:
                 worker.channel.send(pack(("function", task.state), pickle.dumps))
                 task.payload.send(worker.channel)
                 worker.task = task
-            data = dumps(job.work)
-            worker.channel.send(pack(("job", data), pickle.dumps))
+            last = 0 < self.policy.max_jobs_per_worker <= worker.jobs + 1
+            worker.channel.send(pack(("job", dumps(job.work), last), pickle.dumps))
         except (BrokenPipeError, ConnectionError):
             return  # it died while idle: found and told like any other death
         self.monitor.started(worker.slot.name, job)
@@ -160,7 +160,10 @@ class Scheduler:
         """Wait a moment for messages, deaths and limits; yield the jobs that ended."""
         workers = {w.channel.fileno(): w for w in self.pool.workers.values() if w.lost_at is None}
         server = self.pool.server.fileno()
-        ready = wait([*workers, server], TICK_SECONDS)
+        poll = select.poll()
+        for file in (*workers, server):
+            poll.register(file, select.POLLIN)
+        ready = [file for file, _ in poll.poll(TICK_SECONDS * 1000)]
         for file in ready:
             if file in workers:
                 yield from self._hear(workers[file])

@@ -8,8 +8,9 @@ import pickle
 import socket
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -21,6 +22,8 @@ from bf_research.launcher.errors import JobStopped
 
 #: Classes by whose name an error is known to be the lack of a device's memory.
 _OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
+
+_BEGAN = pack(("began",), pickle.dumps)
 
 Function = Callable[[Any], Any]
 
@@ -36,8 +39,7 @@ def work(file: int, driver: int, place: dict[str, Any]) -> None:
     connect(link)
     with suppress(EOFError, ConnectionError):
         _serve(channel, link, place["environment"])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     os._exit(0)  # what libraries do at the end of a process would keep the next worker waiting
 
 
@@ -50,11 +52,12 @@ def _serve(channel: Channel, link: WorkerLink, environment: dict[str, str]) -> N
             function, first = _receive_function(channel, message[1], environment), True
         elif message[0] == "job" and function is not None:
             link.begin()
-            channel.send(pack(("began",), pickle.dumps))
+            channel.send(_BEGAN)
             verdict, data = _run(function, message[1])
-            del message
             channel.send(pack(("done", verdict, data), pickle.dumps))
-            del data
+            if message[2]:  # the last one: the next worker waits for this place
+                return
+            del message, data
             _tidy(first)
             first = False
 
@@ -145,6 +148,30 @@ def _pickled(value: Any, dumps: Callable[[Any], bytes]) -> bytes:
             )
         data = cloudpickle.dumps(replaced)
     return data
+
+
+@contextmanager
+def redirect_output(path: Path) -> Iterator[None]:
+    """Send everything this process prints, C libraries included, to the end of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = [os.dup(1), os.dup(2)]
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        _flush()
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        yield
+    finally:
+        _flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, file):
+            os.close(descriptor)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def _tidy(first: bool) -> None:

@@ -21,12 +21,13 @@ from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.devices import Slot, find_machine, plan
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Job, Policy
-from bf_research.launcher.worker import make_portable
+from bf_research.launcher.worker import make_portable, redirect_output
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
 from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.tracker import NoTracker, Tracker, flatten
-from bf_research.units.base import Iterations
+from bf_research.units.base import Iterations, Unit
 from bf_research.units.experiment import Experiment, finish
+from bf_research.units.functions import CallableUnit, find_imports
 from bf_research.units.shared_roots import ALONE, Branch, Roots
 
 _STATES: Mapping[str, TrialState] = {
@@ -56,8 +57,6 @@ class TrialWork:
 
     def output(self, trial: Trial) -> AbstractContextManager[None]:
         """Send what is printed to the trial's folder, if it is to be kept."""
-        from bf_research.launcher.hydra_job import redirect_output  # late: hydra
-
         return redirect_output(self.place(trial) / OUTPUT) if self.keep_output else nullcontext()
 
     def place(self, trial: Trial) -> Path:
@@ -208,6 +207,12 @@ class Workers:
     bar: bool = False
     branches: int = 1
 
+    def start_early(self) -> None:
+        """Have the workers' server start, which imports while this process still prepares."""
+        from bf_research.launcher.pool import start_early  # late: start-up time
+
+        start_early((__name__, *self.preload))
+
     def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
         """Run the trials; closing the iterator ends the workers' jobs."""
         from bf_research.launcher.pool import open_pool  # late: start-up time
@@ -229,7 +234,7 @@ class Workers:
             None if left is None else -(-left // self.branches), [slot.name for slot in self.slots], self.bar
         )
         try:
-            with open_pool(self.preload, self.slots) as workers:
+            with open_pool((__name__, *self.preload), self.slots) as workers:
                 scheduler = Scheduler(workers, self.policy, monitor)
                 with closing(scheduler.run(PackedWork(self.work, self.shared), jobs())) as ends:
                     for done in ends:
@@ -287,8 +292,12 @@ class InThisProcess:
             return [make_portable(error)]
 
 
-def heavy_libraries() -> tuple[str, ...]:
-    """Return the heavy modules that this program uses: workers import them once for all trials."""
-    if not any(name in sys.modules for name in ("bf_models", "keras", "tensorflow")):
+def find_heavy_libraries(units: Sequence[Unit]) -> tuple[str, ...]:
+    """Return the heavy modules that this program or a unit's function uses: workers import them only once."""
+    used = set(sys.modules)
+    for unit in units:
+        if isinstance(unit, CallableUnit):
+            used |= {name.partition(".")[0] for name in find_imports(unit.function)}
+    if not used & {"bf_models", "keras", "tensorflow"}:
         return ()
-    return ("tensorflow", "keras", *(["bf_models"] if "bf_models" in sys.modules else []))
+    return ("tensorflow", "keras", *(["bf_models"] if "bf_models" in used else []))

@@ -21,7 +21,7 @@ from bf_research.research.place import (
     SharedValues,
     TrialWork,
     Workers,
-    heavy_libraries,
+    find_heavy_libraries,
     spread_workers,
 )
 from bf_research.sweep import journal
@@ -78,12 +78,15 @@ def run(
     work = TrialWork(experiment, folder.absolute(), n_iters, tracking, parallel)
     placer: InThisProcess | Workers = InThisProcess(work, branches)
     if parallel:
-        preload = (*options.get("preload", heavy_libraries()), *(() if tracking is None else ("mlflow",)))
+        named = options.get("preload", find_heavy_libraries(experiment.units))
+        preload = (*named, *(() if tracking is None else ("mlflow",)))
         bar = options.get("bar", False)
         placer = Workers(work, SharedValues(domain), places, policy, preload, bar, branches)
     if options.get("test_run", False):
         _try_out(placer, domain)
     _check_folder(folder)
+    if isinstance(placer, Workers):
+        placer.start_early()
     with _record_sweep(tracking, folder, returns):
         results = sweep.run(placer)
     if results.failures:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import CodeType, FunctionType
 from typing import Any
 
 from bf_index.errors import unknown
@@ -106,3 +109,40 @@ def name_values(names: Sequence[str], value: Any, unit: str) -> Mapping[str, Any
             f"{unit}: returns has the names {', '.join(names)}, but the function returned {value!r}"
         )
     return dict(zip(names, value))
+
+
+def find_imports(function: Callable[..., Any]) -> set[str]:
+    """Return the modules that a function imports when it is called, as far as its code tells.
+
+    Functions and classes of the same module that it names are looked at, too.
+    """
+    found: set[str] = set()
+    seen: set[int] = set()
+    first: Any = function.func if isinstance(function, partial) else function
+    left = [first if isinstance(first, type) or hasattr(first, "__code__") else type(first)]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, type):
+            left += [part for part in vars(one).values() if type(part) is FunctionType]
+            continue
+        names: set[str] = set()
+        for part in _walk_code(one.__code__):
+            found |= {step.argval for step in dis.get_instructions(part) if step.opname == "IMPORT_NAME"}
+            names |= set(part.co_names)
+        left += [
+            value
+            for value in (one.__globals__.get(name) for name in names)
+            if (type(value) is FunctionType or isinstance(value, type)) and value.__module__ == one.__module__
+        ]
+    return found
+
+
+def _walk_code(code: CodeType) -> Iterator[CodeType]:
+    """Yield a code and those of the functions inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _walk_code(constant)
