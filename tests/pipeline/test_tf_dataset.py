@@ -78,15 +78,16 @@ def test_elements_are_the_batches_and_every_pass_is_repeatable():
 def test_leaving_early_leaves_no_thread():
     import tensorflow as tf
 
-    data = PIPELINE.to_tf_dataset(8, "points", prefetch=4, workers=2)
-    for _ in data.take(1):
-        pass
-    del data
-    tf.keras.backend.clear_session()
-
     def threads():
         gc.collect()
         return [thread for thread in threading.enumerate() if thread.name.startswith("bf-engine")]
+
+    data = PIPELINE.to_tf_dataset(8, "points", prefetch=4, workers=2)
+    elements = iter(data)
+    next(elements)
+    assert threads(), "nothing works ahead, so that nothing could stay"
+    del data, elements
+    tf.keras.backend.clear_session()
 
     wait_until(lambda: not threads(), "the end of the threads")
 
