@@ -43,7 +43,7 @@ LAYERS: Mapping[str, Layer] = {
     "bf_index": layer(),
     "bf_batch": layer("bf_index", libraries="numpy cloudpickle"),
     "bf_pipeline": layer("bf_index", "bf_batch", libraries="numpy omegaconf tqdm"),
-    "bf_models": layer(),
+    "bf_models": layer("bf_index"),
     "bf_research": layer(
         "bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle yaml"
     ),

@@ -63,6 +63,8 @@ def _explain(where: object, kind: type[Exception], error: Exception) -> Exceptio
     if kind is ValueError and isinstance(error, FileTooLargeError):
         kind = FileTooLargeError
     ours = type(error) in (ValueError, FileTooLargeError)
+    if ours and str(where) in str(error):
+        return kind(str(error))
     return kind(f"{where} can't be read: {error if ours else f'{type(error).__name__}: {error}'}")
 
 
@@ -80,13 +82,13 @@ def check_size(
 ) -> None:
     """Raise FileTooLargeError where ``stored`` bytes claim to become ``claimed``, out of all proportion.
 
-    A ``max_bytes`` that the caller gives is the only limit.
+    A ``max_bytes`` that the caller gives is the only limit; ``option`` is its name, if there is one.
     """
     most = _bound(stored) if max_bytes is None else max_bytes
     if claimed > most:
+        advice = f"; if that is meant, give {option}={claimed}" if option else ""
         raise FileTooLargeError(
-            f"{where}: {stored:,} bytes claim to become {claimed:,}, more than {most:,}; if that is meant, "
-            f"give {option}={claimed}"
+            f"{where}: {stored:,} bytes claim to become {claimed:,}, more than {most:,}{advice}"
         )
 
 

@@ -129,3 +129,10 @@ def producing_layer(tensor: Any) -> Any:
     """Return the layer that a symbolic tensor comes from; None for other tensors."""
     history = getattr(tensor, "_keras_history", None)
     return None if history is None else history.operation
+
+
+def initial_shape(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of the Keras variable that a function makes the first value of, or None."""
+    cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+    made = next((item for item in cells if isinstance(item, keras().Variable)), None)
+    return None if made is None else tuple(made.shape)

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bf_index.sizes import reading
 from bf_models.errors import CorruptModel
 
 _DTYPES = {
@@ -64,13 +65,14 @@ def read(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
         raise CorruptModel(
             f"{where}: not a safetensors file, or cut short: {len(view)} bytes, header of {size}"
         )
-    try:
+    with reading(where, CorruptModel):
         header = json.loads(bytes(view[8 : 8 + size]))
         header.pop("__metadata__", None)
         body = view[8 + size :]
+        taken = sum(stop - start for start, stop in (entry["data_offsets"] for entry in header.values()))
+        if taken > len(body):
+            raise CorruptModel(f"{where} does not fit: its arrays take {taken:,} bytes of {len(body):,}")
         return {name: _array(entry, body, f"{where}: {name!r}") for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptModel(f"{where}: damaged safetensors header: {error}") from error
 
 
 def _array(entry: Mapping[str, Any], body: memoryview, where: str) -> np.ndarray:

@@ -63,7 +63,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
         claimed = math.prod(shape)
         if min(shape) < 0:
             raise ValueError(f"{path} says it has the shape {shape}")
-        check_size(path, claimed, os.path.getsize(path), option="a smaller file; max_bytes")
+        check_size(path, claimed, os.path.getsize(path), option="")
         data = file.read(claimed + 1)
     if len(data) != claimed:
         held = f"more than {claimed}" if len(data) > claimed else len(data)

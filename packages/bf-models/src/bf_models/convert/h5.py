@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bf_index.sizes import check_size, reading
 from bf_models._backend import producing_layer
 from bf_models.convert.report import Report, Target
 from bf_models.errors import CorruptModel, WeightsError
@@ -62,16 +63,29 @@ def read_h5(path: str | Path) -> list[tuple[str, Arrays]]:
     """Read names and arrays of the layers of a file; CorruptModel when it holds no Keras weights."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            group = file.get("model_weights", file)
-            if "layer_names" in group.attrs:
-                return list(_split_separable(_read_legacy(group)))
-            if "layers" in group:
-                return list(_split_separable(_read_current(group["layers"])))
-    except OSError as error:
-        raise CorruptModel(f"{path} is not an HDF5 file, or damaged: {error}") from error
-    raise CorruptModel(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
+    with reading(path, CorruptModel), h5py.File(path, "r") as file:
+        _check_arrays(file, path)
+        group = file.get("model_weights", file)
+        if "layer_names" in group.attrs:
+            return list(_split_separable(_read_legacy(group)))
+        if "layers" in group:
+            return list(_split_separable(_read_current(group["layers"])))
+        raise CorruptModel(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
+
+
+def _check_arrays(file: Any, path: str | Path) -> None:
+    """Check what the arrays of a file claim against its bytes; none may stand in another file."""
+    claimed = 0
+
+    def look(name: str, item: Any) -> None:
+        nonlocal claimed
+        if hasattr(item, "nbytes"):
+            if item.is_virtual or item.external:
+                raise CorruptModel(f"{path}: {name!r} stands in another file, which is not read")
+            claimed += int(item.nbytes)
+
+    file.visititems(look)
+    check_size(path, claimed, Path(path).stat().st_size, option="")
 
 
 def load_h5(model: Target, path: str | Path, *, replace_head: bool = True) -> Report:

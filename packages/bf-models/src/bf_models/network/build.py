@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bf_models._backend import keras, tensorflow
+import numpy as np
+
+from bf_models._backend import initial_shape, keras, tensorflow
+from bf_models.errors import ModelStateError
 from bf_models.network.catalog import PART_NAMES
 from bf_models.nn import Net, Part, Tensor
 
@@ -76,6 +80,47 @@ def on_device(name: str | None) -> Iterator[None]:
         raise ValueError(f"device {name!r} is not here; there are: {', '.join(known)}")
     with tf.device(f"/{wanted}"):
         yield
+
+
+_MORE_VARIABLES, _MORE_NUMBERS = 16, 1024
+"""What Keras may make beside the weights: states of its random numbers."""
+
+
+@contextlib.contextmanager
+def bounded_by(arrays: Mapping[str, np.ndarray], where: object) -> Iterator[None]:
+    """Refuse, before it is made, a variable that goes beyond what some arrays hold: ModelStateError.
+
+    A configuration of somebody else may ask for any number of weights of any size.
+    """
+    tf = tensorflow()
+    held = sum(array.size for array in arrays.values())
+    variables, numbers = len(arrays) + _MORE_VARIABLES, held + _MORE_NUMBERS
+    sketches = tf.Graph()
+
+    def create(make: Any, **options: Any) -> Any:
+        nonlocal variables, numbers
+        shape = _find_shape(sketches, options.get("initial_value"))
+        variables, numbers = variables - 1, numbers - math.prod(shape)
+        if variables < 0 or numbers < 0:
+            raise ModelStateError(
+                f"{where}: its config asks for more than the {len(arrays)} arrays of {held:,} numbers that "
+                f"it holds, at one of shape {shape}"
+            )
+        return make(**options)
+
+    with tf.variable_creator_scope(create):
+        yield
+
+
+def _find_shape(sketches: Any, value: Any) -> tuple[int, ...]:
+    """Return the shape of the first value of a variable; a function is called without making the value."""
+    if callable(value):
+        shape = initial_shape(value)
+        if shape is not None:
+            return shape
+        with sketches.as_default():
+            value = value()
+    return tuple(value.shape)
 
 
 def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = None) -> Any:

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bf_index.sizes import check_zip, reading
 from bf_models.errors import CorruptModel, ModelStateError, UnsafeCheckpoint
 from bf_models.safetensors import chunks, read
 
@@ -104,23 +105,19 @@ def load(path: Path) -> Saved:
 
     CorruptModel for damage, UnsafeCheckpoint for other files, ModelStateError for a newer format.
     """
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                _refuse_unknown_members(archive, path)
-                manifest = _read_json(archive, "manifest.json", path)
-                if manifest.get("kind") != "bf_models" or not isinstance(manifest.get("format"), int):
-                    raise UnsafeCheckpoint(f"{path} is not a model that bf_models saved")
-                if manifest["format"] > FORMAT:
-                    raise ModelStateError(
-                        f"{path} is of format {manifest['format']}, this bf_models reads up to {FORMAT}; "
-                        "upgrade bf-models"
-                    )
-                content = {
-                    name: _read_member(archive, name, manifest, path) for name in ("model.json", *_TENSORS)
-                }
-        except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError) as error:
-            raise CorruptModel(f"{path} is cut short or damaged: {error}") from error
+    ours = (UnsafeCheckpoint, ModelStateError)
+    with open(path, "rb") as file, reading(path, CorruptModel, *ours), zipfile.ZipFile(file) as archive:
+        _refuse_unknown_members(archive, path)
+        check_zip(archive, path, os.fstat(file.fileno()).st_size, option="")
+        manifest = _read_json(archive, "manifest.json", path)
+        if manifest.get("kind") != "bf_models" or not isinstance(manifest.get("format"), int):
+            raise UnsafeCheckpoint(f"{path} is not a model that bf_models saved")
+        if manifest["format"] > FORMAT:
+            raise ModelStateError(
+                f"{path} is of format {manifest['format']}, this bf_models reads up to {FORMAT}; "
+                "upgrade bf-models"
+            )
+        content = {name: _read_member(archive, name, manifest, path) for name in ("model.json", *_TENSORS)}
     weights, optimizer = (read(content[name], f"{path}/{name}") for name in _TENSORS)
     return Saved(_parse(content["model.json"], path), weights, optimizer)
 

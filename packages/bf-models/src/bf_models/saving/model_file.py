@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from bf_models._backend import tensorflow
 from bf_models.config.nested import merge
-from bf_models.errors import ModelStateError, unknown
+from bf_models.errors import CorruptModel, ModelStateError, unknown
+from bf_models.network.build import bounded_by
 from bf_models.saving import archive
 
 
@@ -129,24 +131,48 @@ def load(
     ``others`` are classes by lower-case name that the file may name instead; None is none.
     """
     saved = archive.load(path)
-    description = saved.description
+    description = _check_description(saved.description, path)
     model_class = _find_class(cls, str(description.get("model")), path, others)
     # the person who loads decides which packages are trusted, never the file
     config = {
-        key: value
-        for key, value in description.get("config", {}).items()
-        if key not in ("allow", "pretrained")
+        key: value for key, value in description["config"].items() if key not in ("allow", "pretrained")
     }
     # a file without a stem is older than the choice by size, and its network was built with this one
     config = merge({"stem": "imagenet", **config}, changes)
     if allow:
         config["allow"] = list(allow)
-    shapes = {key: {"shape": shape} for key, shape in description.get("shapes", {}).items()}
+    shapes = {key: {"shape": shape} for key, shape in description["shapes"].items()}
     config["inputs"] = merge(config.get("inputs") or {}, shapes)
-    model = model_class(config).build()
+    with _explained(path, changes), bounded_by(saved.weights, path):
+        model = model_class(config).build()
     assign(network_variables(model.network), saved.weights, str(path))
-    model.restore_state(saved.optimizer, int(description["iterations"]), int(description["skipped"]))
+    model.restore_state(saved.optimizer, description["iterations"], description["skipped"])
     return model
+
+
+def _check_description(description: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Return the description of a model; CorruptModel when a part is missing or of another kind."""
+    for name, kind in (("config", dict), ("shapes", dict), ("iterations", int), ("skipped", int)):
+        value = description.get(name)
+        if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
+            raise CorruptModel(f"{path}, model.json: {name!r} is {str(value)[:80]!r}, no {kind.__name__}")
+    return description
+
+
+@contextlib.contextmanager
+def _explained(path: Path, changes: Mapping[str, Any]) -> Iterator[None]:
+    """Make a ModelStateError of what a file's config does wrong; with changes of the caller it may be his."""
+    try:
+        yield
+    except (OSError, ImportError, ModelStateError):
+        raise
+    except Exception as error:
+        if changes:
+            error.add_note(f"while the model of {path} was built with the changes {dict(changes)!r}")
+            raise
+        raise ModelStateError(
+            f"{path}: no model comes of its config: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _find_class(cls: type[T], name: str, path: Path, others: Mapping[str, type[T]] | None) -> type[T]:
