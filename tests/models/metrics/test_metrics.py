@@ -29,7 +29,7 @@ def test_rows_of_the_confusion_matrix_are_predicted_classes(example):
         ("recall", {}, 5 / 6),
         ("recall", {"multiclass": "micro"}, 0.75),
         ("recall", {"label": 1}, 0.5),
-        ("f1_score", {}, 5 / 6),
+        ("f1_score", {"convention": "batchflow"}, 5 / 6),
         ("tpr", {}, 5 / 6),
         ("total_population", {"label": 0}, 4),
         ("true_positive", {}, 3),
@@ -50,10 +50,14 @@ def test_several_metrics_come_as_a_dict(example):
     }
 
 
-@pytest.mark.parametrize("name", ["recall", "precision", "specificity", "f1_score", "iou"])
-def test_nothing_to_find_and_nothing_found_is_perfect(name):
+@pytest.mark.parametrize("name", ["recall", "precision", "f1_score", "iou"])
+def test_nothing_to_find_and_nothing_found_is_perfect_by_the_older_convention(name):
     metrics = ClassificationMetrics([0, 0, 0], [0, 0, 0], fmt="labels", num_classes=2)
-    assert metrics.evaluate(name) == 1
+    assert metrics.evaluate(name) == 0
+    assert metrics.evaluate(name, zero_division=1) == 1
+    assert metrics.evaluate(name, convention="batchflow") == 1
+    with pytest.raises(ValueError, match="'scikit-learn' or 'batchflow', got 'older'"):
+        metrics.evaluate(name, convention="older")
 
 
 def test_likelihood_ratios_without_false_positives_are_infinite():
@@ -105,28 +109,17 @@ def test_unknown_metric_is_refused_with_close_matches(example):
         RegressionMetrics([1.0], [1.0]).evaluate("rmsee")
 
 
-def test_rates_agree_with_scikit_learn():
-    sklearn = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(1)
-    targets, labels = rng.integers(0, 5, (2, 200))
-    metrics = ClassificationMetrics(targets, labels, fmt="labels")
-    assert metrics.evaluate("accuracy") == pytest.approx(sklearn.accuracy_score(targets, labels))
-    for name, function in (("recall", sklearn.recall_score), ("precision", sklearn.precision_score)):
-        assert metrics.evaluate(name) == pytest.approx(function(targets, labels, average="macro"))
-    jaccard = sklearn.jaccard_score(targets, labels, average=None)
-    np.testing.assert_allclose(metrics.evaluate("iou", multiclass=None), jaccard)
-
-
 def test_segmentation_rates_are_means_over_images():
     targets = np.zeros((2, 4, 4), int)
     targets[0, :2] = 1
     predictions = np.zeros((2, 4, 4))
     predictions[0, :1] = 1
     metrics = SegmentationMetrics(targets, predictions)
-    assert metrics.evaluate("recall", agg=None).tolist() == [0.5, 1.0]
-    assert metrics.evaluate("recall") == 0.75
+    assert metrics.evaluate("recall", agg=None, convention="batchflow").tolist() == [0.5, 1.0]
+    assert metrics.evaluate("recall", agg=None).tolist() == [0.5, 0.0]
+    assert metrics.evaluate("recall", zero_division=np.nan) == 0.5
     metrics.update(SegmentationMetrics(targets[:1], targets[:1].astype(float)))
-    assert metrics.evaluate("recall") == pytest.approx((0.5 + 1 + 1) / 3)
+    assert metrics.evaluate("recall", zero_division=1) == pytest.approx((0.5 + 1 + 1) / 3)
 
 
 def test_instances_are_connected_areas():
@@ -154,12 +147,64 @@ def test_areas_are_those_of_scipy():
         assert len(np.unique(ours * 1000 + theirs)) == count + 1
 
 
-def test_regression_agrees_with_scikit_learn():
-    sklearn = pytest.importorskip("sklearn.metrics")
-    targets, predictions = np.random.default_rng(2).normal(size=(2, 50))
-    metrics = RegressionMetrics(targets[:20], predictions[:20])
-    metrics.update(RegressionMetrics(targets[20:], predictions[20:]))
-    assert metrics.evaluate("mae") == pytest.approx(sklearn.mean_absolute_error(targets, predictions))
-    assert metrics.evaluate("r2") == pytest.approx(sklearn.r2_score(targets, predictions))
-    assert metrics.evaluate("max_error") == pytest.approx(sklearn.max_error(targets, predictions))
-    assert metrics.evaluate("accuracy", gap=0.5) == np.mean(np.abs(targets - predictions) <= 0.5)
+def test_rates_of_instances_are_means_over_the_classes_that_an_image_has():
+    targets = np.zeros((3, 6, 6), int)
+    targets[0, 0, 0], targets[0, 2:4, 2:4] = 1, 2
+    targets[1, 5, 5] = 3
+    predictions = targets.copy()
+    predictions[0, 2:4, 2:4] = 0  # class 2 is missed, classes 4 and 5 are nowhere, image 2 is empty
+    metrics = SegmentationMetricsByInstances(targets, predictions, fmt="labels", num_classes=6)
+    assert metrics.evaluate("recall") == (0.5 + 1) / 2
+    assert metrics.evaluate("precision", zero_division=1) == 1
+    assert metrics.evaluate("recall", convention="batchflow") == (1 + 0 + 3 + 5 + 5) / 15
+
+
+@pytest.mark.parametrize(
+    ("targets", "predictions", "fmt", "words"),
+    [
+        ([0, 1], [1.5, -3.0], "proba", "probabilities are 0 to 1, got -3 to 1.5"),
+        ([0, 1, 2], [0, 1, 2], "proba", "0 to 1, got 0 to 2"),
+        ([0, 1, 1], [0, 1, 1], "logits", "fmt='labels'"),
+        ([0, 1], [0.0, 1.0], "logits", "fmt='labels'"),
+        ([0, 1, 1, 0], [0.1, 0.9, 0.7, 0.2], "logits", "fmt='proba'"),
+        ([0, 1], [[0.1, 0.9], [0.6, 0.4]], "logits", "fmt='proba'"),
+        ([0, 1], [0.2, 0.7], "labels", "whole numbers, got 0.2"),
+        ([0, 0.5], [0, 1], "labels", "targets are labels.*got 0.5"),
+        ([0, np.nan], [0, 1], "labels", "targets hold NaN"),
+        ([0, 1], [[np.nan, 1], [0.5, 0.5]], "proba", "predictions hold NaN"),
+        ([0, np.inf], [0, 1], "labels", "targets are labels.*got inf"),
+        ([0, 1, 2], [[0.1, 0.9], [0.6, 0.4]], "proba", r"\(3,\).*\(2, 2\)"),
+        ([[0, 1]], [0, 1], "labels", r"\(1, 2\).*\(2,\)"),
+        (1, [0, 1], "labels", "an axis of items"),
+    ],
+)
+def test_what_is_not_what_fmt_says_is_refused(targets, predictions, fmt, words):
+    with pytest.raises(ValueError, match=words):
+        ClassificationMetrics(targets, predictions, fmt=fmt)
+
+
+def test_a_column_is_the_same_as_a_row_of_numbers():
+    labels, column = np.array([0, 1, 1, 0]), np.array([[0.2], [0.9], [0.4], [0.6]])
+    expected = [[1, 1], [1, 1]]
+    for targets in (labels, labels[:, None]):
+        for predictions in (column, column[:, 0]):
+            assert ClassificationMetrics(targets, predictions).confusion_matrix.tolist() == expected
+    shares = np.array([[0.1, 0.9], [0.8, 0.2]])
+    assert ClassificationMetrics([[1], [1]], shares).evaluate("accuracy") == 0.5
+    assert RegressionMetrics([[1.0], [2.0]], [1.0, 3.0]).evaluate("mae") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (([1.0, 2.0], [[1.0, 2.0]]), r"\(2,\).*\(1, 2\)"),
+        ((np.ones((4, 2, 3)), np.ones((4, 6))), r"\(4, 2, 3\).*\(4, 6\)"),
+        (([1.0, np.nan], [1.0, 2.0]), "targets hold NaN"),
+        (([1.0, 2.0], [1.0, 2.0], [[1.0, 2.0]]), r"weights of shape \(1, 2\) for 2 items"),
+        (([1.0, 2.0], [1.0, 2.0], [1.0, -2.0]), "0 or more, got -2"),
+        (([1.0, 2.0], [1.0, 2.0], [1.0, np.nan]), "0 or more, got nan"),
+    ],
+)
+def test_numbers_that_do_not_go_together_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        RegressionMetrics(*arguments)

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from bf_models.metrics.rates import COMPOSED, COUNTS, RATES, Cells, compose, full_name
+from bf_models.metrics.older import compute_older
+from bf_models.metrics.ranking import Scores
+from bf_models.metrics.rates import COUNTS, RANKED, Cells, average, compute, finite_mean, full_name
+from bf_models.metrics.reading import Format, read
 
-Format: TypeAlias = Literal["proba", "logits", "labels"]
 Multiclass: TypeAlias = Literal["macro", "mean", "micro"] | None
-
-
-def to_labels(values: Any, fmt: Format, axis: int | None, threshold: float) -> np.ndarray:
-    """Return labels of predictions: the largest along the axis, or 0 and 1 by the threshold (inclusive)."""
-    array = np.asarray(values)
-    if fmt == "labels":
-        return array
-    if fmt not in ("proba", "logits"):
-        raise ValueError(f"metrics: fmt is 'proba', 'logits' or 'labels', got {fmt!r}")
-    if axis is not None:
-        return np.asarray(array.argmax(axis))
-    # a probability of p is a logit of log(p / (1 - p))
-    limit = threshold if fmt == "proba" else np.log(threshold / (1 - threshold))
-    return (array >= limit).astype(np.int64)
+Convention: TypeAlias = Literal["scikit-learn", "batchflow"]
 
 
 def confusion(targets: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
@@ -45,7 +34,8 @@ class ClassificationMetrics:
     ``targets`` are labels (N,), or probabilities when of the shape of ``predictions``; ``predictions`` are
     by ``fmt`` labels, probabilities or logits, with classes along ``axis`` (the last one when there is one
     more than targets have). ``update`` adds what another holds, ``append`` keeps batches apart,
-    ``evaluate(name)`` returns a value.
+    ``evaluate(name)`` returns a value. ``scores`` keeps the scores too, for ``roc_auc``,
+    ``average_precision`` and ``pr_auc``. ValueError for predictions that are not what ``fmt`` says.
 
     >>> metrics = ClassificationMetrics([0, 1, 1, 2], [0, 1, 2, 2], fmt='labels', num_classes=3)
     >>> metrics.evaluate('accuracy')
@@ -61,29 +51,30 @@ class ClassificationMetrics:
         axis: int | None = None,
         threshold: float = 0.5,
         skip_bg: bool = False,
+        scores: bool = False,
     ) -> None:
-        targets, predictions = np.asarray(targets), np.asarray(predictions)
-        if axis is None and fmt != "labels" and predictions.ndim == targets.ndim + 1:
-            axis = -1
-        several = fmt != "labels" and axis is not None
-        shown = predictions.shape[axis] if several and axis is not None else None
-        if several and targets.ndim == predictions.ndim:
-            targets = targets.argmax(axis)
+        owner = type(self).__name__
+        outcome = read(targets, predictions, fmt, axis, threshold, owner)
         self.skip_bg = skip_bg
-        self._labels = to_labels(predictions, fmt, axis, threshold).astype(np.int64)
-        self._targets = targets.astype(np.int64)
-        if self._labels.shape != self._targets.shape:
-            raise ValueError(
-                f"{type(self).__name__}: targets of shape {targets.shape} and predictions of shape "
-                f"{predictions.shape} do not match; set the axis of classes by axis="
-            )
+        self._labels, self._targets, shown = outcome.labels, outcome.targets, outcome.classes
+        answers = outcome.scores is not None and outcome.scores.shape[-1] == 1
+        if answers and num_classes == 1:
+            num_classes = 2
+        if shown is not None and num_classes is not None and shown != num_classes and not answers:
+            raise ValueError(f"{owner}: predictions of {shown} classes, and num_classes={num_classes}")
         largest = 1 + max([1, *(int(item.max()) for item in (self._labels, self._targets) if item.size)])
         self.num_classes = num_classes or shown or largest
         self._matrices = [self._count()]
         self._grows = num_classes is None and shown is None
+        self._scores = [self._keep(outcome.scores) if scores else None]
 
     def _count(self) -> np.ndarray:
         return confusion(self._targets, self._labels, self.num_classes)[None]
+
+    def _keep(self, scores: np.ndarray | None) -> Scores:
+        if scores is None:
+            raise ValueError(f"{type(self).__name__}: labels have no scores; give fmt='proba' or 'logits'")
+        return Scores(((self._targets.reshape(-1), scores.reshape(-1, scores.shape[-1])),))
 
     @property
     def confusion_matrix(self) -> np.ndarray:
@@ -94,6 +85,9 @@ class ClassificationMetrics:
         """Add the counts of another; its number of classes must be the same where it was set."""
         self._match(other)
         self._matrices[-1] = self._join(self._matrices[-1], other)
+        for scores in other._scores:
+            mine = self._scores[-1]
+            self._scores[-1] = None if mine is None or scores is None else mine.join(scores)
 
     def _join(self, mine: np.ndarray, other: ClassificationMetrics) -> np.ndarray:
         return mine + sum(other._matrices)
@@ -102,6 +96,7 @@ class ClassificationMetrics:
         """Keep the counts of another as a batch of its own: ``agg=None`` returns a value a batch."""
         self._match(other)
         self._matrices.extend(other._matrices)
+        self._scores.extend(other._scores)
 
     def _match(self, other: ClassificationMetrics) -> None:
         if type(other) is not type(self):
@@ -124,62 +119,79 @@ class ClassificationMetrics:
         agg: Literal["mean"] | None = "mean",
         label: int | None = None,
         multiclass: Multiclass = "macro",
+        zero_division: float = 0.0,
+        convention: Convention = "scikit-learn",
     ) -> Any:
         """Return the value of a metric, or a dict of several.
 
         ``agg='mean'`` averages over batches (and images) that were kept apart, with None all are returned.
-        ``multiclass`` is macro (mean over classes; of the two rates before they are composed), micro (counts
+        ``multiclass`` is macro (mean over the classes that targets or predictions have), micro (counts
         pooled) or None (a value a class); ``label`` is one class. With two classes the positive one is
-        meant. Infinite values are left out of means.
+        meant. ``zero_division`` is the value of 0 / 0. Infinite values and NaN are left out of means.
+        ``convention='batchflow'`` is that of the older BatchFlow.
         """
         if not isinstance(name, str):
-            return {item: self.evaluate(item, agg, label, multiclass) for item in name}
+            given = (agg, label, multiclass, zero_division, convention)
+            return {item: self.evaluate(item, *given) for item in name}
         metric = full_name(name, type(self).__name__)
         if multiclass not in ("macro", "mean", "micro", None):
             raise ValueError(f"metrics: multiclass is 'macro', 'mean', 'micro' or None, got {multiclass!r}")
         if agg not in ("mean", None):
             raise ValueError(f"metrics: agg is 'mean' or None, got {agg!r}")
-        values = np.concatenate(
-            [self._values(metric, matrix, label, multiclass) for matrix in self._matrices]
-        )
+        if convention not in get_args(Convention):
+            raise ValueError(f"metrics: convention is 'scikit-learn' or 'batchflow', got {convention!r}")
+        if label is not None and not 0 <= label < self.num_classes:
+            raise ValueError(f"metrics: label is one of 0..{self.num_classes - 1}, got {label}")
+        older = convention == "batchflow"
+        if metric in RANKED:
+            otherwise = np.nan
+            values = np.stack([self._rank(metric, scores, label, multiclass) for scores in self._scores])
+        else:
+            otherwise = np.inf if older else zero_division
+            options = (label, multiclass, zero_division, older)
+            values = np.concatenate([self._values(metric, item, *options) for item in self._matrices])
         if agg == "mean":
-            values = _finite_mean(values, 0)
-        elif len(values) == 1:
-            values = values[0]
+            values = finite_mean(values, 0, otherwise)
+        else:
+            values = np.where(np.isnan(values), otherwise, values)
+            values = values[0] if len(values) == 1 else values
         return float(values) if np.ndim(values) == 0 else values
 
-    def _values(
-        self, metric: str, matrices: np.ndarray, label: int | None, multiclass: Multiclass
+    def _rank(
+        self, metric: str, scores: Scores | None, label: int | None, multiclass: Multiclass
     ) -> np.ndarray:
-        """Return the value of each matrix, (M,) or (M, classes)."""
-        if metric == "accuracy":
-            cells = Cells.of(matrices)
-            return np.asarray(cells.tp.sum(-1) / np.maximum(matrices.sum((-2, -1)), 1))
-        if metric in COMPOSED:
-            first, second = (self._values(item, matrices, label, multiclass) for item in COMPOSED[metric])
-            return compose(metric, first, second)
+        if scores is None:
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: {metric} is made of scores; keep them by {owner}(..., scores=True)")
+        return scores.evaluate(metric, label, multiclass)
+
+    def _values(
+        self,
+        metric: str,
+        matrices: np.ndarray,
+        label: int | None,
+        multiclass: Multiclass,
+        zero_division: float,
+        older: bool,
+    ) -> np.ndarray:
+        """Return the value of each matrix, (M,) or (M, classes); NaN where no class is left."""
         cells = Cells.of(matrices)
+        if metric == "accuracy":
+            return np.asarray(cells.tp.sum(-1) / np.maximum(matrices.sum((-2, -1)), 1))
         if label is None and self.num_classes == 2 and not self.skip_bg and multiclass is not None:
             label = 1
+        if label is None and self.skip_bg:
+            cells = cells.without_first()
+        pooled = label is None and (multiclass == "micro" or (metric in COUNTS and multiclass is not None))
+        if pooled:
+            cells = cells.pooled()
+        each = label is not None or multiclass is None
+        if older:
+            values = compute_older(metric, cells, macro=not (each or pooled))
+        else:
+            values = compute(metric, cells, zero_division)
+            if not (each or pooled):
+                return average(values, cells)
         if label is not None:
-            if not 0 <= label < self.num_classes:
-                raise ValueError(f"metrics: label is one of 0..{self.num_classes - 1}, got {label}")
-            return _compute(metric, cells)[..., label]
-        if self.skip_bg:
-            cells = Cells(*(item[..., 1:] for item in (cells.tp, cells.fp, cells.fn, cells.tn)))
-        if multiclass == "micro" or (metric in COUNTS and multiclass is not None):
-            return _compute(metric, cells.pooled())[..., 0]
-        values = _compute(metric, cells)
-        return values if multiclass is None else _finite_mean(values, -1)
-
-
-def _compute(metric: str, cells: Cells) -> np.ndarray:
-    return np.asarray(COUNTS[metric](cells)) if metric in COUNTS else RATES[metric](cells)
-
-
-def _finite_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return the mean of the values that are finite; infinite when none is."""
-    finite = np.isfinite(values)
-    count = finite.sum(axis)
-    total = np.where(finite, values, 0.0).sum(axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.inf)
+            return values[..., label]
+        return values if each else values[..., 0]

@@ -1,4 +1,4 @@
-"""Rates of a confusion matrix by name: formulas, aliases, and what stands for a division by zero."""
+"""Rates of a confusion matrix by name: formulas and aliases, as scikit-learn defines them."""
 
 from __future__ import annotations
 
@@ -28,29 +28,47 @@ class Cells:
         fp, fn = confusion.sum(-1) - tp, confusion.sum(-2) - tp
         return cls(tp, fp, fn, confusion.sum((-2, -1))[..., None] - tp - fp - fn)
 
+    @property
+    def present(self) -> np.ndarray:
+        """Whether targets or predictions have a class, bools (..., classes)."""
+        return np.asarray(self.tp + self.fp + self.fn > 0)
+
     def pooled(self) -> Cells:
         """Return the cells of all classes together, (..., 1)."""
         return Cells(*(item.sum(-1, keepdims=True) for item in (self.tp, self.fp, self.fn, self.tn)))
 
+    def without_first(self) -> Cells:
+        """Return the cells of all classes but the first, the background."""
+        return Cells(*(item[..., 1:] for item in (self.tp, self.fp, self.fn, self.tn)))
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A fraction of cells; ``when_zero`` are its values for x / 0 with x > 0, and for 0 / 0."""
+    """A share of cells, the top a part of the bottom; ``older`` was 0 / 0 in the older BatchFlow."""
 
     top: Callable[[Cells], Counts]
     bottom: Callable[[Cells], Counts]
-    when_zero: tuple[float, float]
+    older: float
 
-    def __call__(self, cells: Cells) -> np.ndarray:
+    def __call__(self, cells: Cells, zero_division: float) -> np.ndarray:
         """Return the value of each class."""
-        return divide(self.top(cells), self.bottom(cells), self.when_zero)
+        return divide(self.top(cells), self.bottom(cells), (zero_division, zero_division))
 
 
 def divide(top: np.ndarray, bottom: np.ndarray, when_zero: tuple[float, float]) -> np.ndarray:
-    """Return the quotient, and ``when_zero`` where the divisor is zero."""
+    """Return the quotient; ``when_zero`` are its values for x / 0 with x > 0, and for 0 / 0."""
     top, bottom = np.asarray(top, float), np.asarray(bottom, float)
     value = np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=bottom != 0)
     return np.where(bottom != 0, value, np.where(top > 0, *when_zero))
+
+
+def finite_mean(values: np.ndarray, axis: int, otherwise: float) -> np.ndarray:
+    """Return the mean of the values that are finite; where none is, infinite ones or ``otherwise`` of NaN."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis)
+    total = np.where(finite, values, 0.0).sum(axis)
+    none = np.where(np.isinf(values).any(axis), np.inf, otherwise)
+    return np.where(count > 0, total / np.maximum(count, 1), none)
 
 
 COUNTS: Mapping[str, Callable[[Cells], Counts]] = {
@@ -66,16 +84,17 @@ COUNTS: Mapping[str, Callable[[Cells], Counts]] = {
 }
 _POSITIVE, _NEGATIVE = COUNTS["condition_positive"], COUNTS["condition_negative"]
 RATES: Mapping[str, Rate] = {
-    "true_positive_rate": Rate(lambda c: c.tp, _POSITIVE, (0, 1)),
-    "false_positive_rate": Rate(lambda c: c.fp, _NEGATIVE, (1, 0)),
-    "false_negative_rate": Rate(lambda c: c.fn, _POSITIVE, (1, 0)),
-    "true_negative_rate": Rate(lambda c: c.tn, _NEGATIVE, (0, 1)),
-    "prevalence": Rate(_POSITIVE, COUNTS["total_population"], (0, 0)),
-    "positive_predictive_value": Rate(lambda c: c.tp, COUNTS["prediction_positive"], (0, 1)),
-    "false_discovery_rate": Rate(lambda c: c.fp, COUNTS["prediction_positive"], (1, 0)),
-    "false_omission_rate": Rate(lambda c: c.fn, COUNTS["prediction_negative"], (1, 0)),
-    "negative_predictive_value": Rate(lambda c: c.tn, COUNTS["prediction_negative"], (0, 1)),
-    "jaccard": Rate(lambda c: c.tp, lambda c: c.tp + c.fp + c.fn, (0, 1)),
+    "true_positive_rate": Rate(lambda c: c.tp, _POSITIVE, 1),
+    "false_positive_rate": Rate(lambda c: c.fp, _NEGATIVE, 0),
+    "false_negative_rate": Rate(lambda c: c.fn, _POSITIVE, 0),
+    "true_negative_rate": Rate(lambda c: c.tn, _NEGATIVE, 1),
+    "prevalence": Rate(_POSITIVE, COUNTS["total_population"], 0),
+    "positive_predictive_value": Rate(lambda c: c.tp, COUNTS["prediction_positive"], 1),
+    "false_discovery_rate": Rate(lambda c: c.fp, COUNTS["prediction_positive"], 0),
+    "false_omission_rate": Rate(lambda c: c.fn, COUNTS["prediction_negative"], 0),
+    "negative_predictive_value": Rate(lambda c: c.tn, COUNTS["prediction_negative"], 1),
+    "f1_score": Rate(lambda c: 2 * c.tp, lambda c: 2 * c.tp + c.fp + c.fn, 1),
+    "jaccard": Rate(lambda c: c.tp, lambda c: c.tp + c.fp + c.fn, 1),
 }
 ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("recall", "sensitivity", "tpr"), "true_positive_rate"),
@@ -93,15 +112,18 @@ ALIASES: Mapping[str, str] = {
     "dor": "diagnostics_odds_ratio",
     **dict.fromkeys(("dice", "f1s", "f1"), "f1_score"),
     **dict.fromkeys(("iou", "jac"), "jaccard"),
+    "auc": "roc_auc",
+    "ap": "average_precision",
 }
-#: Made of two rates that are averaged over classes first, as BatchFlow does.
-COMPOSED: Mapping[str, tuple[str, str]] = {
-    "f1_score": ("true_positive_rate", "positive_predictive_value"),
+#: Quotients of two others.
+RATIOS: Mapping[str, tuple[str, str]] = {
     "positive_likelihood_ratio": ("true_positive_rate", "false_positive_rate"),
     "negative_likelihood_ratio": ("false_negative_rate", "true_negative_rate"),
     "diagnostics_odds_ratio": ("positive_likelihood_ratio", "negative_likelihood_ratio"),
 }
-NAMES = ("accuracy", *COUNTS, *RATES, *COMPOSED)
+#: Made of scores, see ``ranking``.
+RANKED = ("roc_auc", "average_precision", "pr_auc")
+NAMES = ("accuracy", *COUNTS, *RATES, *RATIOS, *RANKED)
 
 
 def full_name(name: str, owner: str) -> str:
@@ -112,8 +134,16 @@ def full_name(name: str, owner: str) -> str:
     return found
 
 
-def compose(name: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the value of a metric that is composed of two rates."""
-    if name == "f1_score":
-        return divide(2 * first * second, first + second, (0, 0))
-    return divide(first, second, (np.inf, 0))
+def compute(metric: str, cells: Cells, zero_division: float) -> np.ndarray:
+    """Return the value of a count, a rate or a ratio for each class."""
+    if metric in COUNTS:
+        return np.asarray(COUNTS[metric](cells))
+    if metric in RATES:
+        return RATES[metric](cells, zero_division)
+    first, second = (compute(item, cells, zero_division) for item in RATIOS[metric])
+    return divide(first, second, (np.inf, zero_division))
+
+
+def average(values: np.ndarray, cells: Cells) -> np.ndarray:
+    """Return the mean over the classes that targets or predictions have; NaN where there are none."""
+    return finite_mean(np.where(cells.present, values, np.nan), -1, np.nan)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from bf_models.errors import unknown
-from bf_models.metrics.classification import ClassificationMetrics, Format, confusion
-from bf_models.metrics.rates import divide
+from bf_models.metrics.classification import ClassificationMetrics, Convention, confusion
+from bf_models.metrics.ranking import Scores
+from bf_models.metrics.rates import divide, finite_mean
+from bf_models.metrics.reading import Format
 
 
 class SegmentationMetrics(ClassificationMetrics):
@@ -26,6 +28,12 @@ class SegmentationMetrics(ClassificationMetrics):
 
     def _join(self, mine: np.ndarray, other: ClassificationMetrics) -> np.ndarray:
         return np.concatenate([mine, *other._matrices])
+
+    def _keep(self, scores: np.ndarray | None) -> Scores:
+        raise ValueError(
+            "SegmentationMetrics keeps no scores; ClassificationMetrics(..., scores=True) takes masks too, "
+            "all pixels as one list"
+        )
 
 
 def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
@@ -50,14 +58,18 @@ def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     return compact.reshape(mask.shape) + shift, len(numbers) - 1 + shift
 
 
-_INSTANCE: Mapping[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
-    "true_positive": lambda tp, fp, fn: tp,
-    "false_positive": lambda tp, fp, fn: fp,
-    "false_negative": lambda tp, fp, fn: fn,
-    "recall": lambda tp, fp, fn: divide(tp, tp + fn, (0, 1)),
-    "precision": lambda tp, fp, fn: divide(tp, tp + fp, (0, 1)),
-    "f1_score": lambda tp, fp, fn: divide(2 * tp, 2 * tp + fp + fn, (0, 1)),
-    "jaccard": lambda tp, fp, fn: divide(tp, tp + fp + fn, (0, 1)),
+_Counted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+_COUNTS: Mapping[str, _Counted] = {
+    "true_positive": lambda found, made_up, missed: found,
+    "false_positive": lambda found, made_up, missed: made_up,
+    "false_negative": lambda found, made_up, missed: missed,
+}
+#: Divisors of rates whose dividend is what was found.
+_DIVISORS: Mapping[str, _Counted] = {
+    "recall": lambda found, made_up, missed: found + missed,
+    "precision": lambda found, made_up, missed: found + made_up,
+    "f1_score": lambda found, made_up, missed: found + (made_up + missed) / 2,
+    "jaccard": lambda found, made_up, missed: found + made_up + missed,
 }
 _ALIASES = {
     "tpr": "recall",
@@ -120,11 +132,34 @@ class SegmentationMetricsByInstances:
 
     append = update
 
-    def evaluate(self, name: str, agg: Literal["mean"] | None = "mean") -> Any:
-        """Return the mean of a metric over images and classes; with ``agg=None`` all, (images, classes)."""
+    def evaluate(
+        self,
+        name: str,
+        agg: Literal["mean"] | None = "mean",
+        zero_division: float = 0.0,
+        convention: Convention = "scikit-learn",
+    ) -> Any:
+        """Return the mean of a metric over images and classes; with ``agg=None`` all, (images, classes).
+
+        A rate of an image is the mean over the classes that it has in targets or predictions, and images
+        without any are left out. ``zero_division`` is the value of 0 / 0, NaN is left out of means;
+        ``convention='batchflow'`` is that of the older BatchFlow: 0 / 0 is 1 and always counts.
+        """
         metric = _ALIASES.get(name, name)
-        if metric not in _INSTANCE:
-            raise ValueError(unknown("metric", name, (*_INSTANCE, *_ALIASES), type(self).__name__))
-        tp, fp, fn = np.moveaxis(self._counts, -1, 0)
-        values = _INSTANCE[metric](tp, fp, fn)
-        return values if agg is None else float(np.mean(values))
+        if metric not in (*_COUNTS, *_DIVISORS):
+            raise ValueError(unknown("metric", name, (*_COUNTS, *_DIVISORS, *_ALIASES), type(self).__name__))
+        if convention not in get_args(Convention):
+            raise ValueError(f"metrics: convention is 'scikit-learn' or 'batchflow', got {convention!r}")
+        cells = np.moveaxis(self._counts, -1, 0)
+        older = convention == "batchflow"
+        if metric in _COUNTS:
+            values = _COUNTS[metric](*cells)
+        else:
+            zero = 1.0 if older else zero_division
+            values = divide(cells[0], _DIVISORS[metric](*cells), (zero, zero))
+        if agg is None:
+            return values
+        if older or metric in _COUNTS:
+            return float(np.mean(values))
+        present = np.where(cells.sum(0) > 0, values, np.nan)
+        return float(finite_mean(finite_mean(present, -1, np.nan), 0, zero_division))
