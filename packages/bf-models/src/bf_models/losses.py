@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
-from bf_models.config.targets import resolve
 from bf_models.errors import unknown
 from bf_models.optim import Named, is_pair, read_named
 
@@ -78,7 +77,7 @@ class LossTerm:
         if self.named.made is not None and not _is_keras_loss(self.named.made):
             return _weigh(self.named.made)
         logits = {}
-        if self.named.made is None and _takes_logits(resolve(self.named.target, allow)):
+        if self.named.made is None and _takes_logits(self.named.find(allow)):
             logits["from_logits"] = True
         return self.named.make(allow, logits)
 

@@ -14,6 +14,7 @@ import numpy as np
 from bf_models._backend import keras
 from bf_models.config.nested import amend, expand, merge
 from bf_models.config.spec import PRECISIONS, read_spec
+from bf_models.config.targets import refuse_serialized
 from bf_models.convert import Report, load_file
 from bf_models.errors import MissingShape, WeightsError
 from bf_models.losses import read_losses
@@ -54,6 +55,7 @@ class KerasModel:
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         self.name = type(self).__name__
         self.config = merge(expand(self.defaults), expand(config) if isinstance(config, Mapping) else {})
+        refuse_serialized(self.config, self.name)
         self.spec = read_spec(self.config if isinstance(config, Mapping | None) else config, self.name)
         self._common = amend(type(self).common, self.spec.common, f"{self.name}.common")
         self._parts = {
@@ -100,6 +102,7 @@ class KerasModel:
                 batch = (
                     self._feeds.bind(inputs, None, None, {}, with_targets=False) if inputs is not None else {}
                 )
+                self._check_names()
                 make_deterministic(self.spec)
                 self._strategy = make_strategy(self.spec)
                 blueprint, reason = self._make_blueprint(batch)
@@ -112,6 +115,14 @@ class KerasModel:
                 if self.spec.pretrained is not None:
                     self.load_weights(self.spec.pretrained)
         return self
+
+    def _check_names(self) -> None:
+        """Raise ``TargetError`` for a loss, an optimizer or a schedule that is none."""
+        keras()  # a name may be one of Keras's, which is to be loaded as we load it
+        for term in self._losses:
+            if term.named.made is None:
+                term.named.find(self.spec.allow)
+        self._optimizer.check_names()
 
     def _make_blueprint(self, batch: Mapping[str, Any]) -> tuple[Blueprint, str]:
         """Return what the network is built of, and the reason for its stem; "" where the config names it."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from bf_index.names import TargetError, public_path
 from bf_models.config.nested import expand
-from bf_models.config.targets import build_target
-from bf_models.errors import ModelStateError, unknown
+from bf_models.config.targets import ESTIMATOR, build_target
+from bf_models.errors import CorruptModel, ModelStateError, UnsafeCheckpoint, unknown
 from bf_models.saving import archive
 from bf_models.training.fetches import Fetches, list_names, pack
 
@@ -38,7 +39,9 @@ class SklearnModel:
             )
         estimator = options["estimator"]
         if isinstance(estimator, Mapping):
-            estimator = build_target(estimator, ("sklearn", *options.get("allow", ())), "SklearnModel")
+            estimator = build_target(
+                estimator, ESTIMATOR, tuple(options.get("allow", ())), "SklearnModel.estimator"
+            )
         if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
             raise TypeError(f"SklearnModel: an estimator has fit and predict, got {type(estimator).__name__}")
         self.config, self.estimator = options, estimator
@@ -126,11 +129,10 @@ class SklearnModel:
     def save(self, path: str | Path) -> None:
         """Save parameters and learnt arrays as data; TypeError for an estimator that holds other objects."""
         with self._lock:
-            target = f"{type(self.estimator).__module__}.{type(self.estimator).__qualname__}"
             learnt, plain = _split(self.estimator)
             description = {
                 "model": "SklearnModel",
-                "target": ".".join(part for part in target.split(".") if not part.startswith("_")),
+                "target": public_path(type(self.estimator)),
                 "parameters": plain["parameters"],
                 "attributes": plain["attributes"],
                 "classes": None if self._classes is None else np.asarray(self._classes).tolist(),
@@ -140,23 +142,36 @@ class SklearnModel:
 
     @classmethod
     def load(cls, path: str | Path, *, allow: Sequence[str] = ()) -> SklearnModel:
-        """Make the estimator of a file again; ModelStateError for a file of another model."""
+        """Make the estimator of a file again; ModelStateError for a file of another model.
+
+        TargetError where the file names what is no estimator of scikit-learn or of the packages in ``allow``,
+        UnsafeCheckpoint where it holds what no estimator learns: anything but numbers, texts and arrays, or
+        in place of a method.
+        """
         saved = archive.load(Path(path))
         description = saved.description
         if description.get("model") != "SklearnModel":
             raise ModelStateError(f"{path} holds the model {description.get('model')!r}, not 'SklearnModel'")
-        config = {
-            "estimator": {"_target_": description["target"], **description["parameters"]},
-            "allow": list(allow),
-        }
-        if description["classes"] is not None:
-            config["classes"] = description["classes"]
-        model = cls(config)
+        try:
+            parameters, attributes = dict(description["parameters"]), dict(description["attributes"])
+            target, classes, iterations = (description[name] for name in ("target", "classes", "iterations"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptModel(f"{path}, model.json: {error!r} is no description of an estimator") from error
+        _check_plain(parameters, f"{path}, model.json: parameters")
+        _check_plain(attributes, f"{path}, model.json: attributes")
+        config = {"estimator": {**parameters, "_target_": target}, "allow": tuple(allow)}
+        if classes is not None:
+            config["classes"] = classes
+        try:
+            model = cls(config)
+        except TargetError as error:
+            raise TargetError(f"{path}, model.json: {error}") from error
         # arrays of a file are read-only views, and an estimator learns in place
         learnt = {name: array.copy() for name, array in saved.weights.items()}
-        for name, value in {**description["attributes"], **learnt}.items():
+        for name, value in {**attributes, **learnt}.items():
+            _check_learnt(model.estimator, name, f"{path}, {'weights' if name in learnt else 'attributes'}")
             setattr(model.estimator, name, value)
-        model.iterations = description["iterations"]
+        model.iterations = int(iterations)
         return model
 
 
@@ -178,6 +193,28 @@ def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, dict[str, A
                 "save the estimator yourself, for example by skops"
             )
     return arrays, plain
+
+
+def _check_plain(values: Mapping[str, Any], where: str) -> None:
+    for name, value in values.items():
+        if not _is_plain(value):
+            raise UnsafeCheckpoint(
+                f"{where}.{name} is {value!r:.60}: a saved estimator holds numbers, texts and arrays"
+            )
+
+
+def _check_learnt(estimator: Any, name: str, where: str) -> None:
+    """Raise ``UnsafeCheckpoint`` for a name that no estimator keeps what it learnt under.
+
+    Such are its own attributes, and names with an underscore at one end; never those that its class has.
+    """
+    learnt = name in vars(estimator) or (name.startswith("_") ^ name.endswith("_"))
+    if not name.isidentifier() or not learnt or name.startswith("__") or hasattr(type(estimator), name):
+        kind = type(estimator).__name__
+        raise UnsafeCheckpoint(
+            f"{where}: {name!r} is refused, {kind} learns nothing of that name: the file was changed; "
+            f"train {kind} again, or take the file from where it was saved"
+        )
 
 
 def _is_plain(value: Any) -> bool:

@@ -31,12 +31,14 @@ class ModelSlot:
         build: Callable[[Context | None], Any] | None = None,
         model: Any = None,
         kind: Callable[[Context], Any] | None = None,
+        allow: Callable[[Context], Any] | None = None,
     ) -> None:
         self.name = name
         self.lock = threading.RLock()
         self.model = model
         self._build = build
         self._kind = kind
+        self._allow = allow
 
     def get(self, context: Context | None = None) -> Any:
         """Return the model; the first call builds it."""
@@ -48,10 +50,16 @@ class ModelSlot:
                     self.model = self._build(context)
         return self.model
 
-    def reader(self, context: Context) -> Any:
-        """Return the class whose ``load`` reads what this model saved."""
-        kind = None if self.model is not None or self._kind is None else self._kind(context)
-        return kind if hasattr(kind, "load") else type(self.get(context))
+    def load(self, path: Any, context: Context, kind: Any = None) -> None:
+        """Put what a file holds in place of the model, read by ``load`` of ``kind``, or of its own class.
+
+        The file may name what the config that the pipeline gave the model allows, and nothing beyond.
+        """
+        if kind is None and self.model is None and self._kind is not None:
+            kind = self._kind(context)
+        reader = kind if hasattr(kind, "load") else type(self.get(context))
+        allow = () if self._allow is None else self._allow(context)
+        self.model = reader.load(path, **({"allow": allow} if allow else {}))
 
 
 class Models:

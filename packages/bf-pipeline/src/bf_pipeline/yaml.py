@@ -6,7 +6,7 @@ A resolver of OmegaConf gives a small config node, ``{_target_: bf_pipeline.B, _
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bf_index.errors import unknown
@@ -59,6 +59,7 @@ def build(
     for option in run:
         if option not in OPTIONS:
             mistakes.append(Mistake(Location(f"run.{option}", 0), unknown("option", option, OPTIONS)))
+    mistakes.extend(_refuse_allow(data.get("config"), "config"))
     reader = _Reader(names or {}, dataset, mistakes)
     read: dict[str, Any] = {field: reader.steps(data.get(key) or (), key) for key, field in SECTIONS.items()}
     if mistakes:
@@ -86,6 +87,21 @@ def _check_bounds(data: Any) -> None:
             return
         level = inner
     raise ValueError(f"build: lists and mappings of the data are more than {MOST_LEVELS} levels deep")
+
+
+def _refuse_allow(data: Any, key: str) -> Iterator[Mistake]:
+    """Yield a mistake for every ``allow`` in data: the program says who is trusted, no file does."""
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            place = f"{key}.{name}"
+            if str(name).partition("/")[0] == "allow":  # a path of a model's config too
+                text = f"{value!r} is refused: data do not say which packages they may name"
+                advice = "if you trust these, give the config to build as names={'settings': ...}"
+                yield Mistake(Location(place, 0), f"{text}; {advice}")
+            yield from _refuse_allow(value, place)
+    elif isinstance(data, list | tuple):
+        for number, value in enumerate(data):
+            yield from _refuse_allow(value, f"{key}[{number}]")
 
 
 def _as_mapping(data: Any) -> dict[str, Any]:
@@ -167,6 +183,8 @@ class _Reader:
             args = tuple(given)
         elif given is not None:
             args = (given,)
+        if name == "init_model":
+            self._mistakes.extend(_refuse_allow([*args, kwargs.get("config")], f"{key}.config"))
         if builtin:
             kwargs = {option: self._look_up(value) for option, value in _resolve_alias(name, kwargs).items()}
             args = tuple(self._look_up(value) for value in args)

@@ -1,67 +1,68 @@
-"""Names in a configuration that become Python objects: from allowed packages only."""
+"""Names in a configuration that become Python objects: which kinds there are, and how one is made.
+
+``bf_index.names`` decides what a name may stand for; the packages of a user come from ``trusted_packages``.
+"""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import re
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
+from bf_batch import Dataset
 from bf_index.errors import unknown
+from bf_index.names import Kind, TargetError
+from bf_index.names import resolve as resolve_name
 
-ALLOWED = ("bf_index", "bf_batch", "bf_pipeline", "bf_models", "bf_research", "keras")
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_ADVICE = (
+    "say targets=[{package}] on the command line, or list it under targets in the main configuration file"
+)
 
 
-class TargetError(ValueError):
-    """A ``_target_`` that is not allowed, or that names nothing."""
+def _has(found: Any, *methods: str) -> bool:
+    """Whether something is a class with these methods, and no mere protocol."""
+    is_class = isinstance(found, type) and not getattr(found, "_is_protocol", False)
+    return is_class and all(callable(getattr(found, method, None)) for method in methods)
 
 
-def resolve(path: str, allow: Sequence[str] = ()) -> Any:
-    """Return the object that a dotted name stands for; ``TargetError`` if its package is not allowed.
+def _is_model(found: Any) -> bool:
+    return _has(found, "train", "predict", "save", "load")
 
-    ``allow`` adds the user's own packages (``targets: [my_package]`` in the configuration). A name that an
-    allowed package merely imported from another one, as in ``bf_x.module.os.system``, is refused too.
+
+def _is_dataset(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, Dataset)
+
+
+def _is_tracker(found: Any) -> bool:
+    return _has(found, "log_metric", "log_params", "end")
+
+
+def _is_metrics(found: Any) -> bool:
+    return _has(found, "update", "evaluate")
+
+
+def _is_update(found: Any) -> bool:
+    return False
+
+
+_MODEL = Kind("a class of models", ("bf_models",), _is_model, _ADVICE)
+#: What a place of the configuration asks for, by the place.
+KINDS: Mapping[str, Kind] = {
+    "model": _MODEL,
+    "model_class": _MODEL,
+    "dataset": Kind("a data set", ("bf_batch.opensets",), _is_dataset, _ADVICE),
+    "tracking": Kind("a tracker", ("bf_research.tracking",), _is_tracker, _ADVICE),
+    "metrics_class": Kind("a class of metrics", ("bf_models.metrics",), _is_metrics, _ADVICE),
+    "update": Kind("a function of the results", (), _is_update, _ADVICE),
+}
+
+
+def resolve(path: Any, what: str, allow: Sequence[str] = (), where: str = "") -> Any:
+    """Return the object that a dotted name stands for; ``TargetError`` if it may not stand there.
+
+    ``what`` is the place, one of ``KINDS``; ``allow`` adds the user's own packages; ``where`` is the key.
     """
-    roots = (*ALLOWED, *allow)
-    if not isinstance(path, str) or not _DOTTED.fullmatch(path):
-        raise TargetError(f"_target_ must be a dotted name such as 'bf_models.ResNet18', got {path!r}")
-    if path.partition(".")[0] not in roots:
-        raise TargetError(
-            f"_target_ {path!r} is refused: its package is not one of {', '.join(roots)}; "
-            "add your own package to the list 'targets' of the configuration"
-        )
-    found = _find(path)
-    home = found.__name__ if isinstance(found, ModuleType) else getattr(found, "__module__", "")
-    if isinstance(found, ModuleType) or (home or "").partition(".")[0] not in roots:
-        raise TargetError(
-            f"_target_ {path!r} is refused: it is {home or type(found).__name__}, of another package"
-        )
-    return found
-
-
-def _find(path: str) -> Any:
-    """Import the longest part of the name that is a module, then follow attributes."""
-    parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        name = ".".join(parts[:length])
-        try:
-            found: Any = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name and not name.startswith(f"{error.name}."):
-                raise
-            if length == 1:
-                raise TargetError(f"_target_ {path!r}: there is no package {name!r}") from error
-            continue
-        for part in parts[length:]:
-            if not hasattr(found, part):
-                known = [word for word in dir(found) if not word.startswith("_")]
-                raise TargetError(f"_target_ {path!r}: {unknown('name', part, known, name)}")
-            found = getattr(found, part)
-        return found
-    raise TargetError(f"_target_ {path!r}: nothing of that name")
+    return resolve_name(path, KINDS[what], allow, where or what)
 
 
 def split(config: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:
@@ -79,7 +80,7 @@ def build(config: Mapping[str, Any], what: str, allow: Sequence[str] = ()) -> An
     ``TypeError`` with close matches for an argument that is not taken.
     """
     path, options = split(config, what)
-    maker = resolve(path, allow)
+    maker = resolve(path, what, allow)
     parameters = _parameters(maker)
     for name in options:
         if parameters is not None and name not in parameters:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from bf_index.names import TargetError
 from bf_research import targets
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, Tracker
-from bf_research.train_names import own_settings, parameters, run_name
+from bf_research.train_names import hydra_part, own_settings, parameters, run_name
+from bf_research.trusted import trusted_packages
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -59,7 +62,7 @@ def train(config: DictConfig) -> Outcome:
     from bf_pipeline import register_resolvers
 
     register_resolvers()
-    allow = list(config.get("targets") or ())
+    allow = trusted_packages(config, hydra_part())
     tracker: Tracker = targets.build(_as_plain(config.tracking), "tracking", allow)
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     run = run_name(name)
@@ -121,7 +124,7 @@ def _complete(config: DictConfig, dataset: Any) -> DictConfig:
     return merged
 
 
-def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipeline, Pipeline]:
+def pipelines(config: DictConfig, dataset: Any, allow: Sequence[str]) -> tuple[Pipeline, Pipeline]:
     """Build the pipeline that trains and the one that tests, bound to their data and checked.
 
     The test uses the model of the training pipeline, so it is bound once that has begun.
@@ -135,9 +138,11 @@ def pipelines(config: DictConfig, dataset: Any, allow: list[str]) -> tuple[Pipel
         listed = [step for key in keys for step in _as_plain(steps.get(key) or [])]
         return build({"steps": listed}, names=names)
 
-    model_class, options = targets.split(_as_plain(config.model), "model")
-    settings = _make_model_config(config, dataset, options)
-    model = Pipeline().init_model("static", targets.resolve(model_class, allow), MODEL, settings)
+    path, options = targets.split(_as_plain(config.model), "model")
+    model_class = targets.resolve(path, "model", allow)
+    # KerasModel and SklearnModel read names in their config; a class of the user's own need not know the key
+    settings = _make_model_config(config, dataset, options, allow if _takes_allow(model_class) else ())
+    model = Pipeline().init_model("static", model_class, MODEL, settings)
     training = (model + part("augment", "prepare", "train")) << dataset.train
     testing = (Pipeline().import_model(MODEL, training) + part("prepare", "test")) << dataset.test
     return training, testing
@@ -204,8 +209,20 @@ def _make_batch_options(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def _make_model_config(config: DictConfig, dataset: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's options completed by what other parts know: classes, optimizer, length."""
+def _takes_allow(model_class: Any) -> bool:
+    load = getattr(model_class, "load", None)
+    return callable(load) and "allow" in signature(load).parameters
+
+
+def _make_model_config(
+    config: DictConfig, dataset: Any, options: Mapping[str, Any], allow: Sequence[str]
+) -> dict[str, Any]:
+    """Return the model's options completed by what other parts know: classes, optimizer, length, packages."""
+    if "allow" in options:
+        raise TargetError(
+            f"model.allow: {options['allow']!r} is refused: the file of a model does not say whom to trust; "
+            "if you do, say targets=[...] on the command line, or list it under targets in the main file"
+        )
     known = {
         "num_classes": getattr(dataset, "num_classes", None),
         "loss": config.loss,
@@ -213,10 +230,10 @@ def _make_model_config(config: DictConfig, dataset: Any, options: Mapping[str, A
         "schedule": _as_plain(config.schedule),
         "seed": _seed(config),
     }
-    return {**known, **options}
+    return {**known, **options, **({"allow": tuple(allow)} if allow else {})}
 
 
-def _find_classes(steps: Any, allow: list[str]) -> dict[str, Any]:
+def _find_classes(steps: Any, allow: Sequence[str]) -> dict[str, Any]:
     """Return the classes that steps name by ``metrics_class`` and the like."""
     found: dict[str, Any] = {}
     for value in steps.values() if isinstance(steps, Mapping) else steps:
@@ -225,7 +242,7 @@ def _find_classes(steps: Any, allow: list[str]) -> dict[str, Any]:
     if isinstance(steps, Mapping):
         for key in _CLASS_KEYS:
             if isinstance(steps.get(key), str):
-                found[steps[key]] = targets.resolve(steps[key], allow)
+                found[steps[key]] = targets.resolve(steps[key], key, allow, f"pipeline.{key}")
     return found
 
 

@@ -20,7 +20,7 @@ def parameters(config: DictConfig) -> dict[str, str]:
     written: Any = OmegaConf.to_container(config, resolve=False)
     written.pop("launch", None)  # the place where it runs is no parameter of the training
     params = flatten(written)
-    hydra = _hydra()
+    hydra = hydra_part()
     overridden = (
         set() if hydra is None else {str(text).lstrip("+").partition("=")[0] for text in hydra.overrides.task}
     )
@@ -32,7 +32,7 @@ def parameters(config: DictConfig) -> dict[str, str]:
     return params
 
 
-def _hydra() -> Any:
+def hydra_part() -> Any:
     """Return Hydra's part of the configuration; None in a program without Hydra."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -41,7 +41,7 @@ def _hydra() -> Any:
 
 def own_settings() -> dict[str, str]:
     """Return the settings of this run alone, not those of the command for all trials of its sweep."""
-    hydra, sweep = _hydra(), SweepContext.current()
+    hydra, sweep = hydra_part(), SweepContext.current()
     # Hydra's own sweeper writes false as False
     given = Counter(text.lower() for text in (sweep.given if sweep else ()))
     own = {}
@@ -58,7 +58,7 @@ def run_name(name: str) -> str:
     """Return a name of the run: its own settings in the sweep, else the model."""
     from hydra.types import RunMode
 
-    hydra, own = _hydra(), own_settings()
+    hydra, own = hydra_part(), own_settings()
     if hydra is None or hydra.mode is not RunMode.MULTIRUN or not own:
         return name
     return shorten(own, hydra.runtime.choices)

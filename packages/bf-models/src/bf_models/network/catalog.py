@@ -15,8 +15,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bf_index.names import resolve
 from bf_models.config.nested import amend
-from bf_models.config.targets import build_target, resolve
+from bf_models.config.targets import PART, build_target
 from bf_models.errors import unknown
 from bf_models.nn import Part
 
@@ -44,12 +45,12 @@ def choose_part(default: Part, option: Any, name: str, allow: Sequence[str], own
         return default
     if isinstance(option, Mapping):
         if "_target_" in option:
-            return _check_callable(build_target(option, allow, where), where)
+            return _check_callable(build_target(option, PART, allow, where), where)
         if not dataclasses.is_dataclass(default):
             raise TypeError(f"{where} is a function and has no keys to change; replace it by '_target_'")
         return amend(default, option, where)
     if isinstance(option, str):
-        part = resolve(option, allow) if "." in option else _find_part(option, name, where)
+        part = resolve(option, PART, allow, where) if "." in option else _find_part(option, name, where)
         return _check_callable(part, where)
     return _check_callable(option, where)
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bf_index.names import Kind, resolve
 from bf_models.config.spec import ModelSpec
-from bf_models.config.targets import build_target, resolve
+from bf_models.config.targets import LOSS, OPTIMIZER, SCHEDULE, build_target
 from bf_models.errors import unknown
 
 _KERAS = "keras.optimizers."
@@ -54,30 +55,36 @@ SCHEDULES: Mapping[str, str] = {
     },
 }
 _NO_ARGUMENTS: Mapping[str, Any] = {}
+_KINDS: Mapping[str, Kind] = {"loss": LOSS, "optimizer": OPTIMIZER, "schedule": SCHEDULE}
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A thing to make: dotted name of its class and its arguments."""
+    """A thing to make: dotted name of its class, its arguments, and the config key that asks for it."""
 
     kind: str
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     made: Any = None
+    where: str = ""
+
+    def find(self, allow: Sequence[str]) -> Any:
+        """Return what is to be called; ``TargetError`` when it is no loss where a loss is due."""
+        return resolve(self.target, _KINDS[self.kind], allow, self.where)
 
     def make(self, allow: Sequence[str], extra: Mapping[str, Any] = _NO_ARGUMENTS) -> Any:
         """Make it; TypeError names an unknown argument and the close ones."""
         if self.made is not None:
             return self.made
         arguments = {**extra, **self.arguments}
-        signature = inspect.signature(resolve(self.target, allow))
+        signature = inspect.signature(self.find(allow))
         open_ended = any(item.kind is item.VAR_KEYWORD for item in signature.parameters.values())
         known = [name for name in signature.parameters if name != "kwargs"]
         for name in arguments:
             # Keras passes its base class's arguments through **kwargs
             if name not in known and (not open_ended or name not in _BASE_ARGUMENTS):
                 raise TypeError(unknown(f"argument of the {self.kind}", name, known, self.target))
-        return build_target({**arguments, "_target_": self.target}, allow, f"the {self.kind}")
+        return build_target({**arguments, "_target_": self.target}, _KINDS[self.kind], allow, self.where)
 
 
 _BASE_ARGUMENTS = frozenset(
@@ -120,7 +127,7 @@ def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> 
     if not isinstance(option, Mapping):
         if isinstance(option, int | float | Sequence):
             raise TypeError(f"{owner}: {kind} is a name or a mapping with 'name', got {option!r}")
-        return Named(kind, type(option).__name__, made=option)
+        return Named(kind, type(option).__name__, made=option, where=f"{owner}.{kind}")
     arguments = dict(option)
     target = arguments.pop("_target_", None)
     name = arguments.pop("name", None)
@@ -130,7 +137,7 @@ def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> 
         target = names.get(str(name).lower(), str(name) if "." in str(name) else None)
     if target is None:
         raise ValueError(unknown(kind, str(name), names, owner))
-    return Named(kind, str(target), arguments)
+    return Named(kind, str(target), arguments, where=f"{owner}.{kind}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,12 @@ class OptimizerSpec:
     schedule: Named | None
     allow: tuple[str, ...]
 
+    def check_names(self) -> None:
+        """Raise ``TargetError`` where a name is not that of an optimizer, or of a schedule."""
+        for named in (self.optimizer, self.schedule):
+            if named is not None and named.made is None:
+                named.find(self.allow)
+
     def make(self, factor: float = 1.0) -> Any:
         """Make a Keras optimizer; ``factor`` multiplies its learning rate, with or without a schedule."""
         if self.optimizer.made is not None and factor != 1.0:
@@ -150,13 +163,13 @@ class OptimizerSpec:
         if self.optimizer.made is not None or (self.schedule is None and factor == 1.0):
             return self.optimizer.make(self.allow)
         if rate is None:
-            signature = inspect.signature(resolve(self.optimizer.target, self.allow))
+            signature = inspect.signature(self.optimizer.find(self.allow))
             rate = signature.parameters["learning_rate"].default
         if self.schedule is None:
             return self._make_with_rate(float(rate) * factor)
         if self.schedule.made is not None:
             return self._make_with_rate(self.schedule.made)
-        cls = resolve(self.schedule.target, self.allow)
+        cls = self.schedule.find(self.allow)
         peak = (
             "initial_learning_rate"
             if "initial_learning_rate" in inspect.signature(cls).parameters
@@ -166,7 +179,7 @@ class OptimizerSpec:
 
     def _make_with_rate(self, rate: Any) -> Any:
         arguments = {**self.optimizer.arguments, "learning_rate": rate}
-        return Named("optimizer", self.optimizer.target, arguments).make(self.allow)
+        return replace(self.optimizer, arguments=arguments).make(self.allow)
 
 
 def read_optimizer(spec: ModelSpec, owner: str) -> OptimizerSpec:

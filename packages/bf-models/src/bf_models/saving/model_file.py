@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
+from bf_index.names import TargetError
 from bf_models._backend import tensorflow
 from bf_models.config.nested import merge
 from bf_models.errors import CorruptModel, ModelStateError, unknown
@@ -164,6 +165,8 @@ def _explained(path: Path, changes: Mapping[str, Any]) -> Iterator[None]:
     """Make a ModelStateError of what a file's config does wrong; with changes of the caller it may be his."""
     try:
         yield
+    except TargetError as error:
+        raise TargetError(f"{path}, model.json: {error}") from error
     except (OSError, ImportError, ModelStateError):
         raise
     except Exception as error:

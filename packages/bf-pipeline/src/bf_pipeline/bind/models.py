@@ -57,6 +57,7 @@ class InitModel(BuiltinStep):
         """Return a function that makes the model's slot for a run; a static model is built with it."""
         name, where = self.name, self.where
         given, options = lift(self.model_class), lift(config)
+        allow = lift(config.get("allow", ()) if isinstance(config, Mapping) else ())
 
         def slot(scope: Scope) -> ModelSlot:
             def build(context: Context | None) -> Any:
@@ -67,7 +68,12 @@ class InitModel(BuiltinStep):
                     error.add_note(f"while building model {name!r} ({where})")
                     raise
 
-            made = ModelSlot(name, build, kind=lambda context: evaluate(given, context))
+            made = ModelSlot(
+                name,
+                build,
+                kind=lambda context: evaluate(given, context),
+                allow=lambda context: evaluate(allow, context),
+            )
             if self.mode == "static":
                 made.get(Context(scope))
             return made
@@ -259,8 +265,7 @@ class LoadModel(BuiltinStep):
             context.step, context.draws = number, 0
             slot = context.scope.models.slot(name)
             with slot.lock:
-                reader = model_class or type(slot.get(context))
-                slot.model = reader.load(fspath(evaluate(path, context)))
+                slot.load(fspath(evaluate(path, context)), context, model_class or type(slot.get(context)))
             return batch
 
         return BoundStep(number, "load_model", self.where, run, True, parent=True)

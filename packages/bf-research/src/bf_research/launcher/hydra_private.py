@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import cloudpickle
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, _flush_loggers
 from omegaconf import DictConfig, OmegaConf
@@ -53,6 +57,27 @@ def override_dirname(config: DictConfig, task: list[Override]) -> str:
     return get_overrides_dirname(
         overrides=task, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
     )
+
+
+def main_file(sources: Any, name: str | None) -> dict[str, Any]:
+    """Return what the main configuration file itself says, as it is written; nothing when there is none.
+
+    ``sources`` are those of ``hydra.runtime.config_sources``.
+    """
+    path = ConfigSearchPathImpl()
+    for source in sources:
+        path.append(source.provider, f"{source.schema}://{source.path}")
+    found = None if name is None else ConfigRepository(path).load_config(name)
+    if found is None or not OmegaConf.is_dict(found.config):
+        return {}
+    written: Any = OmegaConf.to_container(found.config, resolve=False)
+    return {str(key): value for key, value in written.items()}
+
+
+def read_overrides(texts: Iterable[str]) -> list[tuple[str, Any]]:
+    """Return keys and values of overrides; those that delete have the value None."""
+    parsed = OverridesParser.create().parse_overrides([str(text) for text in texts])
+    return [(item.key_or_group, item.value()) for item in parsed]
 
 
 # Values of overrides --------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
 from bf_research.sweep.results import Results, failure_table, ranking
 from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState, as_rows, reason, traceback_text
+from bf_research.trusted import refuse_swept, trusted_packages
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,12 @@ class DomainSweep:
     def _domain(self, keys: Keys) -> Domain:
         data = self.options["domain"]
         plain = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
-        return domain_from_data(plain, keys.clean)
+
+        def name(text: str) -> str:
+            refuse_swept([text], "hydra.sweeper.domain")
+            return keys.clean(text)
+
+        return domain_from_data(plain, name)
 
     def _walk_options(self) -> dict[str, Any]:
         return {name: self.options[name] for name in WalkOptions.__dataclass_fields__}
@@ -113,7 +119,8 @@ class DomainSweep:
         path = self.options["update"]
         if path is None:
             return
-        function = targets.resolve(path, list(self.config.get("targets") or ()))
+        allow = trusted_packages(self.config, self.config.hydra)
+        function = targets.resolve(path, "update", allow, "hydra.sweeper.update")
 
         def update(results: Results) -> Domain | None:
             found = function(results)

@@ -157,9 +157,7 @@ class Resumed:
             slot = run.models.slot(name)
             if self._checkpoint is not None:
                 with slot.lock:
-                    slot.model = slot.reader(Context(run.runner.scope)).load(
-                        self._checkpoint.model_path(name)
-                    )
+                    slot.load(self._checkpoint.model_path(name), Context(run.runner.scope))
             elif slot.model is None:
                 text = f"a state() holds no weights and model {name!r} is not built"
                 raise StateError(f"resume: {text}; resume from a checkpoint")

@@ -127,8 +127,15 @@ class Decoder:
         if tree["class"] not in self.classes:
             raise ValueError(f"an object of {tree['class']!r}, a class that the pipeline does not name")
         # The class is the pipeline's, not the file's, and none of its code runs.
-        made: Any = object.__new__(self.classes[tree["class"]])
-        made.__dict__.update(self.decode(tree["attributes"]))
+        kind = self.classes[tree["class"]]
+        made: Any = object.__new__(kind)
+        attributes = self.decode(tree["attributes"])
+        for name in attributes:
+            if callable(getattr(kind, name, None)):
+                raise ValueError(
+                    f"an object of {tree['class']!r} with {name!r}, which is a method of its class"
+                )
+        made.__dict__.update(attributes)
         return made
 
     def _array(self, tree: Mapping[str, Any]) -> Any:
