@@ -171,7 +171,7 @@ def test_a_missing_value_names_its_path(command):
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.Popen"])
 def test_a_target_outside_the_allowed_packages_is_refused(name):
     with pytest.raises(TargetError, match=r"is refused: its package is not one of bf_index, .* keras"):
-        targets.resolve(name)
+        targets.resolve(name, "dataset")
 
 
 @pytest.mark.faults("CF08")
@@ -179,14 +179,14 @@ def test_a_target_outside_the_allowed_packages_is_refused(name):
     "name",
     [
         "bf_research.tracking.store.os.system",
-        "bf_research.targets.importlib.import_module",
+        "bf_index.names.importlib.import_module",
         "bf_research.tracking.store.sys",
         "bf_models",
     ],
 )
 def test_a_target_that_only_passes_through_an_allowed_package_is_refused(name):
     with pytest.raises(TargetError, match=r"refused|dotted name"):
-        targets.resolve(name)
+        targets.resolve(name, "dataset")
 
 
 @pytest.mark.faults("CF08")
@@ -228,13 +228,13 @@ def test_users_packages_are_allowed_by_name(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "my_nets.py").write_text("class Net:\n    pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(TargetError, match="targets"):
-        targets.resolve("my_nets.Net")
-    assert targets.resolve("my_nets.Net", ["my_nets"]).__name__ == "Net"
+        targets.resolve("my_nets.Net", "model")
+    assert targets.resolve("my_nets.Net", "model", ["my_nets"]).__name__ == "Net"
 
 
 def test_a_name_that_is_not_there_has_close_matches():
     with pytest.raises(TargetError, match="did you mean 'ResNet18'"):
-        targets.resolve("bf_models.Resnet18")
+        targets.resolve("bf_models.Resnet18", "model")
 
 
 def test_the_whole_traceback_is_there_on_request(tmp_path: Path):

@@ -15,6 +15,8 @@ import omegaconf
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -40,6 +42,9 @@ def test_the_versions_are_those_whose_private_names_are_known():
     ("function", "parameters"),
     [
         (ConfigLoaderImpl._apply_overrides_to_config, ["overrides", "cfg"]),
+        (ConfigRepository, ["config_search_path"]),
+        (ConfigRepository.load_config, ["self", "config_path"]),
+        (ConfigSearchPathImpl.append, ["self", "provider", "path", "anchor"]),
         (get_overrides_dirname, ["overrides", "exclude_keys", "item_sep", "kv_sep"]),
         (Override._convert_value, ["value"]),
         (Override._get_value_element_as_str, ["value", "space_after_sep"]),
@@ -49,6 +54,20 @@ def test_the_versions_are_those_whose_private_names_are_known():
 )
 def test_a_private_function_has_the_signature_that_is_called(function: Any, parameters: list[str]):
     assert list(inspect.signature(function).parameters) == parameters
+
+
+def test_the_main_file_is_read_as_it_is_written(tmp_path: Path):
+    (tmp_path / "train.yaml").write_text("targets: [mine, '${oc.env:MORE}']")
+    sources = [
+        OmegaConf.create({"path": str(tmp_path / "none"), "schema": "file", "provider": "main"}),
+        OmegaConf.create({"path": str(tmp_path), "schema": "file", "provider": "command-line"}),
+        OmegaConf.create({"path": "", "schema": "structured", "provider": "schema"}),
+    ]
+    assert hydra_private.main_file(sources, "train") == {"targets": ["mine", "${oc.env:MORE}"]}
+    assert hydra_private.main_file(sources, "nosuch") == {}
+    assert hydra_private.main_file(sources, None) == {}
+    read = hydra_private.read_overrides(["+targets=[a,b]", "targets.0=c", "~targets"])
+    assert read == [("targets", ["a", "b"]), ("targets.0", "c"), ("targets", None)]
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def trusted_packages(config: Any, hydra: Any = None) -> tuple[str, ...]:
     for package in asked:
         if package not in said:
             raise TargetError(
-                f"{KEY}: {package!r} is refused: it comes from a file of a group, and such do not say whom to "
+                f"{KEY}: {package!r} is refused: it comes from the file of a group, which says not whom to "
                 f"trust; if you do, say {KEY}=[{package}] on the command line, or list it in the main file, "
                 f"{hydra.job.config_name}.yaml"
             )

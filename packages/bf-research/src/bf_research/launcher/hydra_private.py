@@ -15,6 +15,7 @@ from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, _flush_loggers
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_omega_conf_dumper
@@ -64,6 +65,7 @@ def main_file(sources: Any, name: str | None) -> dict[str, Any]:
 
     ``sources`` are those of ``hydra.runtime.config_sources``.
     """
+    Plugins.instance()  # registers the kinds of sources, in a worker's process too
     path = ConfigSearchPathImpl()
     for source in sources:
         path.append(source.provider, f"{source.schema}://{source.path}")
