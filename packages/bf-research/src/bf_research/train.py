@@ -218,9 +218,11 @@ def _make_model_config(
     config: DictConfig, dataset: Any, options: Mapping[str, Any], allow: Sequence[str]
 ) -> dict[str, Any]:
     """Return the model's options completed by what other parts know: classes, optimizer, length, packages."""
-    if "allow" in options:
+    for key in options:
+        if str(key).partition("/")[0] != "allow":
+            continue
         raise TargetError(
-            f"model.allow: {options['allow']!r} is refused: the file of a model does not say whom to trust; "
+            f"model.{key}: {options[key]!r} is refused: the file of a model does not say whom to trust; "
             "if you do, say targets=[...] on the command line, or list it under targets in the main file"
         )
     known = {

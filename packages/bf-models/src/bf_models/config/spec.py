@@ -96,6 +96,10 @@ class ModelSpec:
                 raise ValueError(f"config key {name!r} is a number from 1 on or null, got {value!r}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"config key 'ema' is a number between 0 and 1, got {self.ema!r}")
+        if not isinstance(self.allow, list | tuple) or not all(isinstance(item, str) for item in self.allow):
+            raise TypeError(
+                f"config key 'allow' is a list of packages such as ['my_nets'], got {self.allow!r}"
+            )
         if self.seed is not None and (not isinstance(self.seed, int) or self.seed < 0):
             raise ValueError(f"config key 'seed' is a number from 0 on or null, got {self.seed!r}")
 

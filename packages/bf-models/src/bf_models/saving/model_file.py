@@ -136,7 +136,9 @@ def load(
     model_class = _find_class(cls, str(description.get("model")), path, others)
     # the person who loads decides which packages are trusted, never the file
     config = {
-        key: value for key, value in description["config"].items() if key not in ("allow", "pretrained")
+        key: value
+        for key, value in description["config"].items()
+        if key.partition("/")[0] not in ("allow", "pretrained")
     }
     # a file without a stem is older than the choice by size, and its network was built with this one
     config = merge({"stem": "imagenet", **config}, changes)
