@@ -112,6 +112,23 @@ def test_the_exit_code_tells_how_it_ended(run_script, body, code):
 
 
 @pytest.mark.usefixtures("conf")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["n=1,2", "-m"],
+        ["n=1,2", "--multirun", "+other=5", "hydra.sweep.dir=out"],
+        ["n=1,2", "-m", "--config-name", "train", "+other=5", "-cd=conf"],
+        ["--config-name", "train", "n=1,2", "-m", "+other=5"],
+    ],
+)
+def test_options_stand_anywhere_among_the_overrides(run_script, arguments):
+    program = PROGRAM.replace("sys.argv[1:] = []", f"sys.argv[1:] = {arguments!r}")
+    done = run_script(program.format(body="print('n is', config.n)"))
+    assert done.code == 0, done.err
+    assert [line for line in done.out.splitlines() if line.startswith("n is")] == ["n is 1", "n is 2"]
+
+
+@pytest.mark.usefixtures("conf")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_program_with_its_code(start_script, number, code):
     script = start_script(PROGRAM.format(body="print('runs', flush=True); time.sleep(10**6)"))

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from bf_research.launcher import LauncherError
-from bf_research.launcher.devices import Gpu, Machine, choose, group_devices, mask_gpus, parse, plan, share
+from bf_research.launcher.devices import (
+    Found,
+    Gpu,
+    Machine,
+    choose,
+    find_machine,
+    group_devices,
+    mask_gpus,
+    parse,
+    plan,
+    share,
+)
 from bf_research.launcher.gpu_leases import Leases
 
 TWO = Machine((Gpu("0", 8000), Gpu("1", 16000)), (0, 1, 2, 3))
@@ -23,12 +35,28 @@ class TestDevices:
         assert choose("auto", Machine((), (0, 1)), workers=3) == ["cpu:0", "cpu:1", "cpu:2"]
 
     def test_an_existing_mask_renumbers_the_gpus(self):
-        found = [("GPU-aa", 1), ("GPU-bb", 2), ("GPU-cc", 3)]
-        assert mask_gpus(found, "2,0") == (Gpu("2", 3), Gpu("0", 1))
-        assert mask_gpus(found, "GPU-b") == (Gpu("GPU-b", 2),)
-        assert mask_gpus(found, "1,7,0") == (Gpu("1", 2),)
-        assert mask_gpus(found, "") == ()
-        assert mask_gpus(found, None) == (Gpu("0", 1), Gpu("1", 2), Gpu("2", 3))
+        found = [Found("GPU-aa", 1), Found("GPU-bb", 2), Found("GPU-cc", 3)]
+        assert mask_gpus(found, "2,0") == ((Gpu("2", 3), Gpu("0", 1)), "")
+        assert mask_gpus(found, "GPU-b") == ((Gpu("GPU-b", 2),), "")
+        assert mask_gpus(found, "1,7,0") == ((Gpu("1", 2),), "7")
+        assert mask_gpus(found, "") == mask_gpus(found, "-1") == ((), "")
+        assert mask_gpus(found, None) == ((Gpu("0", 1), Gpu("1", 2), Gpu("2", 3)), "")
+
+    @pytest.mark.parametrize("devices", ["auto", ["gpu:0"]])
+    def test_mig_instances_are_told_and_not_taken_for_no_gpu(self, devices, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-8c1a2b,MIG-9d")
+        with pytest.raises(LauncherError, match=r"the MIG instance MIG-8c1a2b: .*whole GPUs; launch=local"):
+            choose(devices, find_machine())
+        with pytest.raises(LauncherError, match="gpu:0 is split into MIG instances"):
+            choose(devices, Machine((Gpu("0", 80000, split=True),)))
+        assert choose(["cpu:0"], find_machine()) == ["cpu:0"]
+
+    def test_a_mask_that_names_no_gpu_is_told(self, caplog: pytest.LogCaptureFixture):
+        gone = Machine((), (0,), hidden="7")
+        assert choose("auto", gone) == ["cpu:0"]
+        assert "CUDA_VISIBLE_DEVICES names 7, which is no GPU of this machine" in caplog.text
+        with pytest.raises(LauncherError, match=r"gpu:0 is not on this machine.*ends at 7"):
+            choose(["gpu:0"], gone)
 
     def test_workers_see_their_device_through_the_mask_that_is_there(self):
         slots = plan(["gpu:0", "gpu:1"], Machine((Gpu("5"), Gpu("3")), (0, 1)))
@@ -53,6 +81,11 @@ class TestDevices:
         assert slot.environment["CUDA_VISIBLE_DEVICES"] == "0,1"
         assert plan("auto", TWO, per_device=0.5) == [slot]
 
+    @pytest.mark.parametrize(("part", "size"), [(1 / 3, 3), (0.333, 3), (0.25, 4), (0.1666667, 6)])
+    def test_a_fraction_is_one_of_a_whole_number_of_devices(self, part: float, size: int):
+        devices = [f"cpu:{number}" for number in range(12)]
+        assert group_devices(devices, part, 1) == group_devices(devices, 1, size)
+
     def test_workers_are_at_most_so_many(self):
         assert len(plan("auto", TWO, per_device=3, workers=4)) == 4
 
@@ -64,6 +97,10 @@ class TestDevices:
             (["cpu:0", "cpu:0"], {}, "twice"),
             (["cpu:0"], {"per_device": 0}, "above 0"),
             (["cpu:0"], {"per_device": 1.5}, "whole"),
+            (["cpu:0", "cpu:1"], {"per_device": 0.4}, r"0\.4; devices_per_job=3"),
+            (["cpu:0"], {"per_device": 0.7}, r"0\.7"),
+            (["cpu:0"], {"per_device": math.nan}, "nan"),
+            (["cpu:0"], {"per_device": math.inf}, "inf"),
             (["cpu:0"], {"devices_per_job": 2}, "needs 2 devices, there are 1"),
             (["cpu:0"], {"devices_per_job": 0}, "at least 1"),
             (["cpu:0", "cpu:1"], {"per_device": 0.5, "devices_per_job": 2}, "one of them"),

@@ -25,6 +25,9 @@ import hydra
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config):
     with open(os.environ["RAN"], "a") as file:
+        if "w" in config:
+            file.write(f"{config.w and list(config.w)}\\n")
+            return 1
         file.write(f"{config.model} {config.lr} {config.repetition}\\n")
     if config.model == "slow" and not os.path.exists("slow.txt"):
         open("slow.txt", "w").close()
@@ -200,6 +203,46 @@ def test_wrong_sweep_is_an_error_before_any_trial(
     done, _, ran = sweep(*arguments)
     assert done.code == 1
     assert message in done.err
+    assert ran == []
+
+
+MAPPINGS = """
+defaults: [_self_, {override hydra/sweeper: domain}]
+w: null
+model: m
+lr: 0
+repetition: 0
+hydra: {output_subdir: null, sweeper: {domain: DOMAIN}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("domain", "arguments", "keys"),
+    [
+        ("null", ["w={0:1,1:5},null"], [0, 1]),
+        ("{w: [{0: 1.0, 1: 5.0}, null]}", [], [0, 1]),
+        ("{w: [{'layer1.*': 0.1, 'a(b)[0-9]+': 1}, null]}", [], ["layer1.*", "a(b)[0-9]+"]),
+        ("{w: [{inner: {0.5: 1}}, null]}", [], ["inner"]),
+    ],
+)
+def test_mappings_are_swept_with_keys_that_are_numbers_or_patterns(
+    sweep: Callable[..., Any], tmp_path: Path, domain: str, arguments: list[str], keys: list[Any]
+) -> None:
+    (tmp_path / "conf/train.yaml").write_text(MAPPINGS.replace("DOMAIN", domain))
+    done, results, ran = sweep(*arguments)
+    assert done.code == 0, done.err
+    assert sorted(ran) == sorted([str(keys), "None"])
+    assert [str(record.state) for record in results.records] == ["DONE", "DONE"]
+    assert sweep(*arguments)[2] == []  # the ids are the same in every start
+
+
+def test_a_mapping_that_no_override_can_hold_is_refused_before_any_trial(
+    sweep: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "conf/train.yaml").write_text(MAPPINGS.replace("DOMAIN", "{w: [{'^a': 1}, null]}"))
+    done, _, ran = sweep()
+    assert done.code == 1
+    assert "can't hold the key '^a'" in done.err
     assert ran == []
 
 

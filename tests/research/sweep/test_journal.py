@@ -67,6 +67,7 @@ def test_trial_that_runs_again_starts_afresh(tmp_path: Path) -> None:
     assert (record.state, record.reason, record.error, record.rows) == ("RUNNING", "", "", [])
 
 
+@pytest.mark.filterwarnings("ignore:.*(in the middle of|is empty)")
 def test_journal_cut_off_at_any_byte_is_read_and_goes_on(tmp_path: Path) -> None:
     with Journal(tmp_path, {"seed": 1}) as journal:
         journal.begin(TRIAL)
@@ -82,6 +83,24 @@ def test_journal_cut_off_at_any_byte_is_read_and_goes_on(tmp_path: Path) -> None
         with Journal(tmp_path, {"seed": 1}) as journal:
             journal.begin(TRIAL)
         assert read(tmp_path).records[TRIAL.id].state is TrialState.RUNNING
+
+
+def test_a_torn_or_empty_journal_is_told(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    with Journal(tmp_path, {"seed": 1}) as journal:
+        journal.begin(TRIAL)
+        journal.end(Ended(TRIAL, TrialState.DONE, ({"iteration": 0, "loss": 0.5},)))
+    whole = (tmp_path / JOURNAL).read_bytes()
+    read(tmp_path)
+    read(tmp_path / "nothing here")
+    assert not recwarn.list
+    for left, message in (
+        (len(whole) - 1, f"the middle of line 3, what it said of trial {TRIAL.id} is lost"),
+        (20, "the middle of line 1, what it said is lost"),
+        (0, "is empty: it holds no trials"),
+    ):
+        (tmp_path / JOURNAL).write_bytes(whole[:left])
+        with pytest.warns(RuntimeWarning, match=rf"{JOURNAL} .*{message}.*resume the sweep"):
+            read(tmp_path)
 
 
 def test_lock_is_given_free_at_the_end_and_after_a_refusal(tmp_path: Path) -> None:

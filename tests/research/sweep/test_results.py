@@ -54,6 +54,22 @@ def test_filter_takes_real_values_aliases_and_states() -> None:
         RESULTS.filter(lrr=0.1)
 
 
+def test_infinite_and_huge_values_are_never_best_and_texts_no_numbers() -> None:
+    results = Results(
+        tuple(record(n, n, 0, value) for n, value in enumerate([0.5, math.inf, -math.inf, math.nan, 0.7]))
+    )
+    assert (results.best("loss").id, results.best("loss", "min").id) == ("t4", "t0")
+    assert [row["count"] for row in results.summary("loss", "min")] == [1, 1, 0, 0, 0]
+    assert [row["mean"] for row in results.summary("loss")][:2] == [0.7, 0.5]
+    with pytest.raises(ValueError, match="none of 1 finished trials has a finite number"):
+        results.filter(lr=1).best("loss")
+    huge = Results(tuple(record(n, 0.1, n, 1.5e308) for n in range(4)))
+    assert huge.summary("loss")[0]["mean"] == 1.5e308
+    texts = Results((record(0, 0.1, 0, "a text"), record(1, 0.1, 1, [1, 2])))  # type: ignore[arg-type]
+    assert texts.summary("loss")[0]["missing"] == 2
+    assert "-" in ranking(texts, "loss")
+
+
 def test_best_and_summary_take_the_last_values() -> None:
     assert RESULTS.best("loss", "min").id == "t2"
     assert RESULTS.best("loss").id == "t1"

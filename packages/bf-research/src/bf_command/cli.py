@@ -30,6 +30,11 @@ HYDRA_OPTIONS = (
     "--shell-completion -sc --config-path -cp --config-name -cn --config-dir -cd --experimental-rerun "
     "--info -i"
 )
+#: Those that take the next argument as their value.
+VALUED_OPTIONS = (
+    *("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p"),
+    *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
+)
 #: Deepest frames shown for an error raised outside BatchFlow: enough to find the line, not a screen.
 SHOWN_FRAMES = 4
 
@@ -78,6 +83,7 @@ def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config
         gc.enable()
         arguments = sys.argv[1:]
         _check_arguments(arguments)
+        sys.argv[1:] = arguments = put_options_first(arguments)
         folder = folder_of(_option(arguments, "--config-path", "-cp") or config_path, base) or base
         name = _option(arguments, "--config-name", "-cn") or config_name
         register(folder, name, _option(arguments, "--config-dir", "-cd"), arguments)
@@ -113,14 +119,12 @@ def _write_error(message: str) -> None:
 def _check_arguments(arguments: list[str]) -> None:
     """Refuse what is neither an option nor an override, with the close match."""
     options = HYDRA_OPTIONS.split()
-    values = {"--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p"}
     if {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
         _write_error("--cfg prints one configuration and -m makes many: leave -m out")
         raise SystemExit(MISUSED)
-    values |= {"--cfg", "-c", "--info", "-i", "--experimental-rerun"}
     for previous, argument in zip(["", *arguments], arguments, strict=False):
         name = argument.partition("=")[0]
-        if previous in values:
+        if previous in VALUED_OPTIONS:
             continue
         if argument.startswith("-"):
             if name not in options:
@@ -134,6 +138,20 @@ def _check_arguments(arguments: list[str]) -> None:
                 "for instance model=vgg7 n_epochs=1; --help lists them"
             )
             raise SystemExit(MISUSED)
+
+
+def put_options_first(arguments: list[str]) -> list[str]:
+    """Return the options with their values, then the overrides: Hydra takes overrides in one piece only.
+
+    >>> put_options_first(['model=a,b', '-m', 'seed=1', '--config-name', 'other'])
+    ['-m', '--config-name', 'other', 'model=a,b', 'seed=1']
+    """
+    options: list[str] = []
+    overrides: list[str] = []
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
+        is_option = argument.startswith("-") or previous in VALUED_OPTIONS
+        (options if is_option else overrides).append(argument)
+    return [*options, *overrides]
 
 
 def _option(arguments: list[str], *names: str) -> str | None:

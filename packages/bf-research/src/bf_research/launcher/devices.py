@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
 
 from bf_research.launcher.channel import DEVICES
 from bf_research.launcher.errors import LauncherError
+
+log = logging.getLogger(__name__)
 
 _DEVICE = re.compile(r"(gpu|cpu):(\d+)")
 #: More processes than this would rather fill the memory than help; say ``workers`` for more.
 MOST_AUTOMATIC_WORKERS = 4
 #: The part of a GPU's memory that workers may share; the rest is what CUDA takes for itself.
 SHARED_MEMORY = 0.92
+_WHOLE_GPUS = (
+    "this launcher places workers on whole GPUs; launch=local leaves CUDA_VISIBLE_DEVICES to the trials, "
+    "devices=[cpu:0] leaves GPUs out"
+)
+#: Entries of CUDA_VISIBLE_DEVICES that mean "no GPU".
+_NONE = frozenset({"", "-1", "none", "void", "NoDevFiles"})
+#: A fraction of a device may be rounded: 0.333 is a third.
+_FRACTION = 0.002
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that this process may use: CUDA's name of it, and its memory in MiB."""
+    """A GPU that this process may use: CUDA's name of it, its memory in MiB, whether it is split by MIG."""
 
     mask: str
     memory: int = 0
+    split: bool = False
+
+
+class Found(NamedTuple):
+    """A GPU as the driver knows it; the memory is in MiB."""
+
+    uuid: str
+    memory: int
+    split: bool = False
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine: its GPUs in the order in which this process sees them, and the cores it may use."""
+    """A machine: its GPUs in the order in which this process sees them, and the cores it may use.
+
+    ``hidden`` is the first entry of ``CUDA_VISIBLE_DEVICES`` that names no GPU of this machine.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     cores: tuple[int, ...] = (0,)
+    hidden: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,13 +82,19 @@ def parse(text: str) -> tuple[str, int]:
 def choose(devices: str | Sequence[str], machine: Machine, workers: int | None = None) -> list[str]:
     """Return the devices to use: those named, or all GPUs, or as many CPU places as cores for ``auto``.
 
-    ``LauncherError`` for a GPU that is not there, a device named twice, and an empty list.
+    ``LauncherError`` for a GPU that is not there or is split by MIG, a device named twice, and an empty list.
     """
     if isinstance(devices, str):
         devices = [part for part in devices.split(",") if part.strip()] if devices != "auto" else ["auto"]
     if list(devices) == ["auto"]:
+        if machine.hidden.startswith("MIG-"):
+            raise LauncherError(_refuse_instance(machine.hidden))
         if machine.gpus:
-            return [f"gpu:{number}" for number in range(len(machine.gpus))]
+            devices = [f"gpu:{number}" for number in range(len(machine.gpus))]
+            _refuse_split([("gpu", number) for number in range(len(devices))], machine)
+            return devices
+        if machine.hidden:
+            _warn_of_mask(machine.hidden)
         count = workers or min(len(machine.cores), MOST_AUTOMATIC_WORKERS)
         return [f"cpu:{number}" for number in range(count)]
     parsed = [parse(device) for device in devices]
@@ -74,8 +107,30 @@ def choose(devices: str | Sequence[str], machine: Machine, workers: int | None =
     for kind, number in parsed:
         if kind == "gpu" and number >= len(machine.gpus):
             there = ", ".join(f"gpu:{n}" for n in range(len(machine.gpus))) or "no GPU"
-            raise LauncherError(f"gpu:{number} is not on this machine: there is {there}")
+            if machine.hidden.startswith("MIG-"):
+                raise LauncherError(_refuse_instance(machine.hidden))
+            mask = f"; CUDA_VISIBLE_DEVICES ends at {machine.hidden}, which is none" if machine.hidden else ""
+            raise LauncherError(f"gpu:{number} is not on this machine: there is {there}{mask}")
+    _refuse_split(parsed, machine)
     return [f"{kind}:{number}" for kind, number in parsed]
+
+
+@cache
+def _warn_of_mask(entry: str) -> None:
+    """Log, once, that the trials run on CPUs since the mask of GPUs names none."""
+    log.warning(
+        "CUDA_VISIBLE_DEVICES names %s, which is no GPU of this machine: the trials run on CPUs", entry
+    )
+
+
+def _refuse_instance(name: str) -> str:
+    return f"CUDA_VISIBLE_DEVICES names the MIG instance {name}: {_WHOLE_GPUS}"
+
+
+def _refuse_split(devices: Sequence[tuple[str, int]], machine: Machine) -> None:
+    for kind, number in devices:
+        if kind == "gpu" and machine.gpus[number].split:
+            raise LauncherError(f"gpu:{number} is split into MIG instances: {_WHOLE_GPUS}")
 
 
 def group_devices(
@@ -86,8 +141,8 @@ def group_devices(
     ``per_device=2``: two workers on each device; ``per_device=0.5``: a worker on every two, the same as
     ``devices_per_job=2``. ``LauncherError`` when the numbers do not fit.
     """
-    if per_device <= 0:
-        raise LauncherError(f"per_device must be above 0, got {per_device:g}")
+    if not (math.isfinite(per_device) and per_device > 0):
+        raise LauncherError(f"per_device must be a number above 0, got {per_device:g}")
     if devices_per_job < 1:
         raise LauncherError(f"devices_per_job must be at least 1, got {devices_per_job}")
     if per_device < 1:
@@ -95,7 +150,13 @@ def group_devices(
             raise LauncherError(
                 f"per_device={per_device:g} and devices_per_job={devices_per_job}: say one of them"
             )
-        devices_per_job, per_device = round(1 / per_device), 1
+        devices_per_job = round(1 / per_device)
+        if abs(devices_per_job * per_device - 1) > _FRACTION:
+            raise LauncherError(
+                f"per_device below 1 is a worker on every 2, 3, ... devices (0.5, 0.333, ...), "
+                f"got {per_device:g}; devices_per_job=3 says it as a whole number"
+            )
+        per_device = 1
     if per_device != int(per_device):
         raise LauncherError(f"per_device above 1 is a whole number of workers, got {per_device:g}")
     if len(devices) < devices_per_job:
@@ -171,32 +232,31 @@ def share(cores: Sequence[int], number: int, slots: int) -> tuple[int, ...]:
 def find_machine() -> Machine:
     """Return this machine: the GPUs inside ``CUDA_VISIBLE_DEVICES`` and the cores this process may use."""
     cores = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
-    return Machine(
-        mask_gpus(_nvml(), os.environ.get("CUDA_VISIBLE_DEVICES")), cores or tuple(range(os.cpu_count() or 1))
-    )
+    gpus, hidden = mask_gpus(_nvml(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return Machine(gpus, cores or tuple(range(os.cpu_count() or 1)), hidden)
 
 
-def mask_gpus(found: Sequence[tuple[str, int]], mask: str | None) -> tuple[Gpu, ...]:
-    """Return those of the GPUs (``uuid``, MiB) that ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
+def mask_gpus(found: Sequence[Found], mask: str | None) -> tuple[tuple[Gpu, ...], str]:
+    """Return those of the GPUs that ``CUDA_VISIBLE_DEVICES`` leaves, in its order, and what ended it early.
 
-    As CUDA does, the mask ends at the first entry that names nothing.
+    As CUDA does, the mask ends at the first entry that names nothing; a MIG instance is no whole GPU.
     """
     if mask is None:
-        return tuple(Gpu(str(number), memory) for number, (_, memory) in enumerate(found))
-    gpus = []
+        return tuple(Gpu(str(number), one.memory, one.split) for number, one in enumerate(found)), ""
+    gpus: list[Gpu] = []
     for entry in (part.strip() for part in mask.split(",")):
         matches = [
-            Gpu(entry, memory)
-            for number, (uuid, memory) in enumerate(found)
-            if entry == str(number) or (entry.startswith("GPU-") and uuid.startswith(entry))
+            Gpu(entry, one.memory, one.split)
+            for number, one in enumerate(found)
+            if entry == str(number) or (entry.startswith("GPU-") and one.uuid.startswith(entry))
         ]
         if not matches:
-            break
+            return tuple(gpus), "" if entry in _NONE else entry
         gpus.append(matches[0])
-    return tuple(gpus)
+    return tuple(gpus), ""
 
 
-def _nvml() -> list[tuple[str, int]]:
+def _nvml() -> list[Found]:
     """Return the GPUs that the driver knows; none without NVML or a driver."""
     try:
         import pynvml
@@ -206,10 +266,21 @@ def _nvml() -> list[tuple[str, int]]:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return []
+
+    def is_split(handle: Any) -> bool:
+        try:
+            return bool(pynvml.nvmlDeviceGetMigMode(handle)[0])
+        except pynvml.NVMLError:  # most GPUs know no MIG
+            return False
+
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(n) for n in range(pynvml.nvmlDeviceGetCount())]
         return [
-            (_text(pynvml.nvmlDeviceGetUUID(handle)), pynvml.nvmlDeviceGetMemoryInfo(handle).total >> 20)
+            Found(
+                _text(pynvml.nvmlDeviceGetUUID(handle)),
+                pynvml.nvmlDeviceGetMemoryInfo(handle).total >> 20,
+                is_split(handle),
+            )
             for handle in handles
         ]
     finally:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from bf_batch.engines.base import WorkerDied
 
-__all__ = ["JobStopped", "JobTimeout", "LauncherError", "SweepRefused", "WorkerDied"]
+__all__ = ["JobStopped", "JobTimeout", "LauncherError", "PassingError", "SweepRefused", "WorkerDied"]
 
 
 class LauncherError(ValueError):
     """A request that can't be met: unknown devices, too few of them, one that another sweep holds."""
+
+
+class PassingError(RuntimeError):
+    """The failure of what is around a trial, not of the trial: a sweep that goes on tries it again."""
 
 
 class JobTimeout(RuntimeError):

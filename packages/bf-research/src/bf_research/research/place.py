@@ -19,7 +19,7 @@ from bf_research.domain.option import KV
 from bf_research.launcher import progress
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.devices import Slot, find_machine, plan
-from bf_research.launcher.errors import JobStopped
+from bf_research.launcher.errors import JobStopped, PassingError
 from bf_research.launcher.jobs import Done, Job, Policy
 from bf_research.launcher.worker import make_portable, redirect_output
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
@@ -258,7 +258,8 @@ def _make_end(trial: Trial, state: TrialState, value: Any, seconds: float, attem
     if state is TrialState.DONE:
         return Ended(trial, state, tuple(value), "", "", seconds, attempt, slot)
     rows = tuple(getattr(value, "bf_rows", ()))
-    return Ended(trial, state, rows, reason(value), traceback_text(value), seconds, attempt, slot)
+    passing = isinstance(value, PassingError)
+    return Ended(trial, state, rows, reason(value), traceback_text(value), seconds, attempt, slot, passing)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
 from bf_research.domain.walk import WalkOptions
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.errors import JobStopped, JobTimeout
+from bf_research.launcher.errors import JobStopped, JobTimeout, PassingError
 from bf_research.launcher.hydra_private import value_of
 from bf_research.launcher.jobs import Done
 from bf_research.launcher.options import check_folder
@@ -209,7 +209,7 @@ def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:
 def _describe_earlier(folder: Path) -> str:
     """Return what earlier starts of a sweep that goes on have finished, as text."""
     records = journal.read(folder).records.values() if journal.exists(folder) else ()
-    finished = [record for record in records if record.state.finished]
+    finished = [record for record in records if record.state.finished and not record.passing]
     failed = sum(record.state in FAILURES for record in finished)
     again = f", {failed} of them failed: hydra.sweeper.resume=failed tries these again" if failed else ""
     return f"; the folder holds {len(finished)} that are finished already{again}" if finished else ""
@@ -231,7 +231,8 @@ def translate_end(trial: Trial, job: JobReturn) -> Ended:
     state = kinds.get(type(value), TrialState.FAILED)
     if done is not None and done.kind == "crashed":  # a job may raise WorkerDied of workers of its own
         state = TrialState.CRASHED
-    return Ended(trial, state, (), reason(value), traceback_text(value), seconds, attempts, device)
+    passing = isinstance(value, PassingError)
+    return Ended(trial, state, (), reason(value), traceback_text(value), seconds, attempts, device, passing)
 
 
 def recover_result(folder: Path) -> tuple[dict[str, Any], ...] | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -45,6 +47,8 @@ class Record:
     reason: str = ""
     error: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
+    #: whether it failed by what was around it, such as a store that did not answer
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Journal:
                 "reason": ended.reason,
                 "error": ended.error,
                 "rows": [dict(row) for row in ended.rows],
+                **({"passing": True} if ended.passing else {}),
                 "time": time.time(),
             },
             durable=True,
@@ -186,12 +191,15 @@ def exists(folder: Path) -> bool:
 
 
 def read(folder: Path) -> History:
-    """Read the journal of a folder, without its lock; a last line cut short by a crash is left out.
+    """Read the journal of a folder, without its lock.
 
-    ``StateError`` for a journal of a newer version or one that was damaged in the middle.
+    A last line cut short is left out with a warning that says what is lost. ``StateError`` for a journal of a
+    newer version or one that was damaged in the middle.
     """
     path = folder / JOURNAL
     lines = path.read_bytes().split(b"\n") if path.exists() else []
+    if lines and (lines[-1] or len(lines) == 1):
+        _warn_of_torn_line(path, len(lines), lines[-1])
     head: dict[str, Any] = {}
     records: dict[str, Record] = {}
     for number, line in enumerate(lines[:-1], 1):
@@ -215,6 +223,22 @@ def read(folder: Path) -> History:
     return History(head, records)
 
 
+def _warn_of_torn_line(path: Path, number: int, line: bytes) -> None:
+    """Warn that the last line has no end: its writer was killed, the disk was full, or it still writes."""
+    if not line:
+        what = "is empty: it holds no trials"
+    else:
+        found = re.search(rb'"trial": "([^"]+)"', line)
+        lost = f"what it said of trial {found[1].decode(errors='replace')}" if found else "what it said"
+        what = f"ends in the middle of line {number}, {lost} is lost: {line[:60]!r}"
+    warnings.warn(
+        f"{path} {what}; unless the sweep is running just now, its writer was killed or the disk was full: "
+        "resume the sweep, it runs again what is not finished",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
 def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
     key = entry["trial"]
     if key not in records:
@@ -222,7 +246,8 @@ def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
     record = records[key]
     record.state = TrialState(entry["state"])
     if record.state is TrialState.RUNNING:  # tried again: what an earlier try left no longer counts
-        record.reason, record.error, record.rows = "", "", []
+        record.reason, record.error, record.rows, record.passing = "", "", [], False
+    record.passing = entry.get("passing", record.passing)
     for name in ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows"):
         if name in entry:
             setattr(record, name, entry[name])

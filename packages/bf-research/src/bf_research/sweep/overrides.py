@@ -23,11 +23,18 @@ from bf_research.domain.option import Interval
 from bf_research.launcher import hydra_private
 from bf_research.sweep.trial import Trial
 
+_ELSEWHERE = "put each value into a file of a group and sweep over their names, or use Research in Python"
 _TAGS = ("zip1", "zip2", "...", "log", "int")
 _PREFIX = re.compile(r"(\+\+|\+|~)?(.+)", re.DOTALL)
 # Words that need no quotes: they are neither numbers nor constants of the grammar.
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _CONSTANTS = frozenset({"null", "true", "false", "nan", "inf"})
+# Keys of mappings: the grammar takes no quotes there, and reads what looks like a number as one.
+_KEY_SIGNS = re.compile(r"[A-Za-z0-9_/\-\\+.$%*@?|()\[\]{}:=, \t]+")
+_KEY_NUMBER = re.compile(
+    r"[+-]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)(e[+-]?\d[\d_]*)?|[+-]?(nan|inf)|null|true|false", re.I
+)
+_KEY_EDGES = re.compile(r"^[ \t]+|[ \t]+$")
 
 
 @dataclass
@@ -60,10 +67,12 @@ def spell_value(value: Any) -> str:
 
 def _quote(value: Any) -> Any:
     if isinstance(value, str):
+        if "\n" in value or "\r" in value:
+            raise TypeError(f"an override can't hold a text of several lines: {value[:80]!r}; {_ELSEWHERE}")
         plain = _WORD.fullmatch(value) and value.lower() not in _CONSTANTS
         return value if plain else QuotedString(value, Quote.single)
     if isinstance(value, Mapping):
-        return {_quote(str(key)): _quote(item) for key, item in value.items()}
+        return {_check_key(key, value): _quote(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_quote(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
@@ -71,6 +80,20 @@ def _quote(value: Any) -> Any:
     raise TypeError(
         f"an override can't hold {value!r}; use numbers, text, lists and dicts, or Research in Python"
     )
+
+
+def _check_key(key: Any, owner: Mapping[Any, Any]) -> Any:
+    """Return the key of a mapping, which is read back with its type; ``TypeError`` where it would not be."""
+    if key is None or isinstance(key, bool | int | float):
+        return key
+    written = isinstance(key, str) and _KEY_SIGNS.fullmatch(key) and not _KEY_EDGES.search(key)
+    if not written or _KEY_NUMBER.fullmatch(key):
+        raise TypeError(
+            f"an override can't hold the key {key!r} of {dict(owner)!r}: keys are numbers, or text of "
+            "letters from a to z, digits and _ / - + . $ % * @ ? | ( ) [ ] { } : = , that is no number; "
+            f"{_ELSEWHERE}"
+        )
+    return key
 
 
 def split_overrides(overrides: Sequence[Override], keys: Keys) -> tuple[Domain, list[str]]:

@@ -111,14 +111,17 @@ class Results:
         )
 
     def last(self, name: str, record: Record) -> float:
-        """Return the last value of a result of a trial; NaN when it gave none."""
+        """Return the last value of a result of a trial; NaN when it gave none, or something else."""
         values = [row[name] for row in record.rows if row.get(name) is not None]
-        return float(values[-1]) if values else math.nan
+        try:
+            return float(values[-1]) if values else math.nan
+        except (TypeError, ValueError):  # a text or a list
+            return math.nan
 
     def best(self, name: str, mode: Mode = "max") -> Record:
-        """Return the finished trial with the best last value; NaN is never chosen.
+        """Return the finished trial with the best last value; NaN and infinity are never chosen.
 
-        ``ValueError`` for an unknown result, or when no trial has a number.
+        ``ValueError`` for an unknown result, or when no trial has a finite number.
         """
         if name not in self.returns:
             raise ValueError(unknown("result", name, self.returns))
@@ -127,16 +130,16 @@ class Results:
         done = [
             (self.last(name, record), record) for record in self.records if record.state is TrialState.DONE
         ]
-        numbers = [(value, record) for value, record in done if not math.isnan(value)]
+        numbers = [(value, record) for value, record in done if math.isfinite(value)]
         if not numbers:
-            raise ValueError(f"best({name!r}): none of {len(done)} finished trials has a number")
+            raise ValueError(f"best({name!r}): none of {len(done)} finished trials has a finite number")
         return (max if mode == "max" else min)(numbers, key=lambda pair: pair[0])[1]
 
     def summary(self, name: str, mode: Mode = "max") -> list[dict[str, Any]]:
         """Return mean, std and count of the last value over repetitions, a row a configuration, best first.
 
-        Trials without a number count in ``missing``; configurations without any come last. ``ValueError`` for
-        an unknown result.
+        Trials without a finite number count in ``missing``; configurations without any come last.
+        ``ValueError`` for an unknown result.
         """
         if name not in self.returns:
             raise ValueError(unknown("result", name, self.returns))
@@ -150,8 +153,7 @@ class Results:
     def _summarize(self, name: str, records: Sequence[Record]) -> dict[str, Any]:
         values = [self.last(name, record) for record in records if record.state is TrialState.DONE]
         numbers = [value for value in values if math.isfinite(value)]
-        mean = statistics.fmean(numbers) if numbers else math.nan
-        std = statistics.stdev(numbers) if len(numbers) > 1 else math.nan
+        mean, std = mean_and_deviation(numbers)
         return {
             **self._describe_options(records[0]),
             "mean": mean,
@@ -192,6 +194,23 @@ class Results:
                 ]
                 return cls(tuple(records), declared=tuple(data.get("returns", ())))
         raise StateError(f"{path} has version {version}, this bf-research reads up to {SCHEMA}; update it")
+
+
+def mean_and_deviation(numbers: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard deviation of finite numbers; NaN for none, and of fewer than two.
+
+    Numbers that are too large to add up give the mean without its last digits, and infinity.
+    """
+    if not numbers:
+        return math.nan, math.nan
+    try:
+        mean = statistics.fmean(numbers)
+    except OverflowError:
+        mean = math.fsum(number / len(numbers) for number in numbers)
+    try:
+        return mean, statistics.stdev(numbers) if len(numbers) > 1 else math.nan
+    except OverflowError:
+        return mean, math.inf
 
 
 def _is_key_of(key: Any, value: Any) -> bool:

@@ -17,7 +17,7 @@ from bf_pipeline.errors import Terminated
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.sweep import journal as journals
-from bf_research.sweep.journal import Journal
+from bf_research.sweep.journal import Journal, Record
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
 
@@ -48,8 +48,9 @@ class Placer(Protocol):
 class Rules:
     """Rules for finished and failed trials.
 
-    ``resume``: 'never' refuses a folder with a journal; 'missing' runs what is not finished; 'failed' also
-    what failed. ``on_failure``: 'continue', or 'stop' to start no more trials after the first failure.
+    ``resume``: 'never' refuses a folder with a journal; 'missing' runs what is not finished and what failed
+    by something around it (``PassingError``: a store that did not answer); 'failed' runs all that failed.
+    ``on_failure``: 'continue', or 'stop' to start no more trials after the first failure.
     """
 
     resume: Resume = "never"
@@ -167,7 +168,7 @@ class Sweep:
             self._number += 1
             self._values[trial.id] = config
             record = journal.history.records.get(trial.id)
-            if record is not None and self._leaves_alone(record.state):
+            if record is not None and self._leaves_alone(record):
                 self._count_finished(journal)
                 continue
             journal.begin(trial)
@@ -175,8 +176,9 @@ class Sweep:
         self._ended_at = self._updates
         return None
 
-    def _leaves_alone(self, state: TrialState) -> bool:
-        return state.finished and not (self.rules.resume == "failed" and state in FAILURES)
+    def _leaves_alone(self, record: Record) -> bool:
+        tried_again = record.passing or self.rules.resume == "failed"
+        return record.state.finished and not (tried_again and record.state in FAILURES)
 
     def _count_finished(self, journal: Journal) -> None:
         self._finished += 1
@@ -214,7 +216,7 @@ class Sweep:
         """Return how many trials are left; None when it is not known."""
         if self._updates or self.domain.endless:
             return None
-        finished = sum(self._leaves_alone(record.state) for record in journal.history.records.values())
+        finished = sum(self._leaves_alone(record) for record in journal.history.records.values())
         return max(len(self.domain) - finished, 0)
 
 

@@ -73,7 +73,10 @@ def trial_id(config: Config, update: int = 0, occurrence: int = 0) -> str:
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a trial: its state, its results row by row, why it failed in one line, the traceback."""
+    """The end of a trial: its state, its results row by row, why it failed in one line, the traceback.
+
+    ``passing``: it failed by what was around it; a sweep that goes on runs it again.
+    """
 
     trial: Trial
     state: TrialState
@@ -83,6 +86,7 @@ class Ended:
     seconds: float = 0.0
     attempts: int = 1
     device: str = ""
+    passing: bool = False
 
 
 def as_rows(value: Any) -> tuple[dict[str, Any], ...]:

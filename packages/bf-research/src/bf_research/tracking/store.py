@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bf_research.launcher.errors import PassingError
+
 CONNECT_SECONDS = 5.0
 #: Without this MLflow's pages open in the mode for language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -26,7 +28,7 @@ MENU = "workflowType=machine_learning"
 _READY: dict[tuple[int, str], Any] = {}
 
 
-class TrackingError(RuntimeError):
+class TrackingError(PassingError):
     """The store of runs can't be used."""
 
 
