@@ -62,9 +62,12 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The catalogue of faults: what survives, and which rows fall short."""
+    """The catalogue of faults: what survives, and which rows fall short; then readers on damaged files."""
     sync(session)
     session.run("python", "tools/fault_report.py", *session.posargs, env=ENVIRONMENT)
+    if not session.posargs:
+        seconds = {"BF_FUZZ_SECONDS": "5"}  # for each reader
+        session.run("pytest", "-q", "tests/attacks/test_damaged_files.py", env={**ENVIRONMENT, **seconds})
 
 
 @nox.session

@@ -134,19 +134,19 @@ def load(
     saved = archive.load(path)
     description = _check_description(saved.description, path)
     model_class = _find_class(cls, str(description.get("model")), path, others)
-    # the person who loads decides which packages are trusted, never the file
-    config = {
-        key: value
-        for key, value in description["config"].items()
-        if key.partition("/")[0] not in ("allow", "pretrained")
-    }
-    # a file without a stem is older than the choice by size, and its network was built with this one
-    config = merge({"stem": "imagenet", **config}, changes)
-    if allow:
-        config["allow"] = list(allow)
-    shapes = {key: {"shape": shape} for key, shape in description["shapes"].items()}
-    config["inputs"] = merge(config.get("inputs") or {}, shapes)
     with _explained(path, changes), bounded_by(saved.weights, path):
+        # the person who loads decides which packages are trusted, never the file
+        config = {
+            key: value
+            for key, value in description["config"].items()
+            if key.partition("/")[0] not in ("allow", "pretrained")
+        }
+        # a file without a stem is older than the choice by size, and its network was built with this one
+        config = merge({"stem": "imagenet", **config}, changes)
+        if allow:
+            config["allow"] = list(allow)
+        shapes = {key: {"shape": shape} for key, shape in description["shapes"].items()}
+        config["inputs"] = merge(config.get("inputs") or {}, shapes)
         model = model_class(config).build()
     assign(network_variables(model.network), saved.weights, str(path))
     model.restore_state(saved.optimizer, description["iterations"], description["skipped"])

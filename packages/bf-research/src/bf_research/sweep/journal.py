@@ -51,6 +51,24 @@ class Record:
     passing: bool = False
 
 
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("id", "device", "reason", "error"), str),
+    **dict.fromkeys(("number", "repetition", "update", "attempts"), int),
+    **{"config": dict, "seconds": (int, float), "rows": list},
+}
+
+
+def check_record(record: Record) -> Record:
+    """Return a record that was read; ``TypeError`` for a field of another kind than is written."""
+    for name, kind in _KINDS.items():
+        if not isinstance(value := getattr(record, name), kind):
+            raise TypeError(f"{name!r} of trial {record.id!r} is {str(value)[:80]!r}")
+    for row in record.rows:
+        if not isinstance(row, dict):
+            raise TypeError(f"a row of trial {record.id!r} is {str(row)[:80]!r}")
+    return record
+
+
 @dataclass(frozen=True)
 class History:
     """The contents of a journal: its head (domain, seed), and the trials in the order they began."""
@@ -220,6 +238,7 @@ def read(folder: Path) -> History:
                     )
             elif "trial" in entry:
                 _apply(records, entry)
+                check_record(records[entry["trial"]])
     return History(head, records)
 
 

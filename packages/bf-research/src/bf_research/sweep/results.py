@@ -18,7 +18,7 @@ from bf_index.errors import StateError, unknown
 from bf_index.sizes import read_json, reading
 from bf_research.domain.config import Config
 from bf_research.domain.option import canonical, plain, same_json
-from bf_research.sweep.journal import JOURNAL, SCHEMA, History, Record, to_json
+from bf_research.sweep.journal import JOURNAL, SCHEMA, History, Record, check_record, to_json
 from bf_research.sweep.trial import FAILURES, TrialState
 
 if TYPE_CHECKING:
@@ -190,9 +190,13 @@ class Results:
             version = data["results"]
             if version <= SCHEMA:
                 records = [
-                    Record(**{**trial, "state": TrialState(trial["state"])}) for trial in data["trials"]
+                    check_record(Record(**{**trial, "state": TrialState(trial["state"])}))
+                    for trial in data["trials"]
                 ]
-                return cls(tuple(records), declared=tuple(data.get("returns", ())))
+                declared = data.get("returns", [])
+                if not isinstance(declared, list) or not all(isinstance(name, str) for name in declared):
+                    raise TypeError(f"'returns' is {str(declared)[:80]!r}")
+                return cls(tuple(records), declared=tuple(declared))
         raise StateError(f"{path} has version {version}, this bf-research reads up to {SCHEMA}; update it")
 
 

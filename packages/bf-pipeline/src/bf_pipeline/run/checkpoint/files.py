@@ -54,14 +54,17 @@ class Checkpoint:
         return self.folder / place
 
 
-def check_schema(state: Mapping[str, Any]) -> None:
+def check_schema(state: Mapping[str, Any], where: str = "") -> None:
     """Refuse a state that this version cannot read: ``StateError`` naming both versions."""
     found = state.get("schema")
     if not isinstance(found, int):
-        raise StateError(f"this is not the state of a run: it has no schema number, got keys {sorted(state)}")
+        raise StateError(
+            f"{where}this is not the state of a run: it has no schema number, got keys {sorted(state)}"
+        )
     if found > SCHEMA:
         raise StateError(
-            f"the state has schema {found} and this bf-pipeline reads up to {SCHEMA}; install a newer one"
+            f"{where}the state has schema {found} and this bf-pipeline reads up to {SCHEMA}; "
+            "install a newer one"
         )
 
 
@@ -141,7 +144,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         state = read_json(folder / "state.json")
         if not isinstance(state, dict) or not isinstance(state.get("models", {}), dict):
             raise CorruptCheckpoint(f"{folder}: its state is not what a run writes")
-    check_schema(state)
+        if type(state.get("schema")) is not int:
+            raise CorruptCheckpoint(f"{folder}: its state has no schema number")
+    check_schema(state, f"{folder}: ")
     with _reading(folder), open(folder / "arrays.npz", "rb") as file:
         # a checkpoint may come from anywhere: no pickles, and nothing compressed, which could swell
         arrays = read_npz(file, file.name, compressed=False)
