@@ -138,7 +138,7 @@ def test_a_smuggled_pickle_is_never_read(tmp_path, monkeypatch):
     np.savez(file, a=np.array([Bomb()], dtype=object))
     for data in (file.getvalue(), pickle.dumps(Bomb())):
         _forge(made, "arrays.npz", data)
-        with pytest.raises(CorruptCheckpoint, match="can't be read"):
+        with pytest.raises(CorruptCheckpoint, match=r"holds objects, which are pickles|can't be read"):
             read_checkpoint(made)
     assert not Path("exploded").exists()
 
