@@ -64,13 +64,16 @@ ROOMS: Mapping[str, str] = {
         images.geometry images.colour images.files images.policies images.drawing images opensets
         """,
     "bf_pipeline": """
-        errors model context plain_config samplers expressions record bind run tf_dataset pipeline yaml
+        errors model context plain_config redaction samplers expressions record bind run tf_dataset pipeline
+        yaml
         """,
     "bf_models": """
         errors _backend config layers nn network optim losses safetensors saving metrics convert training
         blocks model zoo sklearn_model
         """,
-    "bf_research": "targets domain launcher trusted sweep tracking units train_names train research",
+    "bf_research": """
+        targets own_files masks domain launcher trusted sweep tracking units train_names train research
+        """,
 }
 # Modules made of one library, which they may import at module level since only functions import them.
 HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.kernels.*": "numba"}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bf_research import Option, Results
+from bf_research.masks import Masks
 from bf_research.sweep import journal as journals
 from bf_research.sweep.hydra_sweep import comparable_settings
 from bf_research.sweep.trial import Trial
@@ -248,4 +249,4 @@ def test_a_mapping_that_no_override_can_hold_is_refused_before_any_trial(
 
 def test_where_trials_run_is_no_setting_of_the_sweep() -> None:
     fixed = ["launch=gpu", "++launch.workers=2", "launcher=3", "lr=.1"]
-    assert comparable_settings(fixed) == ["launcher=3", "lr=.1"]
+    assert comparable_settings(fixed, Masks()) == ["launcher=3", "lr=.1"]

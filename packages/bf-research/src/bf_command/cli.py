@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import inspect
+import io
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -91,7 +93,9 @@ def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config
             from bf_pipeline import register_resolvers
 
             register_resolvers()
-        hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
+        shows = {"--cfg", "-c", "--info", "-i"} & {argument.partition("=")[0] for argument in arguments}
+        with _without_secrets() if shows else contextlib.nullcontext():
+            hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except KeyboardInterrupt as error:
         _write_error(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
         return INTERRUPTED
@@ -113,7 +117,22 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _write_error(message: str) -> None:
-    sys.stderr.write(message.rstrip() + "\n")
+    from bf_pipeline.redaction.texts import redact_text  # late: start-up time
+
+    sys.stderr.write(redact_text(message.rstrip()) + "\n")
+
+
+@contextlib.contextmanager
+def _without_secrets() -> Iterator[None]:
+    """Write what is printed meanwhile at the end, without secrets: Hydra prints the whole configuration."""
+    from bf_pipeline.redaction.texts import redact_file  # late: start-up time
+
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        sys.stdout.write(redact_file(printed.getvalue()))
 
 
 def _check_arguments(arguments: list[str]) -> None:

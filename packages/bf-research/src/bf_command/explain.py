@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from bf_index.errors import close_matches, unknown
+from bf_pipeline.redaction.names import means_secret
 
 #: Launchers of others, and the packages that they come in.
 LAUNCHERS = {
@@ -58,6 +59,8 @@ def _wrong_key(error: Exception) -> str:
 
     path = str(getattr(error, "full_key", "") or getattr(error, "key", "") or "")
     first = str(error).partition("\n")[0]
+    if means_secret(path):
+        first = re.sub(r"'.*'", "'***'", first)
     parent = getattr(error, "parent_node", None)
     if isinstance(error, ConfigAttributeError | ConfigKeyError) and parent is not None:
         owner, _, key = path.rpartition(".")

@@ -12,8 +12,10 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from bf_index.names import TargetError
+from bf_pipeline.redaction.values import redact_config
 from bf_research import targets
 from bf_research.launcher.channel import report, stopping, where
+from bf_research.launcher.hydra_private import to_yaml
 from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, Tracker
 from bf_research.train_names import hydra_part, own_settings, parameters, run_name
@@ -57,7 +59,6 @@ def train(config: DictConfig) -> Outcome:
     thread opens MLflow while TensorFlow is loaded. Asked to stop by the launcher of a sweep, it raises
     KeyboardInterrupt at the next iteration.
     """
-    from omegaconf import OmegaConf
 
     from bf_pipeline import register_resolvers
 
@@ -78,7 +79,7 @@ def train(config: DictConfig) -> Outcome:
         testing.bind()
     with record_run(tracker, run, tags):
         tracker.log_params(parameters(config))
-        tracker.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
+        tracker.log_text(to_yaml(redact_config(config, resolve=True)), "config.yaml")
         log.info(
             "%s: %s iterations on %d items; the first one loads TensorFlow and builds the network",
             name,

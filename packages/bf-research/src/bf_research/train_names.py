@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bf_pipeline.redaction.values import redact_config, redact_override
+from bf_research.masks import Masks
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.tracker import flatten
 
@@ -15,9 +17,7 @@ if TYPE_CHECKING:
 
 def parameters(config: DictConfig) -> dict[str, str]:
     """Return a flat configuration for people: ``model: resnet18`` in place of the name of its class."""
-    from omegaconf import OmegaConf
-
-    written: Any = OmegaConf.to_container(config, resolve=False)
+    written = redact_config(config, resolve=False)
     written.pop("launch", None)  # the place where it runs is no parameter of the training
     params = flatten(written)
     hydra = hydra_part()
@@ -40,8 +40,12 @@ def hydra_part() -> Any:
 
 
 def own_settings() -> dict[str, str]:
-    """Return the settings of this run alone, not those of the command for all trials of its sweep."""
+    """Return the settings of this run alone, not those of the command for all trials of its sweep.
+
+    Secrets are masked with the key of the sweep: trials that differ in nothing else are told apart.
+    """
     hydra, sweep = hydra_part(), SweepContext.current()
+    mask = Masks(key=bytes.fromhex(sweep.mask_key if sweep else ""))
     # Hydra's own sweeper writes false as False
     given = Counter(text.lower() for text in (sweep.given if sweep else ()))
     own = {}
@@ -49,7 +53,7 @@ def own_settings() -> dict[str, str]:
         if given[text.lower()]:
             given[text.lower()] -= 1
         else:
-            key, _, value = text.lstrip("+~").partition("=")
+            key, _, value = redact_override(text, mask).lstrip("+~").partition("=")
             own[key] = value
     return own
 

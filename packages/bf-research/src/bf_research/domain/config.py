@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bf_index.errors import unknown
+from bf_pipeline.redaction.values import redact
 from bf_research.domain.option import KV, as_kv, canonical
 
 
@@ -60,7 +61,7 @@ class Config(Mapping[str, Any]):
         return hash((canonical(self.key), self.repetition))
 
     def __repr__(self) -> str:
-        pairs = ", ".join(f"{name}={value}" for name, value in self.aliases.items())
+        pairs = ", ".join(f"{name}={value}" for name, value in redact(self.aliases).items())
         return f"Config({pairs}, repetition={self.repetition})"
 
     def with_repetition(self, repetition: int) -> Config:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bf_pipeline.redaction.values import redact
 from bf_research.domain.condition import Condition
 from bf_research.domain.option import KV, Sampler, value_of
 
@@ -82,7 +83,8 @@ class Axis:
 
     def __repr__(self) -> str:
         values = list(self.values) if isinstance(self.values, tuple) else self.values
-        return f"Option({self.name!r}, {values!r})"
+        shown = redact(repr(values), self.name)
+        return f"Option({self.name!r}, {shown})"
 
 
 @dataclass(frozen=True)

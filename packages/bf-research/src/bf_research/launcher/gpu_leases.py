@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from bf_pipeline.redaction.values import redact_command
 from bf_research.launcher.errors import LauncherError
+from bf_research.own_files import open_private, open_private_folder
 
 
 def lease_folder() -> Path:
@@ -22,23 +24,30 @@ def lease_folder() -> Path:
 class Leases:
     """Leases on devices, all or none; the system drops the locks when the process ends, however it ends.
 
-    ``LauncherError`` names the process that holds a device. A file without a living holder is taken over.
+    ``LauncherError`` names the process that holds a device, and is raised where the folder is a link or
+    belongs to another user. A file without a living holder is taken over.
     """
 
     def __init__(self, devices: Sequence[str], where: Path | None = None) -> None:
-        self._where = where or lease_folder()
         self._files: dict[str, int] = {}
-        self._where.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            for device in devices:
-                self._files[device] = self._take(device)
+            folder = open_private_folder(where or lease_folder())
+            try:
+                for device in devices:
+                    self._files[device] = self._take(device, folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            self.release()
+            raise LauncherError(
+                f"devices can't be leased: {error}; hydra.launcher.lease=false does without leases"
+            ) from error
         except BaseException:
             self.release()
             raise
 
-    def _take(self, device: str) -> int:
-        path = self._where / (re.sub(r"[^\w-]", "-", device) + ".lease")
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _take(self, device: str, folder: int) -> int:
+        file = open_private(re.sub(r"[^\w-]", "-", device) + ".lease", folder)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -49,7 +58,8 @@ class Leases:
                 "or say hydra.launcher.lease=false to share"
             ) from None
         os.ftruncate(file, 0)
-        os.pwrite(file, f"process {os.getpid()} ({' '.join(sys.argv)[:300]})".encode(), 0)
+        command = redact_command(sys.argv)[:300]
+        os.pwrite(file, f"process {os.getpid()} ({command})".encode(errors="backslashreplace"), 0)
         return file
 
     def release(self) -> None:

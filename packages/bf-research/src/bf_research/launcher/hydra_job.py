@@ -17,9 +17,11 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.version import base_at_least
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from bf_pipeline.redaction.values import redact_config, redact_override
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.hydra_private import dumps, flush_loggers, split_config, to_yaml, value_of
 from bf_research.launcher.worker import judge, make_portable, redirect_output
+from bf_research.own_files import open_plain
 
 OUTPUT = "stdout.txt"
 FOLDER, SUBFOLDER = "hydra.sweep.dir", "hydra.sweep.subdir"
@@ -138,11 +140,16 @@ def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) 
 
 
 def _write_configs(folder: Path, result: JobReturn, overrides: list[str]) -> None:
-    """Write the configurations of a job into its folder."""
+    """Write the configurations of a job into its folder, without secrets."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"config": result.cfg, "hydra": result.hydra_cfg, "overrides": OmegaConf.create(overrides)}
+    parts = {
+        "config": redact_config(result.cfg, resolve=False),
+        "hydra": redact_config(result.hydra_cfg, resolve=False),
+        "overrides": [redact_override(text) for text in overrides],
+    }
     for name, part in parts.items():
-        (folder / f"{name}.yaml").write_text(to_yaml(part), encoding="utf-8")
+        with open(folder / f"{name}.yaml", "w", encoding="utf-8", opener=open_plain) as file:
+            file.write(to_yaml(part))
 
 
 def make_failure(overrides: Sequence[str], error: Any) -> JobReturn:

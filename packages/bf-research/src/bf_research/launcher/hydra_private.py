@@ -126,7 +126,9 @@ class _Dumper(getattr(yaml, "CDumper", yaml.Dumper)):  # type: ignore[misc]
 
 
 def to_yaml(part: object) -> str:
-    """Write a configuration: it reads back as what ``OmegaConf.to_yaml`` writes, three times as fast."""
-    plain = OmegaConf.to_container(part, resolve=False, enum_to_str=True)
+    """Write a configuration, or its plain data, as ``OmegaConf.to_yaml`` does, three times as fast."""
+    plain = (
+        OmegaConf.to_container(part, resolve=False, enum_to_str=True) if OmegaConf.is_config(part) else part
+    )
     text = yaml.dump(plain, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper)
     return str(text)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, filter_overrides
 
+from bf_pipeline.redaction.values import redact_command
 from bf_research.launcher import progress
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.hydra_job import HydraJob, make_failure
@@ -59,7 +60,7 @@ def _jobs(
         if one is None:
             yield None
             continue
-        label = " ".join(text for text in filter_overrides(one) if text not in given)
+        label = redact_command(text for text in filter_overrides(one) if text not in given)
         yield Job(number, (list(one), number), label)
         number += 1
 

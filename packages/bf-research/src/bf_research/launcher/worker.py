@@ -19,6 +19,7 @@ from bf_batch.engines.channel import Channel, pack, receive_payload
 from bf_batch.engines.pickling import dumps_quickly
 from bf_research.launcher.channel import WorkerLink, connect
 from bf_research.launcher.errors import JobStopped
+from bf_research.own_files import open_plain
 
 #: Classes by whose name an error is known to be the lack of a device's memory.
 _OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
@@ -155,7 +156,7 @@ def redirect_output(path: Path) -> Iterator[None]:
     """Send everything this process prints, C libraries included, to the end of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [os.dup(1), os.dup(2)]
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    file = open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         _flush()
         os.dup2(file, 1)

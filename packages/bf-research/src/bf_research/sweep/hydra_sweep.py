@@ -20,15 +20,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from bf_index.errors import StateError, unknown
 from bf_index.sizes import read_json
+from bf_pipeline.redaction.values import redact_command, redact_config, redact_override
 from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
 from bf_research.domain.walk import WalkOptions
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.errors import JobStopped, JobTimeout, PassingError
-from bf_research.launcher.hydra_private import value_of
+from bf_research.launcher.hydra_private import to_yaml, value_of
 from bf_research.launcher.jobs import Done
 from bf_research.launcher.options import check_folder
+from bf_research.masks import Masks
+from bf_research.own_files import open_plain
 from bf_research.sweep import journal
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
 from bf_research.sweep.results import Results, failure_table, ranking
@@ -52,7 +55,8 @@ class RecordedTask:
         value = self.task(config)
         path = Path(HydraConfig.get().runtime.output_dir) / RESULT
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(as_rows(value), default=journal.to_json))
+        with open(partial, "w", opener=open_plain) as file:
+            json.dump(as_rows(value), file, default=journal.to_json)
         partial.replace(path)
         return value
 
@@ -87,9 +91,10 @@ class DomainSweep:
         self._refuse_other_settings(folder, fixed)
         placer = ThroughLauncher(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
         self._check(placer.overrides(Trial(config)) for config in domain.edges())
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        with open(folder / "multirun.yaml", "w", encoding="utf-8", opener=open_plain) as file:
+            file.write(to_yaml(redact_config(self.config, resolve=False)))
         sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recover_result(folder / trial_id))
-        sweep.head["fixed"] = comparable_settings(fixed)
+        sweep.head["fixed"] = comparable_settings(fixed, sweep.masks)
         log.info("%s in %s%s", _describe_domain(domain, fixed), folder, _describe_earlier(folder))
         try:
             results = sweep.run(placer)
@@ -138,7 +143,7 @@ class DomainSweep:
     def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
         """Raise ``StateError`` for a folder that began with other settings: results could not be compared."""
         before = journal.read(folder).head.get("fixed") if journal.exists(folder) else None
-        fixed = comparable_settings(fixed)
+        fixed = comparable_settings(fixed, Masks(folder))
         if before is not None and sorted(before) != sorted(fixed):
             raise StateError(
                 f"{folder} holds a sweep that began with {' '.join(before) or 'no settings of its own'}, got "
@@ -202,7 +207,7 @@ class ThroughLauncher:
 def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:
     """Return how many trials of what there are."""
     count = len(domain)
-    what = " ".join(fixed) if repr(domain) == repr(Domain()) else repr(domain)
+    what = redact_command(fixed) if repr(domain) == repr(Domain()) else repr(domain)
     return f"{count} {'trial' if count == 1 else 'trials'} of {what or 'the configuration as it is'}"
 
 
@@ -215,9 +220,9 @@ def _describe_earlier(folder: Path) -> str:
     return f"; the folder holds {len(finished)} that are finished already{again}" if finished else ""
 
 
-def comparable_settings(fixed: Sequence[str]) -> list[str]:
-    """Return the settings that change results: not where trials run (``launch=gpu launch.workers=2``)."""
-    return [text for text in fixed if not re.match(r"\+{0,2}launch[.=]", text)]
+def comparable_settings(fixed: Sequence[str], masks: Masks) -> list[str]:
+    """Return the settings that change results, masked: not where trials run (``launch.workers=2``)."""
+    return [redact_override(text, masks) for text in fixed if not re.match(r"\+{0,2}launch[.=]", text)]
 
 
 def translate_end(trial: Trial, job: JobReturn) -> Ended:

@@ -21,6 +21,7 @@ import numpy as np
 
 from bf_index.errors import StateError
 from bf_index.sizes import reading
+from bf_research.own_files import open_plain
 from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
@@ -115,7 +116,7 @@ class Journal:
                 "trial": trial.id,
                 "state": TrialState.RUNNING,
                 "number": trial.number,
-                "config": trial.config.key,
+                "config": trial.recorded,
                 "repetition": trial.config.repetition,
                 "update": trial.update,
                 "attempt": attempt,
@@ -275,12 +276,12 @@ def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
 
 def _open_whole(path: Path) -> Any:
     """Open for appending, after cutting off a last line without its end."""
-    with suppress(FileNotFoundError), path.open("r+b") as file:
+    with suppress(FileNotFoundError), open(path, "r+b", opener=open_plain) as file:
         text = file.read()
         whole = text.rfind(b"\n") + 1
         if whole < len(text):
             file.truncate(whole)
-    return path.open("ab")
+    return open(path, "ab", opener=open_plain)
 
 
 class _Lock:
@@ -291,7 +292,7 @@ class _Lock:
         with guard:
             if self._path in held:
                 raise SweepLocked(f"{path.parent}: this process is already running the sweep of this folder")
-            self._file = path.open("a+")
+            self._file = open(path, "a+", opener=open_plain)  # noqa: SIM115 - closed by release()
             try:
                 # Record locks are not inherited by workers, so that a dead driver's workers do not hold it.
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,6 +18,7 @@ from bf_index.errors import StateError, unknown
 from bf_index.sizes import read_json, reading
 from bf_research.domain.config import Config
 from bf_research.domain.option import canonical, plain, same_json
+from bf_research.masks import is_masked
 from bf_research.sweep.journal import JOURNAL, SCHEMA, History, Record, check_record, to_json
 from bf_research.sweep.trial import FAILURES, TrialState
 
@@ -89,10 +90,11 @@ class Results:
                 yield {"iteration": math.nan, **row, **shared}
 
     def _describe_options(self, record: Record) -> dict[str, Any]:
-        """Return a trial's options for people: the real values, and names where ``KV`` has one."""
+        """Return a trial's options for people: real values but secrets, and names where ``KV`` has one."""
         config = self.values.get(record.id, record.config)
         named = config.values_by_name().items() if isinstance(config, Config) else ()
-        return {**config, **{name: kv.alias for name, kv in named if kv.alias is not None}}
+        masked = {name: value for name, value in record.config.items() if is_masked(value)}
+        return {**config, **{name: kv.alias for name, kv in named if kv.alias is not None}, **masked}
 
     def filter(self, config: Mapping[str, Any] | None = None, /, **options: Any) -> Results:
         """Return the results of trials with these values (real or aliases); hints at unknown names."""
@@ -106,7 +108,14 @@ class Results:
         known = {**record.config, "repetition": record.repetition, "state": record.state}
         real = self.values.get(record.id, {})
         return all(
-            name in known and ((name in real and real[name] is value) or _is_key_of(known[name], value))
+            name in known
+            and (
+                (
+                    name in real
+                    and (real[name] is value or (is_masked(known[name]) and _is_same(real[name], value)))
+                )
+                or _is_key_of(known[name], value)
+            )
             for name, value in wanted.items()
         )
 
@@ -215,6 +224,13 @@ def mean_and_deviation(numbers: Sequence[float]) -> tuple[float, float]:
         return mean, statistics.stdev(numbers) if len(numbers) > 1 else math.nan
     except OverflowError:
         return mean, math.inf
+
+
+def _is_same(real: Any, value: Any) -> bool:
+    try:
+        return _is_key_of(plain(real), value)
+    except TypeError:
+        return False
 
 
 def _is_key_of(key: Any, value: Any) -> bool:

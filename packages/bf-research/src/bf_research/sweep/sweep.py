@@ -16,6 +16,7 @@ from bf_index.errors import unknown
 from bf_pipeline.errors import Terminated
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
+from bf_research.masks import Masks
 from bf_research.sweep import journal as journals
 from bf_research.sweep.journal import Journal, Record
 from bf_research.sweep.results import Results
@@ -106,6 +107,7 @@ class Sweep:
         self.domain, self.folder, self._recover = domain, folder, recover
         #: What the journal begins with.
         self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
+        self.masks = Masks(folder)
         self._values: dict[str, Config] = {}
         self._seen: Counter[str] = Counter()
         self._number = self._finished = self._updates = 0
@@ -162,8 +164,8 @@ class Sweep:
     def _take_next(self, journal: Journal) -> Trial | None:
         """Return the next trial that is left, noted as running; None when there is none now."""
         while not self._stopped and (config := next(self._source, None)) is not None:
-            plain = Trial(config, update=self._updates)
-            trial = Trial(config, self._number, self._updates, self._seen[plain.id])
+            plain = Trial(config, update=self._updates, masks=self.masks)
+            trial = Trial(config, self._number, self._updates, self._seen[plain.id], self.masks)
             self._seen[plain.id] += 1
             self._number += 1
             self._values[trial.id] = config

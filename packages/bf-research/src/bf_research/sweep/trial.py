@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import traceback
 from collections.abc import Mapping
@@ -10,8 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bf_pipeline.redaction.texts import redact_text
+from bf_pipeline.redaction.values import redact
 from bf_research.domain.config import Config
 from bf_research.domain.option import canonical
+from bf_research.masks import Masks
 
 _READABLE = 60  # a folder name may have 255 bytes; the rest is for the hash and for paths inside
 
@@ -41,20 +45,27 @@ FAILURES = frozenset({TrialState.FAILED, TrialState.CRASHED, TrialState.TIMEOUT}
 class Trial:
     """One configuration to run: ``id`` is the same in every spelling and every process.
 
-    ``update`` counts the updates of the domain before it, ``occurrence`` earlier equal configurations.
+    ``update`` counts the updates of the domain before it, ``occurrence`` earlier equal configurations,
+    ``masks`` are those of the sweep.
     """
 
     config: Config
     number: int = 0
     update: int = 0
     occurrence: int = 0
+    masks: Masks = field(default_factory=Masks, compare=False, repr=False)
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", trial_id(self.config, self.update, self.occurrence))
+        object.__setattr__(self, "id", trial_id(self.config, self.update, self.occurrence, self.masks))
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The configuration as files and tables have it: JSON data with masks in place of secrets."""
+        return _record(self.config, self.masks)
 
 
-def trial_id(config: Config, update: int = 0, occurrence: int = 0) -> str:
+def trial_id(config: Config, update: int = 0, occurrence: int = 0, masks: Masks | None = None) -> str:
     """Return the name of a trial: readable text and a hash, safe as a file name on every system.
 
     It depends on names, values and the repetition alone: not on the order of options, nor on the spelling.
@@ -62,13 +73,22 @@ def trial_id(config: Config, update: int = 0, occurrence: int = 0) -> str:
     >>> trial_id(Config({'model': 'vgg7', 'lr': 0.1}))
     'lr-0.1_model-vgg7_967835b82ea8'
     """
-    key = config.key
-    identity = [key, config.repetition, update, occurrence]
+    recorded = _record(config, masks or Masks())
+    identity = [recorded, config.repetition, update, occurrence]
     digest = hashlib.sha256(canonical(identity).encode(errors="backslashreplace")).hexdigest()[:12]
-    shown = {**config.aliases, **({"repetition": config.repetition} if config.repetition else {})}
-    readable = "_".join(f"{name}-{shown[name]}" for name in sorted(shown))
+    shown = {**recorded, **({"repetition": config.repetition} if config.repetition else {})}
+    readable = "_".join(f"{name}-{_spell(shown[name])}" for name in sorted(shown))
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", readable)[:_READABLE].strip(".-_")
     return f"{safe}_{digest}" if safe else digest
+
+
+def _record(config: Config, masks: Masks) -> dict[str, Any]:
+    recorded: dict[str, Any] = redact(config.key, mask=masks)
+    return recorded
+
+
+def _spell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True)
@@ -108,14 +128,14 @@ def as_rows(value: Any) -> tuple[dict[str, Any], ...]:
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line what went wrong."""
-    first = str(error).strip().partition("\n")[0]
+    """Return in one line what went wrong, without secrets."""
+    first = redact_text(str(error).strip().partition("\n")[0])
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def traceback_text(error: BaseException) -> str:
-    """Return the traceback with its notes: the worker's own traceback is one."""
+    """Return the traceback with its notes, without secrets: the worker's own traceback is one."""
     notes = getattr(error, "__notes__", ())
     if any(note.startswith("in a worker:") for note in notes):
-        return "\n".join(notes)
-    return "".join(traceback.format_exception(error))
+        return redact_text("\n".join(notes))
+    return redact_text("".join(traceback.format_exception(error)))

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 
+from bf_pipeline.redaction.texts import redact_text
+from bf_pipeline.redaction.values import redact_command, redact_override
 from bf_research.launcher.errors import SweepRefused
+from bf_research.masks import Masks
+from bf_research.own_files import open_plain
 from bf_research.tracking import store
 from bf_research.tracking.run_scope import SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
@@ -93,12 +97,13 @@ class SweepTracking(Callback):
         number = store.experiment_id(client, experiment, uri)
         close_abandoned(client, number)
         folder = Path(str(config.hydra.sweep.dir)).absolute()
-        run_id, before = _find_earlier_run(folder, uri, client), None
+        masks = Masks(folder)
+        run_id, before = _find_earlier_run(folder, redact_text(uri, masks), client), None
         if run_id is None:
             tags = {
                 "bf.kind": "sweep",
                 "bf.folder": str(folder),
-                "bf.command": " ".join(sys.argv),
+                "bf.command": redact_command(sys.argv),
                 "bf.host": socket.gethostname(),
                 "bf.process": process_mark(os.getpid()),
             }
@@ -107,7 +112,9 @@ class SweepTracking(Callback):
             run_id = str(client.create_run(number, tags=tags, run_name=name).info.run_id)
             Writer(client, run_id).surroundings(os.getcwd())
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / MEMORY).write_text(json.dumps({"store": uri, "run_id": run_id}), encoding="utf-8")
+            memory = {"store": redact_text(uri, masks), "run_id": run_id}
+            with open(folder / MEMORY, "w", encoding="utf-8", opener=open_plain) as file:
+                json.dump(memory, file)
         else:
             run = client.get_run(run_id)
             _refuse_second(run, folder)
@@ -115,7 +122,9 @@ class SweepTracking(Callback):
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
         given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
-        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given, number), before
+        secret = any(redact_override(text) != text for text in (*given, *sys.argv[1:]))
+        key = masks.key.hex() if secret else ""
+        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given, number, key), before
 
 
 def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:

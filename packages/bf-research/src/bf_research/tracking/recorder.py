@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bf_pipeline.redaction.texts import redact_text
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Backlog, Point
 from bf_research.tracking.tracker import Location, Status
@@ -57,6 +58,11 @@ class RecorderOptions:
     system_metrics: bool = False
     buffering: Buffering = Buffering()
 
+    @property
+    def shown_uri(self) -> str:
+        """The address of the store without a password."""
+        return redact_text(self.uri)
+
 
 class Recorder:
     """The records of one run on their way to the store."""
@@ -93,7 +99,7 @@ class Recorder:
         """Wait for the store; raise what keeps it from being used when it is required."""
         if not self._opened.wait(timeout):
             self._error = store.TrackingError(
-                f"the MLflow store {self.options.uri} did not answer in {timeout:g} s; "
+                f"the MLflow store {self.options.shown_uri} did not answer in {timeout:g} s; "
                 "set tracking.uri to one that does, or tracking=none"
             )
         if self._error is not None and self.options.required:
@@ -110,7 +116,7 @@ class Recorder:
             if self._thread.is_alive():
                 log.warning(
                     "the MLflow store %s does not answer; run %s ends without it",
-                    self.options.uri,
+                    self.options.shown_uri,
                     self.name,
                 )
             else:
@@ -155,7 +161,7 @@ class Recorder:
                 raise
         command, site = store.ui(self.options.uri)
         self.location = Location(
-            store=self.options.uri,
+            store=self.options.shown_uri,
             experiment=self.options.experiment,
             experiment_id=experiment,
             run_id=run_id,
@@ -195,7 +201,7 @@ class Recorder:
             if self._down_since is None:
                 self._down_since = time.monotonic()
                 why = _first_line(error)
-                log.warning("the MLflow store %s is away, records wait: %s", self.options.uri, why)
+                log.warning("the MLflow store %s is away, records wait: %s", self.options.shown_uri, why)
             return False
         if self._down_since is not None:
             away = time.monotonic() - self._down_since
@@ -233,13 +239,13 @@ class Recorder:
         path = Path(self.options.folder).absolute() / f"tracking-{name}-{time.time_ns()}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         head = {
-            "store": self.options.uri,
+            "store": self.options.shown_uri,
             "experiment": self.options.experiment,
             "name": self.name,
             "tags": self.tags,
             "run_id": self.location.run_id if self.location else None,
         }
-        with path.open("w", encoding="utf-8") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(json.dumps(["start", head]) + "\n")
             for operation in self._operations:
                 if operation[0] != "model":  # a network is no text; its own save() keeps it
@@ -251,7 +257,7 @@ class Recorder:
         log.warning(
             "the MLflow store %s did not take all records of run %s; they are in %s and are written by: "
             "python -m bf_research.tracking.replay %s",
-            self.options.uri, self.name, path, shlex.quote(str(path)),
+            self.options.shown_uri, self.name, path, shlex.quote(str(path)),
         )  # fmt: skip
 
 
@@ -261,4 +267,4 @@ def next_pause(pause: float, usual: float) -> float:
 
 
 def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0])

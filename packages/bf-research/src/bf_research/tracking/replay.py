@@ -1,4 +1,4 @@
-"""Write kept records to their MLflow store: ``python -m bf_research.tracking.replay FILE``."""
+"""Write kept records to their MLflow store: ``python -m bf_research.tracking.replay FILE [ADDRESS]``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from bf_pipeline.redaction.texts import redact_text
+from bf_research.masks import is_masked
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.recorder import Recorder, RecorderOptions
@@ -13,12 +15,20 @@ from bf_research.tracking.tracker import Location
 
 
 def replay(path: str | Path, uri: str | None = None) -> Location | None:
-    """Write the records of a file to the store they were meant for, or to ``uri``; return where they are."""
+    """Write the records of a file to the store they were meant for, or to ``uri``; return where they are.
+
+    The file has no passwords: an address with one is taken from ``uri`` or ``MLFLOW_TRACKING_URI``.
+    """
     lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
     if not lines or lines[0][0] != "start":
         raise ValueError(f"{path} holds no kept records: its first line must be a 'start'")
     head = lines[0][1]
-    address = store.address(uri or head["store"])
+    address = store.address(uri or (None if is_masked(head["store"]) else head["store"]))
+    if uri is None and redact_text(address) != head["store"]:
+        raise ValueError(
+            f"{path} was kept for {head['store']}, whose password is not in it: give the whole address as "
+            "second argument, or as MLFLOW_TRACKING_URI"
+        )
     options = RecorderOptions(address, head["experiment"], folder=str(Path(path).parent))
     recorder = Recorder(options, head["name"], head["tags"], run_id=head["run_id"])
     recorder.start()
@@ -35,7 +45,7 @@ def replay(path: str | Path, uri: str | None = None) -> Location | None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -m bf_research.tracking.replay FILE\n")
+    if len(sys.argv) not in (2, 3):
+        sys.stderr.write("usage: python -m bf_research.tracking.replay FILE [ADDRESS]\n")
         sys.exit(2)
-    sys.stdout.write(f"{replay(sys.argv[1])}\n")
+    sys.stdout.write(f"{replay(*sys.argv[1:])}\n")

@@ -27,6 +27,8 @@ class SweepContext:
     given: list[str] = field(default_factory=list)
     #: of the experiment; looked up by its name when None
     experiment_id: str | None = None
+    #: of the masks of its folder, hexadecimal; empty where nothing had to be masked
+    mask_key: str = ""
 
     def publish(self) -> None:
         """Set this as the sweep of the trials that this process and its later children run."""

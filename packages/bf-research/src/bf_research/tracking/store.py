@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bf_pipeline.redaction.texts import redact_text
 from bf_research.launcher.errors import PassingError
 
 CONNECT_SECONDS = 5.0
@@ -75,7 +76,7 @@ def open_store(uri: str) -> Any:
         return client
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingError(
-            f"the MLflow store {uri} can't be used: {_first_line(error)}; "
+            f"the MLflow store {redact_text(uri)} can't be used: {_first_line(error)}; "
             "set tracking.uri to one that can, or tracking=none to record nothing"
         ) from error
 
@@ -110,8 +111,8 @@ def _check_reachable(uri: str) -> None:
         socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
     except OSError as error:
         raise TrackingError(
-            f"the MLflow server {uri} does not answer: {error}; start it, set tracking.uri to another, "
-            "or tracking.required=false to keep the records in a file until it is back"
+            f"the MLflow server {redact_text(uri)} does not answer: {error}; start it, set tracking.uri to "
+            "another, or tracking.required=false to keep the records in a file until it is back"
         ) from error
 
 
@@ -134,15 +135,17 @@ def experiment_id(client: Any, name: str, uri: str) -> str:
                 raise
     if found.lifecycle_stage == "deleted":
         command = f"{sys.executable} -m mlflow experiments restore --experiment-id {found.experiment_id}"
+        shown = redact_text(uri)
         raise TrackingError(
-            f"experiment {name!r} was deleted in {uri}: bring it back with "
-            f"MLFLOW_TRACKING_URI={uri} {command}, or choose another tracking.experiment"
+            f"experiment {name!r} was deleted in {shown}: bring it back with "
+            f"MLFLOW_TRACKING_URI={shown} {command}, or choose another tracking.experiment"
         )
     return str(found.experiment_id)
 
 
 def ui(uri: str) -> tuple[str, str]:
-    """Return the command that opens MLflow's pages, and the address at which they are."""
+    """Return the command that opens MLflow's pages, and the address at which they are, without a password."""
+    uri = redact_text(uri)
     if urlsplit(uri).scheme in ("http", "https"):
         return uri, uri.rstrip("/")
     return f"{sys.executable} -m mlflow ui --backend-store-uri {uri}", "http://127.0.0.1:5000"
@@ -204,4 +207,4 @@ def _options(data: Any) -> dict[str, str]:
 
 
 def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0])

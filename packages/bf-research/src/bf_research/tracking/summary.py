@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bf_pipeline.redaction.texts import redact_text
 from bf_research.tracking import store
 from bf_research.tracking.plots import draw
 from bf_research.tracking.run_scope import SweepContext
@@ -156,5 +157,5 @@ def addresses(
     runs = quote(json.dumps([row.run_id for row in rows[:COMPARED_RUNS]], separators=(",", ":")), safe="")
     experiments = quote(json.dumps([str(experiment)]), safe="")
     compare = f"{site}/#/compare-runs?runs={runs}&experiments={experiments}&{store.MENU}"
-    where = f"{context.store}, experiment {context.experiment!r}"
+    where = f"{redact_text(context.store)}, experiment {context.experiment!r}"
     return f"logged   {where}\nopen     {command}\ncharts   {charts}\ncompare  {compare}\n"

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from bf_pipeline.redaction.texts import MASK, Mask
+from bf_pipeline.redaction.values import redact
+
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 #: MLflow refuses longer values; the whole configuration is an artifact anyway.
 LONGEST_VALUE = 6000
-_SECRET = re.compile(r"(?i)(password|passwd|secret|token|api_?key|credential)")
 _FORBIDDEN = re.compile(r"[^\w\-./ :]")
 
 
@@ -107,14 +109,14 @@ class NoTracker:
         return None
 
 
-def flatten(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return ``{'model.lr': '0.1'}`` for ``{'model': {'lr': 0.1}}``; values of secret names become ``***``.
+def flatten(config: Mapping[str, Any], mask: Mask = lambda secret: MASK) -> dict[str, str]:
+    """Return ``{'model.lr': '0.1'}`` for ``{'model': {'lr': 0.1}}``, with ``***`` in place of secrets.
 
     >>> flatten({'model': {'depth': 18}, 'steps': ['a', 'b'], 'api_key': 'x'})
     {'model.depth': '18', 'steps': "['a', 'b']", 'api_key': '***'}
     """
     return {
-        _FORBIDDEN.sub("_", name): "***" if _SECRET.search(name) else str(value)[:LONGEST_VALUE]
+        _FORBIDDEN.sub("_", name): str(redact(value, name, mask))[:LONGEST_VALUE]
         for name, value in _leaves(config, "")
     }
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bf_pipeline.redaction.texts import redact_file
 from bf_research.tracking.backlog import Point
 
 #: What MLflow takes in one call.
@@ -147,8 +148,8 @@ def git_tags(folder: str) -> dict[str, str]:
 
 
 def git_changes(folder: str) -> str:
-    """Return the changes that are in no commit yet."""
-    return _git(folder, "diff", "HEAD")[:LONGEST_DIFF]
+    """Return the changes that are in no commit yet, without secrets."""
+    return redact_file(_git(folder, "diff", "HEAD")[:LONGEST_DIFF])
 
 
 def _git(folder: str, *arguments: str) -> str:
