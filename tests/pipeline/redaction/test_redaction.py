@@ -9,76 +9,27 @@ from bf_pipeline.redaction.names import means_secret
 from bf_pipeline.redaction.texts import redact_file, redact_text
 from bf_pipeline.redaction.values import redact, redact_command, redact_config, redact_override
 
-SECRET = [
-    "password",
-    "db_passwd",
-    "api_key",
-    "token",
-    "secret",
-    "auth",
-    "pwd",
-    "access_key",
-    "private_key",
-    "passphrase",
-    "authorization",
-    "bearer",
-    "headers",
-    "credential",
-    "credentials",
-    "apiKey",
-    "APIKey",
-    "HF_TOKEN",
-    "hfToken",
-    "user_pass",
-    "pass",
-    "cookie",
-    "client_secret",
-    "AWS_SECRET_ACCESS_KEY",
-    "oauth2",
-    "proxy.auth.user",
-    "GITHUB-TOKEN",
-    "access_tokens",
-    "mlflow_tracking_password",
-    "sshKey",
-    "userpassword",
-    "x-api-key",
-]
-HARMLESS = [
-    "num_tokens",
-    "max_tokens",
-    "tokenizer",
-    "author",
-    "authors",
-    "key",
-    "keys",
-    "sort_key",
-    "key_dim",
-    "keyboard",
-    "monkey",
-    "n_pass",
-    "first_pass",
-    "passes",
-    "compass",
-    "bypass",
-    "secretary",
-    "pad_token",
-    "cls_token",
-    "token_dim",
-    "tokens",
-    "tokens_per_batch",
-    "header",
-    "heads",
-    "head",
-    "lr",
-    "optimizer",
-    "model.depth",
-    "auth_type",
-    "password_length",
-    "public_key",
-    "num_headers",
-    "path",
-    "hidden",
-]
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+SECRET = words(
+    """
+    password db_passwd api_key token secret auth pwd access_key private_key passphrase authorization
+    bearer headers credential credentials apiKey APIKey HF_TOKEN hfToken user_pass pass cookie
+    client_secret AWS_SECRET_ACCESS_KEY oauth2 proxy.auth.user GITHUB-TOKEN access_tokens
+    mlflow_tracking_password sshKey userpassword x-api-key
+    """
+)
+HARMLESS = words(
+    """
+    num_tokens max_tokens tokenizer author authors key keys sort_key key_dim keyboard monkey n_pass
+    first_pass passes compass bypass secretary pad_token cls_token token_dim tokens tokens_per_batch
+    header heads head lr optimizer model.depth auth_type password_length public_key num_headers path
+    hidden
+    """
+)
 #: Made up, in the shapes that the services give them.
 KEYS = {
     "aws": "AKIA" + "Q3EGRIP7ULXA5ZXY",

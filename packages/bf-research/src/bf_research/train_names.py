@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bf_pipeline.redaction.values import redact_config, redact_override
+from bf_research.launcher.hydra_private import task_overrides
 from bf_research.masks import Masks
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.tracker import flatten
@@ -22,7 +23,7 @@ def parameters(config: DictConfig) -> dict[str, str]:
     params = flatten(written)
     hydra = hydra_part()
     overridden = (
-        set() if hydra is None else {str(text).lstrip("+").partition("=")[0] for text in hydra.overrides.task}
+        set() if hydra is None else {text.lstrip("+").partition("=")[0] for text in task_overrides(hydra)}
     )
     for group, choice in ({} if hydra is None else hydra.runtime.choices).items():
         target = f"{group}._target_"
@@ -49,7 +50,7 @@ def own_settings() -> dict[str, str]:
     # Hydra's own sweeper writes false as False
     given = Counter(text.lower() for text in (sweep.given if sweep else ()))
     own = {}
-    for text in () if hydra is None else map(str, hydra.overrides.task):
+    for text in () if hydra is None else task_overrides(hydra):
         if given[text.lower()]:
             given[text.lower()] -= 1
         else:

@@ -223,8 +223,9 @@ def _connect(anew: bool = False) -> ForkServer:
             # as a grandchild: it leaves no zombie when it ends by itself
             command = ["/bin/sh", "-c", '"$0" "$@" &', *_command(listener, preload, _LINGER_MS)]
             subprocess.run(command, pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL, check=True)
+            connection = _dial(name)  # while the name can't be another's
         _address = os.getpid(), name
-        return ForkServer(_dial(name))
+        return ForkServer(connection)
 
 
 def start_own_server(preload: Sequence[str], environment: Mapping[str, str], output: IO[bytes]) -> ForkServer:

@@ -52,16 +52,23 @@ _VALUE = re.compile(
     """,
     re.VERBOSE,
 )
+#: Further values in one word, as ``token=a,b`` sweeps over; not the next name, as in ``token=a,lr=1``.
+_FURTHER = re.compile(r"(?:,(?![+~]*[\w./@-]+[=:])[^\s,;&'\"(){}\[\]<>]+)+")
+_DEFAULT = re.compile(r"(\$\{\s*oc\.env\s*:[^,{}]*),[^{}]*\}")
 _LINE = re.compile(r"^(?P<lead>[+\- ]?\s*(?:-\s+)?)(?P<name>[\"']?[\w.-]+[\"']?)\s*:(?P<rest>.*)$")
 
 
 def redact_text(text: str, mask: Mask = lambda secret: MASK) -> str:
     """Return a text without keys, passwords in addresses, and values behind names that mean a secret.
 
+    ``${oc.env:NAME,default}`` loses its default.
+
     >>> redact_text("fetch https://me:hunter2@host/data?token=abc api_key='x y' num_tokens=7")
     "fetch https://me:***@host/data?token=*** api_key='***' num_tokens=7"
     """
     text = _KEYS.sub(lambda found: mask(found[0]), text)
+    if "oc.env" in text:
+        text = _DEFAULT.sub(r"\1}", text)
     if "://" in text:
         text = _ADDRESS.sub(lambda found: _redact_addresses(found[0], mask), text)
     text = _SCHEME.sub(lambda found: f"{found[1]}{found[2]}{mask(found[3])}", text)
@@ -117,8 +124,10 @@ def _redact_named(text: str, mask: Mask) -> str:
         if found["quote"] and bare and text[value.end() : value.end() + 1] == " ":
             continue  # what is said about a name, and no mapping
         search = value.end()
+        if bare and found[0].rstrip().endswith("=") and (more := _FURTHER.match(text, search)):
+            search = more.end()
         quote = "" if value[0][0] not in "\"'" else value[0][0]
-        hidden = _hide(value[0][len(quote) : len(value[0]) - len(quote)], mask)
+        hidden = _hide(text[value.start() + len(quote) : search - len(quote)], mask)
         parts += [text[at : found.end()], quote, hidden, quote]
         at = search
     return "".join([*parts, text[at:]])

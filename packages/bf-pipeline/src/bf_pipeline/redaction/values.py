@@ -10,7 +10,6 @@ from bf_pipeline.redaction.names import means_secret
 from bf_pipeline.redaction.texts import MASK, Mask, redact_text
 
 _FROM_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
-_DEFAULT = re.compile(r"(\$\{\s*oc\.env\s*:[^,{}]*),[^{}]*\}")
 _HIDDEN = "bf.hidden"
 
 
@@ -66,10 +65,9 @@ def redact_config(config: Any, resolve: bool) -> Any:
 
 
 def _redact_string(value: str, name: str, mask: Mask) -> str:
-    value = _DEFAULT.sub(r"\1}", value)
     if not _is_hidden(name) or not value or value == "???" or value.startswith(MASK):
         return redact_text(value, mask)
-    return value if value.startswith("${") and value.endswith("}") else mask(value)
+    return redact_text(value, mask) if value.startswith("${") and value.endswith("}") else mask(value)
 
 
 def _is_hidden(name: str) -> bool:

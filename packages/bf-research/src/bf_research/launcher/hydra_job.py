@@ -19,7 +19,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bf_pipeline.redaction.values import redact_config, redact_override
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.hydra_private import dumps, flush_loggers, split_config, to_yaml, value_of
+from bf_research.launcher.hydra_private import (
+    dumps,
+    flush_loggers,
+    split_config,
+    task_overrides,
+    to_yaml,
+    value_of,
+)
 from bf_research.launcher.worker import judge, make_portable, redirect_output
 from bf_research.own_files import open_plain
 
@@ -119,11 +126,11 @@ def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) 
     own, holder.cfg = split_config(config)  # type: ignore[assignment]
     try:
         result = JobReturn(working_dir=os.getcwd(), cfg=own, hydra_cfg=holder.cfg)  # type: ignore[arg-type]
-        overrides = result.overrides = list(config.hydra.overrides.task)
+        result.overrides = list(config.hydra.overrides.task)
         folder.mkdir(parents=True, exist_ok=True)
         configure_log(config.hydra.job_logging, config.hydra.verbose)
         if config.hydra.output_subdir is not None:
-            _write_configs(folder / config.hydra.output_subdir, result, overrides)
+            _write_configs(folder / config.hydra.output_subdir, result, task_overrides(config.hydra))
         context.callbacks.on_job_start(config=config, task_function=task)
         try:
             result.return_value = task(result.cfg)

@@ -95,6 +95,12 @@ def write_value(value: Any) -> str:
     return str(Override._get_value_element_as_str(value))
 
 
+def task_overrides(hydra: DictConfig) -> list[str]:
+    """Return what was said for the task as it was written: one by one, references would be looked up."""
+    task: Any = OmegaConf.select(hydra, "overrides.task")
+    return [] if task is None else [str(text) for text in OmegaConf.to_container(task, resolve=False) or ()]
+
+
 # Jobs -----------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from bf_pipeline.redaction.values import redact_command
 from bf_research.launcher import progress
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.hydra_job import HydraJob, make_failure
+from bf_research.launcher.hydra_private import task_overrides
 from bf_research.launcher.jobs import Job
 from bf_research.launcher.options import preload_list, settle
 from bf_research.launcher.pool import open_pool
@@ -33,7 +34,7 @@ def stream(
     config = job.config
     slots, policy = settle(options)
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    jobs = _jobs(overrides, first_number, frozenset(config.hydra.overrides.task))
+    jobs = _jobs(overrides, first_number, frozenset(task_overrides(config.hydra)))
     first = next(jobs, None)
     if first is None:  # a sweep that goes on and has nothing left to run starts no worker
         return

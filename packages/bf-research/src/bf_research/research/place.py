@@ -69,7 +69,9 @@ class TrialWork:
         folder.mkdir(parents=True, exist_ok=True)
         tracker = self._make_tracker()
         with record_run(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()}):
-            tracker.log_params(flatten({**trial.config.aliases, "repetition": trial.config.repetition}))
+            tracker.log_params(
+                flatten({**trial.config.aliases, "repetition": trial.config.repetition}, trial.masks)
+            )
 
             def record(iteration: int, results: Mapping[str, Any]) -> None:
                 numbers = {name: value for name, value in results.items() if _is_number(value)}

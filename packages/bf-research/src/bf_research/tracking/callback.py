@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from bf_pipeline.redaction.texts import redact_text
 from bf_pipeline.redaction.values import redact_command, redact_override
 from bf_research.launcher.errors import SweepRefused
+from bf_research.launcher.hydra_private import task_overrides
 from bf_research.masks import Masks
 from bf_research.own_files import open_plain
 from bf_research.tracking import store
@@ -88,7 +89,6 @@ class SweepTracking(Callback):
         sys.stdout.flush()
 
     def _open(self, config: DictConfig) -> tuple[SweepContext, EarlierState | None]:
-        from omegaconf import OmegaConf
 
         tracking = config.tracking
         uri = store.address(tracking.get("uri"))
@@ -121,7 +121,7 @@ class SweepTracking(Callback):
             before = EarlierState(run.info.status, run.info.end_time, frozenset(trials_of(client, run_id)))
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
-        given = [str(text) for text in OmegaConf.select(config, "hydra.overrides.task") or ()]
+        given = task_overrides(config.hydra)
         secret = any(redact_override(text) != text for text in (*given, *sys.argv[1:]))
         key = masks.key.hex() if secret else ""
         return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given, number, key), before
