@@ -110,11 +110,9 @@ class Results:
         return all(
             name in known
             and (
-                (
-                    name in real
-                    and (real[name] is value or (is_masked(known[name]) and _is_same(real[name], value)))
-                )
+                (name in real and real[name] is value)
                 or _is_key_of(known[name], value)
+                or (name in real and is_masked(known[name]) and _is_same(real[name], value))
             )
             for name, value in wanted.items()
         )
