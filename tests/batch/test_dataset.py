@@ -117,6 +117,18 @@ def test_shards_cover_all():
     assert len(set(np.concatenate(shards).tolist())) == 9
 
 
+def test_shards_of_one_seed_draw_other_values():
+    whole = Dataset(2000, Pairs)
+    drawn = []
+    for dataset in (whole.shard(0, 2), whole.shard(1, 2), Dataset(whole.index.shard(1, 2), Pairs)):
+        assert dataset.gen_batch(1000, seed=7).seed == 7
+        batch = next(dataset.gen_batch(1000, seed=7))
+        drawn.append(batch.rng())
+    first, second, again = (rng.normal(size=1000) for rng in drawn)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
+    assert second.tolist() == again.tolist()
+
+
 def test_subsets_by_id():
     dataset = Dataset(DatasetIndex(list("abcd")), Pairs, preloaded=(np.arange(4), None))
     part = dataset.create_subset(["d", "a"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,6 +99,21 @@ def test_stratified_parts_have_the_proportions_of_the_whole(labels, shuffle):
             assert abs((labels[list(part)] == label).sum() - expected) < 1.5
 
 
+@given(st.lists(st.sampled_from("aaaabbc"), min_size=10, max_size=60), st.booleans())
+def test_a_stratified_split_tells_each_class_that_a_part_lacks(labels, shuffle):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        split = DatasetIndex(len(labels)).split((0.6, 0.3), shuffle=shuffle, seed=2, stratify=labels)
+    lacking = {
+        f"class {label!r} ({labels.count(label)} items) is not in {name}"
+        for name, part in zip(("train", "test", "validation"), split)
+        for label in set(labels) - {labels[place] for place in part}
+    }
+    assert len(seen) == bool(lacking)
+    for sentence in lacking:
+        assert sentence in str(seen[0].message)
+
+
 def test_stratified_split_of_small_classes_keeps_order_when_not_shuffled():
     split = DatasetIndex(10).split(0.5, stratify=[0] * 6 + [1] * 4)
     assert parts(split) == [[3, 4, 5, 8, 9], [0, 1, 2, 6, 7], None]
@@ -153,6 +171,49 @@ def test_shards_are_disjoint_and_whole(n, count, even):
         range(n // count * count if even else n)
     )
     assert max(sizes) - min(sizes) <= (0 if even else 1)
+
+
+def orders(shards, seed, epochs=1):
+    return [
+        [int(b.indices[0]) for b in s.gen_batch(1, shuffle=True, n_epochs=epochs, seed=seed)] for s in shards
+    ]
+
+
+def test_shards_of_one_seed_shuffle_apart():
+    def position(shard):  # of each item in its shard
+        return {int(item): place for place, item in enumerate(shard.indices)}
+
+    for shards in (
+        [DatasetIndex(4000).shard(number, 2) for number in range(2)],
+        [DatasetIndex(8000).subset(slice(0, 4000)).shard(number, 2) for number in range(2)],
+        [DatasetIndex(8000).shard(0, 2).shard(number, 2) for number in range(2)],
+        [DatasetIndex(8000).shard(number, 2).subset(slice(0, 2000)) for number in range(2)],
+        [DatasetIndex(DatasetIndex(4000).shard(number, 2)) for number in range(2)],
+        [pickle.loads(pickle.dumps(DatasetIndex(4000).shard(number, 2))) for number in range(2)],
+    ):
+        first, second = (
+            np.array([position(shard)[item] for item in order])
+            for shard, order in zip(shards, orders(shards, 7))
+        )
+        # Two permutations by chance agree in one place, on average.
+        assert (first == second).sum() < 10
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+
+
+def test_a_shard_of_a_seed_is_always_the_same_and_goes_on_from_its_state():
+    shard = DatasetIndex(100).shard(1, 3)
+    assert orders([shard], 7, 2) == orders([DatasetIndex(100).shard(1, 3)], 7, 2)
+    batches = shard.gen_batch(5, shuffle=True, seed=7)
+    assert batches.seed == 7
+    assert batches.data_seed != 7
+    next(batches)
+    state = batches.state()
+    left = [batch.indices.tolist() for batch in batches]
+    again = shard.gen_batch(5, shuffle=True)
+    again.restore(state)
+    assert [batch.indices.tolist() for batch in again] == left
+    assert again.seed == 7
+    assert DatasetIndex(9).gen_batch(1, seed=7).data_seed == 7
 
 
 @pytest.mark.parametrize(("number", "count"), [(3, 3), (-1, 3), (0, 0), (0, 11)])

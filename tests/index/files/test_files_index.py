@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 
 import pytest
 
@@ -132,10 +133,14 @@ def test_a_file_that_two_patterns_find_comes_once(tree):
     assert list(FilesIndex([f"{root}/*", f"{root}/1.*", f"{root}//./1.png"])) == ["1.png", "2.png"]
 
 
-def test_one_pattern_of_several_that_finds_nothing_is_a_warning(tree):
+def test_one_pattern_of_several_that_finds_nothing_is_an_error_that_may_be_a_warning(tree):
     root = tree("1.png")
-    with pytest.warns(UserWarning, match=r"\*\.jpg' matches nothing"):
-        assert list(FilesIndex([f"{root}/*.png", f"{root}/*.jpg"])) == ["1.png"]
+    for missing in (f"{root}/*.jpg", f"{root}/nope/*.png", f"{root}/2.png"):
+        for patterns in ([f"{root}/*.png", missing], [missing, f"{root}/1.png"]):
+            with pytest.raises(FileNotFoundError, match=re.escape(f"no file matches {missing!r}")):
+                FilesIndex(patterns)
+            with pytest.warns(UserWarning, match=re.escape(missing)):
+                assert list(FilesIndex(patterns, on_error="warn")) == ["1.png"]
 
 
 def test_ids_can_be_relative_paths(tree):

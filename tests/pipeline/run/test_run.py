@@ -210,3 +210,19 @@ def test_a_batch_is_not_kept_alive_by_the_run(dataset):
     next(batches)
     gc.collect()
     assert first() is None
+
+
+@pytest.mark.parametrize("ahead", [{}, {"prefetch": 2}])
+def test_shards_of_one_seed_draw_other_values_in_actions_and_after_rebatch(dataset, ahead):
+    def draw(number):
+        data = Dataset(600, dataset.batch_class, preloaded=(np.zeros(600), None)).shard(number, 2)
+        pipeline = Pipeline(data).noise().add(R("normal", size=50)).rebatch(100)
+        batches = pipeline.noise().gen_batch(50, seed=7, n_epochs=1, **ahead)
+        drawn = np.concatenate([batch.x for batch in batches])
+        assert batches.run.seed == 7
+        return drawn
+
+    first, second = draw(0), draw(1)
+    assert len(first) == 300
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.25  # five standard errors; it was 1
+    assert draw(1).tolist() == second.tolist()

@@ -231,9 +231,11 @@ class Dataset(Suggests):
         """Return the part of one of ``count`` hosts or workers.
 
         The shards share no item and make up the whole. With ``even`` all shards have one length and up to
-        ``count - 1`` items are left out.
+        ``count - 1`` items are left out. Shards of one seed shuffle and draw each in its own way.
         """
-        return self.subset(shard_positions(len(self), number, count, even))
+        part = self.subset(shard_positions(len(self), number, count, even))
+        part.index = self.index.shard(number, count, even)
+        return part
 
     def _bf_of(self, split: Split[Any]) -> Self:
         return self.with_parts(train=split.train, test=split.test, validation=split.validation)
@@ -310,7 +312,7 @@ class DatasetBatches:
         return self
 
     def __next__(self) -> Batch:
-        return self.dataset.create_batch(self.places.next_place(), self.places.seed)
+        return self.dataset.create_batch(self.places.next_place(), self.places.data_seed)
 
     def state(self) -> dict[str, Any]:
         """Return the position as a small dict that JSON can hold."""

@@ -50,7 +50,9 @@ class BatchIterator(Generic[IndexT]):
     [[0, 1], [2, 3], [4]]
     """
 
-    __slots__ = ("_batch", "_block", "_end", "_epoch", "_low", "_plan", "_seed", "_size", "index")
+    __slots__ = (
+        "_batch", "_block", "_data_seed", "_end", "_epoch", "_low", "_plan", "_seed", "_size", "index",
+    )  # fmt: skip
 
     _epoch: int
     _batch: int
@@ -61,7 +63,7 @@ class BatchIterator(Generic[IndexT]):
     def __init__(self, index: IndexT, plan: Plan, seed: int) -> None:
         self.index = index
         self._plan = plan
-        self._seed = seed
+        self._take_seed(seed)
         self._size = plan.batch_size
         self._go_to(0)
 
@@ -69,6 +71,11 @@ class BatchIterator(Generic[IndexT]):
     def seed(self) -> int:
         """The seed given, or the one drawn when none was."""
         return self._seed
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of orders and random values: ``seed``, or another for each shard of an index."""
+        return self._data_seed
 
     @property
     def plan(self) -> Plan:
@@ -136,15 +143,19 @@ class BatchIterator(Generic[IndexT]):
 
     def _positions(self, epoch: int, start: int, stop: int) -> Positions:
         plan = self._plan
-        block = plan.order.block(epoch, start, min(stop, plan.length), plan.items, self._seed)
+        block = plan.order.block(epoch, start, min(stop, plan.length), plan.items, self._data_seed)
         if stop > plan.length:
-            after = plan.order.block(epoch + 1, 0, stop - plan.length, plan.items, self._seed)
+            after = plan.order.block(epoch + 1, 0, stop - plan.length, plan.items, self._data_seed)
             block = np.concatenate([_as_array(block), _as_array(after)])
         if isinstance(block, slice):
             return block
         positions = block.view()
         positions.setflags(write=False)
         return positions
+
+    def _take_seed(self, seed: int) -> None:
+        self._seed = seed
+        self._data_seed = self._plan.data_seed(seed)
 
     def _done(self) -> int:
         """Return how many batches came before the next one."""
@@ -177,7 +188,7 @@ class BatchIterator(Generic[IndexT]):
         finished run can be continued. StateError refuses other data, other arguments and newer versions.
         """
         made, seed = check_state(state, self._identity())
-        self._seed = seed
+        self._take_seed(seed)
         self._go_to(made)
 
     def _identity(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class DatasetIndex:
     (3, 1, ['c', 'a'])
     """
 
-    __slots__ = ("__weakref__", "_hash", "_ids", "_iterator", "_lookup", "_parent", "_where")
+    __slots__ = ("__weakref__", "_hash", "_ids", "_iterator", "_lookup", "_parent", "_shard", "_where")
 
     _has_more: ClassVar[bool] = False
     """Whether subsets take over attributes beside the ids; subclasses set it by having some."""
@@ -52,7 +52,7 @@ class DatasetIndex:
 
     def __init__(self, index: Any) -> None:
         self._ids: Ids | None = as_ids(self.build_index(index))
-        self._forget(None, None)
+        self._forget(None, None, index._shard if isinstance(index, DatasetIndex) else ())
 
     def build_index(self, index: Any) -> Any:
         """Return what the ids are made of; the hook for subclasses that find their ids themselves."""
@@ -60,9 +60,10 @@ class DatasetIndex:
             return index._store()
         return index() if callable(index) else index
 
-    def _forget(self, parent: DatasetIndex | None, where: Any) -> None:
+    def _forget(self, parent: DatasetIndex | None, where: Any, shard: tuple[int, ...] = ()) -> None:
         self._parent = parent
         self._where = where
+        self._shard = shard
         self._hash: str | None = None
         self._lookup: Lookup | None = None
         self._iterator: tuple[Any, BatchIterator[Any]] | None = None
@@ -181,7 +182,7 @@ class DatasetIndex:
             where = as_positions(where, len(self))
         new = object.__new__(type(self))
         new._ids = None
-        new._forget(self, where)
+        new._forget(self, where, self._shard)
         if self._has_more:
             self._pass_on(new)
         return new
@@ -249,9 +250,11 @@ class DatasetIndex:
         """Return every count-th item from item ``number`` on: what worker ``number`` of ``count`` takes.
 
         Together the shards are the whole index. With ``even`` they are all of one length and up to
-        ``count - 1`` last items are left out.
+        ``count - 1`` last items are left out. Shards of one seed shuffle and draw each in its own way.
         """
-        return self.subset(shard_positions(len(self), number, count, even))
+        part = self.subset(shard_positions(len(self), number, count, even))
+        part._shard = (*self._shard, number, count)
+        return part
 
     # Batches
 
@@ -286,7 +289,7 @@ class DatasetIndex:
             "drop_last": drop_last,
             "cross_epochs": cross_epochs,
         }
-        plan = make_plan(len(self), batch_size, check_order(shuffle, order), **limits)
+        plan = make_plan(len(self), batch_size, check_order(shuffle, order), shard=self._shard, **limits)
         return BatchIterator(self, plan, check_seed(seed))
 
     def endless(
@@ -300,7 +303,7 @@ class DatasetIndex:
     ) -> BatchIterator[Self]:
         """Return an iterator over batches of one epoch after another, without end."""
         limits = {"drop_last": drop_last, "cross_epochs": cross_epochs}
-        plan = make_plan(len(self), batch_size, check_order(shuffle, order), **limits)
+        plan = make_plan(len(self), batch_size, check_order(shuffle, order), shard=self._shard, **limits)
         return BatchIterator(self, plan, check_seed(seed))
 
     def next_batch(
@@ -340,7 +343,7 @@ class DatasetIndex:
     # Pickling: a subset goes with its own ids, not with those of its parent
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**getattr(self, "__dict__", {}), "_ids": self._store()}
+        return {**getattr(self, "__dict__", {}), "_ids": self._store(), "_shard": self._shard}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._forget(None, None)

@@ -20,6 +20,10 @@ _SHUFFLE, _WEIGHT, _CLASS, _MEMBER = 101, 102, 103, 104
 """First numbers of the addresses that orders draw from; the rest of the framework uses small numbers."""
 
 
+_HUGE = 1e200
+"""Larger weights may have a sum that is no finite number."""
+
+
 @runtime_checkable
 class Order(Protocol):
     """An order of positions, as ``gen_batch(order=...)`` takes it."""
@@ -76,8 +80,10 @@ class Weighted:
     ----------
     weights : 1-d array of finite numbers >= 0, one per item
     replacement : with True an item may come many times an epoch; with False an epoch is a
-        permutation in which heavy items tend to come early (items of weight 0 come last)
-    draws : positions in an epoch; the number of items by default
+        permutation in which heavy items tend to come early
+    draws : positions in an epoch; by default the number of items, without replacement of those with a weight
+
+    An item of weight 0 is never drawn.
 
     >>> from bf_index import DatasetIndex
     >>> batch = next(DatasetIndex(3).gen_batch(2, order=Weighted([0, 1, 0]), seed=1))
@@ -105,16 +111,22 @@ class Weighted:
             raise ValueError("Weighted: all weights are 0, nothing could be drawn")
         if self.draws is not None and self.draws < 1:
             raise ValueError(f"Weighted: draws must be at least 1, got {self.draws}")
-        if self.draws is not None and not self.replacement and self.draws > len(values):
-            raise ValueError(f"Weighted: {self.draws} draws from {len(values)} items need replacement=True")
+        most = np.count_nonzero(values)
+        if self.draws is not None and not self.replacement and self.draws > most:
+            raise ValueError(
+                f"Weighted: {self.draws} draws from {most} items with a weight above 0 need replacement=True"
+            )
         values.setflags(write=False)
+        shares = values / values.max() if values.max() > _HUGE else values
         object.__setattr__(self, "_values", values)
-        object.__setattr__(self, "_bounds", np.cumsum(values / values.sum()))
+        object.__setattr__(self, "_bounds", np.cumsum(shares / shares.sum()))
 
     def epoch_length(self, n: int) -> int:
         """Return the number of draws; ValueError unless there is one weight per item."""
         _check_length("Weighted", "weights", len(self._values), n)
-        return n if self.draws is None else self.draws
+        if self.draws is not None:
+            return self.draws
+        return n if self.replacement else int(np.count_nonzero(self._values))
 
     def block(self, epoch: int, start: int, stop: int, n: int, seed: int) -> NDArray[np.int64]:
         """Return the positions drawn at places start..stop-1."""
@@ -135,7 +147,8 @@ class Weighted:
         chances = _as_fractions(words_at(0, len(self._values), seed, _WEIGHT, epoch))
         # Exponential times with rates = weights: the order of arrival is a draw without replacement.
         with np.errstate(divide="ignore", invalid="ignore"):
-            times = -np.log1p(-chances) / self._values
+            times = -np.log1p(-chances) / (self._values / self._values.max())
+        times[self._values == 0] = np.nan  # after all others, those of an infinite time too
         arrivals: NDArray[np.int64] = np.argsort(times, kind="stable")
         object.__setattr__(self, "_latest", (epoch, seed, arrivals))
         return arrivals

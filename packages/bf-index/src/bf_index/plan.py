@@ -7,6 +7,10 @@ from typing import Any
 
 from bf_index.arguments import check_bool, check_count
 from bf_index.order import Order, Sequential, Shuffled
+from bf_index.seeding import key_at
+
+_SHARD = 106
+"""First number of the addresses of the seeds of shards."""
 
 
 def check_order(shuffle: Any, order: Any) -> Order:
@@ -31,7 +35,8 @@ class Plan:
     """Batches 0, 1, 2... of endless epochs, up to ``total`` of them.
 
     ``length`` is the number of places in an epoch. Without ``cross_epochs`` every epoch starts a new batch;
-    with it batches are cut from the epochs laid end to end, so only the very last may be short.
+    with it batches are cut from the epochs laid end to end, so only the very last may be short. ``shard``
+    is empty, or number and count of each sharding that led to these items.
     """
 
     batch_size: int
@@ -42,6 +47,13 @@ class Plan:
     n_iters: int | None
     drop_last: bool
     cross_epochs: bool
+    shard: tuple[int, ...] = ()
+
+    def data_seed(self, seed: int) -> int:
+        """Return the seed of what is drawn for these items: shards of one seed draw apart."""
+        if not self.shard:
+            return seed
+        return int.from_bytes(key_at(seed, _SHARD, *self.shard, size=8), "little")
 
     @property
     def total(self) -> int | None:
@@ -94,6 +106,7 @@ def make_plan(
     n_iters: Any = None,
     drop_last: Any = False,
     cross_epochs: Any = False,
+    shard: tuple[int, ...] = (),
 ) -> Plan:
     """Return the checked plan of batches over ``items`` items; endless when neither number is given."""
     size = check_count("batch_size", batch_size, 1)
@@ -114,4 +127,5 @@ def make_plan(
         n_iters=None if n_iters is None else check_count("n_iters", n_iters, 0),
         drop_last=check_bool("drop_last", drop_last),
         cross_epochs=check_bool("cross_epochs", cross_epochs),
+        shard=shard,
     )

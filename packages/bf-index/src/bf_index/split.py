@@ -16,6 +16,7 @@ from bf_index.order import Positions, class_codes
 from bf_index.permutation import permute
 from bf_index.seeding import check_seed
 
+_SHOWN = 5
 _SPLIT = 105
 """First number of the address of the order in which a shuffled split deals items out."""
 
@@ -102,14 +103,17 @@ def split_positions(
 ) -> Split[Positions]:
     """Return the positions of each part: validation comes first in the order, then test, then train.
 
-    With ``stratify``, one label per item, each part has the classes in the same proportions.
+    With ``stratify``, one label per item, each part has the classes in the same proportions; a class with too
+    few items to be in every part is told by a warning.
     """
     sizes = split_sizes(n, shares)
     seed = check_seed(seed) if check_bool("shuffle", shuffle) else None
     ends = np.cumsum([sizes[2], sizes[1]]).tolist()
     parts: Sequence[Positions]
     if stratify is not None:
-        parts = _stratify(n, sizes, _labels(stratify, n, "split: stratify"), seed)
+        codes = _labels(stratify, n, "split: stratify")
+        parts = _stratify(n, sizes, codes, seed)
+        _tell_missing(parts, codes, stratify)
     elif seed is None:
         bounds = [0, *ends, n]
         parts = [slice(low, high) for low, high in pairwise(bounds)]
@@ -117,6 +121,24 @@ def split_positions(
         parts = np.split(permute(0, n, n, seed, _SPLIT), ends)
     validation, test, train = (part if size else None for part, size in zip(parts, reversed(sizes)))
     return Split(train, test, validation, seed)
+
+
+def _tell_missing(parts: Sequence[Positions], codes: NDArray[np.int64], labels: Any) -> None:
+    """Warn of classes that are not in all parts."""
+    counts = np.bincount(codes)
+    names = np.unique(np.asarray(labels)).tolist()
+    missing = []
+    for kind, part in zip(("validation", "test", "train"), parts):
+        if len(part):  # type: ignore[arg-type]
+            lacking = np.flatnonzero(np.bincount(codes[part], minlength=len(counts)) == 0)
+            missing += [f"{names[code]!r} ({counts[code]} items) is not in {kind}" for code in lacking]
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        warnings.warn(
+            f"split: too few items to stratify: class {', class '.join(missing[:_SHOWN])}{more}; "
+            "give larger shares, or join rare classes",
+            stacklevel=4,
+        )
 
 
 def _labels(labels: Any, n: int, what: str) -> NDArray[np.int64]:

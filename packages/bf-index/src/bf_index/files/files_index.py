@@ -32,12 +32,13 @@ class FilesIndex(DatasetIndex):
     sort : order by id, the same on every file system; with False in the order of the walk
     relative : ids are paths relative to the common folder of the patterns, for names that repeat
     verify : remember size and time of each file; ``fullpath`` then refuses one that has changed since
-    on_error : 'raise' or 'warn' when a folder can't be read or a link leads nowhere
+    on_error : 'raise' or 'warn' when a folder can't be read, a link leads nowhere or one of several patterns
+        matches nothing
     storage_options : passed to fsspec for URLs
 
     Raises
     ------
-    FileNotFoundError : nothing matches, or a link leads nowhere
+    FileNotFoundError : a pattern matches nothing, or a link leads nowhere
     PermissionError : a folder can't be read
     ValueError : two files have the same id
     """
@@ -71,9 +72,11 @@ class FilesIndex(DatasetIndex):
         _report(walker.problems, on_error)
         if not any(found):
             raise FileNotFoundError(_explain_nothing_found(patterns, dirs))
-        for pattern, some in zip(patterns, found):
-            if not some:
-                warnings.warn(f"FilesIndex: {pattern!r} matches nothing", stacklevel=2)
+        if missing := [pattern for pattern, some in zip(patterns, found) if not some]:
+            message = f"{_explain_nothing_found(missing, dirs)}; pass on_error='warn' to do without"
+            if on_error == "raise":
+                raise FileNotFoundError(message)
+            warnings.warn(message, stacklevel=2)
         count = paths.settle(sort)
         stamps = (
             {path: take_stamp(path, options) for path in paths.table().values()}

@@ -46,7 +46,7 @@ class Run(RunState):
         for name in options.bar_variables:
             if name not in bound.variables:
                 raise ValueError(unknown("variable", name, bound.variables, "bar_variables"))
-        runner = start_runner(pipeline, bound, places.seed, places.plan)
+        runner = start_runner(pipeline, bound, places.data_seed, places.plan)
         super().__init__(pipeline, runner, places, options.with_seed(places.seed), profile)
         check_travels(self)
         if self._resumed is not None:
@@ -72,7 +72,8 @@ class Run(RunState):
                 apply = pool.compile_steps(self.runner.scope, options.n_iters)
                 if self.profile is not None:
                     apply = self.profile.around(apply)
-                source = regroup_batches(source, pool, apply, options, self.leave_out_items)
+                own = options.with_seed(self.places.data_seed)
+                source = regroup_batches(source, pool, apply, own, self.leave_out_items)
             if self.pools and options.n_iters is not None:
                 source = _take_first(source, options.n_iters - self.pools[-1].made)
             if options.bar:
