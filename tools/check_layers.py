@@ -60,8 +60,9 @@ ROOMS: Mapping[str, str] = {
         """,
     "bf_batch": """
         errors actions components items engines data core itemwise pending loading batch dataset
-        images.kernels images.runtime images.arrays images.arguments images.files.jpeg images.files.pictures
-        images.geometry images.colour images.files images.policies images.drawing images opensets
+        images.kernels images.runtime images.arrays images.arguments images.fills
+        images.files.jpeg images.files.pictures images.geometry images.colour images.files images.policies
+        images.drawing images opensets
         """,
     "bf_pipeline": """
         errors model context plain_config redaction samplers expressions record bind run tf_dataset pipeline

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from bf_batch import Dataset, ImagesBatch, PerItem
-from bf_batch.images.arrays import NATIVE, BufferPool, cast_into, from_native, to_native
+from bf_batch.images.arrays import NATIVE, BufferPool, from_native, limit_to, to_native
 from bf_pipeline import P, Pipeline, R
 
 
@@ -200,9 +200,6 @@ def test_pictures_go_to_the_dtypes_of_the_loops_and_back(dtype):
 
 
 def test_floats_are_rounded_and_limited_where_integers_are_due():
-    out = np.empty(4, np.int16)
-    cast_into(np.array([-1e9, -0.6, 2.5, 1e9], np.float32), out)
-    assert_array_equal(out, [-(2**15), -1, 2, 2**15 - 1])
-    flags = np.empty(2, bool)
-    cast_into(np.array([0.49, 0.5], np.float32), flags)
-    assert_array_equal(flags, [False, True])
+    rounded = limit_to(np.dtype(np.int16), np.array([-1e9, -0.6, 2.5, 1e9], np.float32))
+    assert_array_equal(rounded, np.array([-(2**15), -1, 2, 2**15 - 1], np.int16), strict=True)
+    assert_array_equal(limit_to(np.dtype(bool), np.array([0.49, 0.5], np.float32)), [False, True])

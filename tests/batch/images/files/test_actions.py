@@ -187,7 +187,7 @@ def test_a_small_result_is_decoded_small_and_lies_in_the_same_place(tmp_path, ph
     Image.fromarray(large).save(tmp_path / "large.jpg", quality=95)
     batch = loaded(tmp_path).resize((150, 200))
     warp = batch.peek("images")
-    part, matrix = warp.source.part(0, warp.matrices[0], (150, 200))
+    part, matrix = warp.source.part(0, warp.matrices[0], (np.array([0.0, 149.0]), np.array([0.0, 199.0])))
     assert part.shape == (188, 250, 3)
     assert matrix[0, 0] == pytest.approx(1.25)
     smooth = np.asarray(Image.fromarray(large).resize((200, 150), Image.Resampling.BOX)).astype(int)

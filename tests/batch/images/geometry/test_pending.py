@@ -22,7 +22,7 @@ def test_pixels_follow_from_the_value_alone(kind):
     value.matrices[:, 1, 2] = 27
     assert_array_equal(resample(value), DIGITS[:, :, ::-1])
     assert value.weight == DIGITS.size
-    assert value.stored_dtype == np.uint8
+    assert value.stored_dtypes == {np.dtype(np.uint8)}
     assert not value.is_scaled
 
 

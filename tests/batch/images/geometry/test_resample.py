@@ -44,6 +44,14 @@ def inverse_of_turned(height, width):
     return cut @ grown
 
 
+def points_of(matrix, limited):
+    """The points of the picture; limited, since enlarging at the end repeats the edge of 40 x 40 pixels."""
+    r, q = np.arange(64.0)[:, None], np.arange(48.0)[None]
+    if limited:
+        r, q = r.clip(0.5 * 1.6 - 0.5, 39.5 * 1.6 - 0.5), q.clip(0.5 * 1.2 - 0.5, 39.5 * 1.2 - 0.5)
+    return [m[0] * r + m[1] * q + m[2] for m in matrix[:2]]
+
+
 def keys(distance):
     """Cubic convolution with a = -1/2 (Keys 1981)."""
     t = np.abs(distance)
@@ -53,13 +61,12 @@ def keys(distance):
 
 def cubic(source, matrix, fill):
     """Cubic interpolation of a picture (h, w, c) as its definition says, sixteen pixels a point."""
-    (h, w), (r, q) = source.shape[:2], np.mgrid[:64, :48]
-    y, x = (m[0] * r + m[1] * q + m[2] for m in matrix[:2])
+    (h, w), (y, x) = source.shape[:2], points_of(matrix, limited=True)
     borders = {
         "edge": lambda at, n: np.clip(at, 0, n - 1),
         "reflect": lambda at, n: (n - 1) - np.abs(np.abs(at) % (2 * n - 2) - (n - 1)),
     }
-    if fill in borders:
+    if fill == "reflect":
         y, x = borders[fill](y, h), borders[fill](x, w)
     total = np.zeros((64, 48, source.shape[2]))
     for down in range(-1, 3):
@@ -90,11 +97,10 @@ def test_every_kind_of_picture_is_turned_as_the_formulas_say(dtype, channels, or
             )
         else:
             level = 0 if isinstance(value, str) else value
+            points = np.broadcast_arrays(*points_of(matrix, limited=order == 1))
             theirs = np.stack(
                 [
-                    scipy.ndimage.affine_transform(
-                        plane, matrix[:2, :2], matrix[:2, 2], (64, 48), order=order, mode=mode, cval=level
-                    )
+                    scipy.ndimage.map_coordinates(plane, points, order=order, mode=mode, cval=level)
                     for plane in np.moveaxis(source.astype(float), 2, 0)
                 ],
                 axis=2,

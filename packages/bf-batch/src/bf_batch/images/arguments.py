@@ -14,7 +14,11 @@ from bf_batch.images.runtime import import_extra
 from bf_batch.itemwise.work import PerItem
 
 Floats = NDArray[np.float64]
-Fill = float | Literal["reflect", "edge"]
+Level = float | Sequence[float]
+"""A value of pixels, or one for each channel."""
+Border = Literal["reflect", "edge"]
+Fill = Level | Border | Mapping[str, Level | Border]
+"""What lies outside pictures; by component in a mapping."""
 Order = Literal[0, 1, 3]
 Names = str | Sequence[str]
 Role = Literal["image", "mask", "boxes", "keypoints"]

@@ -113,12 +113,17 @@ def read_only(pictures: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def white_of(dtype: np.dtype[Any]) -> float:
+    """Return the value of full white: the greatest number of integers, else 1."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
 def to_native(pictures: NDArray[Any]) -> NDArray[Any]:
     """Return pictures as contiguous read-only uint8 or float32: wider integers as parts of their range."""
     if pictures.dtype in NATIVE:
         return read_only(pictures)
     if pictures.dtype.kind in "iu":
-        return read_only((pictures / np.iinfo(pictures.dtype).max).astype(np.float32))
+        return read_only((pictures / white_of(pictures.dtype)).astype(np.float32))
     return read_only(pictures.astype(np.float32))
 
 
@@ -129,21 +134,51 @@ def from_native(dtype: np.dtype[Any], pictures: NDArray[Any]) -> NDArray[Any]:
     """
     if pictures.dtype == dtype:
         return pictures
+    return limit_to(dtype, pictures.astype(np.float64) * white_of(dtype) if dtype.kind in "iu" else pictures)
+
+
+def limit_to(dtype: np.dtype[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers as another dtype: integers are rounded and limited to its range, bool is 'at least 0.5'.
+
+    NaN becomes the integer 0.
+    """
+    if values.dtype == dtype:
+        return values
     if dtype.kind == "b":
-        return np.asarray(pictures >= 0.5)
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        scaled = np.rint(pictures.astype(np.float64) * limits.max)
-        return np.clip(scaled, limits.min, limits.max).astype(dtype)
-    return pictures.astype(dtype)
+        return np.asarray(values >= 0.5)
+    if dtype.kind not in "iu":
+        with np.errstate(over="ignore"):  # a narrower float has its inf for what is too large
+            return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    if values.dtype.kind in "iu":  # numpy compares integers of all widths as what they are
+        return values.clip(
+            max(limits.min, np.iinfo(values.dtype).min), min(limits.max, np.iinfo(values.dtype).max)
+        ).astype(dtype)
+    whole = np.nan_to_num(np.rint(values.astype(np.float64)), copy=False, posinf=np.inf, neginf=-np.inf)
+    above = whole >= float(limits.max)  # 2 ** 63, as a float, is one too many
+    done = np.where(above, 0.0, np.maximum(whole, limits.min)).astype(dtype)
+    done[above] = limits.max
+    return done
 
 
-def cast_into(values: NDArray[np.float32], out: NDArray[Any]) -> None:
-    """Store floats as another dtype: integers are rounded and limited, bool is 'at least 0.5'."""
-    if out.dtype == bool:
-        np.greater_equal(values, 0.5, out=out)
-    elif np.issubdtype(out.dtype, np.integer):
-        limits = np.iinfo(out.dtype)
-        out[...] = np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(out.dtype)
-    else:
-        out[...] = values
+def find_dark_range(pictures: Any) -> tuple[np.dtype[Any], int] | None:
+    """Return the dtype and the bits used of pictures of wide integers that use half of them at most.
+
+    Such are bytes in an array of int64, which their dtype would make black. None for all others, also for
+    pictures that are black indeed.
+    """
+    some = [pictures] if isinstance(pictures, np.ndarray) else pictures
+    for picture in some:
+        kind = picture.dtype
+        if kind.kind not in "iu" or kind.itemsize == 1 or not picture.size:
+            continue
+        half = 4 * kind.itemsize
+        tops = (
+            picture.reshape(len(picture), -1).max(axis=1)
+            if picture is pictures
+            else picture.max(keepdims=True)
+        )
+        dark = (tops > 0) & (tops < 1 << half)
+        if dark.any():
+            return kind, half
+    return None

@@ -20,6 +20,7 @@ from bf_batch.images.colour.recolour import (
     look_up,
     new_output,
     recolour,
+    replace_pictures,
     round_to_tables,
     stretching_tables,
     to_levels,
@@ -47,7 +48,10 @@ class ColourActions(Batch):
     def adjust_contrast(
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
-        """Blend with the mean grey of the picture: 0 is that grey, 1 the picture as it is."""
+        """Blend with the mean grey of the picture: 0 is that grey, 1 the picture as it is.
+
+        Of other than 1, 3 or 4 channels it is the mean of all.
+        """
         return recolour(self, "adjust_contrast", _adjust_contrast, p, src, dst, factor=factor)
 
     @action(itemwise=True)
@@ -87,7 +91,7 @@ class ColourActions(Batch):
     @action(itemwise=True)
     def invert(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Make negatives."""
-        return recolour(self, "invert", _invert, p, src, dst)
+        return replace_pictures(self, "invert", lambda _: _invert, p, src, dst)
 
     @action(itemwise=True)
     def solarize(
@@ -192,9 +196,13 @@ def _adjust_sharpness(pictures: Pictures, factor: Any) -> Pictures:
 
 
 def _invert(pictures: Pictures) -> Pictures:
-    return np.asarray((255 if _is_bytes(pictures) else np.float32(1)) - pictures).astype(
-        pictures.dtype, copy=False
-    )
+    kind = pictures.dtype
+    if kind.kind == "b":
+        return ~pictures
+    if kind.kind not in "iu":
+        return np.asarray(kind.type(1) - pictures)
+    # what is below zero is blacker than black: its negative is white
+    return np.asarray(np.iinfo(kind).max - np.maximum(pictures, 0))
 
 
 def _solarize(pictures: Pictures, threshold: Any) -> Pictures:

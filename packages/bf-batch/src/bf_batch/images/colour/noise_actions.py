@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import Names, as_size, require_component
-from bf_batch.images.colour.recolour import Pictures, new_output, recolour
+from bf_batch.images.arguments import Level, Names, as_size, owner_of, require_component
+from bf_batch.images.arrays import limit_to
+from bf_batch.images.colour.recolour import Pictures, Recolour, new_output, recolour, replace_pictures
+from bf_batch.images.fills import check_fill, fill_of
 from bf_batch.itemwise.work import PerItem
 
 Number = float | PerItem
@@ -63,20 +66,20 @@ class NoiseActions(Batch):
         def function(pictures: Pictures, share: Any) -> Pictures:
             draw = self.rng().random((*pictures.shape[:3], 1), dtype=np.float32)
             limit = share.astype(np.float32).reshape(-1, 1, 1, 1)
-            white = 255 if pictures.dtype == np.uint8 else 1
             out = new_output(pictures)
             out[...] = pictures
-            np.copyto(out, white, where=draw < limit)
+            kind = pictures.dtype
+            np.copyto(out, kind.type(np.iinfo(kind).max if kind.kind in "iu" else 1), where=draw < limit)
             np.copyto(out, 0, where=draw < limit * np.float32(pepper))
             return out
 
-        return recolour(self, "salt", function, p, src, dst, share=share)
+        return replace_pictures(self, "salt", lambda _: function, p, src, dst, share=share)
 
     @action(itemwise=True)
     def cutout(
         self,
         shape: tuple[int, int],
-        fill: float = 0.0,
+        fill: Level | Mapping[str, Level] = 0.0,
         *,
         p: Number = 1.0,
         src: Names = "images",
@@ -85,20 +88,33 @@ class NoiseActions(Batch):
         """Erase a (height, width) part around a random point of each picture (DeVries 2017).
 
         The part is cut at the edges of the picture. ``fill`` is the value that its pixels get, in the units
-        of the pictures.
+        of the pictures, or one for each channel; masks that are named with pictures get 0, unless a mapping
+        has values for each component.
         """
         height, width = as_size(shape, "cutout: shape")
 
-        def function(pictures: Pictures) -> Pictures:
-            out = new_output(pictures)
-            out[...] = pictures
-            n, h, w = pictures.shape[:3]
-            for picture, (y, x) in zip(out, self.rng().random((n, 2)) * (h, w)):
-                top, left = int(y) - height // 2, int(x) - width // 2
-                picture[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = fill
-            return out
+        def make(name: str) -> Recolour:
+            level = fill_of(self, name, fill, src, "cutout")
+            if isinstance(level, str):
+                raise ValueError(
+                    f"{owner_of(self, 'cutout')}: fill is a number, or one a channel, got {level!r}"
+                )
 
-        return recolour(self, "cutout", function, p, src, dst)
+            def function(pictures: Pictures) -> Pictures:
+                value: Any = 0 if level is None else level
+                check_fill(self, name, value, [(pictures.shape[3], pictures.dtype)], "cutout")
+                ready = limit_to(pictures.dtype, np.array(value, ndmin=1))
+                out = new_output(pictures)
+                out[...] = pictures
+                n, h, w = pictures.shape[:3]
+                for picture, (y, x) in zip(out, self.rng().random((n, 2)) * (h, w)):
+                    top, left = int(y) - height // 2, int(x) - width // 2
+                    picture[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = ready
+                return out
+
+            return function
+
+        return replace_pictures(self, "cutout", make, p, src, dst)
 
     @action
     def mixup(

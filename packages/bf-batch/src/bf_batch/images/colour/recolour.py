@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from bf_batch.images.arguments import (
     pair_names,
     require_component,
 )
-from bf_batch.images.arrays import from_native, outputs, to_native
+from bf_batch.images.arrays import find_dark_range, from_native, outputs, to_native
 from bf_batch.images.runtime import import_extra
 
 BatchT = TypeVar("BatchT", bound=BatchCore)
@@ -29,6 +30,10 @@ Recolour = Callable[..., Pictures]
 """Makes new pictures of pictures (k, h, w, c), uint8 or float32, and an array (k,) for each parameter."""
 
 LEVELS = np.arange(256.0)
+_BY_WHITE = frozenset(
+    ["adjust_gamma", "invert", "solarize", "posterize", "equalize", "autocontrast", "add", "noise", "salt"]
+)
+"""Actions whose results depend on which number is white."""
 
 
 def recolour(
@@ -40,6 +45,19 @@ def recolour(
     floats of 0..1, other floats as float32; results come back in the dtype of the pictures. Returns the
     batch.
     """
+    return replace_pictures(batch, what, lambda _: convert_for(function), p, src, dst, **parameters)
+
+
+def replace_pictures(
+    batch: BatchT,
+    what: str,
+    make: Callable[[str], Recolour],
+    p: Any,
+    src: Names,
+    dst: Names | None,
+    **parameters: Any,
+) -> BatchT:
+    """Do what ``recolour`` does with the function that ``make`` returns for a component, in any dtype."""
     owner = f"{type(batch).__name__}.{what}"
     n = len(batch)
     chosen = choose_items(batch, p, what)
@@ -49,6 +67,9 @@ def recolour(
     }
     for name, target in zip(*pair_names(src, dst, owner)):
         pictures = require_component(batch, name, owner)
+        function = make(name)
+        if what in _BY_WHITE:
+            warn_of_dark(pictures, name, owner)
         if not chosen.any():
             result = pictures
         elif isinstance(pictures, np.ndarray) and pictures.dtype != object:
@@ -70,18 +91,39 @@ def _recolour_stack(
     flat = pictures.ndim == 3
     four = pictures[..., None] if flat else pictures
     if chosen.size == 1 or chosen.all():
-        ready = to_native(four)
-        changed = function(ready, **values)
-        result = four if changed is ready else from_native(four.dtype, changed)
+        result = function(four, **values)
     else:
         rows = np.flatnonzero(chosen)
-        changed = from_native(
-            four.dtype, function(to_native(four[rows]), **{k: v[rows] for k, v in values.items()})
-        )
+        changed = function(four[rows], **{k: v[rows] for k, v in values.items()})
         result = new_output(four)
         result[...] = four
         result[rows] = changed
     return result[..., 0] if flat else result
+
+
+def convert_for(function: Recolour) -> Recolour:
+    """Return a function of bytes and float32 as one of pictures of any dtype."""
+
+    def convert(pictures: Pictures, **values: Any) -> Pictures:
+        ready = to_native(pictures)
+        changed = function(ready, **values)
+        return pictures if changed is ready else from_native(pictures.dtype, changed)
+
+    return convert
+
+
+def warn_of_dark(pictures: Any, name: str, owner: str) -> None:
+    """Warn of pictures of wide integers that hold the values of a narrower dtype: they are all but black."""
+    found = find_dark_range(pictures)
+    if found is not None:
+        kind, bits = found
+        warnings.warn(
+            f"{owner}: pictures in {name!r} are {kind}, of which {np.iinfo(kind).max} is white, but hold no "
+            f"value above {(1 << bits) - 1}: they count as black; give them the dtype of their values, as "
+            "with to_array('uint8')",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _recolour_one(picture: Pictures, function: Recolour, i: int, values: dict[str, Any]) -> Pictures:

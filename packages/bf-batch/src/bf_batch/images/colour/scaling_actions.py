@@ -11,9 +11,14 @@ from numpy.typing import DTypeLike, NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import Names, pair_names, require_component
+from bf_batch.images.arguments import Names, owner_of, pair_names, require_component
+from bf_batch.images.arrays import limit_to
+from bf_batch.images.colour.recolour import warn_of_dark
 from bf_batch.images.geometry.apply import peek_pictures
 from bf_batch.images.geometry.warp import Warp
+
+_PLAIN = {np.dtype(kind) for kind in (np.uint8, np.int8, np.bool, np.float16, np.float32, np.float64)}
+"""Dtypes whose values can't be meant in a narrower one."""
 
 
 def _always_joins(arguments: Mapping[str, Any]) -> bool:
@@ -61,8 +66,9 @@ class PixelActions(Batch):
     ) -> Self:
         """Replace pixels by float32 ``(pixel - mean) / std``; numbers are one for all or one a channel.
 
-        Bytes (and other integers) are first brought to 0..1, so that the usual numbers of ImageNet fit;
-        floats are taken as they are. Without ``mean`` and ``std`` each picture gets mean 0 and deviation 1.
+        Bytes (and other integers) are first brought to 0..1 by the greatest number of their dtype, so that
+        the usual numbers of ImageNet fit; floats are taken as they are. Without ``mean`` and ``std`` each
+        picture gets mean 0 and deviation 1.
         """
         if (mean is None) != (std is None):
             raise ValueError(f"normalize: got mean={mean!r} and std={std!r}; give both or neither")
@@ -74,10 +80,13 @@ class PixelActions(Batch):
             deviation = np.asarray(std, np.float64)
             if not (deviation > 0).all():
                 raise ValueError(f"normalize: std must be positive, got {std!r}")
-            kind = warp.dtype or warp.stored_dtype
-            top = float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else 1.0
-            gain, bias = 1 / (top * deviation), -np.asarray(mean, np.float64) / deviation
-            store_waiting(self, name, target, warp.finish(np.dtype(np.float32), gain, bias))
+            if warp.dtype is None and not warp.stored_dtypes <= _PLAIN:
+                warp = warp.read()
+                some = warp.source if isinstance(warp.source, (np.ndarray, list)) else warp.source.arrays
+                warn_of_dark(some, name, owner_of(self, "normalize"))
+            gain, bias = 1 / deviation, -np.asarray(mean, np.float64) / deviation
+            done = warp.finish(np.dtype(np.float32), gain, bias, relative=True)
+            store_waiting(self, name, target, done)
         return self
 
     @action
@@ -118,11 +127,12 @@ def standardize(pictures: Any) -> Any:
     """Return float32 pictures, each with mean 0 and deviation 1 (a flat picture is 0)."""
     if isinstance(pictures, np.ndarray) and pictures.dtype != object:
         axes = tuple(range(1, pictures.ndim))
-        floats = pictures.astype(np.float32)
+        # wide integers and floats lose what tells their pixels apart when they are rounded before
+        floats: Any = pictures.astype(np.float32 if pictures.dtype.itemsize <= 2 else np.float64, copy=True)
         floats -= floats.mean(axis=axes, keepdims=True)
         deviation = floats.std(axis=axes, keepdims=True)
         floats /= np.where(deviation == 0, 1, deviation)
-        return floats
+        return floats.astype(np.float32, copy=False)
     return [standardize(np.asarray(picture)[None])[0] for picture in pictures]
 
 
@@ -139,9 +149,7 @@ def _to_grey(pictures: NDArray[Any]) -> NDArray[Any]:
     if pictures.shape[3] not in (3, 4):
         raise ValueError(f"gray: needs RGB or RGBA pictures, got {pictures.shape[3]} channels")
     grey = pictures[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
-    if np.issubdtype(pictures.dtype, np.integer):
-        grey = np.rint(grey)
-    return np.asarray(grey.astype(pictures.dtype)[..., None])
+    return limit_to(pictures.dtype, grey)[..., None]
 
 
 def _to_rgb(pictures: NDArray[Any]) -> NDArray[Any]:

@@ -162,16 +162,14 @@ class Files:
         )
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the pictures: bytes unless a file holds wider numbers."""
-        found = next((p.dtype for p in self.pictures if isinstance(p, np.ndarray)), np.dtype(np.uint8))
-        return np.dtype(np.uint8) if self.mode is not None else found
+    def kinds(self) -> set[tuple[int, np.dtype[Any]]]:
+        """The channels (0 for none) and dtypes that the pictures have."""
+        return {self._kind_of(picture) for picture in self.pictures}
 
     @property
-    def kind(self) -> tuple[int, np.dtype[Any]] | None:
-        """The channels (0 for none) and dtype of the pictures when all agree in them, else None."""
-        kinds = {self._kind_of(picture) for picture in self.pictures}
-        return kinds.pop() if len(kinds) == 1 else None
+    def arrays(self) -> list[NDArray[Any]]:
+        """The pictures that are decoded already; the others are bytes."""
+        return [picture for picture in self.pictures if isinstance(picture, np.ndarray)]
 
     @staticmethod
     def _kind_of(picture: Picture) -> tuple[int, np.dtype[Any]]:
@@ -189,8 +187,8 @@ class Files:
             return np.asarray(into)
         return self._decode(i, picture, buffer=into)
 
-    def part(self, i: int, matrix: Floats, size: tuple[int, int]) -> tuple[NDArray[Any], Floats]:
-        """Decode what a map from results of a size (height, width) can reach; return it and the map to it.
+    def part(self, i: int, matrix: Floats, ends: tuple[Floats, Floats]) -> tuple[NDArray[Any], Floats]:
+        """Decode what a map reaches from results between two rows and two columns; return it and the map.
 
         The pixels are in a buffer of this thread that its next picture overwrites.
         """
@@ -203,7 +201,7 @@ class Files:
             matrix[:2, 2] += 0.5 / shrink - 0.5
             matrix[2] = 0, 0, 1
         down, across, start = matrix[0].tolist()
-        lowest = start + max(down * (size[0] - 1), 0.0) + max(across * (size[1] - 1), 0.0)
+        lowest = start + float((down * ends[0]).max() + (across * ends[1]).max())
         rows = None
         if lowest * shrink < picture.head.height:
             rows = max(math.floor(lowest) + _BELOW, 1) * shrink

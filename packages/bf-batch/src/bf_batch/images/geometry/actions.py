@@ -253,7 +253,8 @@ _MIRRORS = {"lr": np.array([[1.0, -1.0]]), "ud": np.array([[-1.0, 1.0]])}
 
 def resize_step(before: Sizes, after: Sizes) -> Step:
     """Return the step that brings pictures to new sizes: edges fall on edges, not centres on centres."""
-    return Step(after, scale=rows_of(after) / rows_of(before), centre=centres_of(after, before))
+    scale = rows_of(after) / rows_of(before)
+    return Step(after, scale=scale, centre=centres_of(after, before), repeats=True)
 
 
 def check_open_size(size: Any) -> tuple[int | None, int | None]:

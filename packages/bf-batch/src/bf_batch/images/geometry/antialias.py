@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.images.arguments import Floats
-from bf_batch.images.arrays import from_native, to_native
+from bf_batch.images.arrays import NATIVE, limit_to, read_only
 from bf_batch.images.geometry.frames import Sizes, Step, select_sizes
 from bf_batch.images.geometry.points import Points
 from bf_batch.images.geometry.warp import Warp
@@ -37,11 +37,13 @@ def filter_to_size(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any
     """Return pictures (n, h, w) or (n, h, w, c) of another size, in their dtype."""
     if pictures.shape[1:3] == tuple(size):
         return pictures
-    four = to_native(pictures[..., None] if pictures.ndim == 3 else pictures)
+    four = read_only(pictures[..., None] if pictures.ndim == 3 else pictures)
+    if four.dtype not in NATIVE:
+        four = read_only(four.astype(np.float32))
     out = np.empty((len(four), *size, four.shape[3]), four.dtype)
     rows, columns = triangle_weights(four.shape[1], size[0]), triangle_weights(four.shape[2], size[1])
     import_extra("bf_batch.images.kernels.axes").average(four, *rows, *columns, out.dtype == np.uint8, out)
-    result = from_native(pictures.dtype, out)
+    result = limit_to(pictures.dtype, out)
     return result[..., 0] if pictures.ndim == 3 else result
 
 

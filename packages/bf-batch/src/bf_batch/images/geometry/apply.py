@@ -21,6 +21,7 @@ from bf_batch.images.arguments import (
     require_component,
     role_of,
 )
+from bf_batch.images.fills import Outside, check_fill, fill_of
 from bf_batch.images.geometry.frames import Sizes, Step
 from bf_batch.images.geometry.points import Points
 from bf_batch.images.geometry.warp import Warp
@@ -53,7 +54,8 @@ def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp
     value: Any = batch._bf_data.get(name)
     if value is None:
         value = peek_pictures(batch, name)
-    order, fill = how.order, how.fill
+    order = how.order
+    fill = None if how.fill is None else fill_of(batch, name, how.fill, how.src, what)
     if role_of(batch, name) == "mask":
         order = 0
     if type(value) is Warp and how.fuse and _can_join(value, order, fill):
@@ -65,15 +67,22 @@ def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp
         warp = Warp.of(pixels, owner_of(batch, name))
     if order is None and fill is None:
         return warp
+    if fill is not None and fill != 0:
+        check_fill(batch, name, fill, warp.kinds, what)
     return warp.with_sampling(warp.order if order is None else order, warp.fill if fill is None else fill)
 
 
-def _can_join(warp: Warp, order: int | None, fill: Fill | None) -> bool:
+def _can_join(warp: Warp, order: int | None, fill: Outside | None) -> bool:
     """Whether a step that asks for this sampling can join the steps that are pending."""
-    if warp.is_scaled and (
-        warp.fill != 0 or (warp.bias is not None and warp.bias.any()) or warp.channels == "first"
-    ):
-        return False
+    if warp.is_scaled:  # a fill value is in the units of the scaled pictures, but 0 and borders are in any
+        after = warp.fill if fill is None else fill
+        shifted = warp.bias is not None and any(warp.bias)
+        if (
+            warp.channels == "first"
+            or warp.rounds
+            or not (isinstance(after, str) or (after == 0 and not shifted))
+        ):
+            return False
     if warp.matrices is None:
         return True
     return (order is None or order == warp.order) and (fill is None or fill == warp.fill)
@@ -112,19 +121,19 @@ def apply_map(
         moved = move(warp, chosen, make(warp.sizes))
         batch._bf_data[src] = moved if how.fuse else moved.resolve()
         return batch
-    what = owner_of(batch, what)
-    sources, targets = pair_names(src, how.dst, what)
+    owner = owner_of(batch, what)
+    sources, targets = pair_names(src, how.dst, owner)
     pictures = {n: begin_step(batch, n, how, what) for n in sources if role_of(batch, n) in _PICTURES}
     if not pictures:
         raise ValueError(
-            f"{what}: src={src!r} holds no pictures; name the pictures they belong to as well: "
+            f"{owner}: src={src!r} holds no pictures; name the pictures they belong to as well: "
             "src=['images', ...]"
         )
-    sizes = _check_sizes(batch, pictures, what)
+    sizes = _check_sizes(batch, pictures, owner)
     step = make(sizes)
     for name, target in zip(sources, targets):
         value = pictures.get(name)
-        moved = move(value if value is not None else _begin_points(batch, name, sizes, what), chosen, step)
+        moved = move(value if value is not None else _begin_points(batch, name, sizes, owner), chosen, step)
         setattr(batch, target, moved if how.fuse else moved.resolve())
     return batch
 

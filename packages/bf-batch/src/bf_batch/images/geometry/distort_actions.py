@@ -51,7 +51,7 @@ class DistortActions(GeometryActions):
             middle = np.hstack(
                 [np.broadcast_to((np.array(after) - 1) / 2, corner.shape), corner + (extent - 1) / 2]
             )
-            return Step(after, scale=np.array(after) / extent, centre=middle)
+            return Step(after, scale=np.array(after) / extent, centre=middle, repeats=True)
 
         return apply_step(self, make, p, StepOptions(order, None, fuse, src, dst), "random_resized_crop")
 
@@ -112,8 +112,7 @@ class DistortActions(GeometryActions):
             return [draw_field((h, w), sigma, a, rng, blur) for (h, w), a in zip(rows, amounts)]
 
         def move(value: Any, chosen: NDArray[np.bool_], fields: list[NDArray[np.float32]]) -> Any:
-            some = np.broadcast_to(chosen, (len(self),))
-            return value.displace([f if yes else np.zeros_like(f) for f, yes in zip(fields, some)])
+            return value.displace(fields, chosen)
 
         return apply_map(self, make, move, p, StepOptions(order, fill, fuse, src, dst), "elastic")
 

@@ -27,7 +27,8 @@ class Step(NamedTuple):
 
     ``angle`` (k,) in degrees counter-clockwise, ``scale`` (k, 2), ``shear`` (k, 2) tangents, ``shift`` (k, 2)
     pixels, all (y, x); ``centre`` (k, 4) is the fixed point in the new frame and in the old one; ``sizes``
-    those of the new frame. There is one row for all items or one for each.
+    those of the new frame. There is one row for all items or one for each. A step that ``repeats`` the edge
+    is a new size, which asks for nothing outside.
     """
 
     sizes: Sizes
@@ -36,6 +37,7 @@ class Step(NamedTuple):
     shear: Floats = NO_MOVE
     shift: Floats = NO_MOVE
     centre: Floats = NO_CENTRE
+    repeats: bool = False
 
 
 def sizes_of(pictures: Any) -> Sizes:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows
-from bf_batch.images.arguments import Fill, Floats
+from bf_batch.images.arguments import Floats
+from bf_batch.images.fills import Outside
 from bf_batch.images.geometry.frames import Sizes
 
 
@@ -17,12 +18,14 @@ class PendingGeometry:
 
     ``source`` is an array (n, h, w) or (n, h, w, c) or rows of one that are still unread, a list of arrays
     (h, w) or (h, w, c), or an object like ``Files`` that decodes them. ``order`` is 0 (nearest), 1 (linear)
-    or 3 (cubic), ``fill`` what lies outside: a value, 'edge' or 'reflect'. With a ``field`` a point goes
-    through the matrix of ``pre``, is displaced, and goes through that of ``matrices``. ``gain`` and ``bias``
-    scale the result to ``dtype``.
+    or 3 (cubic), ``fill`` what lies outside: a value, one for each channel, 'edge' or 'reflect', and ``rims``
+    where enlarging repeats the edge (see ``rims``). With a ``field`` a point goes through the matrix of
+    ``pre``, is displaced, and goes through that of ``matrices``. ``gain`` and ``bias`` (one or one a channel)
+    scale the result to ``dtype``; with ``relative`` integers are parts of the greatest number of their own
+    dtype.
     """
 
-    def __init__(self, source: Any, sizes: Sizes, order: int = 1, fill: Fill = 0.0) -> None:
+    def __init__(self, source: Any, sizes: Sizes, order: int = 1, fill: Outside = 0.0) -> None:
         self.source = source
         self.sizes = sizes
         self.order = order
@@ -30,10 +33,12 @@ class PendingGeometry:
         self.matrices: Floats | None = None
         self.pre: Floats | None = None
         self.field: list[NDArray[np.float32]] | None = None
+        self.rims: Floats | None = None
         self.projective = False
         self.dtype: np.dtype[Any] | None = None
-        self.gain: NDArray[np.float32] | None = None
-        self.bias: NDArray[np.float32] | None = None
+        self.gain: tuple[float, ...] | None = None
+        self.bias: tuple[float, ...] | None = None
+        self.relative = False
         self.channels: str | None = None
 
     def __len__(self) -> int:
@@ -52,13 +57,20 @@ class PendingGeometry:
         return new
 
     @property
-    def stored_dtype(self) -> np.dtype[Any]:
-        """The dtype of the pictures before scaling."""
+    def stored_dtypes(self) -> set[np.dtype[Any]]:
+        """The dtypes that the pictures have before scaling."""
+        return {dtype for _, dtype in self.kinds}
+
+    @property
+    def kinds(self) -> set[tuple[int, np.dtype[Any]]]:
+        """The numbers of channels (0 for none) and dtypes that the pictures have before scaling."""
         source = self.source
         if isinstance(source, list):
-            return source[0].dtype if source else np.dtype(np.float32)
-        dtype: np.dtype[Any] = source.dtype
-        return dtype
+            return {(picture.shape[2] if picture.ndim == 3 else 0, picture.dtype) for picture in source}
+        if isinstance(source, np.ndarray) or type(source) is LazyRows:
+            return {(source.shape[3] if len(source.shape) == 4 else 0, source.dtype)}
+        found: set[tuple[int, np.dtype[Any]]] = source.kinds
+        return found
 
     @property
     def is_scaled(self) -> bool:

@@ -60,7 +60,7 @@ class Points:
     def advance(self, step: Step, chosen: NDArray[np.bool_]) -> Points:
         """Return the points after one more affine step of the chosen items."""
         moved = import_extra("bf_batch.images.kernels.maps").advance(
-            self.matrices, len(self), *step[1:], chosen
+            self.matrices, len(self), *step[1:6], chosen
         )
         return self._moved(moved, select_sizes(chosen, step.sizes, self.sizes, len(self)))
 
@@ -70,8 +70,10 @@ class Points:
         moved = np.where(some, self.matrices @ matrices, self.matrices)
         return self._moved(moved, select_sizes(chosen, sizes, self.sizes, len(self)))
 
-    def displace(self, field: list[NDArray[np.float32]]) -> Points:
-        """Return the points after a displacement of the pictures."""
+    def displace(self, field: list[NDArray[np.float32]], chosen: NDArray[np.bool_]) -> Points:
+        """Return the points after a displacement of the chosen pictures."""
+        some = np.broadcast_to(chosen, (len(self),))
+        field = [one if yes else np.zeros_like(one) for one, yes in zip(field, some)]
         new = self._moved(np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy(), self.sizes)
         new.fields = (*self.fields, (self.matrices, field))
         return new

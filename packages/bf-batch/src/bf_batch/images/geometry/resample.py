@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows
-from bf_batch.images.arrays import NATIVE, cast_into, outputs, read_only
+from bf_batch.images.arrays import NATIVE, limit_to, outputs, read_only, white_of
 from bf_batch.images.geometry.pending import PendingGeometry
+from bf_batch.images.geometry.rims import NO_RIM
+from bf_batch.images.geometry.still import find_still
 from bf_batch.images.runtime import import_extra, spread
 
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
@@ -60,17 +62,16 @@ def _resample_rows(warp: PendingGeometry, whole: NDArray[Any], rows: NDArray[np.
     height, width = warp.sizes
     out = outputs.take((n, int(height), int(width), 1), warp.dtype or whole.dtype)
     if out.size < _MUCH:
-        _interpolate_packed(warp, whole, rows, warp.matrices, out)
+        _interpolate_packed(warp, whole, rows, slice(0, n), out)
     else:
-        matrices: Any = warp.matrices
-        spread(n, lambda part: _interpolate_packed(warp, whole, rows[part], matrices[part], out[part]))
+        spread(n, lambda part: _interpolate_packed(warp, whole, rows[part], part, out[part]))
     return _lay_out(warp, out, flat)
 
 
 def _resample_each(warp: PendingGeometry) -> Any:
     """Resample pictures of many sizes, or still in files: one compiled call each."""
     n, sizes, source = len(warp), warp.sizes, warp.source
-    kind = _common_kind(source)
+    kind = _common_kind(warp)
     results: list[Any] = [None] * n
     stack = None
     if isinstance(sizes, tuple) and kind is not None:
@@ -115,18 +116,19 @@ def _read_reached(warp: PendingGeometry, i: int) -> tuple[NDArray[Any], NDArray[
     if matrices is None or warp.projective or warp.field is not None or warp.fill == "reflect":
         return source.whole(i), None
     height, width = warp.sizes if isinstance(warp.sizes, tuple) else warp.sizes[i]
-    picture, matrix = source.part(i, matrices[i], (int(height), int(width)))
+    rim = NO_RIM[0] if warp.rims is None else warp.rims[i]
+    ends = rim[[0, 2]].clip(0, height - 1), rim[[1, 3]].clip(0, width - 1)
+    picture, matrix = source.part(i, matrices[i], ends)
     return picture, matrix[None]
 
 
-def _common_kind(source: Any) -> tuple[int, np.dtype[Any]] | None:
-    """Return (channels, 0 for none; dtype) when all pictures agree in them, else None."""
-    if isinstance(source, np.ndarray):
-        return (source.shape[3] if source.ndim == 4 else 0), source.dtype
-    if not isinstance(source, list):
-        kind: tuple[int, np.dtype[Any]] | None = source.kind
-        return kind
-    kinds = {(p.shape[2] if p.ndim == 3 else 0, p.dtype) for p in source}
+def _common_kind(warp: PendingGeometry) -> tuple[int, np.dtype[Any]] | None:
+    """Return (channels, 0 for none; dtype) of the results when all pictures agree in them, else None."""
+    kinds = warp.kinds
+    if warp.channels is not None:  # results have an axis of channels, whether their pictures have one or not
+        kinds = {(channels or 1, dtype) for channels, dtype in kinds}
+    if warp.dtype is not None:
+        kinds = {(channels, warp.dtype) for channels, _ in kinds}
     return kinds.pop() if len(kinds) == 1 else None
 
 
@@ -148,64 +150,105 @@ def _compute(
 ) -> None:
     """Compute rows of the results from their pictures (k, h, w, c).
 
-    Dtypes that the compiled loops do not know are converted.
+    Pictures that are only moved by whole pixels are copied, so that each value stays what it is.
     """
-    c = pictures.shape[3]
-    gain = _constant_row(c, 1.0) if warp.gain is None else _per_channel(warp.gain, c)
-    bias = _constant_row(c, 0.0) if warp.bias is None else _per_channel(warp.bias, c)
-    moved = warp.matrices is not None
-    if warp.matrices is not None and matrices is None:
-        matrices = warp.matrices[rows]
-    if moved and warp.order == 0:
-        target = out if warp.dtype is None else np.empty(out.shape, pictures.dtype)
-        _copy_nearest(warp, pictures, rows, matrices, target)
-        pictures, moved = target, False
-        if warp.dtype is None:
+    if warp.matrices is None:
+        _scale(warp, pictures, out)
+        return
+    matrices = warp.matrices[rows] if matrices is None else matrices
+    if warp.order == 0:
+        _copy(warp, pictures, rows, matrices, out)
+        return
+    if pictures.dtype != np.uint8:
+        still = find_still(warp, pictures, rows, matrices)
+        if still.all():
+            _copy(warp, pictures, rows, matrices, out)
             return
-    if pictures.dtype not in NATIVE:
-        pictures = pictures.astype(np.float32)
-    target = out if out.dtype in NATIVE else np.empty(out.shape, np.float32)
-    pictures = read_only(pictures)
-    if not moved:
-        loops = import_extra("bf_batch.images.kernels.axes")
-        loops.convert(pictures.reshape(-1, c), gain, bias, target.dtype == np.uint8, target.reshape(-1, c))
-    else:
-        _interpolate(warp, pictures, rows, matrices, (gain, bias), target)
+        if still.any():
+            places = np.arange(len(warp.source))[rows]
+            for some, work in ((still, _copy), (~still, _interpolate)):
+                part = np.empty((int(some.sum()), *out.shape[1:]), out.dtype)
+                work(warp, pictures[some], places[some], matrices[some], part)
+                out[some] = part
+            return
+    _interpolate(warp, pictures, rows, matrices, out)
+
+
+def _copy(warp: PendingGeometry, pictures: NDArray[Any], rows: Any, matrices: Any, out: NDArray[Any]) -> None:
+    """Copy nearest pixels, then scale them."""
+    target = out if warp.dtype is None else np.empty(out.shape, pictures.dtype)
+    _copy_nearest(warp, pictures, rows, matrices, target)
     if target is not out:
-        cast_into(target, out)
+        _scale(warp, target, out)
+
+
+def _scale(warp: PendingGeometry, pictures: NDArray[Any], out: NDArray[Any]) -> None:
+    """Scale pixels in their places; numbers that the compiled loop would round are left to numpy."""
+    c = pictures.shape[3]
+    gain, bias = _scaling(warp, pictures.dtype)
+    if pictures.dtype in NATIVE and out.dtype in NATIVE:
+        loop, limited = import_extra("bf_batch.images.kernels.axes").convert, out.dtype == np.uint8
+        flat = read_only(pictures).reshape(-1, c)
+        loop(flat, _channel_row(gain, c), _channel_row(bias, c), limited, out.reshape(-1, c))
+    elif (gain, bias) == ((1.0,), (0.0,)):
+        out[...] = limit_to(out.dtype, pictures)
+    else:
+        scaled = pictures * _check_channels(gain, c, "values")
+        out[...] = limit_to(out.dtype, scaled + _check_channels(bias, c, "values"))
+
+
+def _scaling(warp: PendingGeometry, dtype: np.dtype[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what pixels of a dtype are multiplied by and what is added."""
+    if warp.gain is None or warp.bias is None:
+        return (1.0,), (0.0,)
+    if warp.relative and (white := white_of(dtype)) != 1:
+        return tuple(gain / white for gain in warp.gain), warp.bias
+    return warp.gain, warp.bias
 
 
 def _interpolate(
-    warp: PendingGeometry,
-    pictures: Any,
-    rows: slice,
-    matrices: Any,
-    scaling: tuple[Any, Any],
-    out: NDArray[Any],
+    warp: PendingGeometry, pictures: NDArray[Any], rows: Any, matrices: Any, out: NDArray[Any]
 ) -> None:
-    """Interpolate, linear or cubic; maps along the axes of larger pictures have loops of their own."""
+    """Interpolate, linear or cubic; maps along the axes of larger pictures have loops of their own.
+
+    Dtypes that the compiled loops do not know are converted.
+    """
     if _fits_packing(warp, pictures):
-        _interpolate_packed(warp, pictures, np.arange(len(pictures)), matrices, out)
+        _interpolate_packed(warp, pictures, np.arange(len(pictures)), rows, out, matrices)
         return
-    mode, level = _border(warp)
+    c = pictures.shape[3]
+    scaling = [_channel_row(values, c) for values in _scaling(warp, pictures.dtype)]
+    ready = read_only(pictures if pictures.dtype in NATIVE else pictures.astype(np.float32))
+    target = out if out.dtype in NATIVE else np.empty(out.shape, np.float32)
+    mode, level = _border(warp, c)
     kind = 2 if warp.field is not None else int(warp.projective)
-    limited = out.dtype == np.uint8
-    if kind == 0 and warp.order == 1 and pictures[0].size > _SMALL and _is_along_axes(matrices):
+    how = _loop_options(kind, mode, target.dtype == np.uint8)
+    rims = NO_RIM if warp.rims is None else np.ascontiguousarray(warp.rims[rows])
+    if kind == 0 and warp.order == 1 and ready[0].size > _SMALL and _is_along_axes(matrices):
         straight = import_extra("bf_batch.images.kernels.axes").warp_straight
-        straight(pictures, matrices, _loop_options(kind, mode, limited), level, *scaling, out)
-        return
-    pre = _NO_PRE if warp.pre is None else warp.pre[rows]
-    field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
-    if warp.order == 1:
-        loop = import_extra("bf_batch.images.kernels.interpolate").warp
+        straight(ready, matrices, rims, how, level, *scaling, target)
     else:
-        loop = import_extra("bf_batch.images.kernels.interpolate").warp_cubic
-    loop(pictures, matrices, pre, field, _loop_options(kind, mode, limited), level, *scaling, out)
+        loops = import_extra("bf_batch.images.kernels.interpolate")
+        loop = loops.warp if warp.order == 1 else loops.warp_cubic
+        loop(ready, matrices, _bend(warp, rows), rims, how, level, *scaling, target)
+    if target is not out:
+        out[...] = limit_to(out.dtype, target)
 
 
-def _border(warp: PendingGeometry) -> tuple[int, float]:
-    """Return the mode of the border and the value outside as the compiled loops want them."""
-    return (_MODES[warp.fill], 0.0) if isinstance(warp.fill, str) else (0, float(warp.fill))
+def _bend(warp: PendingGeometry, rows: Any) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return the matrices before a displacement and the displacements."""
+    if warp.field is None or warp.pre is None:
+        return _NO_PRE, _NO_FIELD
+    some = warp.field[rows] if isinstance(rows, slice) else [warp.field[row] for row in rows]
+    return warp.pre[rows], np.stack(some)
+
+
+def _border(warp: PendingGeometry, c: int) -> tuple[int, NDArray[np.float32]]:
+    """Return the mode of the border and the values outside as the compiled loops want them."""
+    fill = warp.fill
+    if isinstance(fill, str):
+        return _MODES[fill], _channel_row((0.0,), c)
+    return 0, _channel_row(fill if isinstance(fill, tuple) else (fill,), c, "fill")
 
 
 def _fits_packing(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
@@ -228,17 +271,26 @@ def _fits_packing(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
 
 
 def _interpolate_packed(
-    warp: PendingGeometry, pictures: NDArray[Any], picked: NDArray[np.intp], matrices: Any, out: Any
+    warp: PendingGeometry,
+    pictures: NDArray[Any],
+    picked: NDArray[np.intp],
+    rows: Any,
+    out: Any,
+    matrices: Any = None,
 ) -> None:
     """Interpolate the picked ones of pictures (n, h, w) or (n, h, w, 1) by the loop on packed bytes."""
-    mode, level = _border(warp)
-    gain = 1.0 if warp.gain is None else _per_channel(warp.gain, 1)[0]
-    bias = 0.0 if warp.bias is None else _per_channel(warp.bias, 1)[0]
+    fill: Any = warp.fill
+    mode, level = (_MODES[fill], 0) if isinstance(fill, str) else (0, int(fill))
+    gain, bias = _scaling(warp, pictures.dtype)
+    scaling = _check_one(gain), _check_one(bias)
+    if matrices is None and warp.matrices is not None:
+        matrices = warp.matrices[rows]
+    rims = NO_RIM if warp.rims is None else np.ascontiguousarray(warp.rims[rows])
     size = pictures.shape[1], pictures.shape[2], out.shape[1], out.shape[2]
     flat = read_only(pictures.reshape(len(pictures), -1))
-    rest = np.float32(gain), np.float32(bias), out.dtype == np.uint8, out.reshape(len(out), -1)
+    how = mode, level, out.dtype == np.uint8
     loop = import_extra("bf_batch.images.kernels.packed_bytes").warp_bytes
-    loop(flat, picked, size, matrices, mode, int(level), *rest)
+    loop(flat, picked, size, matrices, rims, how, scaling, out.reshape(len(out), -1))
 
 
 def _is_along_axes(matrices: NDArray[np.float64]) -> bool:
@@ -246,33 +298,22 @@ def _is_along_axes(matrices: NDArray[np.float64]) -> bool:
 
 
 def _copy_nearest(
-    warp: PendingGeometry, pictures: NDArray[Any], rows: slice, matrices: Any, out: NDArray[Any]
+    warp: PendingGeometry, pictures: NDArray[Any], rows: Any, matrices: Any, out: NDArray[Any]
 ) -> None:
     """Copy nearest pixels of any dtype, as unsigned integers of the same width."""
-    fill = np.zeros((), out.dtype) if isinstance(warp.fill, str) else np.asarray(warp.fill).astype(out.dtype)
     unsigned = _UNSIGNED.get(out.dtype.itemsize)
     if unsigned is None:
         raise TypeError(f"can't resample pictures of dtype {out.dtype}; make them numbers of at most 64 bits")
+    outside: Any = 0 if isinstance(warp.fill, str) else warp.fill
+    level = _check_channels(outside if isinstance(outside, tuple) else (outside,), out.shape[3], "fill")
+    fill = limit_to(out.dtype, np.asarray(level))
     mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
     kind = 2 if warp.field is not None else int(warp.projective)
-    pre = _NO_PRE if warp.pre is None else warp.pre[rows]
-    field = _NO_FIELD if warp.field is None else np.stack(warp.field[rows])
-    pictures = read_only(
-        pictures.view(unsigned) if pictures.flags.c_contiguous else _as_unsigned(pictures, unsigned)
-    )
+    bits = read_only(np.ascontiguousarray(pictures).view(unsigned))
     loops = import_extra("bf_batch.images.kernels.interpolate")
     loops.copy_nearest(
-        pictures, matrices, pre, field, kind, mode, fill.view(unsigned)[()], out.view(unsigned)
+        bits, matrices, *_bend(warp, rows), kind, mode, fill.view(unsigned), out.view(unsigned)
     )
-
-
-def _as_unsigned(pictures: NDArray[Any], unsigned: Any) -> NDArray[Any]:
-    return np.ascontiguousarray(pictures).view(unsigned)
-
-
-@functools.lru_cache(maxsize=64)
-def _constant_row(c: int, value: float) -> NDArray[np.float32]:
-    return np.full(c, value, np.float32)
 
 
 @functools.lru_cache(maxsize=64)
@@ -280,9 +321,20 @@ def _loop_options(kind: int, mode: int, limited: bool) -> NDArray[np.int64]:
     return np.array([kind, mode, limited])
 
 
-def _per_channel(values: NDArray[np.float32], c: int) -> NDArray[np.float32]:
+@functools.lru_cache(maxsize=256)
+def _channel_row(values: tuple[float, ...], c: int, what: str = "values") -> NDArray[np.float32]:
+    return np.array(_check_channels(values, c, what), np.float32)
+
+
+def _check_channels(values: tuple[float, ...], c: int, what: str) -> tuple[float, ...]:
+    """Return a value for each of ``c`` channels."""
     if len(values) == c:
         return values
     if len(values) != 1:
-        raise ValueError(f"got {len(values)} values (a channel each) for pictures of {c} channels")
-    return np.repeat(values, c)
+        raise ValueError(f"{what}: got {len(values)} values (a channel each) for pictures of {c} channels")
+    return values * c
+
+
+@functools.lru_cache(maxsize=256)
+def _check_one(values: tuple[float, ...]) -> np.float32:
+    return np.float32(_check_channels(values, 1, "values")[0])

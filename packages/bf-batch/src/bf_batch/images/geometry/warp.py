@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows, concatenate
-from bf_batch.images.arguments import Fill, Floats
+from bf_batch.images.arguments import Floats
+from bf_batch.images.arrays import white_of
+from bf_batch.images.fills import Outside
 from bf_batch.images.geometry.frames import Sizes, Step, select_sizes, simplify, sizes_of
 from bf_batch.images.geometry.pending import PendingGeometry
 from bf_batch.images.geometry.resample import resample
+from bf_batch.images.geometry.rims import Before, advance_rims, join_rims, leave_frame
 from bf_batch.images.runtime import import_extra
 
 IDENTITY = np.eye(3)[None].copy()
@@ -67,11 +69,12 @@ class Warp(PendingGeometry):
             new.sizes = simplify(np.asarray(self.sizes)[rows])
         new.matrices = None if self.matrices is None else self.matrices[rows]
         new.pre = None if self.pre is None else self.pre[rows]
+        new.rims = None if self.rims is None else self.rims[rows]
         if self.field is not None:
             new.field = [self.field[i] for i in positions]
         return new
 
-    def with_sampling(self, order: int, fill: Fill) -> Warp:
+    def with_sampling(self, order: int, fill: Outside) -> Warp:
         """Return the same with another interpolation or border, which holds for all steps pending."""
         if order == self.order and fill == self.fill:
             return self
@@ -83,8 +86,12 @@ class Warp(PendingGeometry):
         """Return the pictures after one more affine step of the chosen items."""
         last = self.matrices if self.field is None else self.pre
         n = len(self.source)
-        moved = import_extra(_STEPS).advance(IDENTITY if last is None else last, n, *step[1:], chosen)
-        return self._with_matrices(moved, select_sizes(chosen, step.sizes, self.sizes, n))
+        moved = import_extra(_STEPS).advance(IDENTITY if last is None else last, n, *step[1:6], chosen)
+        new = self._with_matrices(moved, select_sizes(chosen, step.sizes, self.sizes, n))
+        if step.repeats or self.rims is not None:
+            before = Before(self.sizes, self.matrices, self.order == 3)
+            new.rims = advance_rims(self.rims, step, before, chosen, n)
+        return new
 
     def project(self, matrices: Floats, sizes: Sizes, chosen: NDArray[np.bool_]) -> Warp:
         """Return the pictures after a projective step: (n, 3, 3) from new to old points (row, column, 1)."""
@@ -94,7 +101,14 @@ class Warp(PendingGeometry):
             np.where(some, last @ matrices, last), select_sizes(chosen, sizes, self.sizes, len(self))
         )
         new.projective = self.projective or self.field is None
+        new.rims = self._leave_frame(chosen)
         return new
+
+    def _leave_frame(self, chosen: NDArray[np.bool_]) -> Floats | None:
+        """Return the rims after a step of the chosen items that takes points outside their frame."""
+        if self.rims is None:
+            return None
+        return np.where(chosen[:, None], leave_frame(self.rims, self.matrices), self.rims)
 
     def _last_matrices(self) -> Floats:
         """Return the matrices that the next step multiplies: those after the displacement if there is one."""
@@ -110,34 +124,59 @@ class Warp(PendingGeometry):
         new.sizes = sizes
         return new
 
-    def displace(self, field: list[NDArray[np.float32]]) -> Warp:
-        """Return the pictures displaced by a field each, (height, width, 2) of pixels (y, x), in this frame.
+    def displace(self, field: list[NDArray[np.float32]], chosen: NDArray[np.bool_]) -> Warp:
+        """Return the chosen pictures displaced by fields (height, width, 2) of pixels (y, x) in this frame.
 
         Pictures that another displacement is pending for are resampled first.
         """
         if self.field is not None:
             done = Warp.of(self.resolve(), "displaced pictures").with_sampling(self.order, self.fill)
-            return done.displace(field)
+            return done.displace(field, chosen)
         new = self._copy()
         new.matrices = self.matrices if self.matrices is not None else self._identity()
         new.pre = self._identity()
-        new.field = field
+        new.field = [
+            f if yes else np.zeros_like(f) for f, yes in zip(field, np.broadcast_to(chosen, (len(self),)))
+        ]
+        new.rims = self._leave_frame(chosen)
         return new
 
     def _identity(self) -> Floats:
         return np.broadcast_to(np.eye(3), (len(self), 3, 3)).copy()
 
     def finish(
-        self, dtype: np.dtype[Any], gain: Any = 1.0, bias: Any = 0.0, channels: str | None = None
+        self,
+        dtype: np.dtype[Any],
+        gain: Any = 1.0,
+        bias: Any = 0.0,
+        channels: str | None = None,
+        relative: bool = False,
     ) -> Warp:
-        """Return the same with pixels times ``gain`` plus ``bias`` (numbers or one a channel) at the end."""
+        """Return the same with pixels times ``gain`` plus ``bias`` (numbers or one a channel) at the end.
+
+        With ``relative`` integers are first divided by the greatest number of their dtype.
+        """
+        if self.rounds:
+            return Warp.of(self.resolve(), "rounded pictures").finish(dtype, gain, bias, channels, relative)
         new = self._copy()
         if self.gain is not None and self.bias is not None:
+            if relative and self.dtype is not None:
+                gain = np.divide(gain, white_of(self.dtype))
             gain, bias = np.multiply(self.gain, gain), np.multiply(self.bias, gain) + bias
+        else:
+            new.relative = relative
         new.gain, new.bias = _as_row(gain), _as_row(bias)
         new.dtype = dtype
         new.channels = channels if channels is not None else self.channels
         return new
+
+    @property
+    def rounds(self) -> bool:
+        """Whether the result is rounded or limited: what comes later must not see the numbers before."""
+        kind = self.dtype
+        if kind is None or kind.kind == "f":
+            return False
+        return (self.gain, self.bias) != (_ONE, _ZERO) or self.stored_dtypes != {kind}
 
     def resolve(self) -> Any:
         """Compute the pixels: an array when all pictures have one size, else a list of arrays."""
@@ -153,6 +192,7 @@ class Warp(PendingGeometry):
         joined.source = concatenate([warp.source for warp in warps])
         if first.matrices is not None:
             joined.matrices = np.concatenate([warp.matrices for warp in warps])  # type: ignore[arg-type, misc]
+        joined.rims = join_rims([warp.rims for warp in warps], [len(warp) for warp in warps])
         return joined
 
     def _is_like(self, other: Warp) -> bool:
@@ -168,24 +208,19 @@ class Warp(PendingGeometry):
             and not (self.projective or other.projective)
             and self.field is None is other.field
             and (self.matrices is None) == (other.matrices is None)
-            and (self.order, self.fill, self.dtype, self.channels)
-            == (other.order, other.fill, other.dtype, other.channels)
-            and _are_equal(self.gain, other.gain)
-            and _are_equal(self.bias, other.bias)
+            and (self.order, self.fill) == (other.order, other.fill)
+            and self._ending() == other._ending()
         )
 
-
-def _as_row(value: Any) -> NDArray[np.float32]:
-    return _constant_row(value) if type(value) is float else np.array(value, np.float32, ndmin=1)
-
-
-@functools.lru_cache(maxsize=64)
-def _constant_row(value: float) -> NDArray[np.float32]:
-    return np.array([value], np.float32)
+    def _ending(self) -> tuple[Any, ...]:
+        return self.dtype, self.gain, self.bias, self.channels, self.relative
 
 
-def _are_equal(mine: Any, theirs: Any) -> bool:
-    return mine is theirs or (mine is not None and theirs is not None and np.array_equal(mine, theirs))
+_ONE, _ZERO = (1.0,), (0.0,)
+
+
+def _as_row(value: Any) -> tuple[float, ...]:
+    return (value,) if type(value) is float else tuple(np.array(value, np.float64, ndmin=1).tolist())
 
 
 def _as_is(value: Any) -> Any:

@@ -7,21 +7,24 @@ from typing import Any
 import numpy as np
 
 from bf_batch.images.kernels.interpolate import finish, repeat_channels
-from bf_batch.images.kernels.maps import CONSTANT, fold, kernel, part
+from bf_batch.images.kernels.maps import CONSTANT, clamp, kernel, part, place
 
 
 @part
-def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: float, body: Any) -> None:
-    """Blend rows i and i + 1 of a picture (height, width * channels); a row outside it is the fill value."""
+def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: Any, body: Any) -> None:
+    """Blend rows i and i + 1 of a picture (height, width * channels); a row outside it is ``fill``."""
     h = flat.shape[0]
+    if fy == 0 and 0 <= i < h:
+        body[:] = flat[i][start : start + body.size]
+        return
     if i < 0 or i >= h - 1:
         only = np.float32(1 - fy if i >= 0 else fy)
         if i >= h or (fy == 0 and i < 0):
-            body[:] = fill
+            body[:] = fill[: body.size]
             return
-        edge, rest = flat[max(i, 0)][start : start + body.size], np.float32(fill) * (np.float32(1) - only)
+        edge, rest = flat[max(i, 0)][start : start + body.size], np.float32(1) - only
         for j in range(np.uintp(body.size)):
-            body[j] = np.float32(edge[j]) * only + rest
+            body[j] = np.float32(edge[j]) * only + fill[j] * rest
         return
     a, b = flat[i][start : start + body.size], flat[i + 1][start : start + body.size]
     for j in range(np.uintp(body.size)):
@@ -32,6 +35,11 @@ def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: float, body: Any) -> 
 def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
     """Interpolate along one blended row."""
     step = np.uintp(c)
+    if not fx.any():
+        for q in range(np.uintp(at.size)):
+            for k in range(step):
+                line[q * step + k] = blend[np.uintp(at[q]) + k]
+        return
     if c == 3:
         for q in range(np.uintp(at.size)):
             a, f = np.uintp(at[q]), fx[q]
@@ -46,37 +54,39 @@ def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
 
 @part
 def warp_one_straight(
-    source: Any, m: Any, mode: int, fill: float, gains: Any, biases: Any, limited: bool, out: Any
+    source: Any, m: Any, rim: Any, mode: int, fill: Any, gains: Any, biases: Any, limited: bool, out: Any
 ) -> None:
     """Resample one picture along its axes."""
     h, w, c = source.shape
     rows, columns = out.shape[0], out.shape[1]
     flat, target = source.reshape(h, w * c), out.reshape(rows, columns * c)
-    ends = m[1, 2], m[1, 1] * (columns - 1) + m[1, 2]
+    start, end = clamp(0.0, rim[1], rim[3]), clamp(columns - 1.0, rim[1], rim[3])
+    ends = m[1, 1] * start + m[1, 2], m[1, 1] * end + m[1, 2]
     left, right = 0, w
     if mode == CONSTANT:
         left = int(min(max(np.floor(min(ends)) - 1, 0.0), w - 1.0))
         right = int(min(max(np.floor(max(ends)) + 3, left + 1.0), float(w)))
-    blend = np.full((right - left + 3) * c, fill, np.float32)
+    around = repeat_channels(fill, right - left + 3)
+    blend = around.copy()
     body = blend[c : c + (right - left) * c]
     at, fx = np.empty(columns, np.uint32), np.empty(columns, np.float32)
     line = np.empty(columns * c, np.float32)
     for q in range(columns):
-        x = m[1, 1] * q + m[1, 2]
-        x = min(max(x, -1.0), float(w)) if mode == CONSTANT else fold(x, w, mode)
+        x = place(m[1, 1] * clamp(float(q), rim[1], rim[3]) + m[1, 2], w, mode, rim[5])
         j = int(np.floor(x))
         at[q], fx[q] = (j - left + 1) * c, x - j
     for r in range(rows):
-        y = m[0, 0] * r + m[0, 2]
-        y = min(max(y, -1.0), float(h)) if mode == CONSTANT else fold(y, h, mode)
+        y = place(m[0, 0] * clamp(float(r), rim[0], rim[2]) + m[0, 2], h, mode, rim[4])
         i = int(np.floor(y))
-        mix_rows(flat, i, np.float32(y - i), left * c, fill, body)
+        mix_rows(flat, i, np.float32(y - i), left * c, around, body)
         read_across(blend, at, fx, c, line)
         finish(line, gains, biases, limited, target[r])
 
 
 @kernel
-def warp_straight(source: Any, m: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any) -> None:
+def warp_straight(
+    source: Any, m: Any, rims: Any, how: Any, fill: Any, gain: Any, bias: Any, out: Any
+) -> None:
     """Do what ``warp`` does, bilinear, for matrices along the axes (crop, resize, flip).
 
     Two rows are blended, then read across.
@@ -84,7 +94,8 @@ def warp_straight(source: Any, m: Any, how: Any, fill: float, gain: Any, bias: A
     n, _h, _w, _c = source.shape
     gains, biases = repeat_channels(gain, out.shape[2]), repeat_channels(bias, out.shape[2])
     for i in range(n):
-        warp_one_straight(source[i], m[i], how[1], fill, gains, biases, how[2] != 0, out[i])
+        rim = rims[i % rims.shape[0]]
+        warp_one_straight(source[i], m[i], rim, how[1], fill, gains, biases, how[2] != 0, out[i])
 
 
 @kernel
@@ -110,11 +121,14 @@ def average(source: Any, top: Any, down: Any, left: Any, across: Any, limited: b
             line[:] = 0
             for t in range(down.shape[1]):
                 weight, row = np.float32(down[r, t]), flat[i, top[r] + t]
+                if weight == 0:
+                    continue
                 for j in range(np.uintp(w * c)):
                     line[j] += np.float32(row[j]) * weight
             for q in range(out.shape[2]):
                 for k in range(c):
                     total = 0.0
                     for t in range(across.shape[1]):
-                        total += line[(left[q] + t) * c + k] * across[q, t]
+                        if across[q, t] != 0:
+                            total += line[(left[q] + t) * c + k] * across[q, t]
                     out[i, r, q, k] = total + half

@@ -54,14 +54,18 @@ def luma(red: Any, green: Any, blue: Any) -> Any:
 
 @kernel
 def average_grey(pictures: Any, means: Any) -> None:
-    """Compute the mean grey of each picture (n, h, w, 1 or 3)."""
+    """Compute the mean grey of pictures (n, h, w, c): of 3 or 4 channels that of colours, else of all."""
     n, h, w, c = pictures.shape
     for i in range(n):
         total = 0.0
         for y in range(h):
             for x in range(w):
                 pixel = pictures[i, y, x]
-                total += luma(pixel[0], pixel[1], pixel[2]) if c >= 3 else pixel[0]
+                if c in (3, 4):
+                    total += luma(pixel[0], pixel[1], pixel[2])
+                else:
+                    for k in range(c):
+                        total += pixel[k] / c
         means[i] = total / (h * w)
 
 

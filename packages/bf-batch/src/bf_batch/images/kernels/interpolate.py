@@ -19,15 +19,17 @@ from bf_batch.images.kernels.maps import (
     CONSTANT,
     EDGE,
     REFLECT,
+    clamp,
     fold,
     kernel,
     map_point,
     part,
+    place,
 )
 
 
 @part
-def reach(m: Any, kind: int, mode: int, band: Any, box: Any, h: int, w: int) -> None:
+def reach(m: Any, rim: Any, kind: int, mode: int, band: Any, box: Any, h: int, w: int) -> None:
     """Write into ``box`` (top, bottom, left, right) which part of the source a band of results can touch.
 
     ``band`` is (first row, end row, columns) of the result.
@@ -35,10 +37,12 @@ def reach(m: Any, kind: int, mode: int, band: Any, box: Any, h: int, w: int) -> 
     box[0], box[1], box[2], box[3] = 0, h, 0, w
     if kind != AFFINE:
         return
+    top, bottom = clamp(float(band[0]), rim[0], rim[2]), clamp(band[1] - 1.0, rim[0], rim[2])
+    left, right = clamp(0.0, rim[1], rim[3]), clamp(band[2] - 1.0, rim[1], rim[3])
     for axis in range(2):
         size = h if axis == 0 else w
-        start = m[axis, 0] * band[0] + m[axis, 2]
-        down, across = m[axis, 0] * (band[1] - 1 - band[0]), m[axis, 1] * (band[2] - 1)
+        start = m[axis, 0] * top + m[axis, 1] * left + m[axis, 2]
+        down, across = m[axis, 0] * (bottom - top), m[axis, 1] * (right - left)
         low, high = start + min(down, 0.0) + min(across, 0.0), start + max(down, 0.0) + max(across, 0.0)
         if mode == REFLECT and (low < 0 or high > size - 1):
             continue
@@ -48,7 +52,7 @@ def reach(m: Any, kind: int, mode: int, band: Any, box: Any, h: int, w: int) -> 
 
 
 @part
-def surround(source: Any, box: Any, mode: int, fill: float, scratch: Any) -> None:
+def surround(source: Any, box: Any, mode: int, fill: Any, scratch: Any) -> None:
     """Copy a box of the source (height, width, channels) as float32 with a ring of what lies around it.
 
     The ring is one pixel above and to the left, and two below and to the right.
@@ -63,43 +67,52 @@ def surround(source: Any, box: Any, mode: int, fill: float, scratch: Any) -> Non
         row = int(fold(float(y), h, EDGE if mode == CONSTANT else mode)) * w * c
         line = np.uintp(row + box[2] * c)
         if mode == CONSTANT and (y < 0 or y >= h):
-            for j in range(head + body + tail):
-                scratch[at + j] = fill
+            for j in range(np.uintp(box[3] - box[2] + 3)):
+                for k in range(np.uintp(c)):
+                    scratch[at + j * head + k] = fill[k]
         else:
             for j in range(body):
                 scratch[at + head + j] = flat[line + j]
             for k in range(np.uintp(c)):
-                scratch[at + k] = fill if mode == CONSTANT else flat[np.uintp(row + before) + k]
-                end = fill if mode == CONSTANT else flat[np.uintp(row + after) + k]
+                scratch[at + k] = fill[k] if mode == CONSTANT else flat[np.uintp(row + before) + k]
+                end = fill[k] if mode == CONSTANT else flat[np.uintp(row + after) + k]
                 scratch[at + head + body + k] = scratch[at + head + body + head + k] = end
         at += head + body + tail
 
 
 @part
 def fill_coordinates(
-    m: Any, pre: Any, field: Any, kind: int, first: int, width: int, ys: Any, xs: Any
+    m: Any, pre: Any, field: Any, rim: Any, kind: int, first: int, width: int, ys: Any, xs: Any
 ) -> None:
     """Fill the source coordinates of whole rows of results, from row ``first`` on."""
+    left, right = np.float32(rim[1]), np.float32(rim[3])
     for r in range(ys.size // width):
-        row, at = first + r, r * width
+        row, at = clamp(float(first + r), rim[0], rim[2]), r * width
         if kind == AFFINE:
             y, x = np.float32(m[0, 0] * row + m[0, 2]), np.float32(m[1, 0] * row + m[1, 2])
             dy, dx = np.float32(m[0, 1]), np.float32(m[1, 1])
-            for q in range(np.uint32(width)):
-                ys[np.uintp(at) + q] = y + dy * np.float32(q)
-                xs[np.uintp(at) + q] = x + dx * np.float32(q)
+            if left > 0 or right < width - 1:
+                for q in range(np.uint32(width)):
+                    near = min(max(np.float32(q), left), right)
+                    ys[np.uintp(at) + q] = y + dy * near
+                    xs[np.uintp(at) + q] = x + dx * near
+            else:
+                for q in range(np.uint32(width)):
+                    ys[np.uintp(at) + q] = y + dy * np.float32(q)
+                    xs[np.uintp(at) + q] = x + dx * np.float32(q)
         else:
             for q in range(width):
-                ys[at + q], xs[at + q] = map_point(m, pre, field, kind, float(row), float(q))
+                column = clamp(float(q), rim[1], rim[3])
+                ys[at + q], xs[at + q] = map_point(m, pre, field, kind, row, column)
 
 
 @part
-def settle(ys: Any, xs: Any, box: Any, mode: int, h: int, w: int) -> None:
+def settle(ys: Any, xs: Any, rim: Any, box: Any, mode: int, h: int, w: int) -> None:
     """Bring coordinates inside the picture and its ring, then count them from the ring's corner."""
-    if mode == REFLECT:
+    if mode == REFLECT or rim[4] > 1 or rim[5] > 1:
         for q in range(ys.size):
-            ys[q] = np.float32(fold(ys[q], h, mode))
-            xs[q] = np.float32(fold(xs[q], w, mode))
+            ys[q] = np.float32(place(ys[q], h, mode, rim[4]))
+            xs[q] = np.float32(place(xs[q], w, mode, rim[5]))
     out = np.float32(1 if mode == CONSTANT else 0)
     bottom, right = np.float32(h - 1 + out), np.float32(w - 1 + out)
     up, aside = np.float32(1 - box[0]), np.float32(1 - box[2])
@@ -157,12 +170,15 @@ def repeat_channels(values: Any, times: int) -> Any:
 
 @kernel
 def warp(
-    source: Any, m: Any, pre: Any, field: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any
+    source: Any, m: Any, bend: Any, rims: Any, how: Any, fill: Any, gain: Any, bias: Any, out: Any
 ) -> None:
     """Resample pictures (n, h, w, c) into ``out`` (n, height, width, c), both uint8 or float32.
 
-    ``how`` is (kind of map, border mode, limited to bytes); gain and bias hold one number a channel.
+    ``bend`` is (matrices before, displacements); ``rims`` (n or 1, 6) are the top, left, bottom and right
+    within which points of the result are taken, and how sharp outlines are (y, x), see ``place``. ``how`` is
+    (kind of map, border mode, limited to bytes); fill, gain and bias hold one number a channel.
     """
+    pre, field = bend
     n, h, w, c = source.shape
     rows, width = out.shape[1], out.shape[2]
     flat = out.reshape(n, rows * width * c)
@@ -175,10 +191,10 @@ def warp(
     band, box = np.empty(3, np.int64), np.empty(4, np.int64)
     scratch = np.empty(0, np.float32)
     for i in range(n):
-        here, bent = pre[i % pre.shape[0]], field[i % field.shape[0]]
+        here, bent, rim = pre[i % pre.shape[0]], field[i % field.shape[0]], rims[i % rims.shape[0]]
         for top in range(0, rows, BAND):
             band[0], band[1], band[2] = top, min(top + BAND, rows), width
-            reach(m[i], kind, mode, band, box, h, w)
+            reach(m[i], rim, kind, mode, band, box, h, w)
             wide = (box[3] - box[2] + 3) * c
             need = (box[1] - box[0] + 3) * wide
             if scratch.size < need:
@@ -187,8 +203,8 @@ def warp(
             for first in range(top, band[1], block):
                 count = (min(first + block, band[1]) - first) * width
                 y, x = ys[:count], xs[:count]
-                fill_coordinates(m[i], here, bent, kind, first, width, y, x)
-                settle(y, x, box, mode, h, w)
+                fill_coordinates(m[i], here, bent, rim, kind, first, width, y, x)
+                settle(y, x, rim, box, mode, h, w)
                 gather_linear(scratch, wide, c, y, x, at, line)
                 finish(line, gains, biases, limited, flat[i, first * width * c : (first * width + count) * c])
 
@@ -211,7 +227,7 @@ def copy_nearest(
                 inside = y + 1e-6 >= -0.5 and y + tie < h and x + 1e-6 >= -0.5 and x + tie < w
                 u, v = min(int(np.floor(y + tie)), h - 1), min(int(np.floor(x + tie)), w - 1)
                 for k in range(c):
-                    out[i, r, q, k] = source[i, u, v, k] if inside or mode != CONSTANT else fill
+                    out[i, r, q, k] = source[i, u, v, k] if inside or mode != CONSTANT else fill[k]
 
 
 @part
@@ -227,43 +243,87 @@ def cubic_weights(t: float, taps: Any) -> None:
 
 
 @part
-def place_taps(start: int, size: int, mode: int, places: Any) -> None:
-    """Write where the four pixels of one axis are, -1 for one outside."""
+def place_taps(start: int, low: int, high: int, size: int, mode: int, places: Any) -> None:
+    """Write where the four pixels of one axis are, limited to ``low`` and ``high``; -1 for one outside."""
     for u in range(4):
-        place = start + u
-        inside = 0 <= place < size
-        places[u] = place if inside else -1 if mode == CONSTANT else int(fold(float(place), size, mode))
+        at = min(max(start + u, low), high)
+        inside = 0 <= at < size
+        places[u] = at if inside else -1 if mode == CONSTANT else int(fold(float(at), size, mode))
+
+
+@part
+def frame_of(m: Any, rim: Any, axis: int, kind: int, ends: Any) -> bool:
+    """Write the first and last pixel of the picture that an enlarged frame has along one axis.
+
+    Whether there are such: the map leads along the axes, and the frame lies on whole pixels.
+    """
+    ends[0], ends[1] = -(1 << 40), 1 << 40
+    if (
+        kind != AFFINE
+        or m[0, 1] != 0
+        or m[1, 0] != 0
+        or not (np.isfinite(rim[axis]) and np.isfinite(rim[axis + 2]))
+    ):
+        return False
+    one, two = m[axis, axis] * rim[axis] + m[axis, 2], m[axis, axis] * rim[axis + 2] + m[axis, 2]
+    low, high = np.rint(min(one, two)), np.rint(max(one, two))
+    if abs(low - min(one, two)) > 1e-6 or abs(high - max(one, two)) > 1e-6:
+        return False
+    ends[0], ends[1] = int(low), int(high)
+    return True
+
+
+@part
+def cover(position: float, size: int, mode: int, sharpness: float) -> float:
+    """Return how much of a point of the result the enlarged picture covers along one axis."""
+    if mode != CONSTANT or sharpness <= 1:
+        return 1.0
+    at = place(position, size, mode, sharpness)
+    return 1.0 + min(at, 0.0) - max(at - (size - 1.0), 0.0)
 
 
 @kernel
 def warp_cubic(
-    source: Any, m: Any, pre: Any, field: Any, how: Any, fill: float, gain: Any, bias: Any, out: Any
+    source: Any, m: Any, bend: Any, rims: Any, how: Any, fill: Any, gain: Any, bias: Any, out: Any
 ) -> None:
     """Do what ``warp`` does with cubic interpolation over four by four pixels."""
+    pre, field = bend
     n, h, w, c = source.shape
     kind, mode = how[0], how[1]
     down, across = np.empty(4), np.empty(4)
     rows, columns = np.empty(4, np.int64), np.empty(4, np.int64)
+    tall, wide = np.empty(2, np.int64), np.empty(2, np.int64)
     low, high, half = (0.0, 255.0, 0.5) if how[2] != 0 else (-np.inf, np.inf, 0.0)
     for i in range(n):
+        here, bent, rim = pre[i % pre.shape[0]], field[i % field.shape[0]], rims[i % rims.shape[0]]
+        # the edge is repeated for all four pixels where they are known, else for the point
+        freely = frame_of(m[i], rim, 0, kind, tall), frame_of(m[i], rim, 1, kind, wide)
+        modes = (
+            EDGE if mode == CONSTANT and rim[4] > 1 else mode,
+            EDGE if mode == CONSTANT and rim[5] > 1 else mode,
+        )
         for r in range(out.shape[1]):
             for q in range(out.shape[2]):
-                y, x = map_point(
-                    m[i], pre[i % pre.shape[0]], field[i % field.shape[0]], kind, float(r), float(q)
-                )
-                if mode != CONSTANT:
-                    y, x = fold(y, h, mode), fold(x, w, mode)
-                y, x = min(max(y, -3.0), h + 3.0), min(max(x, -3.0), w + 3.0)
+                row = float(r) if freely[0] else clamp(float(r), rim[0], rim[2])
+                column = float(q) if freely[1] else clamp(float(q), rim[1], rim[3])
+                y, x = map_point(m[i], here, bent, kind, row, column)
+                share = cover(y, h, mode, rim[4]) * cover(x, w, mode, rim[5])
+                if mode == REFLECT:
+                    y = y if freely[0] else place(y, h, mode, rim[4])
+                    x = x if freely[1] else place(x, w, mode, rim[5])
+                else:
+                    y, x = clamp(y, -3.0, h + 3.0), clamp(x, -3.0, w + 3.0)
                 u, v = int(np.floor(y)), int(np.floor(x))
                 cubic_weights(y - u, down)
                 cubic_weights(x - v, across)
-                place_taps(u - 1, h, mode, rows)
-                place_taps(v - 1, w, mode, columns)
+                place_taps(u - 1, tall[0], tall[1], h, modes[0], rows)
+                place_taps(v - 1, wide[0], wide[1], w, modes[1], columns)
                 for k in range(c):
                     total = 0.0
                     for s in range(4):
                         for t in range(4):
                             inside = rows[s] >= 0 and columns[t] >= 0
-                            value = float(source[i, rows[s], columns[t], k]) if inside else fill
+                            value = float(source[i, rows[s], columns[t], k]) if inside else fill[k]
                             total += value * down[s] * across[t]
+                    total = fill[k] + (total - fill[k]) * share if share < 1 else total
                     out[i, r, q, k] = min(max(total * gain[k] + bias[k], low), high) + half

@@ -70,6 +70,42 @@ def fold(position: float, size: int, mode: int) -> float:
     return 2.0 * last - position if position > last else position
 
 
+@part
+def clamp(position: float, low: float, high: float) -> float:
+    """Return a coordinate limited to a range."""
+    return min(max(position, low), high)
+
+
+@part
+def is_free(rim: Any, rows: int, columns: int) -> bool:
+    """Whether a picture takes all points of its result, with an outline of one pixel, see ``place``."""
+    limited = rim[0] > 0 or rim[1] > 0 or rim[2] < rows - 1 or rim[3] < columns - 1
+    return not (limited or rim[4] > 1 or rim[5] > 1)
+
+
+@part
+def place(position: float, size: int, mode: int, sharpness: float) -> float:
+    """Return a coordinate inside the picture or, for a constant border, the ring of one pixel around it.
+
+    ``sharpness`` says how many pixels of the result one of the picture became by enlarging: the edge is
+    repeated up to there, and the outline against a constant border is a pixel of the result wide.
+    """
+    last = size - 1.0
+    if mode != CONSTANT:
+        if mode == REFLECT and sharpness > 1:
+            beyond = 0.5 - 0.5 / sharpness  # the picture reaches so far: the mirror stands there
+            span = last + 2 * beyond
+            position = abs(position + beyond) % (2 * span) if span > 0 else 0.0
+            return clamp((2 * span - position if position > span else position) - beyond, 0.0, last)
+        return fold(position, size, mode)
+    if sharpness > 1:
+        if position < 0:
+            position = min(sharpness * (position + 0.5) - 0.5, 0.0)
+        elif position > last:
+            position = last + max(sharpness * (position - last - 0.5) + 0.5, 0.0)
+    return clamp(position, -1.0, last + 1)
+
+
 @kernel
 def displacement_at(field: Any, y: float, x: float) -> tuple[float, float]:
     """Return the bilinear value of a field (height, width, 2) at a point, its edge continued outwards."""
@@ -148,6 +184,23 @@ def advance(m: Any, n: int, angle: Any, scale: Any, shear: Any, shift: Any, cent
             out[i, row, 1] = p * b + q * d
             out[i, row, 2] = p * ty + q * tx + t
     return out
+
+
+@brief_kernel
+def find_moves(m: Any) -> Any:
+    """Return which matrices (n, 3, 3) lead from pixels to pixels, one to one and along the axes: (n,)."""
+    found, close = np.empty(m.shape[0], np.bool_), 1e-9
+    for i in range(m.shape[0]):
+        whole = m[i, 2, 0] == 0 and m[i, 2, 1] == 0 and m[i, 2, 2] == 1
+        for row in range(2):
+            for column in range(3):
+                whole = whole and abs(m[i, row, column] - np.rint(m[i, row, column])) < close
+        a, b, c, d = abs(m[i, 0, 0]), abs(m[i, 0, 1]), abs(m[i, 1, 0]), abs(m[i, 1, 1])
+        straight = abs(a - 1) < close and b < close and c < close and abs(d - 1) < close
+        found[i] = whole and (
+            straight or (a < close and abs(b - 1) < close and abs(c - 1) < close and d < close)
+        )
+    return found
 
 
 @brief_kernel

@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from bf_batch.images.kernels.maps import BLOCK, CONSTANT, fetch_ahead, fold, kernel, part
+from bf_batch.images.kernels.maps import (
+    BLOCK,
+    CONSTANT,
+    clamp,
+    fetch_ahead,
+    fold,
+    is_free,
+    kernel,
+    part,
+    place,
+)
 
 _LANES = 16  # numbers the processor handles at once; rows are packed in whole such steps
 _LINE = 64  # bytes that come to the cache at once
@@ -93,6 +103,23 @@ def locate(
 
 
 @part
+def locate_in_rim(
+    m: Any, rim: Any, first: Any, down: Any, across: Any, size: Any, at: Any, ys: Any, xs: Any
+) -> None:
+    """Do what ``locate`` does where enlarging repeats the edge, see ``interpolate.warp``.
+
+    ``size`` is (border mode, h, w).
+    """
+    (i, row, count), (mode, h, w) = first, size
+    for q in range(count):
+        r, c = clamp(float(down[q] + row), rim[0], rim[2]), clamp(float(across[q]), rim[1], rim[3])
+        y = place(m[i, 0, 0] * r + m[i, 0, 1] * c + m[i, 0, 2], h, mode, rim[4]) + 1.0
+        x = place(m[i, 1, 0] * r + m[i, 1, 1] * c + m[i, 1, 2], w, mode, rim[5]) + 1.0
+        u, v = int(y), int(x)
+        ys[q], xs[q], at[q] = y - u, x - v, u * (w + 3) + v
+
+
+@part
 def blend(
     quads: Any, at: Any, words: Any, ys: Any, xs: Any, gain: Any, bias: Any, line: Any, count: int
 ) -> None:
@@ -115,19 +142,19 @@ def warp_bytes(
     picked: Any,
     size: Any,
     m: Any,
-    mode: int,
-    fill: int,
-    gain: Any,
-    bias: Any,
-    limited: bool,
+    rims: Any,
+    how: Any,
+    scaling: Any,
     out: Any,
 ) -> None:
     """Resample pictures of bytes, bilinear, into ``out`` of bytes or float32.
 
     ``source`` is (pictures, h * w), of which picture ``picked[i]`` becomes ``out[i]``; ``out`` is (n, rows *
-    columns); ``size`` is (h, w, rows, columns).
+    columns); ``size`` is (h, w, rows, columns), ``how`` (border mode, fill, limited to bytes), ``scaling``
+    (gain, bias), ``rims`` as in ``interpolate.warp``.
     """
     h, w, rows, columns = size
+    (mode, fill, limited), (gain, bias) = how, scaling
     block = min(rows, max(1, BLOCK // columns))
     points = block * columns
     ys, xs, line = np.empty(points, np.float32), np.empty(points, np.float32), np.empty(points, np.float32)
@@ -143,9 +170,14 @@ def warp_bytes(
         if i + 1 < picked.size:  # pictures picked at random: the processor can't know which comes next
             for byte in range(0, min(h * w, _BEGINNING), _LINE):
                 fetch_ahead(source, picked[i + 1] * (h * w) + byte)
+        rim = rims[i % rims.shape[0]]
+        plain = is_free(rim, rows, columns)
         for first in range(0, rows, block):
             count = (min(first + block, rows) - first) * columns
-            locate(m, (i, first, count), down, across, mode, h, w, at, ys, xs)
+            if plain:
+                locate(m, (i, first, count), down, across, mode, h, w, at, ys, xs)
+            else:
+                locate_in_rim(m, rim, (i, first, count), down, across, (mode, h, w), at, ys, xs)
             start = first * columns
             if not limited:
                 blend(quads, at, words, ys, xs, gain, bias, out[i, start : start + count], count)
