@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bf_index.errors import escape
+
 
 class SkipBatch(Exception):
     """Signal of an action to leave the current batch out; the run goes on with the next one."""
@@ -44,6 +46,6 @@ class ItemTimeoutError(ItemError, TimeoutError):
 
 def item_error(error: BaseException, id: Any, action: str, position: int) -> ItemError:
     """Return an exception of one item as an ItemError of which it is the cause."""
-    wrapped = ItemError(id, action, position, f"{type(error).__name__}: {error}")
+    wrapped = ItemError(id, action, position, f"{type(error).__name__}: {escape(error, keep=chr(10))}")
     wrapped.__cause__ = error
     return wrapped

@@ -16,6 +16,7 @@ from bf_batch.data.sources import assign_to_components, pick_by_id, take_batch_v
 from bf_batch.itemwise.parallel import require_component
 from bf_batch.itemwise.run import ParallelOptions, run_all
 from bf_batch.itemwise.work import ColumnItems, Work
+from bf_index.errors import escape
 from bf_index.sizes import reading
 
 BatchT = TypeVar("BatchT", bound=BatchCore)
@@ -107,7 +108,9 @@ def _read_table(
     if len(table.columns) == 1 and len(names) == 1:
         return {names[0]: pick_by_id(path, table.iloc[:, 0], batch.indices)}
     if missing := [name for name in names if name not in table.columns]:
-        raise KeyError(f"{path}: no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}")
+        raise KeyError(
+            f"{escape(path)}: no column {missing[0]!r}; it has {', '.join(map(escape, table.columns))}"
+        )
     return {name: pick_by_id(path, table[name], batch.indices) for name in names}
 
 
@@ -182,14 +185,17 @@ def _split_value(value: Any, names: Sequence[str], path: str, found: Format) -> 
     if not isinstance(value, Mapping):
         if len(names) > 1:
             raise ValueError(
-                f"{path} holds one value for the components {tuple(names)}; give one file for each"
+                f"{escape(path)} holds one value for the components {tuple(names)}; give one file for each"
             )
         return (value,)
     if all(name in value for name in names):
         return tuple(value[name] for name in names)
     if found.parts or len(names) == len(value) == 1:
         return tuple(value.values())[: len(names)]
-    raise ValueError(f"{path} holds {', '.join(value)} for the components {tuple(names)}; name them alike")
+    raise ValueError(
+        f"{escape(path)} holds {', '.join(map(escape, value))} for the components {tuple(names)}; "
+        "name them alike"
+    )
 
 
 def _make_work(batch: BatchCore, function: Callable[..., Any], items: Any) -> Work:

@@ -18,6 +18,21 @@ class FileChangedError(OSError):
     """A file is not the one that was indexed: its size or modification time has changed since."""
 
 
+def escape(text: object, keep: str = "") -> str:
+    """Return a text of somebody else, such as the name of a file, as messages, bars and logs show it.
+
+    Signs that write to a terminal, begin a line or turn the direction of writing are shown as in ``repr``;
+    those in ``keep`` stay.
+
+    >>> escape('a\\nERROR: b\\x1b[2J.npy')
+    'a\\\\nERROR: b\\\\x1b[2J.npy'
+    """
+    told = str(text)
+    if told.isprintable():
+        return told
+    return "".join(sign if sign.isprintable() or sign in keep else repr(sign)[1:-1] for sign in told)
+
+
 def close_matches(name: object, known: Iterable[object], most: int = 3) -> list[str]:
     """Return up to ``most`` known names that look like ``name``, the closest first."""
     by_lower = {str(word).lower(): str(word) for word in known}
@@ -31,7 +46,7 @@ def unknown(kind: str, name: object, known: Iterable[object], owner: str = "") -
     >>> unknown("component", "imagse", ["images", "masks"], owner="SatelliteBatch")
     "unknown component 'imagse' of SatelliteBatch; did you mean 'images'? known: images, masks"
     """
-    names = list(dict.fromkeys(str(word) for word in known))
+    names = list(dict.fromkeys(escape(word) for word in known))
     message = f"unknown {kind} {name!r}" + (f" of {owner}" if owner else "")
     if close := close_matches(name, names):
         message += "; did you mean " + " or ".join(repr(word) for word in close) + "?"

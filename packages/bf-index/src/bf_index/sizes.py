@@ -17,6 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from bf_index.errors import escape
+
 if TYPE_CHECKING:
     import zipfile
 
@@ -52,9 +54,9 @@ def reading(where: object, kind: type[Exception] = ValueError, *passed: type[Exc
             raise
         raise _explain(where, kind, error) from error
     except MemoryError as error:
-        raise kind(f"{where} can't be read: it asks for more memory than there is") from error
+        raise kind(f"{escape(where)} can't be read: it asks for more memory than there is") from error
     except Exception as error:  # the bytes of a stranger may raise any error of any library
-        if isinstance(error, passed) or (isinstance(error, kind) and str(where) in str(error)):
+        if isinstance(error, passed) or (isinstance(error, kind) and escape(where) in str(error)):
             raise
         raise _explain(where, kind, error) from error
 
@@ -63,9 +65,10 @@ def _explain(where: object, kind: type[Exception], error: Exception) -> Exceptio
     if kind is ValueError and isinstance(error, FileTooLargeError):
         kind = FileTooLargeError
     ours = type(error) in (ValueError, FileTooLargeError)
-    if ours and str(where) in str(error):
+    if ours and escape(where) in str(error):
         return kind(str(error))
-    return kind(f"{where} can't be read: {error if ours else f'{type(error).__name__}: {error}'}")
+    told = str(error) if ours else f"{type(error).__name__}: {error}"
+    return kind(f"{escape(where)} can't be read: {escape(told)}")
 
 
 def in_proportion(claimed: int, stored: int) -> bool:
@@ -88,7 +91,7 @@ def check_size(
     if claimed > most:
         advice = f"; if that is meant, give {option}={claimed}" if option else ""
         raise FileTooLargeError(
-            f"{where}: {stored:,} bytes claim to become {claimed:,}, more than {most:,}{advice}"
+            f"{escape(where)}: {stored:,} bytes claim to become {claimed:,}, more than {most:,}{advice}"
         )
 
 
@@ -109,18 +112,19 @@ def read_npy_head(file: IO[bytes], where: object, left: int) -> tuple[tuple[int,
     begin = file.tell()
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)):
-        raise ValueError(f"{where}: npy format {version} is not known")
+        raise ValueError(f"{escape(where)}: npy format {version} is not known")
     # the third version differs in the letters of names only
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
-        raise ValueError(f"{where} holds objects, which are pickles; data is numbers and texts")
+        raise ValueError(f"{escape(where)} holds objects, which are pickles; data is numbers and texts")
     if any(type(extent) is not int or extent < 0 for extent in shape):
-        raise ValueError(f"{where}: npy file of shape {shape}")
+        raise ValueError(f"{escape(where)}: npy file of shape {shape}")
     wanted, there = math.prod(shape) * max(dtype.itemsize, 1), left - (file.tell() - begin)
     if wanted > there:
         raise FileTooLargeError(
-            f"{where}: an array of shape {shape} and dtype {dtype} takes {wanted:,} bytes, and there are "
+            f"{escape(where)}: an array of shape {shape} and dtype {dtype} takes {wanted:,} "
+            "bytes, and there are "
             f"{there:,}; the file is cut off or damaged"
         )
     return shape, fortran, dtype
@@ -136,7 +140,7 @@ def read_npy(file: IO[bytes], where: object, left: int | None = None) -> np.ndar
         while done < len(buffer):
             count = file.readinto(buffer[done : done + (_PIECE << 6)])  # type: ignore[attr-defined]
             if not count:
-                raise ValueError(f"{where}: the file ends after {done:,} of {len(buffer):,} bytes")
+                raise ValueError(f"{escape(where)}: the file ends after {done:,} of {len(buffer):,} bytes")
             done += count
     return values.reshape(shape, order="F" if fortran else "C")
 
@@ -153,7 +157,8 @@ def check_zip(
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if packed > stored:
         raise FileTooLargeError(
-            f"{where}: its members claim {packed:,} bytes of {stored:,}: they overlap, or the file is cut off"
+            f"{escape(where)}: its members claim {packed:,} bytes of {stored:,}: they overlap, "
+            "or the file is cut off"
         )
     check_size(where, unpacked, stored, max_bytes, option)
 
@@ -172,7 +177,7 @@ def read_npz(
         check_zip(archive, where, stored, max_bytes)
         found = {}
         for entry in archive.infolist():
-            name = f"{where}: {entry.filename!r}"
+            name = f"{escape(where)}: {entry.filename!r}"
             if not compressed and entry.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{name} is compressed, as no member of such a file is")
             if not entry.filename.endswith(".npy"):
@@ -187,6 +192,6 @@ def read_json(path: str | os.PathLike[str], max_bytes: int = MOST_JSON) -> Any:
     path = Path(path)
     size = path.stat().st_size
     if size > max_bytes:
-        raise FileTooLargeError(f"{path} has {size:,} bytes, at most {max_bytes:,} of JSON are read")
+        raise FileTooLargeError(f"{escape(path)} has {size:,} bytes, at most {max_bytes:,} of JSON are read")
     with reading(path):
         return json.loads(path.read_bytes())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from bf_index.errors import escape
+
 
 class NonFiniteLoss(ArithmeticError):
     """The loss of a training step is NaN or infinite; the weights are those before the step."""
@@ -43,7 +45,7 @@ StateError = ModelStateError
 
 def unknown(kind: str, name: str, known: Iterable[str], owner: str = "") -> str:
     """Return the sentence for an unknown name: what it is, where, its close matches and the known names."""
-    names = sorted(str(item) for item in known)
+    names = sorted(escape(item) for item in known)
     of = f" of {owner}" if owner else ""
     lowered = {item.lower(): item for item in names}
     close = difflib.get_close_matches(str(name).lower(), lowered, n=3, cutoff=0.6)

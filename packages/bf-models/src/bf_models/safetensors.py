@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_index.sizes import reading
 from bf_models.errors import CorruptModel
 
@@ -63,7 +64,7 @@ def read(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
     size = int.from_bytes(view[:8], "little")
     if len(view) < 8 or size > min(len(view) - 8, _LONGEST_HEADER):
         raise CorruptModel(
-            f"{where}: not a safetensors file, or cut short: {len(view)} bytes, header of {size}"
+            f"{escape(where)}: not a safetensors file, or cut short: {len(view)} bytes, header of {size}"
         )
     with reading(where, CorruptModel):
         header = json.loads(bytes(view[8 : 8 + size]))
@@ -71,25 +72,29 @@ def read(data: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
         body = view[8 + size :]
         taken = sum(stop - start for start, stop in (entry["data_offsets"] for entry in header.values()))
         if taken > len(body):
-            raise CorruptModel(f"{where} does not fit: its arrays take {taken:,} bytes of {len(body):,}")
-        return {name: _array(entry, body, f"{where}: {name!r}") for name, entry in header.items()}
+            raise CorruptModel(
+                f"{escape(where)} does not fit: its arrays take {taken:,} bytes of {len(body):,}"
+            )
+        return {name: _array(entry, body, f"{escape(where)}: {name!r}") for name, entry in header.items()}
 
 
 def _array(entry: Mapping[str, Any], body: memoryview, where: str) -> np.ndarray:
     kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if kind not in _DTYPES:
-        raise ValueError(f"{where} has the unknown dtype {kind!r}")
+        raise ValueError(f"{escape(where)} has the unknown dtype {kind!r}")
     dtype = np.dtype(_DTYPES[kind])
     count = 1
     for extent in shape:
         if not isinstance(extent, int) or extent < 0:
-            raise ValueError(f"{where} has the shape {shape}")
+            raise ValueError(f"{escape(where)} has the shape {shape}")
         count *= extent
     if (
         not (isinstance(start, int) and 0 <= start <= stop <= len(body))
         or stop - start != count * dtype.itemsize
     ):
-        raise ValueError(f"{where} of shape {shape} and dtype {kind} does not fit its bytes {start}..{stop}")
+        raise ValueError(
+            f"{escape(where)} of shape {shape} and dtype {kind} does not fit its bytes {start}..{stop}"
+        )
     array = np.frombuffer(body[start:stop], dtype)
     if kind == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_index.names import TargetError, public_path
 from bf_models.config.nested import expand
 from bf_models.config.targets import ESTIMATOR, build_target
@@ -151,25 +152,31 @@ class SklearnModel:
         saved = archive.load(Path(path))
         description = saved.description
         if description.get("model") != "SklearnModel":
-            raise ModelStateError(f"{path} holds the model {description.get('model')!r}, not 'SklearnModel'")
+            raise ModelStateError(
+                f"{escape(path)} holds the model {description.get('model')!r}, not 'SklearnModel'"
+            )
         try:
             parameters, attributes = dict(description["parameters"]), dict(description["attributes"])
             target, classes, iterations = (description[name] for name in ("target", "classes", "iterations"))
         except (KeyError, TypeError, ValueError) as error:
-            raise CorruptModel(f"{path}, model.json: {error!r} is no description of an estimator") from error
-        _check_plain(parameters, f"{path}, model.json: parameters")
-        _check_plain(attributes, f"{path}, model.json: attributes")
+            raise CorruptModel(
+                f"{escape(path)}, model.json: {error!r} is no description of an estimator"
+            ) from error
+        _check_plain(parameters, f"{escape(path)}, model.json: parameters")
+        _check_plain(attributes, f"{escape(path)}, model.json: attributes")
         config = {"estimator": {**parameters, "_target_": target}, "allow": tuple(allow)}
         if classes is not None:
             config["classes"] = classes
         try:
             model = cls(config)
         except TargetError as error:
-            raise TargetError(f"{path}, model.json: {error}") from error
+            raise TargetError(f"{escape(path)}, model.json: {escape(error)}") from error
         # arrays of a file are read-only views, and an estimator learns in place
         learnt = {name: array.copy() for name, array in saved.weights.items()}
         for name, value in {**attributes, **learnt}.items():
-            _check_learnt(model.estimator, name, f"{path}, {'weights' if name in learnt else 'attributes'}")
+            _check_learnt(
+                model.estimator, name, f"{escape(path)}, {'weights' if name in learnt else 'attributes'}"
+            )
             setattr(model.estimator, name, value)
         model.iterations = int(iterations)
         return model
@@ -199,7 +206,7 @@ def _check_plain(values: Mapping[str, Any], where: str) -> None:
     for name, value in values.items():
         if not _is_plain(value):
             raise UnsafeCheckpoint(
-                f"{where}.{name} is {value!r:.60}: a saved estimator holds numbers, texts and arrays"
+                f"{escape(where)}.{name} is {value!r:.60}: a saved estimator holds numbers, texts and arrays"
             )
 
 
@@ -212,7 +219,8 @@ def _check_learnt(estimator: Any, name: str, where: str) -> None:
     if not name.isidentifier() or not learnt or name.startswith("__") or hasattr(type(estimator), name):
         kind = type(estimator).__name__
         raise UnsafeCheckpoint(
-            f"{where}: {name!r} is refused, {kind} learns nothing of that name: the file was changed; "
+            f"{escape(where)}: {name!r} is refused, {kind} learns nothing of that name: the "
+            "file was changed; "
             f"train {kind} again, or take the file from where it was saved"
         )
 

@@ -117,9 +117,10 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _write_error(message: str) -> None:
+    from bf_index.errors import escape
     from bf_pipeline.redaction.texts import redact_text  # late: start-up time
 
-    sys.stderr.write(redact_text(message.rstrip()) + "\n")
+    sys.stderr.write(escape(redact_text(message.rstrip()), keep="\n\t") + "\n")
 
 
 @contextlib.contextmanager

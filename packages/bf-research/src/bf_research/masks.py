@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from bf_index.errors import escape
 from bf_pipeline.redaction.texts import MASK
 from bf_research.own_files import open_plain
 
@@ -66,7 +67,7 @@ def _read_or_make(folder: Path) -> bytes:
         key = file.read(_BYTES + 1)
     if len(key) != _BYTES:
         raise ValueError(
-            f"{path} is damaged: it has {len(key)} bytes, not {_BYTES}; restore it, or start the sweep in a "
-            "new folder"
+            f"{escape(path)} is damaged: it has {len(key)} bytes, not {_BYTES}; restore it, or start the sweep "
+            "in a new folder"
         )
     return key

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_index.errors import escape
 from bf_index.sizes import FileTooLargeError, count_left, in_proportion, read_npy_head, reading
 
 
@@ -233,7 +234,7 @@ def open_column(name: str, container: Any, copy: bool = False) -> Column:
         path = os.fspath(container)
         if not path.endswith(".npy"):
             raise ValueError(f"preloaded {name}: {path!r} is no npy file; load it first and give the array")
-        where = f"preloaded {name}: {path}"
+        where = f"preloaded {name}: {escape(path)}"
         with reading(where):
             with open(path, "rb") as file:
                 read_npy_head(file, where, count_left(file))

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bf_batch.opensets.download import locked
+from bf_index.errors import escape
 from bf_index.sizes import FREE_BYTES, FileTooLargeError, check_size, check_zip, reading
 
 _PIECE = 1 << 20
@@ -59,7 +60,7 @@ def read_members(archive: Path, names: Iterable[str], most_bytes: int = 1 << 30)
                 with opened() as file:
                     found[name] = b"".join(iter(partial(file.read, _PIECE), b""))
     if missing := sorted(wanted - set(found)):
-        raise KeyError(f"{archive} has no member {missing[0]!r}; it is not the archive expected")
+        raise KeyError(f"{escape(archive)} has no member {missing[0]!r}; it is not the archive expected")
     return found
 
 
@@ -67,7 +68,7 @@ def _write_members(archive: Path, folder: Path, most_bytes: int | None) -> None:
     with reading(archive, UnsafeArchiveError):
         for count, (name, opened) in enumerate(_yield_members(archive, most_bytes)):
             if count >= MOST_MEMBERS:
-                raise UnsafeArchiveError(f"{archive} has more than {MOST_MEMBERS} members")
+                raise UnsafeArchiveError(f"{escape(archive)} has more than {MOST_MEMBERS} members")
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with opened() as source, path.open("wb") as file:
@@ -91,7 +92,7 @@ def _yield_members(archive: Path, most_bytes: int | None) -> Iterator[tuple[str,
                 if entry.is_dir():
                     continue
                 if kind not in (0, stat.S_IFREG):
-                    raise UnsafeArchiveError(f"{archive}: {entry.filename!r} is a link or a device")
+                    raise UnsafeArchiveError(f"{escape(archive)}: {entry.filename!r} is a link or a device")
                 yield _check_name(archive, entry.filename), partial(packed.open, entry)
         return
     with _open_stream(archive) as stream:
@@ -104,11 +105,11 @@ def _yield_members(archive: Path, most_bytes: int | None) -> Iterator[tuple[str,
         with tarfile.open(fileobj=watched, mode="r:") as unrolled:  # type: ignore[call-overload]
             for member in unrolled:
                 claimed += member.size
-                check(claimed, f"{archive}: {member.name!r}")
+                check(claimed, f"{escape(archive)}: {member.name!r}")
                 if member.isdir():
                     continue
                 if not member.isreg():
-                    raise UnsafeArchiveError(f"{archive}: {member.name!r} is a link or a device")
+                    raise UnsafeArchiveError(f"{escape(archive)}: {member.name!r} is a link or a device")
                 yield _check_name(archive, member.name), partial(_open_member, unrolled, member)
 
 
@@ -175,7 +176,7 @@ def _check_name(archive: Path, name: str) -> str:
         or ":" in parts[0]
     ):
         raise UnsafeArchiveError(
-            f"{archive}: the member {name!r} leads out of the folder; nothing was unpacked"
+            f"{escape(archive)}: the member {name!r} leads out of the folder; nothing was unpacked"
         )
     return name
 

@@ -13,6 +13,7 @@ from bf_batch.batch import Batch
 from bf_batch.opensets.archives import read_members
 from bf_batch.opensets.base import ArrayOpenset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
+from bf_index.errors import escape
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
@@ -91,7 +92,7 @@ def _parse_records(path: Path, data: bytes, labels: int) -> tuple[NDArray[np.uin
     """Return images (n, 32, 32, 3) and labels (n, ``labels``) of records of labels and pixels."""
     size = labels + _PIXELS
     if not data or len(data) % size:
-        raise ValueError(f"{path} holds {len(data)} bytes, no whole number of records of {size}")
+        raise ValueError(f"{escape(path)} holds {len(data)} bytes, no whole number of records of {size}")
     records = np.frombuffer(data, np.uint8).reshape(-1, size)
     images = records[:, labels:].reshape(-1, *_SHAPE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, :labels].astype(np.int64)

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from bf_index.errors import escape
+
 _log = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
@@ -99,7 +101,8 @@ def fetch(file: RemoteFile, folder: Path, patience: Patience = Patience()) -> Pa
     except OSError as error:
         raise OSError(
             error.errno,
-            f"can't keep {file.name} in {folder}: {error.strerror or error}; make room or name another folder"
+            f"can't keep {escape(file.name)} in {escape(folder)}: {error.strerror or error}; "
+            "make room or name another folder"
             " with folder= or BATCHFLOW_DATA",
         ) from error
     return path
@@ -177,11 +180,11 @@ def _download(file: RemoteFile, path: Path, patience: Patience) -> None:
                 reasons[source] = str(error)
                 if error.final:
                     sources.remove(source)
-    said = "; ".join(f"{source}: {reason}" for source, reason in reasons.items())
+    said = "; ".join(f"{escape(source)}: {reason}" for source, reason in reasons.items())
     there = " (the file there now has other contents)" if path.exists() else ""
     raise DownloadError(
-        f"can't get {file.name}: {said}. Without a network put the file with sha256 {file.sha256} at"
-        f" {path}{there}, or name the folder that has it with folder= or BATCHFLOW_DATA"
+        f"can't get {escape(file.name)}: {said}. Without a network put the file with sha256 {file.sha256} at"
+        f" {escape(path)}{there}, or name the folder that has it with folder= or BATCHFLOW_DATA"
     )
 
 
@@ -209,7 +212,7 @@ def _read_pieces(source: str, timeout: float) -> Iterator[bytes]:
     except ValueError as error:
         raise _SourceFailedError(str(error), final=True) from error
     except (http.client.HTTPException, OSError) as error:
-        raise _SourceFailedError(f"{type(error).__name__}: {error}") from error
+        raise _SourceFailedError(f"{type(error).__name__}: {escape(error)}") from error
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):

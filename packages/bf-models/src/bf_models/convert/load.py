@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_models import safetensors
 from bf_models.convert.h5 import load_h5
 from bf_models.convert.layouts import list_entries, rename_arrays
@@ -72,5 +73,6 @@ def load_file(model: Target, path: str | Path, *, strict: bool = True, replace_h
     if path.suffix in (".h5", ".hdf5"):
         return load_h5(model, path, replace_head=replace_head)
     raise ValueError(
-        f"{path}: weights are read from .safetensors, .pth, .pt, .bin and .h5 files, got {path.suffix!r}"
+        f"{escape(path)}: weights are read from .safetensors, .pth, .pt, .bin and .h5 files, "
+        f"got {path.suffix!r}"
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_index.sizes import FREE_BYTES, check_zip, reading
 from bf_models.errors import CorruptModel, UnsafeCheckpoint
 
@@ -73,14 +74,16 @@ class _Reader(pickle.Unpickler):
         """Count bytes that are copied: one storage may be named again and again, and repeated by strides."""
         self._left -= count
         if self._left < 0:
-            raise CorruptModel(f"{self._where}: its tensors take more than {_MOST_COPIES} times its bytes")
+            raise CorruptModel(
+                f"{escape(self._where)}: its tensors take more than {_MOST_COPIES} times its bytes"
+            )
 
     def _build_tensor(
         self, storage: _Storage, offset: int, size: tuple[int, ...], strides: tuple[int, ...], *rest: Any
     ) -> np.ndarray:
         """Copy a storage's numbers into an array; refuse to reach outside of them."""
         if not isinstance(storage, _Storage):
-            raise UnsafeCheckpoint(f"{self._where}: a tensor without a storage")
+            raise UnsafeCheckpoint(f"{escape(self._where)}: a tensor without a storage")
         numbers = storage.numbers
         whole = isinstance(offset, int) and all(
             isinstance(item, int) and item >= 0 for item in (offset, *size, *strides)
@@ -88,7 +91,8 @@ class _Reader(pickle.Unpickler):
         reach = offset + sum((extent - 1) * stride for extent, stride in zip(size, strides)) if whole else -1
         if len(size) != len(strides) or (0 not in size and not 0 <= reach < len(numbers)):
             raise CorruptModel(
-                f"{self._where}: a tensor of size {size} reaches outside of its storage of {len(numbers)} "
+                f"{escape(self._where)}: a tensor of size {size} reaches outside of its storage "
+                f"of {len(numbers)} "
                 "numbers"
             )
         self._take(math.prod(size) * numbers.itemsize)
@@ -103,20 +107,23 @@ class _Reader(pickle.Unpickler):
         if module == "torch" and name in _DTYPES:
             return _Kind(name)
         raise UnsafeCheckpoint(
-            f"{self._where} asks for {module}.{name}, which no file of weights needs; not loaded"
+            f"{escape(self._where)} asks for {escape(module)}.{escape(name)}, which no file of weights "
+            "needs; not loaded"
         )
 
     def persistent_load(self, key: Any) -> Any:
         if not (
             isinstance(key, tuple) and len(key) == 5 and key[0] == "storage" and isinstance(key[1], _Kind)
         ):
-            raise UnsafeCheckpoint(f"{self._where} refers to {key!r}, which is no storage of numbers")
+            raise UnsafeCheckpoint(f"{escape(self._where)} refers to {key!r}, which is no storage of numbers")
         _, kind, name, _, count = key
         dtype = np.dtype(_DTYPES[kind.name])
         member = f"{self._prefix}data/{name}"
         info = self._archive.getinfo(member)
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * dtype.itemsize:
-            raise CorruptModel(f"{self._where}: {member!r} has {info.file_size} bytes for {count} numbers")
+            raise CorruptModel(
+                f"{escape(self._where)}: {member!r} has {info.file_size} bytes for {count} numbers"
+            )
         self._take(info.file_size)
         return _Storage(np.frombuffer(self._archive.read(member), dtype), kind.name)
 
@@ -128,7 +135,9 @@ def _check_opcodes(data: bytes, where: str) -> None:
         places = isinstance(value, int) and code.name in ("PUT", "BINPUT", "LONG_BINPUT")
         swells = code.name in ("BYTEARRAY8", "NEXT_BUFFER") or (places and value > len(data))
         if swells:
-            raise CorruptModel(f"{where}: instruction {code.name} {value}, which no file of weights needs")
+            raise CorruptModel(
+                f"{escape(where)}: instruction {code.name} {value}, which no file of weights needs"
+            )
 
 
 def read_pth(path: str | Path) -> dict[str, np.ndarray]:
@@ -142,13 +151,13 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         check_zip(archive, where, Path(path).stat().st_size, option="")
         pickles = [item for item in archive.infolist() if item.filename.endswith("/data.pkl")]
         if len(pickles) != 1 or pickles[0].file_size > _LARGEST_PICKLE:
-            raise CorruptModel(f"{where}: no torch file: {len(pickles)} members named data.pkl")
+            raise CorruptModel(f"{escape(where)}: no torch file: {len(pickles)} members named data.pkl")
         prefix = pickles[0].filename.removesuffix("data.pkl")
         data = archive.read(pickles[0])
         _check_opcodes(data, where)
         loaded = _Reader(data, archive, prefix, where).load()
     if not isinstance(loaded, Mapping):
-        raise CorruptModel(f"{where} holds {type(loaded).__name__}, expected names and tensors")
+        raise CorruptModel(f"{escape(where)} holds {type(loaded).__name__}, expected names and tensors")
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_models._backend import initial_shape, keras, tensorflow
 from bf_models.errors import ModelStateError
 from bf_models.network.catalog import PART_NAMES
@@ -103,7 +104,8 @@ def bounded_by(arrays: Mapping[str, np.ndarray], where: object) -> Iterator[None
         variables, numbers = variables - 1, numbers - math.prod(shape)
         if variables < 0 or numbers < 0:
             raise ModelStateError(
-                f"{where}: its config asks for more than the {len(arrays)} arrays of {held:,} numbers that "
+                f"{escape(where)}: its config asks for more than the {len(arrays)} arrays of "
+                f"{held:,} numbers that "
                 f"it holds, at one of shape {shape}"
             )
         return make(**options)

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_index.sizes import check_zip, reading
 from bf_models.errors import CorruptModel, ModelStateError, UnsafeCheckpoint
 from bf_models.safetensors import chunks, read
@@ -111,14 +112,14 @@ def load(path: Path) -> Saved:
         check_zip(archive, path, os.fstat(file.fileno()).st_size, option="")
         manifest = _read_json(archive, "manifest.json", path)
         if manifest.get("kind") != "bf_models" or not isinstance(manifest.get("format"), int):
-            raise UnsafeCheckpoint(f"{path} is not a model that bf_models saved")
+            raise UnsafeCheckpoint(f"{escape(path)} is not a model that bf_models saved")
         if manifest["format"] > FORMAT:
             raise ModelStateError(
-                f"{path} is of format {manifest['format']}, this bf_models reads up to {FORMAT}; "
+                f"{escape(path)} is of format {manifest['format']}, this bf_models reads up to {FORMAT}; "
                 "upgrade bf-models"
             )
         content = {name: _read_member(archive, name, manifest, path) for name in ("model.json", *_TENSORS)}
-    weights, optimizer = (read(content[name], f"{path}/{name}") for name in _TENSORS)
+    weights, optimizer = (read(content[name], f"{escape(path)}/{name}") for name in _TENSORS)
     return Saved(_parse(content["model.json"], path), weights, optimizer)
 
 
@@ -127,30 +128,33 @@ def _refuse_unknown_members(archive: zipfile.ZipFile, path: Path) -> None:
     for item in archive.infolist():
         if item.filename not in (*_JSON, *_TENSORS):
             raise UnsafeCheckpoint(
-                f"{path} holds {item.filename!r}, which no saved model has; it is not loaded"
+                f"{escape(path)} holds {item.filename!r}, which no saved model has; it is not loaded"
             )
         # stored bytes cannot swell: a member is never larger than the file itself
         if item.compress_type != zipfile.ZIP_STORED or item.file_size != item.compress_size:
-            raise UnsafeCheckpoint(f"{path}: {item.filename!r} is compressed, which no saved model is")
+            raise UnsafeCheckpoint(
+                f"{escape(path)}: {item.filename!r} is compressed, which no saved model is"
+            )
         if item.filename in _JSON and item.file_size > _LARGEST_JSON:
             raise UnsafeCheckpoint(
-                f"{path}: {item.filename!r} has {item.file_size} bytes, at most {_LARGEST_JSON} are read"
+                f"{escape(path)}: {item.filename!r} has {item.file_size} bytes, at most "
+                f"{_LARGEST_JSON} are read"
             )
     if len(set(names)) != len(names):
-        raise UnsafeCheckpoint(f"{path} holds one name twice: {sorted(names)}")
+        raise UnsafeCheckpoint(f"{escape(path)} holds one name twice: {sorted(names)}")
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, manifest: Mapping[str, Any], path: Path) -> bytes:
     expected = manifest["members"][name]
     data = archive.read(name)
     if len(data) != expected["size"] or hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        raise CorruptModel(f"{path}: {name!r} does not agree with its checksum")
+        raise CorruptModel(f"{escape(path)}: {name!r} does not agree with its checksum")
     return data
 
 
 def _read_json(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
     if name not in archive.namelist():
-        raise UnsafeCheckpoint(f"{path} has no {name!r}: it is not a model that bf_models saved")
+        raise UnsafeCheckpoint(f"{escape(path)} has no {name!r}: it is not a model that bf_models saved")
     return _parse(archive.read(name), path)
 
 
@@ -158,7 +162,7 @@ def _parse(data: bytes, path: Path) -> Any:
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise CorruptModel(f"{path}: damaged JSON: {error}") from error
+        raise CorruptModel(f"{escape(path)}: damaged JSON: {escape(error)}") from error
     if not isinstance(parsed, dict):
-        raise CorruptModel(f"{path}: a mapping was expected, got {type(parsed).__name__}")
+        raise CorruptModel(f"{escape(path)}: a mapping was expected, got {type(parsed).__name__}")
     return parsed

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
+from bf_index.errors import escape
 from bf_index.names import TargetError
 from bf_models._backend import tensorflow
 from bf_models.config.nested import merge
@@ -87,7 +88,7 @@ def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where
     wrong += [f"{name}: unexpected" for name in arrays if name not in variables]
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise ModelStateError(f"{where} is of another architecture: {shown}")
+        raise ModelStateError(f"{escape(where)} is of another architecture: {shown}")
     for name, item in variables.items():
         item.assign(arrays[name])
 
@@ -98,7 +99,7 @@ def save(model: Saveable, path: Path) -> None:
         config = json.loads(json.dumps(_copy_plain(model.config)))
     except TypeError as error:
         raise TypeError(
-            f"{model.name}.save: the config holds an object, {error}; name it by '_target_: "
+            f"{model.name}.save: the config holds an object, {escape(error)}; name it by '_target_: "
             "package.module.name' instead"
         ) from error
     description = {
@@ -158,7 +159,9 @@ def _check_description(description: Mapping[str, Any], path: Path) -> Mapping[st
     for name, kind in (("config", dict), ("shapes", dict), ("iterations", int), ("skipped", int)):
         value = description.get(name)
         if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
-            raise CorruptModel(f"{path}, model.json: {name!r} is {str(value)[:80]!r}, no {kind.__name__}")
+            raise CorruptModel(
+                f"{escape(path)}, model.json: {name!r} is {str(value)[:80]!r}, no {kind.__name__}"
+            )
     return description
 
 
@@ -168,15 +171,15 @@ def _explained(path: Path, changes: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except TargetError as error:
-        raise TargetError(f"{path}, model.json: {error}") from error
+        raise TargetError(f"{escape(path)}, model.json: {escape(error)}") from error
     except (OSError, ImportError, ModelStateError):
         raise
     except Exception as error:
         if changes:
-            error.add_note(f"while the model of {path} was built with the changes {dict(changes)!r}")
+            error.add_note(f"while the model of {escape(path)} was built with the changes {dict(changes)!r}")
             raise
         raise ModelStateError(
-            f"{path}: no model comes of its config: {type(error).__name__}: {error}"
+            f"{escape(path)}: no model comes of its config: {type(error).__name__}: {escape(error)}"
         ) from error
 
 
@@ -185,7 +188,7 @@ def _find_class(cls: type[T], name: str, path: Path, others: Mapping[str, type[T
         return cls
     if others is None:
         raise ModelStateError(
-            f"{path} holds the model {name!r}, not {cls.__name__!r}; load it by its own class"
+            f"{escape(path)} holds the model {name!r}, not {cls.__name__!r}; load it by its own class"
         )
     if name.lower() not in others:
         raise ModelStateError(unknown("model", name, others, str(path)) + "; load it by its own class")

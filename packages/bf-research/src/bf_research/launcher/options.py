@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bf_index.errors import escape
 from bf_research.launcher.devices import Slot, find_machine, plan
 from bf_research.launcher.errors import LauncherError
 from bf_research.launcher.jobs import Policy
@@ -53,7 +54,7 @@ def check_folder(text: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LauncherError(
-            f"hydra.sweep.dir={text} can't be made: {error}; choose another folder"
+            f"hydra.sweep.dir={text} can't be made: {escape(error)}; choose another folder"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise LauncherError(f"hydra.sweep.dir={text} can't be written: choose another folder")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from bf_index.errors import escape
 from bf_research.launcher.jobs import Done, Job, Monitor
 
 
@@ -49,7 +50,7 @@ class Lines(Silent):
 
     def retried(self, job: Job, reason: str) -> None:
         """Write why a job is tried again."""
-        _write(f"job {job.number} ({job.label}) is tried again: {reason}")
+        _write(escape(f"job {job.number} ({job.label}) is tried again: {reason}"))
 
 
 class Bars(Silent):
@@ -68,7 +69,7 @@ class Bars(Silent):
         """Begin the worker's bar anew."""
         bar = self._slots[slot]
         bar.reset(total=None)
-        bar.set_description_str(f"{slot} {job.label}")
+        bar.set_description_str(escape(f"{slot} {job.label}"))
 
     def progress(self, slot: str, done: int, total: int | None, metrics: dict[str, float]) -> None:
         """Move the worker's bar."""
@@ -84,7 +85,8 @@ class Bars(Silent):
 
     def retried(self, job: Job, reason: str) -> None:
         """Leave a line."""
-        self._total.write(f"job {job.number} ({job.label}) is tried again: {reason}", file=sys.stderr)
+        text = escape(f"job {job.number} ({job.label}) is tried again: {reason}")
+        self._total.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """Take the bars away, the sweep's one stays."""
@@ -97,7 +99,7 @@ def describe(done: Done) -> str:
     """Return one line about a job that has ended."""
     error = getattr(done.value, "bf_error", done.value)
     why = f": {type(error).__name__}: {str(error).partition(chr(10))[0]}" if done.kind != "ok" else ""
-    return f"{done.kind:7} {done.job.label}  {done.seconds:.1f} s on {done.slot}{why}"
+    return escape(f"{done.kind:7} {done.job.label}  {done.seconds:.1f} s on {done.slot}{why}")
 
 
 def _write(line: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, cast
 
-from bf_index.errors import Suggests, unknown
+from bf_index.errors import Suggests, escape, unknown
 from bf_pipeline import Pipeline
 from bf_research.domain.domain import Domain
 from bf_research.sweep import journal
@@ -313,7 +313,7 @@ class Research(Suggests):
             )
         if path.is_dir():
             if not journal.exists(path):
-                raise FileNotFoundError(f"{path} holds no sweep: there is no {journal.JOURNAL} in it")
+                raise FileNotFoundError(f"{escape(path)} holds no sweep: there is no {journal.JOURNAL} in it")
             research._results = Results.of(journal.read(path))
             research.folder = path
         else:

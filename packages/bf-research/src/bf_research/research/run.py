@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bf_index.errors import StateError
+from bf_index.errors import StateError, escape
 from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
@@ -125,7 +125,7 @@ def _refuse_other_research(folder: Path, now: Mapping[str, Any]) -> None:
     for name, value in now.items():
         if before is not None and before.get(name, value) != value:
             raise StateError(
-                f"{folder} holds a sweep that began with {name}={before[name]!r}, got {value!r}; "
+                f"{escape(folder)} holds a sweep that began with {name}={before[name]!r}, got {value!r}; "
                 "give the same again, or this research another name"
             )
 

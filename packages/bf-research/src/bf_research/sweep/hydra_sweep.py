@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from bf_index.errors import StateError, unknown
+from bf_index.errors import StateError, escape, unknown
 from bf_index.sizes import read_json
 from bf_pipeline.redaction.values import redact_command, redact_config, redact_override
 from bf_research import targets
@@ -146,7 +146,8 @@ class DomainSweep:
         fixed = comparable_settings(fixed, Masks(folder))
         if before is not None and sorted(before) != sorted(fixed):
             raise StateError(
-                f"{folder} holds a sweep that began with {' '.join(before) or 'no settings of its own'}, got "
+                f"{escape(folder)} holds a sweep that began with "
+                f"{' '.join(before) or 'no settings of its own'}, got "
                 f"{' '.join(fixed) or 'none'}; give the same settings (model=mlp is one, model=mlp,lenet is "
                 "an option), or another hydra.sweep.dir"
             )

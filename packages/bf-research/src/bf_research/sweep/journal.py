@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from bf_index.errors import StateError
+from bf_index.errors import StateError, escape
 from bf_index.sizes import reading
 from bf_research.own_files import open_plain
 from bf_research.sweep.trial import Ended, Trial, TrialState
@@ -226,15 +226,17 @@ def read(folder: Path) -> History:
             entry = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise StateError(
-                f"{path}, line {number} is not JSON: {line[:80]!r}; the file was changed by something else, "
+                f"{escape(path)}, line {number} is not JSON: {line[:80]!r}; the file was "
+                "changed by something else, "
                 "restore it or start the sweep in a new folder"
             ) from error
-        with reading(f"{path}, line {number}", StateError):
+        with reading(f"{escape(path)}, line {number}", StateError):
             if "journal" in entry:
                 head = entry
                 if head["journal"] > SCHEMA:
                     raise StateError(
-                        f"{path}, line {number} has version {head['journal']}, this bf-research reads up to "
+                        f"{escape(path)}, line {number} has version {head['journal']}, this "
+                        "bf-research reads up to "
                         f"{SCHEMA}; update it"
                     )
             elif "trial" in entry:
@@ -252,7 +254,8 @@ def _warn_of_torn_line(path: Path, number: int, line: bytes) -> None:
         lost = f"what it said of trial {found[1].decode(errors='replace')}" if found else "what it said"
         what = f"ends in the middle of line {number}, {lost} is lost: {line[:60]!r}"
     warnings.warn(
-        f"{path} {what}; unless the sweep is running just now, its writer was killed or the disk was full: "
+        f"{escape(path)} {what}; unless the sweep is running just now, its writer was killed or "
+        "the disk was full: "
         "resume the sweep, it runs again what is not finished",
         RuntimeWarning,
         stacklevel=3,
@@ -291,7 +294,9 @@ class _Lock:
         self._path, self._held, self._guard = path.resolve(), held, guard
         with guard:
             if self._path in held:
-                raise SweepLocked(f"{path.parent}: this process is already running the sweep of this folder")
+                raise SweepLocked(
+                    f"{escape(path.parent)}: this process is already running the sweep of this folder"
+                )
             self._file = open(path, "a+", opener=open_plain)  # noqa: SIM115 - closed by release()
             try:
                 # Record locks are not inherited by workers, so that a dead driver's workers do not hold it.
@@ -317,7 +322,7 @@ class _Lock:
         except (OSError, ValueError, KeyError):
             who = "another process"
         return (
-            f"{path.parent}: {who} is running the sweep of this folder; wait for it, stop it, "
+            f"{escape(path.parent)}: {who} is running the sweep of this folder; wait for it, stop it, "
             "or give this sweep a folder of its own"
         )
 

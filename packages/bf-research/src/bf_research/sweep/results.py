@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from bf_batch.data.formats import check_parquet
-from bf_index.errors import StateError, unknown
+from bf_index.errors import StateError, escape, unknown
 from bf_index.sizes import read_json, reading
 from bf_research.domain.config import Config
 from bf_research.domain.option import canonical, plain, same_json
@@ -204,7 +204,9 @@ class Results:
                 if not isinstance(declared, list) or not all(isinstance(name, str) for name in declared):
                     raise TypeError(f"'returns' is {str(declared)[:80]!r}")
                 return cls(tuple(records), declared=tuple(declared))
-        raise StateError(f"{path} has version {version}, this bf-research reads up to {SCHEMA}; update it")
+        raise StateError(
+            f"{escape(path)} has version {version}, this bf-research reads up to {SCHEMA}; update it"
+        )
 
 
 def mean_and_deviation(numbers: Sequence[float]) -> tuple[float, float]:
@@ -285,7 +287,7 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _shorten(cell: str) -> str:
-    line = " ".join(cell.split())
+    line = escape(" ".join(cell.split()))
     return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 3]}..."
 
 
@@ -300,7 +302,9 @@ def failure_table(results: Results, folder: Path) -> str:
     shown = next((record for record in results.failures if record.error), None)
     if shown is None:
         return f"{head}\n{table}"
-    end = "\n".join(f"  {line[:LONGEST_LINE]}" for line in shown.error.strip().splitlines()[-SHOWN_LINES:])
+    end = "\n".join(
+        f"  {escape(line[:LONGEST_LINE])}" for line in shown.error.strip().splitlines()[-SHOWN_LINES:]
+    )
     return f"{head}\n{table}\ntrial {shown.number} ended with\n{end}"
 
 

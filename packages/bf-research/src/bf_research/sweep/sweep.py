@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
 
-from bf_index.errors import unknown
+from bf_index.errors import escape, unknown
 from bf_pipeline.errors import Terminated
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
@@ -101,7 +101,7 @@ class Sweep:
         self.rules = rules or Rules()
         if self.rules.resume == "never" and journals.exists(folder):
             raise ValueError(
-                f"{folder} holds a sweep already; give this one another name, or go on with that one: "
+                f"{escape(folder)} holds a sweep already; give this one another name, or go on with that one: "
                 "resume='missing' (or 'failed' to try again what failed)"
             )
         self.domain, self.folder, self._recover = domain, folder, recover

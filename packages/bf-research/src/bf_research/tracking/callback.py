@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 
+from bf_index.errors import escape
 from bf_pipeline.redaction.texts import redact_text
 from bf_pipeline.redaction.values import redact_command, redact_override
 from bf_research.launcher.errors import SweepRefused
@@ -151,7 +152,7 @@ def _refuse_second(run: Any, folder: Path) -> None:
     here = run.data.tags.get("bf.host") == socket.gethostname() and pid not in (0, os.getpid())
     if here and run.info.status == "RUNNING" and process_mark(pid) == mark:
         raise SweepRefused(
-            f"{folder}: process {pid} is running the sweep of this folder; wait for it, stop it, "
+            f"{escape(folder)}: process {pid} is running the sweep of this folder; wait for it, stop it, "
             "or give this sweep a folder of its own"
         )
 

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from bf_index.errors import escape
 from bf_pipeline.redaction.texts import redact_text
 from bf_research.masks import is_masked
 from bf_research.tracking import store
@@ -21,12 +22,12 @@ def replay(path: str | Path, uri: str | None = None) -> Location | None:
     """
     lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
     if not lines or lines[0][0] != "start":
-        raise ValueError(f"{path} holds no kept records: its first line must be a 'start'")
+        raise ValueError(f"{escape(path)} holds no kept records: its first line must be a 'start'")
     head = lines[0][1]
     address = store.address(uri or (None if is_masked(head["store"]) else head["store"]))
     if uri is None and redact_text(address) != head["store"]:
         raise ValueError(
-            f"{path} was kept for {head['store']}, whose password is not in it: give the whole address as "
+            f"{escape(path)} was kept for {escape(head['store'])}, whose password is not in it: give the whole address as "
             "second argument, or as MLFLOW_TRACKING_URI"
         )
     options = RecorderOptions(address, head["experiment"], folder=str(Path(path).parent))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bf_index.errors import escape
 from bf_pipeline.redaction.texts import redact_text
 from bf_research.tracking import store
 from bf_research.tracking.plots import draw
@@ -119,7 +120,7 @@ def _cells(rows: Iterable[Row], varied: Sequence[str], metric: str) -> list[list
         [
             str(number),
             f"{row.metrics[metric]:.4f}" if metric in row.metrics else "-",
-            *(row.params.get(name, "") for name in varied),
+            *(escape(row.params.get(name, "")) for name in varied),
             row.status,
             f"{row.seconds:.0f} s",
         ]

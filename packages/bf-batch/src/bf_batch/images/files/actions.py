@@ -30,6 +30,7 @@ from bf_batch.images.runtime import spread
 from bf_batch.itemwise.run import OnError
 from bf_batch.loading import is_place, path_of
 from bf_index import FilesIndex
+from bf_index.errors import escape
 
 
 class FileActions(Batch):
@@ -155,7 +156,7 @@ def _read_all(
     errors = []
     for i, error in enumerate(failed):
         if error is not None:
-            reason = error if isinstance(error, OSError) else type(error)(f"{paths[i][0]}: {error}")
+            reason = error if isinstance(error, OSError) else type(error)(f"{escape(paths[i][0])}: {error}")
             reason.__cause__ = error.__cause__
             errors.append(item_error(reason, id_of(batch, i), f"{type(batch).__name__}.load_images", i))
     return found, errors

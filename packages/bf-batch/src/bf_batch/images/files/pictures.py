@@ -19,6 +19,7 @@ from bf_batch.errors import item_error
 from bf_batch.images.arguments import Floats
 from bf_batch.images.files import jpeg
 from bf_batch.images.runtime import import_extra
+from bf_index.errors import escape
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""
@@ -55,7 +56,7 @@ class Encoded:
         try:
             return jpeg.decode(self.data, self.head, self.mode, rows, shrink, buffer)
         except ValueError as error:
-            raise ValueError(f"{self.path}: {error}") from error
+            raise ValueError(f"{escape(self.path)}: {escape(error)}") from error
 
 
 Picture = Encoded | NDArray[Any]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bf_index.errors import StateError
+from bf_index.errors import StateError, escape
 from bf_index.sizes import read_json, read_npz, reading
 from bf_pipeline.model import Savable
 
@@ -45,11 +45,13 @@ class Checkpoint:
     def model_path(self, name: str) -> Path:
         """Return the path that was given to ``model.save``; ``KeyError`` naming the models that are saved."""
         if name not in self.state["models"]:
-            raise KeyError(f"{self.folder} holds no model {name!r}; it holds {sorted(self.state['models'])}")
+            raise KeyError(
+                f"{escape(self.folder)} holds no model {name!r}; it holds {sorted(self.state['models'])}"
+            )
         place = str(self.state["models"][name])
         if not _MODEL.fullmatch(place):
             raise CorruptCheckpoint(
-                f"{self.folder}: model {name!r} is said to be at {place!r}, outside of it"
+                f"{escape(self.folder)}: model {name!r} is said to be at {place!r}, outside of it"
             )
         return self.folder / place
 
@@ -143,10 +145,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     with _reading(folder):
         state = read_json(folder / "state.json")
         if not isinstance(state, dict) or not isinstance(state.get("models", {}), dict):
-            raise CorruptCheckpoint(f"{folder}: its state is not what a run writes")
+            raise CorruptCheckpoint(f"{escape(folder)}: its state is not what a run writes")
         if type(state.get("schema")) is not int:
-            raise CorruptCheckpoint(f"{folder}: its state has no schema number")
-    check_schema(state, f"{folder}: ")
+            raise CorruptCheckpoint(f"{escape(folder)}: its state has no schema number")
+    check_schema(state, f"{escape(folder)}: ")
     with _reading(folder), open(folder / "arrays.npz", "rb") as file:
         # a checkpoint may come from anywhere: no pickles, and nothing compressed, which could swell
         arrays = read_npz(file, file.name, compressed=False)
@@ -160,7 +162,7 @@ def _reading(folder: Path) -> Iterator[None]:
         with reading(folder, CorruptCheckpoint):
             yield
     except OSError as error:
-        raise CorruptCheckpoint(f"{folder} can't be read: {error}") from error
+        raise CorruptCheckpoint(f"{escape(folder)} can't be read: {escape(error)}") from error
 
 
 @contextmanager
@@ -200,10 +202,12 @@ def _verify(folder: Path) -> None:
         manifest = read_json(folder / "manifest.json")
         listed = manifest.get("files") if isinstance(manifest, dict) else None
         if not isinstance(listed, dict) or not all(isinstance(told, dict) for told in listed.values()):
-            raise CorruptCheckpoint(f"{folder}: its manifest lists no files with their checksums")
+            raise CorruptCheckpoint(f"{escape(folder)}: its manifest lists no files with their checksums")
         links = [entry for entry in folder.rglob("*") if entry.is_symlink()]
         if links:
-            raise CorruptCheckpoint(f"{folder}: {links[0].name} is a link, and a checkpoint holds none")
+            raise CorruptCheckpoint(
+                f"{escape(folder)}: {escape(links[0].name)} is a link, and a checkpoint holds none"
+            )
         found = _compute_digests(folder)
     found.pop("manifest.json", None)
     for name in sorted({*listed, *found}):
@@ -211,7 +215,7 @@ def _verify(folder: Path) -> None:
             what = "is missing" if name not in found else "was not written by this run"
             if name in listed and name in found:
                 what = f"was {listed[name].get('bytes')} bytes and is {found[name]['bytes']}, or was changed"
-            raise CorruptCheckpoint(f"{folder}: file {name} {what}")
+            raise CorruptCheckpoint(f"{escape(folder)}: file {name} {what}")
 
 
 def _sync(path: Path) -> None:
