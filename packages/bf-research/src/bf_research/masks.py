@@ -67,7 +67,8 @@ def _read_or_make(folder: Path) -> bytes:
         key = file.read(_BYTES + 1)
     if len(key) != _BYTES:
         raise ValueError(
-            f"{escape(path)} is damaged: it has {len(key)} bytes, not {_BYTES}; restore it, or start the sweep "
+            f"{escape(path)} is damaged: it has {len(key)} bytes, not {_BYTES}; restore it, or "
+            "start the sweep "
             "in a new folder"
         )
     return key

@@ -101,7 +101,8 @@ class Sweep:
         self.rules = rules or Rules()
         if self.rules.resume == "never" and journals.exists(folder):
             raise ValueError(
-                f"{escape(folder)} holds a sweep already; give this one another name, or go on with that one: "
+                f"{escape(folder)} holds a sweep already; give this one another name, or go on "
+                "with that one: "
                 "resume='missing' (or 'failed' to try again what failed)"
             )
         self.domain, self.folder, self._recover = domain, folder, recover

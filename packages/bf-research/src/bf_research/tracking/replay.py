@@ -27,7 +27,8 @@ def replay(path: str | Path, uri: str | None = None) -> Location | None:
     address = store.address(uri or (None if is_masked(head["store"]) else head["store"]))
     if uri is None and redact_text(address) != head["store"]:
         raise ValueError(
-            f"{escape(path)} was kept for {escape(head['store'])}, whose password is not in it: give the whole address as "
+            f"{escape(path)} was kept for {escape(head['store'])}, whose password is not in it: "
+            "give the whole address as "
             "second argument, or as MLFLOW_TRACKING_URI"
         )
     options = RecorderOptions(address, head["experiment"], folder=str(Path(path).parent))
