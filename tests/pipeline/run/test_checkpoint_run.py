@@ -233,8 +233,8 @@ def test_a_newer_state_is_refused():
     [
         ({}, {"batch_size": 5}, "batch_size"),
         ({}, {"seed": 2}, "seed"),
-        ({"position": {}}, {}, "not a whole state"),
-        ({"delivered": None}, {}, "not a whole state"),
+        ({"position": {}}, {}, "the state can't be read: KeyError: 'batches'"),
+        ({"delivered": None}, {}, "the state can't be read: TypeError"),
         ({"position": {"batches": 1}}, {}, "seed"),
     ],
 )
