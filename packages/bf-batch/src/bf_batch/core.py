@@ -22,6 +22,7 @@ from bf_batch.components import (
 )
 from bf_batch.data.formats import FORMATS, Format
 from bf_batch.data.lazy_rows import LazyRows
+from bf_batch.data.locks import is_locked, lock_again
 from bf_batch.data.sources import Rows, take_batch_values
 from bf_batch.errors import ItemError, SkipBatch
 from bf_batch.items import Item, NeedsBatch, current_item, is_shell, item_class_of
@@ -338,7 +339,9 @@ class BatchCore(Suggests):
         """Return what a pickled batch holds: its data, not its data set."""
         for name in self.components or ("data",):
             getattr(self, name)
-        return {**self.__dict__, "_bf_index": self.index, "_bf_positions": None, "dataset": None}
+        locked = [name for name, value in self._bf_data.items() if is_locked(value)]
+        own = {"_bf_index": self.index, "_bf_positions": None, "dataset": None}
+        return {**self.__dict__, **own, **({"_bf_locked": locked} if locked else {})}
 
     def __reduce__(self) -> tuple[Any, ...]:
         cls = self._bf_plain_class or type(self)
@@ -346,7 +349,10 @@ class BatchCore(Suggests):
         return _rebuild, (cls, added), self.__getstate__()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        own = self.__dict__
+        own.update(state)
+        for name in own.pop("_bf_locked", ()):  # numpy forgets in a pickle that an array is read-only
+            self._bf_data[name] = lock_again(self._bf_data[name])
 
     def __repr__(self) -> str:
         parts = []

@@ -30,8 +30,9 @@ class Dataset(Suggests):
     ``preloaded`` is data at hand: a dict from component to container, a tuple in the order of the components
     or a table; a container is an array, a list, a mapping from id to value, a path of an npy file, or a
     memory-mapped, hdf5 or zarr array that is read batch by batch. Row i is the i-th item; a container of more
-    rows than items is read by integer ids. A contiguous batch sees the array itself, read-only, unless
-    ``copy=True``. ``attributes`` become attributes of the data set and of all its parts.
+    rows than items is read by integer ids. Batches see arrays, and arrays in lists, read-only, in whatever
+    order; with ``copy=True`` each has copies of its own. ``attributes`` become attributes of the data set and
+    of all its parts.
 
     >>> class Points(Batch):
     ...     components = "x", "y"

@@ -113,7 +113,8 @@ def test_gray_equals_pillow_within_a_level_and_rgb_repeats(batch, photos):
 
 def test_grey_pictures_pass_through_steps_on_colour():
     digits = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
-    batch = ImagesBatch(4, preloaded={"images": digits})
+    batch = ImagesBatch(4)
+    batch.images = digits
     assert_array_equal(batch.adjust_saturation(0.2).adjust_hue(0.3).images, digits)
     assert batch.images.flags.writeable
     assert batch.adjust_contrast(0.5).blur(1).invert().images.shape == (4, 28, 28)

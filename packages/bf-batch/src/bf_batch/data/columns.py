@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from os import PathLike
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.data.locks import copy_entry, lock, lock_entries, need_care
 from bf_index.errors import escape
 from bf_index.sizes import FileTooLargeError, count_left, in_proportion, read_npy_head, reading
 
@@ -26,49 +28,64 @@ class Column(Protocol):
 
 
 class ArrayColumn:
-    """Array in memory, held as a read-only view; slices are such views, so no batch changes the data set."""
+    """Array in memory, held as a read-only view; batches get read-only parts of it or, if asked, copies."""
 
-    __slots__ = ("_copy", "array", "dtype", "shape")
+    __slots__ = ("_care", "_copy", "array", "dtype", "shape")
 
     def __init__(self, array: NDArray[Any], copy: bool = False) -> None:
         self.shape, self.dtype = array.shape, array.dtype
-        self.array = array.view()
-        self.array.flags.writeable = False
+        if array.dtype == object:
+            entries = lock_entries(array.ravel().tolist())
+            array = np.fromiter(entries, object, len(entries)).reshape(array.shape)
+            self._care = need_care(entries, copy)
+        else:
+            self._care = False
+        self.array = lock(array)
         self._copy = copy
 
     def __len__(self) -> int:
         return len(self.array)
 
     def take(self, rows: Any) -> NDArray[Any]:
-        """Return a view for a slice (a copy if asked for), a copy for row numbers."""
+        """Return the rows, those of a slice as a view of the array itself."""
         values: NDArray[Any]
         if type(rows) is not slice:
             values = self.array.take(rows, axis=0)  # in half the time of array[rows]
-            return values
-        values = self.array[rows]
-        return values.copy() if self._copy else values
+        else:
+            values = self.array[rows]
+            if self._copy:
+                values = values.copy()
+        if self._care:
+            entries = [copy_entry(value, self._copy) for value in values.ravel().tolist()]
+            values = np.fromiter(entries, object, len(entries)).reshape(values.shape)
+        values.flags.writeable = self._copy
+        return values
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ArrayColumn, (self.array, self._copy)  # made anew: a pickle forgets that it is read-only
 
 
 class ListColumn:
-    """A list of values of any kind."""
+    """A list of values of any kind; arrays among them are locked, lists, dicts and sets are copied."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_care", "_copy", "_values")
 
-    def __init__(self, values: list[Any]) -> None:
-        self._values = values
+    def __init__(self, values: Iterable[Any], copy: bool = False) -> None:
+        self._values = lock_entries(values)
+        self._care = need_care(self._values, copy)
+        self._copy = copy
 
     def __len__(self) -> int:
         return len(self._values)
 
     def take(self, rows: Any) -> list[Any]:
-        """Return a list; the values themselves are not copied."""
-        if type(rows) is slice:
-            return self._values[rows]
+        """Return a list of the rows."""
         values = self._values
-        return [values[row] for row in rows]
+        found = values[rows] if type(rows) is slice else [values[row] for row in rows]
+        return [copy_entry(value, self._copy) for value in found] if self._care else found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ListColumn, (self._values, self._copy)  # made anew: a pickle forgets what is read-only
 
 
 class MappedColumn:
@@ -100,12 +117,11 @@ class MappedColumn:
         return len(self._array)
 
     def take(self, rows: Any) -> NDArray[Any]:
-        """Return the rows; a slice is a read-only view of the file unless copies were asked for."""
+        """Return the rows; a slice is a view of the file unless copies were asked for."""
         values: NDArray[Any] = self._array[rows]
-        if type(rows) is slice:
-            if self._copy:
-                return values.copy()
-            values.flags.writeable = False
+        if type(rows) is slice and self._copy:
+            values = values.copy()
+        values.flags.writeable = self._copy
         return values
 
     def __getstate__(self) -> dict[str, Any]:
@@ -131,7 +147,8 @@ def _check_rows(column: HDF5Column | ZarrColumn, rows: Any) -> None:
 class HDF5Column:
     """An hdf5 data set (h5py); row numbers are read sorted, as hdf5 asks, and put back in order."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, copy: bool = False) -> None:
+        self._copy = copy
         self._dataset: Any = dataset
         self._place = (dataset.file.filename, dataset.name)
         self.shape, self.dtype = dataset.shape, dataset.dtype
@@ -150,10 +167,11 @@ class HDF5Column:
         _check_rows(self, rows)
         if type(rows) is slice:
             values = self._dataset[rows]
-            return values
-        unique, back = np.unique(rows, return_inverse=True)
-        values = self._dataset[unique]
-        return values[back]
+        else:
+            unique, back = np.unique(rows, return_inverse=True)
+            values = self._dataset[unique][back]
+        values.flags.writeable = self._copy
+        return values
 
     @property
     def where(self) -> str:
@@ -172,7 +190,8 @@ class HDF5Column:
 class ZarrColumn:
     """A zarr array; rows are read from its chunks when a batch needs them."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, copy: bool = False) -> None:
+        self._copy = copy
         self._array = array
         self.shape, self.dtype = array.shape, array.dtype
 
@@ -182,7 +201,8 @@ class ZarrColumn:
     def take(self, rows: Any) -> NDArray[Any]:
         """Return the rows, read and decompressed."""
         _check_rows(self, rows)
-        return np.asarray(self._array[rows] if type(rows) is slice else self._array.oindex[rows])
+        values = self._array[rows] if type(rows) is slice else self._array.oindex[rows]
+        return np.array(values) if self._copy else lock(np.asarray(values))
 
     @property
     def where(self) -> str:
@@ -199,7 +219,8 @@ class ZarrColumn:
 class SlicedColumn:
     """Container of any other kind that takes slices and integer arrays along its first axis."""
 
-    def __init__(self, container: Any) -> None:
+    def __init__(self, container: Any, copy: bool = False) -> None:
+        self._copy = copy
         self._container = container
 
     def __len__(self) -> int:
@@ -207,7 +228,8 @@ class SlicedColumn:
 
     def take(self, rows: Any) -> Any:
         """Return the rows as an array."""
-        return np.asarray(self._container[rows])
+        values = self._container[rows]
+        return np.array(values) if self._copy else lock(np.asarray(values))
 
 
 def _order(array: np.memmap[Any, Any]) -> str:
@@ -244,14 +266,14 @@ def open_column(name: str, container: Any, copy: bool = False) -> Column:
     if isinstance(container, np.ndarray) and container.ndim:
         return ArrayColumn(container, copy)
     if isinstance(container, (list, tuple)):
-        return ListColumn(list(container))
+        return ListColumn(container, copy)
     module = type(container).__module__.partition(".")[0]
     if module == "h5py" and hasattr(container, "chunks"):
-        return HDF5Column(container)
+        return HDF5Column(container, copy)
     if module == "zarr" and hasattr(container, "oindex"):
-        return ZarrColumn(container)
+        return ZarrColumn(container, copy)
     if hasattr(container, "__len__") and hasattr(container, "__getitem__"):
-        return SlicedColumn(container)
+        return SlicedColumn(container, copy)
     raise TypeError(
         f"preloaded {name}: got {type(container).__name__}; give an array, a list, a mapping from id to "
         "value, a table, or an npy, hdf5 or zarr array"

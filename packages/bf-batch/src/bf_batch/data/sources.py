@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bf_batch.components import Component, Holder
-from bf_batch.data.columns import Column, open_column
+from bf_batch.data.columns import ArrayColumn, Column, ListColumn, open_column
 from bf_batch.data.lazy_rows import LazyRows, leave_unread
+from bf_batch.data.locks import lock
 from bf_batch.errors import RowsError
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
@@ -186,11 +187,14 @@ def take_item_values(batch: Holder, given: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, container in given.items():
         if type(container) is np.ndarray and container.shape[:1] == (batch._bf_size,):
-            values[name] = container
+            values[name] = (
+                ArrayColumn(container).take(slice(None)) if container.dtype == object else lock(container)
+            )
         elif container is None:
             values[name] = None
         elif is_labelled(container):
-            values[name] = pick_by_id(name, container, batch.indices)
+            picked = pick_by_id(name, container, batch.indices)
+            values[name] = open_column(name, picked).take(slice(None))
         else:
             values[name] = Component(name).check(batch, _take_own_rows(name, container, batch))
     return values
@@ -203,7 +207,7 @@ def _name_set(components: tuple[str, ...]) -> frozenset[str]:
 
 def _take_own_rows(name: str, container: Any, batch: Holder) -> Any:
     if isinstance(container, (list, tuple)) and len(container) == len(batch):
-        return container
+        return ListColumn(container).take(slice(None))
     if isinstance(container, (str, PathLike)) or hasattr(container, "__len__"):
         column = open_column(name, container, copy=False)
         rows = find_rows(name, len(column), batch.index)

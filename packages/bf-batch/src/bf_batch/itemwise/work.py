@@ -10,6 +10,7 @@ import numpy as np
 
 from bf_batch.components import take_rows
 from bf_batch.core import BatchCore
+from bf_batch.data.locks import is_locked, lock_again
 from bf_batch.items import CurrentItem, current_item, set_current_item
 from bf_index import rng_at
 
@@ -61,7 +62,7 @@ class Failure:
 
 
 class ColumnItems:
-    """Items that are entries of one or more components."""
+    """Items that are entries of one or more components; locked ones are locked in a worker process, too."""
 
     def __init__(self, columns: Sequence[Any]) -> None:
         self.columns = columns
@@ -81,6 +82,14 @@ class ColumnItems:
     def part(self, positions: Any) -> ColumnItems:
         """Return some of the items."""
         return ColumnItems([take_rows(column, positions) for column in self.columns])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make_items, (self.columns, [is_locked(column) for column in self.columns])
+
+
+def _make_items(columns: Sequence[Any], locked: Sequence[bool]) -> ColumnItems:
+    """Return items that came from another process, locked where they were there."""
+    return ColumnItems([lock_again(column) if held else column for column, held in zip(columns, locked)])
 
 
 class GivenItems:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bf_batch.actions import ActionSpec
 from bf_batch.core import check_result
+from bf_batch.errors import ItemError
 from bf_pipeline.context import PLAIN, Context, ModelSlot, Scope
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, walk
@@ -63,6 +64,11 @@ def annotate(error: BaseException, step: BoundStep, place: Any, indices: Any) ->
     ids = np.asarray(indices).tolist()
     shown = f"{ids[:5]!r}"[:-1] + (f", ... {len(ids)} in all]" if len(ids) > 5 else "]")
     error.add_note(f"in {step} of batch {place.batch} of epoch {place.epoch}, ids {shown}")
+    if isinstance(error, (ValueError, ItemError)) and "read-only" in str(error):
+        error.add_note(
+            "preloaded data are read-only in every batch: assign a new array in place of changing one, or "
+            "make the data set with copy=True"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
