@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -11,9 +12,9 @@ import skimage.data
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageOps
 
-from bf_batch import Dataset, ImagesBatch, ItemError
+from bf_batch import Batch, Dataset, ImagesBatch, ItemError
+from bf_batch.data import jpeg
 from bf_batch.images import PictureCache
-from bf_batch.images.files import jpeg
 from bf_index import FilesIndex
 
 
@@ -251,3 +252,74 @@ def test_a_data_set_of_files_gives_batches(folder):
     dataset = Dataset(FilesIndex(str(folder / "*")), ImagesBatch)
     shapes = [b.load_images().random_resized_crop((32, 32)).images.shape for b in dataset.gen_batch(2)]
     assert shapes == [(2, 32, 32, 3), (2, 32, 32, 3)]
+
+
+# Damaged files
+
+
+class Plain(Batch):
+    components = ("x",)
+
+
+LOADERS = {
+    "load_images": lambda index: ImagesBatch(index).load_images().images,
+    "stored": lambda index: ImagesBatch(index).load_images(mode="stored").images,
+    "cache": lambda index: ImagesBatch(index).load_images(cache=PictureCache()).images,
+    "load": lambda index: ImagesBatch(index).load(fmt="image").images,
+    "crop": lambda index: ImagesBatch(index).load(fmt="image").crop((90, 20), "top_left").images,
+    "small": lambda index: ImagesBatch(index).load(fmt="image").resize((16, 8)).images,
+    "Batch.load": lambda index: Plain(index).load(fmt="image", dst="x").x,
+    "Batch.load to grey": lambda index: Plain(index).load(fmt="image", dst="x", mode="L").x,
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}]
+)
+@pytest.mark.parametrize("colours", ["RGB", "L", "CMYK"])
+def test_every_loader_refuses_a_cut_off_jpeg_file_by_name(tmp_path, photo, loader, colours, options):
+    stream = BytesIO()
+    Image.fromarray(photo[:128, :64]).convert(colours).save(stream, "JPEG", **options)
+    data = stream.getvalue()
+    (tmp_path / "good.jpg").write_bytes(data)
+    found = LOADERS[loader](FilesIndex(str(tmp_path / "good.jpg")))
+    assert len(found) == 1
+    longer = bytearray(data)
+    at = jpeg.read_header(data).height_at
+    longer[at : at + 2] = (256).to_bytes(2, "big")
+    (tmp_path / "half.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    (tmp_path / "short.jpg").write_bytes(data[: len(data) // 2])
+    (tmp_path / "long.jpg").write_bytes(longer)
+    for name in (
+        "half.jpg",
+        "short.jpg",
+        *(["long.jpg"] if loader != "crop" or "progressive" in options else []),
+    ):
+        with pytest.raises(ItemError, match=name):
+            LOADERS[loader](FilesIndex(str(tmp_path / name)))
+
+
+def test_batch_load_reads_jpeg_files_as_pillow_does(tmp_path, photo):
+    for number, options in enumerate(({}, {"subsampling": 0}, {"progressive": True, "quality": 40})):
+        for colours in ("RGB", "L", "CMYK"):
+            path = tmp_path / f"{number}-{colours}.jpg"
+            Image.fromarray(photo).convert(colours).save(path, **options)
+            for mode in (None, "RGB", "L"):
+                theirs = Image.open(path) if mode is None else Image.open(path).convert(mode)
+                ours = Plain(FilesIndex(str(path))).load(fmt="image", dst="x", mode=mode).x[0]
+                assert_array_equal(ours, np.asarray(theirs))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "word"), [(3, "Hxx"), (4, "I"), (8, "hxx"), (9, "i")])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_orientation_of_every_whole_type_is_read_as_pillow_does(
+    tmp_path, photo, turn, kind, word, order
+):
+    entry = struct.pack(order + "HHI", 0x112, kind, 1) + struct.pack(order + word, turn)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 1)
+    exif = b"Exif\0\0" + head + entry + b"\0\0\0\0"
+    Image.fromarray(photo[:16, :32]).save(tmp_path / "a.jpg", exif=exif, subsampling=0)
+    theirs = ImageOps.exif_transpose(Image.open(tmp_path / "a.jpg"))
+    assert_array_equal(loaded(tmp_path).images[0], np.asarray(theirs))

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bf_batch.data import jpeg
 from bf_index.errors import unknown
 from bf_index.sizes import check_size, count_left, in_proportion, read_npy, read_npz
 
@@ -78,9 +79,22 @@ def _as_plain_array(value: Any) -> np.ndarray:
 def _read_image(file: IO[bytes], mode: str | None = None) -> Any:
     image = _import_pillow().open(file)
     check_picture(image)
+    if image.format in ("JPEG", "MPO"):
+        image = _read_jpeg(image, file)
     if mode is None and image.mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     return np.asarray(image if mode is None else image.convert(mode))
+
+
+def _read_jpeg(image: Any, file: IO[bytes]) -> Any:
+    """Return an opened JPEG file decoded: Pillow alone makes up the pixels that a cut-off file lacks."""
+    file.seek(0)
+    data = file.read()
+    head = jpeg.read_header(data)
+    if head.components not in (1, 3):
+        jpeg.check_whole(data, head)
+        return image
+    return _import_pillow().fromarray(jpeg.decode(data, head, "gray" if head.components == 1 else "rgb"))
 
 
 def check_picture(image: Any) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
+from bf_batch.data.jpeg import CHANNELS, Mode
 from bf_batch.engines.base import EngineName
 from bf_batch.errors import ItemError, item_error
 from bf_batch.images.arguments import Floats, id_of, role_of
-from bf_batch.images.files.jpeg import CHANNELS, Mode
 from bf_batch.images.files.pictures import (
     MAX_PIXELS,
     DecodeOptions,

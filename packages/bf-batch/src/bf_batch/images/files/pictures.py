@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.data import jpeg
 from bf_batch.data.formats import check_picture
 from bf_batch.errors import item_error
 from bf_batch.images.arguments import Floats
-from bf_batch.images.files import jpeg
+from bf_batch.images.files.stored import StoredNumbersError, read_stored
 from bf_batch.images.runtime import import_extra
 from bf_index.errors import escape
 
@@ -75,6 +76,7 @@ def open_picture(data: bytes, options: DecodeOptions, path: str) -> tuple[Pictur
         if head.components in (1, 3):
             mode = options.mode or ("gray" if head.components == 1 else "rgb")
             return Encoded(data, head, mode, path), head.orientation if options.exif else 1
+        jpeg.check_whole(data, head)
     return _decode_by_pillow(data, options)
 
 
@@ -94,18 +96,18 @@ def _decode_by_pillow(data: bytes, options: DecodeOptions) -> tuple[NDArray[Any]
         check_picture(image)
         _check_size(image.height, image.width, options)
         with _explain_errors(data):
-            before = _read_orientation(image)
-            image.load()
-            after = _read_orientation(image)
+            before = _read_orientation(image) if image.format == "TIFF" else None
             numbers = image.mode.startswith(("I", "F"))
-            wanted = None if numbers or options.mode is None else _PILLOW_MODES[options.mode]
-            pixels = np.array(image if wanted is None else image.convert(wanted))
+            if options.mode is None:
+                pixels = read_stored(image, data)
+            else:
+                image.load()
+                pixels = np.array(image if numbers else image.convert(_PILLOW_MODES[options.mode]))
+            after = _read_orientation(image)
     if not options.exif:  # Pillow turns TIFF files by itself
-        after = 1 if after == before else _BACK.get(before, before)
-    if numbers:
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-        return (pixels if options.mode is None else _to_bytes(pixels, options.mode)), after
-    return pixels, after
+        after = 1 if before in (None, after) else _BACK.get(before, before)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return (_to_bytes(pixels, options.mode) if numbers and options.mode is not None else pixels), after
 
 
 @contextlib.contextmanager
@@ -118,7 +120,7 @@ def _explain_errors(data: bytes) -> Iterator[None]:
         raise ValueError(f"not a picture of a known format (it begins with {data[:8]!r})") from None
     except image_module.DecompressionBombError as error:
         raise ValueError(f"{error} If it is meant, raise PIL.Image.MAX_IMAGE_PIXELS as well") from None
-    except (ImportError, MemoryError):
+    except (ImportError, MemoryError, StoredNumbersError):
         raise
     except Exception as error:  # the bytes of a stranger may raise any error of Pillow
         raise ValueError(f"damaged picture: {error or type(error).__name__}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,16 +10,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.images.runtime import import_extra
-
 Mode = Literal["rgb", "gray", "rgba"]
 SPACES = {"rgb": "RGB", "gray": "GRAY", "rgba": "RGBA"}
 CHANNELS = {"rgb": 3, "gray": 1, "rgba": 4}
 ORIENTATION = 0x0112
 """The number of the orientation in EXIF data."""
+_NUMBERS = {3: "H", 4: "I", 8: "h", 9: "i"}
+"""The types of whole numbers in EXIF data; SHORT (3) is the rule, and Pillow reads these as well."""
 _ROW_BLOCK = 16  # rows of the largest block that shares its colour: files are cut between blocks
 _START, _END, _SCAN, _APP1 = b"\xff\xd8\xff", b"\xff\xd9", 0xDA, 0xE1
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+_LEFT_OVER = "extraneous bytes before marker"
 _BASELINE = frozenset({0xC0, 0xC1})
 
 
@@ -78,8 +80,9 @@ def _read_orientation(exif: bytes) -> int:
         at = start + 2 + 12 * entry
         if at + 12 > len(exif):
             break
-        tag, _, _, value = struct.unpack_from(order + "HHIH", exif, at)
+        tag, kind = struct.unpack_from(order + "HH", exif, at)
         if tag == ORIENTATION:
+            value = struct.unpack_from(order + _NUMBERS[kind], exif, at + 8)[0] if kind in _NUMBERS else 1
             return value if 1 <= value <= 8 else 1
     return 1
 
@@ -94,20 +97,41 @@ def decode(
     A ValueError tells what is damaged.
     """
     height = head.height
+    decoder = _import_decoder()
     if rows is not None and head.baseline:
         # the colour of the last row is blended with that of the row below
         kept = -(-(rows + shrink) // _ROW_BLOCK) * _ROW_BLOCK
         if kept < height:
             height, at = kept, head.height_at
             data = b"".join((data[:at], height.to_bytes(2, "big"), data[at + 2 :]))
-    cut = height != head.height
-    picture: NDArray[np.uint8] = import_extra("simplejpeg").decode_jpeg(
-        data,
-        SPACES[mode],
-        min_height=-(-height // shrink) if shrink > 1 else 0,
-        min_width=-(-head.width // shrink) if shrink > 1 else 0,
-        min_factor=shrink,
-        buffer=buffer,
-        strict=not cut,  # the rows that are left undecoded would count as damage
-    )
-    return picture[..., 0] if mode == "gray" and picture.ndim == 3 else picture
+    shape = -(-height // shrink), -(-head.width // shrink), CHANNELS[mode]
+    size = math.prod(shape)
+    pixels = np.empty(size, np.uint8) if buffer is None else buffer.reshape(-1)[:size]
+    try:
+        decoder(
+            data,
+            SPACES[mode],
+            min_height=shape[0] if shrink > 1 else 0,
+            min_width=shape[1] if shrink > 1 else 0,
+            min_factor=shrink,
+            buffer=pixels,
+            strict=True,
+        )
+    except ValueError as error:
+        if height == head.height or _LEFT_OVER not in str(error):  # the rows below count as damage
+            raise
+    return pixels.reshape(shape[:2] if mode == "gray" else shape)
+
+
+def check_whole(data: bytes, head: Header) -> None:
+    """Raise a ValueError for a damaged file of colours that ``decode`` does not know, as CMYK."""
+    if head.components == 4:
+        _import_decoder()(data, "CMYK", strict=True)
+
+
+def _import_decoder() -> Any:
+    try:
+        from simplejpeg import decode_jpeg
+    except ImportError as error:
+        raise ImportError("reading JPEG files needs simplejpeg: pip install 'bf-batch[images]'") from error
+    return decode_jpeg
