@@ -32,10 +32,10 @@ def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: Any, body: Any) -> No
 
 
 @part
-def read_across(blend: Any, at: Any, fx: Any, c: int, line: Any) -> None:
-    """Interpolate along one blended row."""
+def read_across(blend: Any, at: Any, fx: Any, c: int, whole: bool, line: Any) -> None:
+    """Interpolate along one blended row; where all points are ``whole`` pixels, copy them."""
     step = np.uintp(c)
-    if not fx.any():
+    if whole:
         for q in range(np.uintp(at.size)):
             for k in range(step):
                 line[q * step + k] = blend[np.uintp(at[q]) + k]
@@ -75,11 +75,12 @@ def warp_one_straight(
         x = place(m[1, 1] * clamp(float(q), rim[1], rim[3]) + m[1, 2], w, mode, rim[5])
         j = int(np.floor(x))
         at[q], fx[q] = (j - left + 1) * c, x - j
+    whole = not fx.any()
     for r in range(rows):
         y = place(m[0, 0] * clamp(float(r), rim[0], rim[2]) + m[0, 2], h, mode, rim[4])
         i = int(np.floor(y))
         mix_rows(flat, i, np.float32(y - i), left * c, around, body)
-        read_across(blend, at, fx, c, line)
+        read_across(blend, at, fx, c, whole, line)
         finish(line, gains, biases, limited, target[r])
 
 

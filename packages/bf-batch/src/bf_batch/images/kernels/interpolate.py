@@ -21,6 +21,7 @@ from bf_batch.images.kernels.maps import (
     REFLECT,
     clamp,
     fold,
+    is_free,
     kernel,
     map_point,
     part,
@@ -85,25 +86,21 @@ def fill_coordinates(
     m: Any, pre: Any, field: Any, rim: Any, kind: int, first: int, width: int, ys: Any, xs: Any
 ) -> None:
     """Fill the source coordinates of whole rows of results, from row ``first`` on."""
-    left, right = np.float32(rim[1]), np.float32(rim[3])
-    for r in range(ys.size // width):
-        row, at = clamp(float(first + r), rim[0], rim[2]), r * width
-        if kind == AFFINE:
+    rows = ys.size // width
+    if kind == AFFINE and is_free(rim, first + rows, width):
+        for r in range(rows):
+            row, at = first + r, r * width
             y, x = np.float32(m[0, 0] * row + m[0, 2]), np.float32(m[1, 0] * row + m[1, 2])
             dy, dx = np.float32(m[0, 1]), np.float32(m[1, 1])
-            if left > 0 or right < width - 1:
-                for q in range(np.uint32(width)):
-                    near = min(max(np.float32(q), left), right)
-                    ys[np.uintp(at) + q] = y + dy * near
-                    xs[np.uintp(at) + q] = x + dx * near
-            else:
-                for q in range(np.uint32(width)):
-                    ys[np.uintp(at) + q] = y + dy * np.float32(q)
-                    xs[np.uintp(at) + q] = x + dx * np.float32(q)
-        else:
-            for q in range(width):
-                column = clamp(float(q), rim[1], rim[3])
-                ys[at + q], xs[at + q] = map_point(m, pre, field, kind, row, column)
+            for q in range(np.uint32(width)):
+                ys[np.uintp(at) + q] = y + dy * np.float32(q)
+                xs[np.uintp(at) + q] = x + dx * np.float32(q)
+        return
+    for r in range(rows):
+        near, at = clamp(float(first + r), rim[0], rim[2]), r * width
+        for q in range(width):
+            column = clamp(float(q), rim[1], rim[3])
+            ys[at + q], xs[at + q] = map_point(m, pre, field, kind, near, column)
 
 
 @part
