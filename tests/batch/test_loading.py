@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import resource
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from bf_batch import Batch, Dataset, Format, ItemError
 from bf_index import DatasetIndex, FilesIndex
@@ -186,7 +194,7 @@ def test_objects_are_not_dumped_as_pickles(tmp_path):
 
 def test_an_id_can_t_lead_out_of_the_folder(tmp_path):
     batch = Pictures(DatasetIndex(["../x"]), preloaded=(np.zeros((1, 2)), None, None))
-    with pytest.raises(ItemError, match="leads out"):
+    with pytest.raises(ValueError, match="leads out"):
         batch.dump(tmp_path / "in", "npy", "images")
     with pytest.raises(ValueError, match="leads out"):
         batch.load(tmp_path / "in", "npy", "images")
@@ -213,3 +221,224 @@ def test_remote_files_are_read(tmp_path):
             np.save(file, np.full(3, ord(name)))
     index = FilesIndex("memory://pics/*.npy")
     assert Pictures(index).load(dst="images").images[:, 0].tolist() == [97, 98]
+
+
+# Names of files
+
+
+class Numbers(Batch):
+    components = ("x",)
+
+
+PARTS = st.sampled_from(["a", "b", ".", "/", ".npy", ".png", ".PNG"])
+NAMES = st.lists(st.lists(PARTS, min_size=1, max_size=4).map("".join), min_size=1, max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names=NAMES, fmt=st.sampled_from(["npy", "npz"]))
+def test_no_two_items_are_written_to_one_file(names, fmt, tmp_path_factory):
+    names = list(dict.fromkeys(names))
+    out = tmp_path_factory.mktemp("out")
+    dataset = Dataset(names, Numbers, preloaded=(np.arange(len(names)),))
+    try:
+        for batch in dataset.gen_batch(1):
+            batch.dump(out, fmt, "x")
+    except (ValueError, ItemError):
+        return
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) == len(names)
+    assert {path.suffix for path in files} == {f".{fmt}"}
+    for batch in dataset.gen_batch(1):
+        assert Numbers(batch.index).load(out, fmt, "x").x.tolist() == batch.x.tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(names=st.lists(st.sampled_from(["a", "b", "c/a", "c/b", "d/a"]), min_size=1, unique=True),
+       endings=st.sampled_from([(".png",), (".png", ".jpg"), (".npy", ".png")]),
+       no_ext=st.booleans(), relative=st.booleans())  # fmt: skip
+def test_files_of_an_index_are_written_apart(names, endings, no_ext, relative, tmp_path_factory):
+    root = tmp_path_factory.mktemp("in")
+    for number, name in enumerate(names):
+        path = root / (name + endings[number % len(endings)])
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    try:
+        index = FilesIndex(f"{root}/**/*.*", relative=relative, no_ext=no_ext)
+    except ValueError as error:
+        assert "two files have the id" in str(error)  # noqa: PT017
+        return
+    out = tmp_path_factory.mktemp("out")
+    dataset = Dataset(index, Numbers, preloaded=(np.arange(len(index)),))
+    for batch in dataset.gen_batch(1):
+        batch.dump(out, "npy", "x")
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) == len(names)
+    assert {path.suffix for path in files} == {".npy"}
+    for batch in dataset.gen_batch(1):
+        assert (
+            Dataset(batch.index, Numbers).next_batch(1).load(out, "npy", "x").x.tolist() == batch.x.tolist()
+        )
+
+
+def test_relative_ids_are_read_from_their_own_places(tmp_path):
+    for folder, value in (("cats", 1), ("dogs", 2)):
+        for kind in ("images", "masks"):
+            (tmp_path / kind / folder).mkdir(parents=True)
+            Image.new("L", (2, 2), value + 10 * (kind == "masks")).save(tmp_path / kind / folder / "1.png")
+    for no_ext in (False, True):
+        index = FilesIndex(tmp_path / "images" / "*" / "*.png", relative=True, no_ext=no_ext)
+        batch = (
+            Dataset(index, Pictures).next_batch(2).load(dst="images").load(tmp_path / "masks", dst="masks")
+        )
+        assert batch.images[:, 0, 0].tolist() == [1, 2]
+        assert batch.masks[:, 0, 0].tolist() == [11, 12]
+
+
+def test_a_file_keeps_an_ending_of_its_format_and_gets_one_otherwise(tmp_path):
+    for name in ("1.png", "2.jpg"):
+        Image.new("RGB", (8, 8), 200).save(tmp_path / name)
+    batch = Dataset(FilesIndex(tmp_path / "*.*"), Pictures).next_batch(2).load(dst="images")
+    batch.dump(tmp_path / "out", "image", "images")
+    assert {path.name: Image.open(path).format for path in (tmp_path / "out").iterdir()} == {
+        "1.png": "PNG", "2.jpg": "JPEG",
+    }  # fmt: skip
+    before = (tmp_path / "1.png").read_bytes()
+    batch.dump(fmt="npy", src="images")  # beside the files of the index, which are pictures
+    assert (tmp_path / "1.png").read_bytes() == before
+    assert np.load(tmp_path / "1.png.npy").tolist() == batch.images[0].tolist()
+
+
+def test_a_given_format_reads_files_of_other_names(tmp_path):
+    os.makedirs(tmp_path / "in")
+    os.makedirs(tmp_path / "labels")
+    for folder in ("in", "labels"):
+        with open(tmp_path / folder / "1.dat", "wb") as file:
+            np.save(file, np.arange(3))
+    batch = Numbers(FilesIndex(tmp_path / "in" / "*.dat"))
+    assert batch.load(tmp_path / "labels", "npy", "x").x.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("letter", ["n", "é", "日"])
+def test_names_as_long_as_the_file_system_takes_are_written(tmp_path, letter):
+    name = letter * ((255 - len(".npy")) // len(letter.encode()))
+    Numbers([name], preloaded=([2.0],)).dump(tmp_path, "npy", "x")
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.npy"]
+    with pytest.raises(ItemError, match="name too long"):
+        Numbers([letter * 256], preloaded=([2.0],)).dump(tmp_path, "npy", "x")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    batch = Numbers(["a"], preloaded=(np.zeros((1, 100_000)),))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(ItemError, match=re.escape(f"{tmp_path}/a.npy")):
+            batch.dump(tmp_path, "npy", "x", target="inline")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("there", "asked"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_that_differ_in_their_unicode_form_only_are_told(tmp_path, there, asked):
+    known, id = (unicodedata.normalize(form, "Zoë") for form in (there, asked))
+    np.save(tmp_path / f"{known}.npy", 1)
+    for error, work in (
+        (ItemError, lambda: Numbers([id]).load(tmp_path, "npy", "x", target="inline")),
+        (KeyError, lambda: Numbers([id]).load({known: 1}, dst="x")),
+        (KeyError, lambda: Numbers([id]).load(pd.Series({known: 1}), dst="x")),
+        (KeyError, lambda: DatasetIndex([known, "other"]).positions(id)),
+    ):
+        with pytest.raises(error, match="in its Unicode form only") as caught:
+            work()
+        told = caught.value.args[0] if error is KeyError else str(caught.value)
+        assert ascii(known)[:-1] in told
+        assert ascii(id)[:-1] in told
+
+
+# Tables
+
+
+def frame(ids, **columns):
+    return pd.DataFrame(columns or {"x": np.arange(len(ids)) * 10}, index=ids)
+
+
+def test_text_ids_of_a_csv_file_are_texts(tmp_path):
+    ids = ["001", "1", "1.0", "NA", "", "true", "1e3"]
+    frame(ids).to_csv(tmp_path / "t.csv", index_label="id")
+    for order in (ids, ids[::-1]):
+        batch = Numbers(order).load(tmp_path / "t.csv", dst="x")
+        assert batch.x.tolist() == [10 * ids.index(id) for id in order]
+    frame([3, 1]).to_csv(tmp_path / "n.csv", index_label="id")
+    assert Numbers(DatasetIndex([1, 3])).load(tmp_path / "n.csv", dst="x").x.tolist() == [10, 0]
+
+
+def test_ids_of_another_type_are_told_with_both_types(tmp_path):
+    frame([1, 2]).to_csv(tmp_path / "t.csv", index_label="id")
+    read = {"dtype": {"id": int}}
+    for work in (
+        lambda: Numbers(["001", "2"]).load(tmp_path / "t.csv", dst="x", **read),
+        lambda: Numbers(["001", "2"]).load(frame([1, 2]), dst="x"),
+        lambda: Dataset(["001", "2"], Numbers, preloaded=frame([1, 2])),
+        lambda: Dataset(["001", "2"], Numbers, preloaded={"x": {1: 0, 2: 1}}),
+    ):
+        with pytest.raises(KeyError, match="int such as 1, those of the items str such as '001'"):
+            work()
+
+
+@pytest.mark.parametrize("kind", ["series", "frame", "frame of a component", "csv", "parquet"])
+def test_an_id_that_is_there_twice_is_told_where(tmp_path, kind):
+    table = frame(["a", "b", "b", "c", "d", "d"])
+    if kind in ("csv", "parquet"):
+        where = str(tmp_path / f"t.{kind}")
+        table.to_csv(where, index_label="id") if kind == "csv" else table.to_parquet(where)
+
+    def read(ids):
+        if kind in ("csv", "parquet"):
+            return Numbers(ids).load(where, dst="x").x.tolist()
+        given = {"series": {"x": table.x}, "frame": table, "frame of a component": {"x": table[["x"]]}}[kind]
+        return np.ravel(Dataset(ids, Numbers, preloaded=given).next_batch(len(ids)).x).tolist()
+
+    with pytest.raises(
+        ValueError, match=r"'b' is there 2 times, in rows 1 and 2 .*; 1 ids are repeated"
+    ) as caught:
+        read(["a", "b", "c"])
+    assert kind not in ("csv", "parquet") or where in str(caught.value)
+    assert read(["c", "a"]) == [30, 0]  # others may be repeated
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_of_any_labels_are_those_that_pandas_gives(seed):
+    rng = np.random.default_rng(seed)
+    for labels in (
+        rng.permutation(50),
+        rng.permutation(50).astype(str),
+        rng.permutation(50) * 0.5,
+        pd.date_range("2026-01-01", periods=50)[rng.permutation(50)],
+        pd.MultiIndex.from_product([list("abcde"), range(10)])[rng.permutation(50)],
+    ):
+        table = pd.DataFrame({"x": rng.normal(size=50)}, index=labels)
+        ids = DatasetIndex(labels.tolist() if labels.dtype == object else np.asarray(labels)).subset(
+            rng.permutation(50)[:20]
+        )
+        batch = Dataset(ids, Numbers, preloaded=table).next_batch(20)
+        assert batch.x.tolist() == [table.x.loc[id] for id in ids.indices]
+
+
+def test_columns_of_a_table_are_checked_as_names_in_a_dict():
+    for table in (frame([0, 1], age=[1, 2]), frame([0, 1], x=[1, 2], y=[1, 2])):
+        for make in (Dataset, lambda n, _, preloaded: Numbers(n, preloaded=preloaded)):
+            with pytest.raises(ValueError, match=r"unknown component '(age|y)' of Numbers"):
+                make(2, Numbers, preloaded=table)
+    twice = pd.DataFrame([[1, 2], [3, 4]], columns=["x", "x"])
+    with pytest.raises(ValueError, match="two columns 'x'"):
+        Dataset(2, Numbers, preloaded=twice)
+
+
+@pytest.mark.parametrize("value", [np.array(5), 5, np.float32(5)])
+def test_one_value_for_a_component_is_refused_by_its_name(value):
+    with pytest.raises(TypeError, match=r"preloaded x: got one value, (ndarray|int|float32); give an array"):
+        Dataset(4, Numbers, preloaded={"x": value})
+    with pytest.raises(TypeError, match=r"x: got"):
+        Numbers(4, preloaded={"x": value})

@@ -192,3 +192,42 @@ def test_an_error_of_an_inner_batch_is_wrapped_by_the_outer_item(batch):
     assert caught.value.__cause__.position == 2
     chosen = batch.apply(lambda value: {0: 1, 1: 1, 3: 1}[value], src="x", on_error="skip")
     assert chosen.indices.tolist() == [0, 1, 3]
+
+
+class Scans(Batch):
+    components = "images", "masks", "depths"
+
+    @apply_parallel
+    def jitter(self, entry, rng):
+        return entry + rng.integers(1 << 40)
+
+    @apply_parallel
+    def jitter_by_itself(self, entry):
+        return entry + self.rng().integers(1 << 40)
+
+
+@pytest.mark.parametrize("target", ["inline", "threads", "processes"])
+@pytest.mark.parametrize("p", [None, 0.5, PerItem([True, False] * 10), PerItem([0.3] * 20)])
+def test_all_sources_of_a_call_get_the_same_random_numbers_for_an_item(target, p):
+    def draw(seed=1):
+        return Scans(20, preloaded=tuple(np.zeros((20, 1), int) for _ in range(3)), seed=seed)
+
+    names = ["images", "masks", "depths"]
+    for work in (
+        lambda batch: batch.jitter(src=names, p=p, target=target),
+        lambda batch: batch.jitter_by_itself(src=names, dst=names, p=p, target=target),
+        lambda batch: batch.apply(shift_at_random, src=names, p=p, target=target),
+    ):
+        batch = work(draw())
+        assert batch.images.tolist() == batch.masks.tolist() == batch.depths.tolist()
+        moved = np.count_nonzero(batch.images)
+        assert len(set(batch.images.ravel().tolist())) == moved + (moved < 20)
+        assert (moved == 20) == (p is None)
+        again = work(draw())
+        assert again.images.tolist() == batch.images.tolist()
+        assert work(draw(2)).images.tolist() != batch.images.tolist()
+        assert work(batch).images.tolist() != again.images.tolist()  # another call, other numbers
+
+
+def shift_at_random(entry, rng):
+    return entry + rng.integers(1 << 40)

@@ -8,7 +8,16 @@ import time
 import numpy as np
 import pytest
 
-from bf_batch import Batch, ItemError, PerItem, SkipBatch, action, any_action_failed, inbatch_parallel
+from bf_batch import (
+    Batch,
+    Dataset,
+    ItemError,
+    PerItem,
+    SkipBatch,
+    action,
+    any_action_failed,
+    inbatch_parallel,
+)
 from bf_index import DatasetIndex
 from tests.conftest import PATIENCE, wait_until
 
@@ -366,3 +375,44 @@ def test_an_item_keeps_its_address_after_nested_work():
     drawn = [Nested(4, preloaded=([0] * 4,)).outer(target=target).x for target in ("inline", "threads")]
     assert drawn[0] == drawn[1]
     assert len({number for pair in drawn[0] for number in pair}) == 8
+
+
+class Scaled(Batch):
+    components = "x", "y"
+
+    @action
+    @inbatch_parallel(init="x", post="take", target="processes")
+    def scale(self, entry):
+        return entry * self.dataset.unit + len(self.dataset.index) + len(self.dataset.train)
+
+    @action
+    @inbatch_parallel(init="x", post="take", target="processes")
+    def mix(self, entry):
+        return entry * self.dataset.unit + self.y.sum()
+
+    @action
+    @inbatch_parallel(init="x", post="take", target="processes")
+    def peek_at_all(self, entry):
+        return self.dataset.rows("x", slice(0, 4)).sum()
+
+    def take(self, results):
+        self.x = np.array(results)
+        return self
+
+
+@pytest.mark.parametrize("target", ["inline", "threads", "processes"])
+def test_item_methods_see_the_data_set_for_every_target(target):
+    dataset = Dataset(4, Scaled, preloaded=(np.arange(4), np.arange(4)), unit=10).split(0.5)
+    for _ in range(2):
+        assert dataset.create_batch([1, 3]).scale(target=target).x.tolist() == [16, 36]
+        assert dataset.create_batch([1, 3]).mix(target=target).x.tolist() == [14, 34]
+    alone = Scaled([1], preloaded=(np.arange(1), np.arange(1)))
+    with pytest.raises(ItemError, match="'NoneType' object has no attribute 'unit'"):
+        alone.scale(target=target)
+
+
+def test_the_values_of_other_items_are_told_to_stay_behind():
+    dataset = Dataset(4, Scaled, preloaded=(np.arange(4), np.arange(4)))
+    assert dataset.create_batch([1]).peek_at_all(target="threads").x.tolist() == [6]
+    with pytest.raises(ItemError, match="preloaded x: the data of other items are not sent"):
+        dataset.create_batch([1]).peek_at_all()

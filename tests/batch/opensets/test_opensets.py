@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bf_batch import Batch, ImagesBatch
 from bf_batch.opensets import (
@@ -362,3 +363,21 @@ def test_importing_the_opensets_loads_nothing_heavy(run_script):
         print(sorted(heavy & set(sys.modules)))
     """)
     assert done.out.strip() == "[]"
+
+
+@pytest.mark.parametrize("parts", [[""], ["train", "test"]])
+def test_class_folders_without_pictures_keep_their_numbers(tmp_path, parts):
+    for part in parts:
+        for name in "dbca":
+            (tmp_path / part / name).mkdir(parents=True)
+        for hidden in (".git", "__MACOSX"):
+            (tmp_path / part / hidden).mkdir()
+    for name in "db":
+        Image.new("RGB", (4, 4)).save(tmp_path / parts[0] / name / "1.png")
+    (tmp_path / parts[0] / "c" / "notes.txt").write_text("none yet")
+    with pytest.warns(UserWarning, match="2 folders of classes have no pictures, such as 'a', 'c'"):
+        folder = ImageFolder(tmp_path)
+    assert folder.classes == ("a", "b", "c", "d")
+    batch = folder.next_batch(2)
+    assert [str(id).split("/")[-2] for id in batch.indices] == ["b", "d"]
+    assert batch.labels.tolist() == [1, 3]

@@ -6,7 +6,8 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 IsPending = Callable[[Mapping[str, Any]], bool]
@@ -64,12 +65,23 @@ def action(
     return mark if method is None else mark(method)
 
 
-def _locked(method: Method) -> Method:
-    lock = threading.RLock()
+class _Locks:
+    """The locks of this process by function; none is held by its function, which so can be sent."""
 
+    made: ClassVar[WeakKeyDictionary[Any, threading.RLock]] = WeakKeyDictionary()
+    guard: ClassVar[threading.Lock] = threading.Lock()
+
+
+def find_lock(method: Callable[..., Any]) -> threading.RLock:
+    """Return the lock of a function in this process."""
+    with _Locks.guard:
+        return _Locks.made.setdefault(method, threading.RLock())
+
+
+def _locked(method: Method) -> Method:
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with lock:
+        with find_lock(method):
             return method(*args, **kwargs)
 
     return call  # type: ignore[return-value]

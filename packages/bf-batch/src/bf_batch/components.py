@@ -197,16 +197,25 @@ def refuse_attribute(batch: Holder, name: str) -> None:
     )
 
 
-def declare(cls: type[Holder]) -> None:
-    """Check what a new class of batches declares, and make descriptors for its components."""
+def declare(cls: type[Holder], own: Iterable[str]) -> None:
+    """Check what a new class of batches declares, and make descriptors for its components.
+
+    ``own`` are the words of all batches; some are annotated only, so that no class has them as attributes.
+    """
     if "components" in cls.__dict__:
         known = {name for name in dir(cls) if isinstance(getattr(cls, name, None), Component)}
         annotated_only = inspect.get_annotations(cls).keys() - cls.__dict__.keys()
-        taken = set(dir(cls)) - known - annotated_only
+        taken = (set(dir(cls)) - known - annotated_only) | set(own)
         cls.components = check_names(cls.__name__, cls.__dict__["components"], taken)
         for name in cls.components:
             if name not in known:
                 setattr(cls, name, Component(name))
+    for name in cls.components:
+        if not isinstance(getattr(cls, name, None), Component):
+            raise ValueError(
+                f"{cls.__name__}.components: {name!r} is a component, and the class has an attribute of that "
+                "name; rename it"
+            )
     actions: dict[str, ActionSpec] = {}
     declared: set[str] = set(dir(cls))
     for base in reversed(cls.__mro__):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NoReturn, Protocol, Self
 
 import numpy as np
 from numpy.random import Generator
@@ -82,7 +82,7 @@ class BatchCore(Suggests):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        declare(cls)
+        declare(cls, BatchCore.__annotations__)
 
     def __init__(
         self,
@@ -320,6 +320,11 @@ class BatchCore(Suggests):
         check_names(self._bf_owner(), tuple(values), set(dir(self)) - set(self.__dict__))
         self.__dict__.update(values)
         return self
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name == "dataset" and "_bf_data" in self.__dict__:  # in a worker process: it was not sent along
+            raise NeedsBatch("dataset")
+        super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[0] == "_" or name in self._bf_settable or name in self.__dict__:

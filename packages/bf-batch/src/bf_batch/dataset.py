@@ -10,7 +10,7 @@ import numpy as np
 
 from bf_batch.batch import Batch
 from bf_batch.data.lazy_rows import LazyRows
-from bf_batch.data.sources import Rows, Source, compose
+from bf_batch.data.sources import DataAway, Rows, Source, compose
 from bf_index import (
     BatchIterator,
     DatasetIndex,
@@ -62,7 +62,7 @@ class Dataset(Suggests):
         self._bf_parts: dict[str, Dataset] = {}
         self._bf_batches: DatasetBatches | None = None
         self._bf_asked: tuple[Any, ...] = ()
-        self._bf_source: Source | None = None
+        self._bf_source: Source | DataAway | None = None
         if preloaded is not None:
             self._bf_source = Source(
                 preloaded, batch_class.components, batch_class.__name__, self.index, copy
@@ -280,6 +280,14 @@ class Dataset(Suggests):
     def is_split(self) -> bool:
         """Whether there are parts."""
         return bool(self._bf_parts)
+
+    def _bf_without_data(self) -> Self:
+        """Return the same data set whose data stay here: what a worker process sees that works on items."""
+        away = copy.copy(self)
+        if self._bf_source is not None:
+            away._bf_source = DataAway(self._bf_source.names)
+        away._bf_parts = {name: part._bf_without_data() for name, part in self._bf_parts.items()}
+        return away
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bf_batches": None}

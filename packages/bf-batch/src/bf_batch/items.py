@@ -18,30 +18,42 @@ _CLASSES: weakref.WeakKeyDictionary[type[Holder], type[Item]] = weakref.WeakKeyD
 class Item(Suggests):
     """One item of a batch: ``item.images`` is its entry of that component, an assignment writes it there."""
 
-    __slots__ = ("batch", "position")
+    __slots__ = ("_batch", "_position")
 
     def __init__(self, batch: Holder, position: int) -> None:
-        self.batch = batch
-        self.position = position
+        self._batch = batch
+        self._position = position
+
+    # A component may be called as one of these: then it stands in its place.
+
+    @property
+    def batch(self) -> Any:
+        """The batch that the item is of."""
+        return self._batch
+
+    @property
+    def position(self) -> int:
+        """The item's place in the batch."""
+        return self._position
 
     @property
     def id(self) -> Any:
         """The item's id in the index."""
-        return self.batch.indices[self.position]
+        return self._batch.indices[self._position]
 
     @property
     def data(self) -> Any:
         """The item's row of a batch without components, else its entries as a tuple."""
-        if not self.batch.components:
-            return self.batch.data[self.position]
-        return tuple(getattr(self, name) for name in self.batch.components)
+        if not self._batch.components:
+            return self._batch.data[self._position]
+        return tuple(getattr(self, name) for name in self._batch.components)
 
     def rng(self, *path: int) -> Generator:
         """Return the item's own generator; see ``Batch.rng``."""
-        return self.batch.rng(self.position, *path)
+        return self._batch.rng(self._position, *path)
 
     def __repr__(self) -> str:
-        return f"<item {self.id!r} of {self.batch!r}>"
+        return f"<item {Item.id.__get__(self)!r} of {self._batch!r}>"
 
 
 class _Entry:
@@ -55,11 +67,11 @@ class _Entry:
     def __get__(self, item: Item | None, owner: type | None = None) -> Any:
         if item is None:
             return self
-        values = getattr(item.batch, self.name)
-        return None if values is None else values[item.position]
+        values = getattr(item._batch, self.name)
+        return None if values is None else values[item._position]
 
     def __set__(self, item: Item, value: Any) -> None:
-        batch = item.batch
+        batch = item._batch
         values = getattr(batch, self.name)
         if values is None:
             values = [None] * len(batch)
@@ -70,11 +82,11 @@ class _Entry:
                 setattr(batch, self.name, values)
             if np.shape(value) != values.shape[1:]:
                 raise ValueError(
-                    f"{type(batch).__name__}.{self.name}: item {item.id!r} got shape "
+                    f"{type(batch).__name__}.{self.name}: item {Item.id.__get__(item)!r} got shape "
                     f"{np.shape(value)}, the component is an array of items of shape {values.shape[1:]}; "
                     f"make it a list for items of many shapes: batch.{self.name} = list(batch.{self.name})"
                 )
-        values[item.position] = value
+        values[item._position] = value
 
 
 def item_class_of(cls: type[Holder]) -> type[Item]:
@@ -92,11 +104,15 @@ def item_class_of(cls: type[Holder]) -> type[Item]:
 
 
 class NeedsBatch(BaseException):
-    """Signal that an item method in a worker process read a component, which was not sent along.
+    """Signal that an item method in a worker process read what was not sent along.
 
-    Not an Exception, so that no ``except`` of an item method hides it from the parent, which sends the whole
-    batch.
+    ``what`` is 'batch' for a component and 'dataset'. Not an Exception, so that no ``except`` of an item
+    method hides it from the parent, which sends more.
     """
+
+    def __init__(self, what: str = "batch") -> None:
+        super().__init__(what)
+        self.what = what
 
 
 class CurrentItem:

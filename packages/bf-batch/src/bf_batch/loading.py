@@ -16,7 +16,7 @@ from bf_batch.data.sources import assign_to_components, pick_by_id, take_batch_v
 from bf_batch.itemwise.parallel import require_component
 from bf_batch.itemwise.run import ParallelOptions, run_all
 from bf_batch.itemwise.work import ColumnItems, Work
-from bf_index.errors import escape
+from bf_index.errors import escape, find_alike
 from bf_index.sizes import reading
 
 BatchT = TypeVar("BatchT", bound=BatchCore)
@@ -92,15 +92,35 @@ def _is_table(path: str, fmt: str | None) -> bool:
     return name in TABLES and os.path.isfile(path)
 
 
+_CSV_FORM = frozenset(
+    (
+        "sep",
+        "delimiter",
+        "header",
+        "skiprows",
+        "skipfooter",
+        "nrows",
+        "encoding",
+        "quotechar",
+        "comment",
+        "decimal",
+        "thousands",
+    )
+)
+"""Options of csv files that say nothing about what ids are."""
+
+
 def _read_table(
     batch: BatchCore, path: str, fmt: str | None, dst: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Read the rows of the batch's ids; the ids are the first column of csv, the index of parquet."""
     name, found = find_format(batch.formats, fmt, path)
-    if name == "csv":
-        options = {"index_col": 0, **options}
     with reading(path), open(path, "rb") as file:
-        table = found.read(file, **options)
+        table = found.read(file, **({"index_col": 0, **options} if name == "csv" else options))
+        if name == "csv" and isinstance(batch.indices[0], str) and options.keys() <= _CSV_FORM:
+            file.seek(0)  # once more as texts: 001 is no number then, and NA is not missing
+            ids = found.read(file, usecols=[0], dtype=str, na_filter=False, **options)
+            table.index = ids.iloc[:, 0]
     if dst is None:
         names = [name for name in batch.components if name in table.columns] or list(table.columns)
     else:
@@ -117,8 +137,12 @@ def _read_table(
 # Files: one for each item
 
 
-def path_of(batch: BatchCore, id: Any, src: str | None, ending: str = "") -> str:
-    """Return the file of an item: its own path, ``src`` inside its folder, or its name inside ``src``."""
+def path_of(batch: BatchCore, id: Any, src: str | None, found: Format | None = None) -> str:
+    """Return the file of an item: its own path, ``src`` inside its folder, or its name inside ``src``.
+
+    The name of a file in ``src`` is the id, with the ending of the item's own file if it has none of the
+    format ``found``, that of the format: no two items have one file.
+    """
     own = getattr(batch.index, "fullpath", None)
     if src is None:
         if own is None:
@@ -127,24 +151,52 @@ def path_of(batch: BatchCore, id: Any, src: str | None, ending: str = "") -> str
                 "src='folder'"
             )
         return str(own(id))
-    if own is not None:
-        path = own(id)
-        if "://" in path or os.path.isdir(path):
-            return f"{path.rstrip('/')}/{src}"
-        return os.path.join(src, os.path.basename(path))
-    name = str(id)
-    inside = os.path.normpath(os.path.join(src, name))
-    if os.path.isabs(name) or os.path.relpath(inside, src).startswith(".."):
+    path = None if own is None else str(own(id))
+    if path is not None and ("://" in path or os.path.isdir(path)):
+        return f"{path.rstrip('/')}/{src}"
+    name = os.path.normpath(str(id))
+    if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir:
         raise ValueError(f"{type(batch).__name__}: the id {id!r} leads out of the folder {src!r}")
-    return inside if not ending or inside.endswith(ending) else inside + ending
+    whole = name if path is None else _name_with_ending(name, path)
+    if found is not None and not _has_ending(whole, found):
+        whole = name + found.endings[0]
+    return os.path.join(src, whole)
 
 
-def _open_file(path: str, index: Any, id: Any) -> IO[bytes]:
+def _name_with_ending(name: str, path: str) -> str:
+    """Return the name of an item's own file, from its id, which may lack the ending."""
+    ending = os.path.splitext(path)[1]
+    return name if os.path.basename(path) == os.path.basename(name) else name + ending
+
+
+def _has_ending(name: str, found: Format) -> bool:
+    return os.path.splitext(name)[1].lower() in found.endings
+
+
+def find_file(batch: BatchCore, id: Any, src: str | None, found: Format | None) -> str:
+    """Return the file to read for an item: the one that ``dump`` writes, else one of its own name."""
+    path = path_of(batch, id, src, found)
+    if src is None or found is None or "://" in path or os.path.exists(path):
+        return path
+    plain = path_of(batch, id, src)
+    return plain if os.path.exists(plain) else path
+
+
+def open_file(path: str, index: Any, id: Any, buffering: int = -1) -> IO[bytes]:
+    """Open the file of an item; the error for a missing one names a file whose name looks alike."""
     if "://" not in path:
-        return open(path, "rb")
+        try:
+            return open(path, "rb", buffering)
+        except FileNotFoundError as error:
+            folder, name = os.path.split(path)
+            known = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+            if (alike := find_alike(name, known)) is None:
+                raise
+            what = f"there is {alike!a}, which differs from {name!a} in its Unicode form only"
+            raise FileNotFoundError(error.errno, f"{error.strerror}; {what}", path) from None
     if path == index.fullpath(id):
-        opened: IO[bytes] = index.open(id)
-        return opened
+        own: IO[bytes] = index.open(id)
+        return own
     from fsspec import open as open_remote
 
     remote: IO[bytes] = open_remote(path, "rb").open()
@@ -161,11 +213,11 @@ def _load_files(
 ) -> BatchT:
     first = path_of(batch, _plain_id(batch.indices[0]), src)
     _, found = find_format(batch.formats, fmt, first if src is None or os.path.splitext(first)[1] else src)
-    ending = found.endings[0] if fmt is not None else ""
+    given = None if fmt is None else found
     names = _choose_targets(batch, dst)
 
     def read(id: Any) -> Any:
-        path = path_of(batch, _plain_id(id), src, ending)
+        path = find_file(batch, _plain_id(id), src, given)
         return _split_value(_read_file(path, batch.index, _plain_id(id), found, options), names, path, found)
 
     action = f"{type(batch).__name__}.load"
@@ -176,7 +228,7 @@ def _load_files(
 
 
 def _read_file(path: str, index: Any, id: Any, found: Format, options: Mapping[str, Any]) -> Any:
-    with reading(path), _open_file(path, index, id) as file:
+    with reading(path), open_file(path, index, id) as file:
         return found.read(file, **options)
 
 
@@ -237,12 +289,42 @@ def dump(
         [batch.data] if names == ("data",) else [require_component(batch, part, action) for part in names]
     )
 
+    paths = _choose_paths(batch, path, found, action)
+
     def write(id: Any, *entries: Any) -> None:
         value = dict(zip(names, entries)) if several else entries[0]
-        write_whole(path_of(batch, _plain_id(id), path, found.endings[0]), found.write, value, options)
+        write_whole(paths[_plain_id(id)], found.write, value, options)
 
     run_all(_make_work(batch, write, ColumnItems([batch.indices, *columns])), settings, action)
     return batch
+
+
+def _choose_paths(batch: BatchCore, dst: str | None, found: Format, action: str) -> dict[Any, str]:
+    """Return the file to write for each item; ValueError where two items would have one."""
+    paths: dict[Any, str] = {}
+    owners: dict[str, Any] = {}
+    everything = batch.index if batch.dataset is None else batch.dataset.index
+    for id in map(_plain_id, batch.indices):
+        path = path_of(batch, id, dst, found)
+        if dst is None and not _has_ending(path, found):
+            path += found.endings[0]  # beside the item's own file, which is of another format
+        if dst is not None and isinstance(id, str) and id != os.path.normpath(id):
+            raise ValueError(
+                f"{action}: the id {id!r} is no plain name of a file; write {os.path.normpath(id)!r}"
+            )
+        other = owners.setdefault(path, id)
+        if other == id and isinstance(id, str):
+            # The id 'a' is written to the file 'a.npy', as 'a.npy' is; the other may be in another batch.
+            stem, ending = os.path.splitext(id)
+            if ending == found.endings[0] and stem in everything:
+                other = stem
+        if other != id:
+            raise ValueError(
+                f"{action}: the items {other!r} and {id!r} would be one file, {escape(path)}; give ids that "
+                "differ in more than the ending, or dump each in a folder of its own"
+            )
+        paths[id] = path
+    return paths
 
 
 def _make_table(table: Mapping[str, Any], ids: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 _MOST_KNOWN = 12
@@ -40,6 +41,26 @@ def close_matches(name: object, known: Iterable[object], most: int = 3) -> list[
     return [by_lower[word] for word in found]
 
 
+def find_alike(name: str, known: Iterable[object]) -> str | None:
+    """Return a known name that looks like ``name`` and differs in its Unicode form only, if there is one."""
+    form = unicodedata.normalize("NFC", name)
+    return next(
+        (word for word in known if isinstance(word, str) and unicodedata.normalize("NFC", word) == form), None
+    )
+
+
+def suggest(name: object, known: Sequence[object]) -> str:
+    """Return the end of a message about an unknown name: "; did you mean ...?", empty without close matches.
+
+    >>> suggest("Zo\u00eb", ["Zoe\u0308"])
+    "; did you mean 'Zoe\\u0308'? It differs from 'Zo\\xeb' in its Unicode form only"
+    """
+    if isinstance(name, str) and (alike := find_alike(name, known)) is not None:
+        return f"; did you mean {alike!a}? It differs from {name!a} in its Unicode form only"
+    close = close_matches(name, known)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
 def unknown(kind: str, name: object, known: Iterable[object], owner: str = "") -> str:
     """Return the message that ``name`` is no ``kind`` of ``owner``, with close matches and what is known.
 
@@ -48,10 +69,7 @@ def unknown(kind: str, name: object, known: Iterable[object], owner: str = "") -
     """
     names = list(dict.fromkeys(escape(word) for word in known))
     message = f"unknown {kind} {name!r}" + (f" of {owner}" if owner else "")
-    if close := close_matches(name, names):
-        message += "; did you mean " + " or ".join(repr(word) for word in close) + "?"
-    else:
-        message += ";"
+    message += suggest(name, names) or ";"
     if not names:
         return f"{message} none is known"
     more = f", ... ({len(names)} in all)" if len(names) > _MOST_KNOWN else ""

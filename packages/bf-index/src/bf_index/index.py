@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bf_index.arguments import as_positions
 from bf_index.batches import BatchIterator
-from bf_index.errors import close_matches
+from bf_index.errors import suggest
 from bf_index.ids import Ids, Lookup, as_ids, digest, find_in_range, gather, items_of, join_ids
 from bf_index.order import Order, Positions
 from bf_index.plan import check_order, make_plan
@@ -141,8 +141,7 @@ class DatasetIndex:
     def _position(self, item: Any) -> int:
         if (found := self._find(item)) is not None:
             return found
-        close = close_matches(item, islice(self, _COMPARED)) if isinstance(item, str) else []
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        hint = suggest(item, list(islice(self, _COMPARED))) if isinstance(item, str) else ""
         raise KeyError(f"unknown id {item!r} of {self!r}{hint}")
 
     def positions(self, ids: Any) -> Any:

@@ -247,6 +247,15 @@ def _offset(array: np.memmap[Any, Any]) -> int:
     return int(root.offset + shift)
 
 
+def _has_rows(container: Any) -> bool:
+    """Whether a container has a length, which arrays of no axis only claim to have, and takes rows."""
+    try:
+        len(container)
+    except TypeError:
+        return False
+    return hasattr(container, "__getitem__")
+
+
 def open_column(name: str, container: Any, copy: bool = False) -> Column:
     """Return the column of a container; TypeError for what has no rows.
 
@@ -268,13 +277,14 @@ def open_column(name: str, container: Any, copy: bool = False) -> Column:
     if isinstance(container, (list, tuple)):
         return ListColumn(container, copy)
     module = type(container).__module__.partition(".")[0]
-    if module == "h5py" and hasattr(container, "chunks"):
+    if module == "h5py" and hasattr(container, "chunks") and container.shape:
         return HDF5Column(container, copy)
-    if module == "zarr" and hasattr(container, "oindex"):
+    if module == "zarr" and hasattr(container, "oindex") and container.shape:
         return ZarrColumn(container, copy)
-    if hasattr(container, "__len__") and hasattr(container, "__getitem__"):
+    if _has_rows(container):
         return SlicedColumn(container, copy)
+    one = "one value, " if np.ndim(container) == 0 else ""
     raise TypeError(
-        f"preloaded {name}: got {type(container).__name__}; give an array, a list, a mapping from id to "
+        f"preloaded {name}: got {one}{type(container).__name__}; give an array, a list, a mapping from id to "
         "value, a table, or an npy, hdf5 or zarr array"
     )

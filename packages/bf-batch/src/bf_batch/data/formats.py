@@ -244,22 +244,34 @@ def find_format(formats: Mapping[str, Format], fmt: str | None, path: str) -> tu
     raise ValueError(unknown("fmt", fmt, formats))
 
 
+_NAME_START = 100
+"""Bytes of a file's name that its temporary one begins with: a name may have 255, so may the longer one."""
+
+
 def write_whole(path: str, write: Callable[..., None], value: Any, options: Mapping[str, Any]) -> None:
-    """Write a file under another name in the same folder and give it its name when it is whole."""
+    """Write a file under another name in the same folder and give it its name when it is whole.
+
+    An OSError names the file, as for a full disk.
+    """
     folder, name = os.path.split(path)
-    os.makedirs(folder or ".", exist_ok=True)
-    ending = os.path.splitext(name)[1]  # kept, for writers that choose by it
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.part", suffix=ending, dir=folder or ".")
-    os.close(handle)
+    temporary = None
     try:
+        os.makedirs(folder or ".", exist_ok=True)
+        start, ending = os.path.splitext(name)  # writers choose by the ending
+        prefix = f".{os.fsdecode(os.fsencode(start)[:_NAME_START])}.part"
+        handle, temporary = tempfile.mkstemp(ending[:_NAME_START], prefix, folder or ".")
+        os.close(handle)
         with open(temporary, "w+b") as file:
             write(file, value, **options)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as error:
+        if temporary is not None:
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, path) from error
         raise
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -15,10 +16,13 @@ from bf_batch.data.lazy_rows import LazyRows, leave_unread
 from bf_batch.data.locks import lock
 from bf_batch.errors import RowsError
 from bf_index import DatasetIndex
-from bf_index.errors import unknown
+from bf_index.errors import suggest, unknown
 
 Rows: TypeAlias = Any
 """A slice or an integer array."""
+
+_COMPARED = 20_000
+"""Close matches of an id are looked for among so many."""
 
 _CHUNK = 1 << 16
 """Ids that are looked at together: a range of any length is checked in little memory."""
@@ -51,6 +55,15 @@ def assign_to_components(preloaded: Any, components: Sequence[str], owner: str) 
                 raise ValueError(f"preloaded: {unknown('component', name, components, owner)}")
         return dict(preloaded)
     if hasattr(preloaded, "columns") and hasattr(preloaded, "loc"):
+        for name in preloaded.columns:
+            if name not in components:
+                raise ValueError(
+                    f"preloaded: column {unknown('component', name, components, owner)}; give the "
+                    "columns that are components: table[['a', 'b']]"
+                )
+        if not preloaded.columns.is_unique:
+            twice = preloaded.columns[preloaded.columns.duplicated()][0]
+            raise ValueError(f"preloaded: the table has two columns {twice!r} for {owner}")
         return {name: preloaded[name] for name in components if name in preloaded.columns}
     if isinstance(preloaded, (tuple, list)):
         if len(preloaded) > len(components):
@@ -90,17 +103,53 @@ def find_rows(name: str, length: int, index: DatasetIndex) -> Rows | None:
     return slice(int(ids[0]), int(ids[0]) + len(ids))
 
 
-def pick_by_id(name: str, container: Any, ids: Any) -> Any:
-    """Return the values of ids from a mapping or a labelled table or series, in the order of the ids."""
-    if hasattr(container, "loc"):
-        missing = [id for id in ids if id not in container.index][:3]
-        if missing:
-            raise KeyError(f"preloaded {name}: no rows for the ids {missing}")
-        return container.loc[ids].to_numpy()
-    try:
-        return [container[id] for id in ids]
-    except KeyError as error:
-        raise KeyError(f"preloaded {name}: no value for the id {error.args[0]!r}") from None
+def pick_by_id(where: str, container: Any, ids: Any) -> Any:
+    """Return the values of ids from a mapping or a labelled table or series, in the order of the ids.
+
+    KeyError for an id that is not there, ValueError for one that is there twice.
+    """
+    if not hasattr(container, "loc"):
+        try:
+            return [container[id] for id in ids]
+        except KeyError as error:
+            raise KeyError(
+                _explain_missing(where, [error.args[0]], list(islice(container, _COMPARED)), "key")
+            ) from None
+    labels = container.index
+    if not labels.is_unique:
+        wanted = set(ids.tolist() if isinstance(ids, np.ndarray) else ids)
+        if twice := [label for label in labels[labels.duplicated()].unique() if label in wanted]:
+            places = np.flatnonzero(labels == twice[0]).tolist()
+            raise ValueError(
+                f"{where}: the id {twice[0]!r} is there {len(places)} times, in rows {places[0]} and "
+                f"{places[1]} (counted from 0); {len(twice)} ids are repeated. Keep one row for each id"
+            )
+        container = container[labels.isin(list(wanted))]
+        labels = container.index
+    found = labels.get_indexer(ids if getattr(ids, "dtype", labels.dtype).kind in "iufMm" else list(ids))
+    if (found < 0).any():
+        missing = np.asarray(ids)[found < 0].tolist()
+        raise KeyError(_explain_missing(where, missing, labels.tolist(), "id"))
+    return container.iloc[found].to_numpy()
+
+
+def _explain_missing(where: str, missing: Sequence[Any], known: Sequence[Any], word: str) -> str:
+    """Return the message about ids without values, with what is likely wrong."""
+    missing = [id.item() if isinstance(id, np.generic) else id for id in missing]
+    shown = ", ".join(map(repr, missing[:3]))
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    message = f"{where}: no value for the id{'s' if len(missing) > 1 else ''} {shown}{more}"
+    id = missing[0]
+    if not len(known):
+        return f"{message}; there are none"
+    other = known[0]
+    if isinstance(id, str) != isinstance(other, str):
+        kinds = [f"{type(value).__name__} such as {value!r}" for value in (other, id)]
+        return (
+            f"{message}: the {word}s there are {kinds[0]}, those of the items {kinds[1]}; make both of one "
+            "type (of a csv file with dtype={'column of ids': str})"
+        )
+    return message + (suggest(id, known[:_COMPARED]) if isinstance(id, str) else "")
 
 
 def is_labelled(container: Any) -> bool:
@@ -121,7 +170,8 @@ class Source:
                 continue
             rows = None
             if is_labelled(container):
-                column = open_column(name, pick_by_id(name, container, index.indices), copy)
+                picked = pick_by_id(f"preloaded {name}", container, index.indices)
+                column = open_column(name, picked, copy)
             else:
                 column = open_column(name, container, copy)
                 rows = find_rows(name, len(column), index)
@@ -150,6 +200,22 @@ class Source:
     def _of(self, name: str, positions: Rows) -> Rows:
         rows = self._rows[name]
         return positions if rows is None else compose(rows, positions)
+
+
+class DataAway:
+    """The preloaded data of a data set that was sent to a worker process without them."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def take(self, name: str, positions: Rows) -> NoReturn:
+        """Raise a RuntimeError that says how the values come here."""
+        raise RuntimeError(
+            f"preloaded {name}: the data of other items are not sent to worker processes; make what an item "
+            "needs of them part of it (init=), or use target='threads'"
+        )
+
+    unread = take
 
 
 def _refuse_ambiguous(name: str, index: DatasetIndex) -> None:
@@ -193,7 +259,7 @@ def take_item_values(batch: Holder, given: Mapping[str, Any]) -> dict[str, Any]:
         elif container is None:
             values[name] = None
         elif is_labelled(container):
-            picked = pick_by_id(name, container, batch.indices)
+            picked = pick_by_id(f"preloaded {name}", container, batch.indices)
             values[name] = open_column(name, picked).take(slice(None))
         else:
             values[name] = Component(name).check(batch, _take_own_rows(name, container, batch))

@@ -12,7 +12,8 @@ from bf_batch.components import assemble, check_names
 from bf_batch.core import BatchCore
 from bf_batch.itemwise.init_post import wants_rng
 from bf_batch.itemwise.parallel import OWN, ParallelMethod
-from bf_batch.itemwise.run import ParallelOptions
+from bf_batch.itemwise.run import ParallelOptions, choose_items
+from bf_batch.itemwise.work import PerItem
 from bf_index.errors import unknown
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -27,8 +28,12 @@ def apply(
     place: Mapping[str, Any],
     settings: ParallelOptions,
     p: Any = None,
+    address: tuple[int, ...] | None = None,
 ) -> Any:
-    """Apply a function to each item of ``src`` and store the results in ``dst``; see ``Batch.apply``."""
+    """Apply a function to each item of ``src`` and store the results in ``dst``; see ``Batch.apply``.
+
+    Several ``src`` share the random ``address`` of the call, and the items that ``p`` chooses.
+    """
     src, dst = place["src"], place["dst"]
     if isinstance(src, list) or isinstance(dst, list):
         sources = src if isinstance(src, list) else [src] * len(dst)
@@ -37,8 +42,12 @@ def apply(
             raise ValueError(
                 f"{_describe_call(batch, function)}: got {len(sources)} src for {len(targets)} dst"
             )
+        if p is not None:
+            p = PerItem(choose_items(batch, p, len(batch), _describe_call(batch, function)))
+        address = batch.address()
         for one, other in zip(sources, targets):
-            batch = apply(batch, function, args, kwargs, {**place, "src": one, "dst": other}, settings, p)
+            part = {**place, "src": one, "dst": other}
+            batch = apply(batch, function, args, kwargs, part, settings, p, address)
         return batch
     init = place.get("init") or src
     if place.get("init") is None:
@@ -64,7 +73,7 @@ def apply(
         with_batch=bool(place.get("with_batch")),
         first_only=isinstance(target, str),
     )
-    return plan.call(batch, args, kwargs, settings, p)
+    return plan.call(batch, args, kwargs, settings, p, address)
 
 
 def store_results(batch: BatchCore, results: Sequence[Any], dst: str | Sequence[str]) -> None:

@@ -55,8 +55,9 @@ class ParallelMethod:
         kwargs: dict[str, Any],
         settings: ParallelOptions,
         p: Any,
+        address: tuple[int, ...] | None = None,
     ) -> Any:
-        """Run the method for the items of a batch and hand the results to post."""
+        """Run the method for the items of a batch, at a random address, and hand the results to post."""
         action = f"{type(batch).__name__}.{getattr(self.method, '__name__', repr(self.method))}"
         items = self._items(batch, args, kwargs, action)
         given = {**{str(number): value for number, value in enumerate(args)}, **kwargs}
@@ -68,7 +69,7 @@ class ParallelMethod:
             args=args,
             kwargs=kwargs,
             positions=range(len(items)),
-            address=batch.address(),
+            address=batch.address() if address is None else address,
             with_batch=self.with_batch,
             with_rng=self.with_rng,
             per_item=per_item,

@@ -7,6 +7,7 @@ import pickle
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,8 +28,8 @@ from bf_batch.itemwise.work import ColumnItems, Failure, Work, id_of
 _PIECES = 4
 """Pieces of the items for each worker: several, so that a slow one does not keep the others waiting."""
 
-_readers: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
-"""Item functions that were seen to read components of the batch besides their own item."""
+_needs: weakref.WeakKeyDictionary[Callable[..., Any], frozenset[str]] = weakref.WeakKeyDictionary()
+"""What item functions were seen to read besides their own item: 'batch', its components; 'dataset'."""
 
 _calls = itertools.count()
 
@@ -40,16 +41,27 @@ class _LastCall:
     value: ClassVar[Any] = None
 
 
-class Shell:
-    """A batch without its data, for item methods that need only its attributes and random numbers."""
+class Parcel:
+    """A batch as it is sent: without its data and its data set unless the item function reads them."""
 
-    def __init__(self, batch: BatchCore) -> None:
+    def __init__(self, batch: BatchCore, needs: frozenset[str]) -> None:
         self.batch = batch
+        self.needs = needs
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kind, arguments, *_ = self.batch.__reduce__()
-        state = {**self.batch.__dict__, "_bf_index": self.batch.index, "_bf_data": {}, "_bf_positions": None}
-        return _make_empty, (kind, arguments, {**state, "dataset": None, "_bf_shell": True})
+        batch = self.batch
+        kind, arguments, state = batch.__reduce__()
+        if "batch" not in self.needs:
+            own = {"_bf_index": batch.index, "_bf_data": {}, "_bf_positions": None, "_bf_shell": True}
+            state = {**batch.__dict__, **own}
+        left_behind = batch.dataset is not None and "dataset" not in self.needs
+        dataset: Any = None if left_behind else batch.dataset
+        if hasattr(dataset, "_bf_without_data"):  # the data of all items would be copied at every call
+            dataset = dataset._bf_without_data()
+        state = {**state, "dataset": dataset}
+        if left_behind:
+            del state["dataset"]
+        return _make_empty, (kind, arguments, state)
 
 
 def _make_empty(kind: Any, arguments: Any, state: dict[str, Any]) -> BatchCore:
@@ -84,21 +96,23 @@ def _address_function(function: Callable[..., Any], batch: BatchCore) -> Any:
 
 def run_processes(work: Work, workers: int | None, timeout: float | None, action: str) -> list[Any]:
     """Return the results of all items; the pool of processes is the one that this process keeps."""
-    whole = work.function in _readers
-    try:
-        return _run(work, check_workers(workers), timeout, action, whole)
-    except NeedsBatch:
-        if whole:
-            raise
-        _readers.add(work.function)
-        return _run(work, check_workers(workers), timeout, action, True)
+    needs = _needs.get(work.function, frozenset()) if work.function in _needs else frozenset()
+    while True:
+        try:
+            return _run(work, check_workers(workers), timeout, action, needs)
+        except NeedsBatch as error:
+            if error.what in needs:
+                raise
+            needs |= {error.what}
+            with suppress(TypeError):  # a callable without weak references is asked at each call
+                _needs[work.function] = needs
 
 
-def _run(work: Work, workers: int, timeout: float | None, action: str, whole: bool) -> list[Any]:
+def _run(work: Work, workers: int, timeout: float | None, action: str, needs: frozenset[str]) -> list[Any]:
     n = len(work)
     size = 1 if timeout is not None else -(-n // (_PIECES * workers))
     pieces = [slice(start, min(start + size, n)) for start in range(0, n, size)]
-    common, buffers = _pack_common(work, whole, action)
+    common, buffers = _pack_common(work, needs, action)
     engine = shared("processes", workers)
     assert isinstance(engine, ProcessesEngine)
     plain = not work.per_item and _is_plain(work.items)
@@ -144,9 +158,9 @@ def _describe_items(work: Work, action: str, rows: slice) -> str:
     return f"{action}, " + (f"item {first!r}" if first == last else f"items {first!r} to {last!r}") + where
 
 
-def _pack_common(work: Work, whole: bool, action: str) -> tuple[tuple[int, bytes], list[Any]]:
+def _pack_common(work: Work, needs: frozenset[str], action: str) -> tuple[tuple[int, bytes], list[Any]]:
     """Pickle once what all pieces share; TypeError naming the argument that can't be."""
-    batch = work.batch if whole else Shell(work.batch)
+    batch = Parcel(work.batch, needs)
     arguments = (None, None) if work.per_item else (work.args, work.kwargs)
     function = _address_function(work.function, work.batch) if work.with_batch else work.function
     flags = (work.address, work.with_batch, work.with_rng, work.per_item)

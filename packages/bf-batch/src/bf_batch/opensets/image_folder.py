@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from bf_batch.opensets.base import Openset
 from bf_index import FilesIndex, split_positions
 from bf_index.errors import escape
 
+_SHOWN = 5
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 PARTS = {
@@ -49,12 +52,36 @@ def find_classes(path: str | os.PathLike[str], parts: Mapping[str, str]) -> Clas
         if len(folder) <= depth:
             raise ValueError(f"{root!r}: the picture {name!r} is in no folder of a class")
         names.append(folder[depth])
-    classes, labels = np.unique(names, return_inverse=True)
+    classes, labels = _number_classes(root, sorted(parts) if depth else [""], names)
     found: dict[str, NDArray[np.int64]] = {}
     if depth:
         tops = np.array([parts[folder[0]] for folder in folders])
         found = {part: np.flatnonzero(tops == part) for part in dict.fromkeys(tops.tolist())}
-    return ClassFolders(index, labels.astype(np.int64), tuple(classes.tolist()), found)
+    return ClassFolders(index, labels, classes, found)
+
+
+def _number_classes(
+    root: str, parts: list[str], names: list[str]
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the classes, and the number of that of each picture: its place among all folders, sorted.
+
+    A folder without pictures keeps its number, for other parts and runs may have pictures of it, and a
+    warning names it; one whose name begins with a dot or two underscores is no class.
+    """
+    seen, classes = set(names), set(names)
+    for part in parts:
+        with suppress(FileNotFoundError), os.scandir(os.path.join(root, part)) as entries:
+            classes |= {e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__"))}
+    if empty := sorted(classes - seen):
+        warnings.warn(
+            f"{escape(root)}: {len(empty)} folders of classes have no pictures, such as "
+            f"{', '.join(map(repr, empty[:_SHOWN]))}; they keep their numbers. "
+            f"Known endings: {', '.join(ENDINGS)}",
+            stacklevel=4,
+        )
+    ordered = tuple(sorted(classes))
+    numbers = {name: number for number, name in enumerate(ordered)}
+    return ordered, np.array([numbers[name] for name in names], np.int64)
 
 
 class ImageFolder(Openset):

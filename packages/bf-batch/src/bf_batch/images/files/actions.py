@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,7 +27,7 @@ from bf_batch.images.geometry.frames import simplify
 from bf_batch.images.geometry.warp import Warp
 from bf_batch.images.runtime import spread
 from bf_batch.itemwise.run import OnError
-from bf_batch.loading import is_place, path_of
+from bf_batch.loading import is_place, open_file, path_of
 from bf_index import FilesIndex
 from bf_index.errors import escape
 
@@ -125,10 +124,7 @@ def find_openers(batch: Batch, src: Any) -> list[Opener]:
     found: list[Opener] = []
     for name in batch.indices.tolist():
         path = index.fullpath(name) if index is src else path_of(batch, name, place)
-        if "://" in path:
-            found.append((path, partial(index.open, name)))
-        else:
-            found.append((path, partial(io.FileIO, path, "rb")))
+        found.append((path, partial(open_file, path, index, name, 0)))
     return found
 
 
