@@ -445,7 +445,7 @@ def test_nan_is_never_the_best_and_is_listed(tmp_path: Path) -> None:
     assert trials.best("score").config == {"a": 4}
     assert trials.best("score", "min").config == {"a": 2}
     assert [row["missing"] for row in trials.summary("score")] == [0, 0, 1, 1]
-    with pytest.raises(ValueError, match="none of 2 finished trials has a number"):
+    with pytest.raises(ValueError, match="none of 2 finished trials has a finite number"):
         Results(tuple(r for r in trials.records if r.config["a"] in (1, 3)), declared=("score",)).best(
             "score"
         )

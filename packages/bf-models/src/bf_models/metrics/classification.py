@@ -101,6 +101,8 @@ class ClassificationMetrics:
     def _match(self, other: ClassificationMetrics) -> None:
         if type(other) is not type(self):
             raise TypeError(f"{type(self).__name__} cannot take in {type(other).__name__}")
+        for item in (self, other):
+            item._know_scores()
         if self.num_classes == other.num_classes:
             return
         if not (self._grows or other._grows):
@@ -112,6 +114,11 @@ class ClassificationMetrics:
             grown = size - item.num_classes
             item._matrices = [np.pad(matrix, ((0, 0), (0, grown), (0, grown))) for matrix in item._matrices]
             item.num_classes = size
+
+    def _know_scores(self) -> None:
+        """Say that there are no scores where a checkpoint was written before metrics kept any."""
+        if not hasattr(self, "_scores"):
+            self._scores = [None] * len(self._matrices)
 
     def evaluate(
         self,
@@ -145,6 +152,7 @@ class ClassificationMetrics:
         older = convention == "batchflow"
         if metric in RANKED:
             otherwise = np.nan
+            self._know_scores()
             values = np.stack([self._rank(metric, scores, label, multiclass) for scores in self._scores])
         else:
             otherwise = np.inf if older else zero_division
