@@ -50,7 +50,7 @@ def find_alike(name: str, known: Iterable[object]) -> str | None:
 
 
 def suggest(name: object, known: Sequence[object]) -> str:
-    """Return the end of a message about an unknown name: "; did you mean ...?", empty without close matches.
+    r"""Return the end of a message about an unknown name: "; did you mean ...?", empty without close matches.
 
     >>> suggest("Zo\u00eb", ["Zoe\u0308"])
     "; did you mean 'Zoe\\u0308'? It differs from 'Zo\\xeb' in its Unicode form only"
