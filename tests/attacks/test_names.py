@@ -277,10 +277,20 @@ GROUP = """
 targets: [os, posix]
 model: {{_target_: bf_models.MLP, body: {{_target_: os.system, command: {command}}}}}
 """
-CALLBACK = """
+HYDRA = """
 # @package _global_
-hydra: {{callbacks: {{evil: {{_target_: os.system, command: {command}}}}}}}
-"""
+hydra: {{{{{part}}}}}
+""".format
+CALLBACK = HYDRA(part="callbacks: {{evil: {{_target_: %s, command: {command}}}}}")
+HANDLER = HYDRA(
+    part="job_logging: {{handlers: {{evil: {{class: subprocess.Popen, args: {command}, shell: true}}}}}}"
+)
+FACTORY = HYDRA(part="hydra_logging: {{formatters: {{evil: {{(): os.system, command: {command}}}}}}}")
+VALUE = HYDRA(
+    part="job_logging: {{handlers: {{evil: {{class: logging.StreamHandler, stream: 'ext://antigravity'}}}}}}"
+)
+NESTED = HYDRA(part="sweeper: {{evil: {{_target_: os.system, command: {command}}}}}")
+PRELOAD = HYDRA(part="launcher: {{preload: [stranger_of_a_module]}}")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +300,14 @@ hydra: {{callbacks: {{evil: {{_target_: os.system, command: {command}}}}}}}
         ("model", MODEL.replace("allow:", "allow/os:"), "model.allow/os"),
         ("model", GROUP, "'os.system' is refused"),
         ("experiment", GROUP, "targets: 'os' is refused"),
-        ("experiment", CALLBACK, "Target 'os.system' is blocklisted"),
+        ("experiment", CALLBACK % "os.system", "hydra.callbacks.evil._target_: 'os.system' is refused"),
+        ("experiment", CALLBACK % "bf_batch.opensets.fetch", "'bf_batch.opensets.fetch' is refused"),
+        ("experiment", CALLBACK % "bf_research.targets.build", "'bf_research.targets.build' is refused"),
+        ("experiment", CALLBACK % "'${{oc.decode:os.system}}'", "is refused"),
+        ("experiment", HANDLER, "hydra.job_logging.handlers.evil.class: 'subprocess.Popen' is refused"),
+        ("experiment", FACTORY, "hydra.hydra_logging.formatters.evil.(): 'os.system' is refused"),
+        ("experiment", VALUE, "'ext://antigravity' is refused"),
+        ("experiment", NESTED, "hydra.sweeper.evil._target_: 'os.system' is refused"),
     ],
 )
 def test_a_group_of_a_stranger_on_the_command_line(canary, run_script, tmp_path, group, text, why):
@@ -304,3 +321,31 @@ def test_a_group_of_a_stranger_on_the_command_line(canary, run_script, tmp_path,
     """)
     assert done.code == 1
     assert why in done.err
+
+
+def test_modules_that_workers_import(run_script, tmp_path):
+    folder = tmp_path / "more" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "evil.yaml").write_text(PRELOAD.format().lstrip())
+    (tmp_path / "stranger_of_a_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    sweep = [
+        "-m",
+        "model=mlp,lenet",
+        "n_iters=1",
+        "tracking=none",
+        "hydra/launcher=gpu",
+        "hydra.launcher.devices=[cpu:0]",
+    ]
+    command = f"""
+        import runpy, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        sys.argv = ["train.py", "--config-dir={tmp_path / "more"}", *{sweep!r}, %r]
+        runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+    """
+    done = run_script(command % "experiment=evil")
+    assert done.code == 1
+    assert "hydra.launcher.preload.0: 'stranger_of_a_module' is refused" in done.err
+    assert not (tmp_path / "ran").exists()
+    trusted = run_script(command % "hydra.launcher.preload=[stranger_of_a_module]")
+    assert trusted.code == 0, trusted.err
+    assert (tmp_path / "ran").exists(), "what the command says is imported"

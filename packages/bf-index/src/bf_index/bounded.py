@@ -21,6 +21,17 @@ _PLAIN = frozenset((bool, int, float, complex, *_SEQUENCES))
 _WHOLE = (bool, int)
 
 
+ARITHMETIC: Mapping[type[ast.AST], str] = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "truediv",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "mod",
+}
+"""Names of the operators of plain arithmetic, as ``calculate`` takes them."""
+
+
 def parse_expression(text: str) -> ast.expr:
     """Return the tree of an expression; ``ValueError`` for any other text, a longer or a deeper one."""
     if len(text) > MOST_LETTERS:

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from bf_index.bounded import parse_expression
+from bf_index.bounded import ARITHMETIC, parse_expression
 from bf_index.errors import unknown
 from bf_pipeline.expressions.base import BINARY, UNARY, Expr
 from bf_pipeline.expressions.named import I, W, Where
@@ -36,12 +36,7 @@ KINDS: dict[str, Callable[..., Expr]] = {
     **{"P": P, "R": R, "V": V, "W": W, "Where": Where},
 }
 _BINARY: dict[type[ast.AST], str] = {
-    ast.Add: "add",
-    ast.Sub: "sub",
-    ast.Mult: "mul",
-    ast.Div: "truediv",
-    ast.FloorDiv: "floordiv",
-    ast.Mod: "mod",
+    **ARITHMETIC,
     ast.Pow: "pow",
     ast.MatMult: "matmul",
     ast.BitAnd: "and_",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bf_index.bounded import calculate, parse_expression
+from bf_index.bounded import ARITHMETIC, calculate, parse_expression
 from bf_index.errors import unknown
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -20,14 +20,6 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge,
     ast.In: lambda left, right: left in right,
     ast.NotIn: lambda left, right: left not in right,
-}
-_BINARY: dict[type[ast.operator], str] = {
-    ast.Add: "add",
-    ast.Sub: "sub",
-    ast.Mult: "mul",
-    ast.Div: "truediv",
-    ast.FloorDiv: "floordiv",
-    ast.Mod: "mod",
 }
 
 
@@ -94,7 +86,7 @@ def _check(node: ast.expr, text: str, names: dict[str, None]) -> None:
     allowed = (
         isinstance(node, ast.Constant | ast.List | ast.Tuple | ast.BoolOp)
         or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub))
-        or (isinstance(node, ast.BinOp) and type(node.op) in _BINARY)
+        or (isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC)
         or (isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops))
     )
     if not allowed:
@@ -121,7 +113,7 @@ def _value(node: ast.expr, keys: Mapping[str, Any]) -> Any:
         case ast.UnaryOp():
             return -_value(node.operand, keys)
         case ast.BinOp():
-            return calculate(_BINARY[type(node.op)], _value(node.left, keys), _value(node.right, keys))
+            return calculate(ARITHMETIC[type(node.op)], _value(node.left, keys), _value(node.right, keys))
         case ast.BoolOp(op=ast.And()):
             return all(_value(item, keys) for item in node.values)
         case ast.BoolOp():
