@@ -289,7 +289,7 @@ FACTORY = HYDRA(part="hydra_logging: {{formatters: {{evil: {{(): os.system, comm
 VALUE = HYDRA(
     part="job_logging: {{handlers: {{evil: {{class: logging.StreamHandler, stream: 'ext://antigravity'}}}}}}"
 )
-NESTED = HYDRA(part="sweeper: {{evil: {{_target_: os.system, command: {command}}}}}")
+NESTED = HYDRA(part="sweeper: {{params: {{evil: {{_target_: os.system, command: {command}}}}}}}")
 PRELOAD = HYDRA(part="launcher: {{preload: [stranger_of_a_module]}}")
 
 
@@ -307,7 +307,7 @@ PRELOAD = HYDRA(part="launcher: {{preload: [stranger_of_a_module]}}")
         ("experiment", HANDLER, "hydra.job_logging.handlers.evil.class: 'subprocess.Popen' is refused"),
         ("experiment", FACTORY, "hydra.hydra_logging.formatters.evil.(): 'os.system' is refused"),
         ("experiment", VALUE, "'ext://antigravity' is refused"),
-        ("experiment", NESTED, "hydra.sweeper.evil._target_: 'os.system' is refused"),
+        ("experiment", NESTED, "hydra.sweeper.params.evil._target_: 'os.system' is refused"),
     ],
 )
 def test_a_group_of_a_stranger_on_the_command_line(canary, run_script, tmp_path, group, text, why):
