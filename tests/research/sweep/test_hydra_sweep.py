@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ def main(config):
     if config.model == "slow" and not os.path.exists("slow.txt"):
         open("slow.txt", "w").close()
         time.sleep(10**6)
+    if config.model == "tracked":
+        from bf_research.tracking import MLflowTracker
+
+        tracker = MLflowTracker(open("store.txt").read())
+        tracker.start("trial")
+        tracker.ready()
+        tracker.end()
     if config.model == "bad":
         raise ValueError("a bad model")
     return {"score": 2 * config.lr + config.repetition}
@@ -138,6 +146,24 @@ def test_killed_driver_of_a_command_line_sweep_goes_on(
     assert {"slow 0.1 0"} <= set(ran) <= {"slow 0.1 0", "late 0.1 0"}
     assert [str(record.state) for record in results.records] == ["DONE"] * 4
     assert {results.last("score", record) for record in results.records} == {0.2}
+
+
+@pytest.mark.parametrize("launcher", [[], GPU], ids=["basic", "gpu"])
+def test_trial_that_failed_by_its_store_is_tried_again_by_missing(
+    sweep: Callable[..., Any], tmp_path: Path, ready_store: Path, launcher: list[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "store.txt").write_text(f"http://127.0.0.1:{port}")  # nobody answers there
+    done, results, _ = sweep(*launcher, "model=tracked,vgg7,bad")
+    assert done.code == 1
+    assert "TrackingError: the MLflow server" in done.err + done.out
+    assert [str(record.state) for record in results.records] == ["FAILED", "DONE", "FAILED"]
+    (tmp_path / "store.txt").write_text(f"sqlite:///{ready_store}")
+    done, results, ran = sweep(*launcher, "model=tracked,vgg7,bad")
+    assert ran == ["tracked 0.1 0"], done.err
+    assert [str(record.state) for record in results.records] == ["DONE", "DONE", "FAILED"]
+    assert sweep(*launcher, "model=tracked,vgg7,bad")[2] == []
 
 
 def test_stop_starts_no_trial_after_the_first_failure(sweep: Callable[..., Any]) -> None:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker, flatten
 from bf_research.tracking.backlog import Backlog, Point
+from bf_research.tracking.lane import next_pause
 from bf_research.tracking.plots import draw
-from bf_research.tracking.recorder import next_pause
 from bf_research.tracking.run_scope import process_mark, record_run
 from bf_research.tracking.store import Row, TrackingError, experiment_id, open_store
 from bf_research.tracking.summary import aggregates, console, markdown, rank, summarize, varying

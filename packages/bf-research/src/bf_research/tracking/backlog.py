@@ -11,11 +11,14 @@ from typing import IO, NamedTuple
 
 
 class Point(NamedTuple):
-    """One value of one metric; ``when`` is in milliseconds since 1970."""
+    """One value of one metric; ``when`` is in milliseconds since 1970.
+
+    A step that is no whole number is not written, but told.
+    """
 
     name: str
     value: float
-    step: int
+    step: float
     when: int
 
 

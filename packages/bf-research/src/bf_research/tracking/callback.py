@@ -21,6 +21,7 @@ from bf_research.launcher.hydra_private import task_overrides
 from bf_research.masks import Masks
 from bf_research.own_files import open_plain
 from bf_research.tracking import store
+from bf_research.tracking.refusals import first_line, is_busy
 from bf_research.tracking.run_scope import SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.summary import summarize
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Remembers in the sweep's folder which run belongs to it, so that a resumed sweep goes on in the same run.
 MEMORY = "tracking.json"
+#: How often a store that is busy is asked to close the run; MLflow waits 20 s each time.
+_TRIES = 3
 
 
 class EarlierState(NamedTuple):
@@ -61,7 +64,12 @@ class SweepTracking(Callback):
         if str(tracking.get("_target_", "")).rpartition(".")[2] != "MLflowTracker":
             return
         try:
-            context, before = self._open(config)
+            try:
+                context, before = self._open(config)
+            except Exception as error:
+                if not hasattr(error, "error_code"):  # none of MLflow's, which may not be loaded yet
+                    raise
+                raise store.explain(store.address(tracking.get("uri")), error) from error
         except TrackingError as error:
             if tracking.get("required", True):
                 raise SweepRefused(str(error)) from error
@@ -82,10 +90,16 @@ class SweepTracking(Callback):
         # our own sweeper ranks by configuration, over repetitions: one table is enough
         ranked = str(sweeper.get("_target_", "")).endswith("DomainSweeper")
         metric = str(sweeper.get("metric") or self.metric)
-        finish_trials(context)
-        text = summarize(context, metric, bool(sweeper.get("minimize", self.minimize)), table=not ranked)
+        text = ""
+        try:
+            finish_trials(context)
+            text = summarize(context, metric, bool(sweeper.get("minimize", self.minimize)), table=not ranked)
+        except Exception as error:  # noqa: BLE001 - the trials are done: a store that is away costs none of them
+            log.warning(
+                "all trials are done, but the sweep's summary is not in MLflow: %s", first_line(error)
+            )
         SweepContext.withdraw()
-        store.open_store(context.store).set_terminated(context.run_id, "FINISHED")
+        _finish_run(context)
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -111,7 +125,7 @@ class SweepTracking(Callback):
             # a day and a time of day, as sweeps are filed
             name = "/".join(folder.parts[-2:])
             run_id = str(client.create_run(number, tags=tags, run_name=name).info.run_id)
-            Writer(client, run_id).surroundings(os.getcwd())
+            _record_surroundings(Writer(client, run_id, name))
             folder.mkdir(parents=True, exist_ok=True)
             memory = {"store": redact_text(uri, masks), "run_id": run_id}
             with open(folder / MEMORY, "w", encoding="utf-8", opener=open_plain) as file:
@@ -135,14 +149,41 @@ def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
     path = folder / MEMORY
     if not path.exists():
         return None
-    memory = json.loads(path.read_text(encoding="utf-8"))
-    if memory.get("store") != uri:
+    try:
+        memory = json.loads(path.read_text(encoding="utf-8"))
+        if memory["store"] != uri:
+            return None
+        run_id = str(memory["run_id"])
+    except (ValueError, TypeError, KeyError) as error:
+        log.warning("%s is damaged, the sweep gets a new run in MLflow: %s", escape(path), first_line(error))
         return None
     try:
-        run = client.get_run(memory["run_id"])
-    except MlflowException:
-        return None
-    return None if run.info.lifecycle_stage == "deleted" else str(memory["run_id"])
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return None if run.info.lifecycle_stage == "deleted" else run_id
+
+
+def _record_surroundings(writer: Writer) -> None:
+    """Write the state of code and environment; what can't be written costs the sweep nothing."""
+    try:
+        writer.surroundings(os.getcwd())
+    except Exception as error:  # noqa: BLE001 - the store took the run itself
+        log.warning("code and environment of the sweep are not in MLflow: %s", first_line(error))
+
+
+def _finish_run(context: SweepContext) -> None:
+    """Close the run of a sweep that came to its end; log what keeps it open."""
+    for left in reversed(range(_TRIES)):
+        try:
+            store.open_store(context.store).set_terminated(context.run_id, "FINISHED")
+            return
+        except Exception as error:  # noqa: BLE001 - the trials are done: a store that is away costs none of them
+            if not left or not is_busy(error):
+                log.warning("the sweep's run %s can't be closed: %s", context.run_id, first_line(error))
+                return
 
 
 def _refuse_second(run: Any, folder: Path) -> None:

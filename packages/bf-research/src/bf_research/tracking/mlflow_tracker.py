@@ -12,7 +12,9 @@ import numpy as np
 from bf_pipeline.redaction.texts import redact_file
 from bf_pipeline.redaction.values import redact
 from bf_research.tracking.backlog import Point
-from bf_research.tracking.recorder import Buffering, Recorder, RecorderOptions
+from bf_research.tracking.names import as_texts, plain_step
+from bf_research.tracking.opening import Buffering, RecorderOptions
+from bf_research.tracking.recorder import Recorder
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError, address
 from bf_research.tracking.tracker import Location, Status
@@ -59,7 +61,7 @@ class MLflowTracker:
         """Begin a run in the background: MLflow is imported while the caller goes on."""
         if self._recorder is not None:
             raise TrackingError("this tracker has started a run already: make a tracker for every run")
-        marks = {"bf.kind": "trial" if self._sweep else "run", **redact(tags or {})}
+        marks = {"bf.kind": "trial" if self._sweep else "run", **as_texts(redact(tags or {}))}
         if self._sweep:
             marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags}
         self._recorder = Recorder(self.options, name, marks)
@@ -74,24 +76,25 @@ class MLflowTracker:
         return self._running().wait_ready(timeout)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Record flat parameters; values become texts, without secrets."""
-        self._running().put("params", {str(name): str(value) for name, value in redact(params).items()})
+        """Record flat parameters; values become texts, without secrets. What has a value keeps it."""
+        self._running().put("params", as_texts(redact(params)))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record what to find the run by, without secrets."""
-        self._running().put("tags", {str(name): str(value) for name, value in redact(tags).items()})
+        self._running().put("tags", as_texts(redact(tags)))
 
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
         """Record one point: an append to a list, written later in batches."""
-        self._points.append(Point(name, float(value), step, time.time_ns() // 1_000_000))
+        whole = step if type(step) is int else plain_step(step)
+        self._points.append(Point(str(name), float(value), whole, time.time_ns() // 1_000_000))
 
     def log_text(self, text: str, name: str) -> None:
         """Keep a text as a file of the run, without secrets; ``name`` may have folders."""
-        self._running().put("text", (redact_file(text), name))
+        self._running().put("text", (redact_file(str(text)), str(name)))
 
     def log_artifact(self, path: str, folder: str | None = None) -> None:
         """Keep a file or a folder of this machine with the run; it must stay until ``end``."""
-        self._running().put("artifact", (str(path), folder))
+        self._running().put("artifact", (os.path.abspath(path), folder))
 
     def log_data(self, name: str, digest: str, items: int, context: str) -> None:
         """Record which data were used."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bf_research.tracking.store import Row
+
+log = logging.getLogger(__name__)
 
 #: A picture of more curves can't be read.
 MOST_CURVES = 20
@@ -19,7 +22,10 @@ MOST_BOXES = 12
 
 
 def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], metric: str) -> None:
-    """Draw the pictures that the results allow into a folder; needs two trials with the metric at least."""
+    """Draw the pictures that the results allow into a folder; needs two trials with the metric at least.
+
+    A picture that can't be drawn is told, and costs no other.
+    """
     good = [row for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
     if len(good) < 2:
         return
@@ -27,27 +33,34 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    @contextmanager
-    def picture(name: str, title: str, layout: Any = "none") -> Iterator[Any]:
+    def picture(name: str, title: str, fill: Callable[[Any], None], layout: Any = "none") -> None:
+        try:
+            paint(name, title, fill, layout)
+        except Exception as error:  # noqa: BLE001 - matplotlib raises many things
+            log.warning(
+                "the picture %s of the sweep can't be drawn: %s: %s", name, type(error).__name__, error
+            )
+
+    def paint(name: str, title: str, fill: Callable[[Any], None], layout: Any) -> None:
         figure = Figure(figsize=(9, 5), layout=layout)
         if layout == "none":
             figure.subplots_adjust(0.09, 0.12, 0.98, 0.91)
         canvas = FigureCanvasAgg(figure)
         figure.suptitle(_literal(title))
-        yield figure
+        fill(figure)
         if figure.axes:
             # savefig would draw twice, and the best compression takes a quarter of the time
             canvas.print_png(folder / f"{name}.png", pil_kwargs={"compress_level": 1})
 
     best = f" of the {MOST_CURVES} best trials" if len(good) > MOST_CURVES else ""
     title = f"train/loss{best}: mean of the repetitions, band from least to most"
-    with picture("learning_curves", title) as curves:
-        _learning_curves(client, curves, good, options, metric)
+    picture("learning_curves", title, lambda figure: _learning_curves(client, figure, good, options, metric))
     if options:
-        with picture("parallel_coordinates", f"each line a trial, colour {metric}") as lines:
-            _parallel(lines, good, options, metric)
-        with picture("by_option", f"{metric} by option", "constrained") as boxes:  # labels of any length
-            _boxes(boxes, good, options, metric)
+        lines = f"each line a trial, colour {metric}"
+        picture("parallel_coordinates", lines, lambda figure: _parallel(figure, good, options, metric))
+        # labels of any length
+        boxes = f"{metric} by option"
+        picture("by_option", boxes, lambda figure: _boxes(figure, good, options, metric), "constrained")
 
 
 def _literal(text: str) -> str:
@@ -67,8 +80,10 @@ def _learning_curves(
     groups: dict[str, list[tuple[Row, dict[int, float]]]] = {}
     for row in rows[:MOST_CURVES]:
         history = client.get_metric_history(row.run_id, "train/loss")
-        if history:
-            groups.setdefault(_label(row, options), []).append((row, {m.step: m.value for m in history}))
+        # the largest number there is stands for infinity
+        curve = {m.step: m.value for m in history if abs(m.value) < sys.float_info.max}
+        if curve:
+            groups.setdefault(_label(row, options), []).append((row, curve))
     if not groups:
         return
     axes = figure.subplots()

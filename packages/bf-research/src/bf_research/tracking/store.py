@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import math
 import os
 import re
 import socket
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from bf_pipeline.redaction.texts import redact_text
 from bf_research.launcher.errors import PassingError
+from bf_research.tracking.refusals import first_line, is_busy
 
 CONNECT_SECONDS = 5.0
 #: Without this MLflow's pages open in the mode for language models.
@@ -31,6 +33,10 @@ _READY: dict[tuple[int, str], Any] = {}
 
 class TrackingError(PassingError):
     """The store of runs can't be used."""
+
+
+class StoreBusy(TrackingError):
+    """The store of runs is there, but has no time: another process holds it."""
 
 
 def address(uri: str | None) -> str:
@@ -75,10 +81,34 @@ def open_store(uri: str) -> Any:
         _READY[os.getpid(), uri] = client
         return client
     except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise explain(uri, error) from error
+
+
+def explain(uri: str, error: Exception) -> TrackingError:
+    """Return what to raise for an error of a store at the start; ``StoreBusy`` if another try may help."""
+    kind = StoreBusy if is_busy(error) else TrackingError
+    return kind(
+        f"the MLflow store {redact_text(uri)} can't be used: {first_line(error)}; "
+        "set tracking.uri to one that can, or tracking=none to record nothing"
+    )
+
+
+def find_run(client: Any, run_id: str) -> str | None:
+    """Return the id of a run that the store has, None if it has not; ``TrackingError`` for a deleted one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    if run.info.lifecycle_stage == "deleted":
         raise TrackingError(
-            f"the MLflow store {redact_text(uri)} can't be used: {_first_line(error)}; "
-            "set tracking.uri to one that can, or tracking=none to record nothing"
-        ) from error
+            f"run {run_id} was deleted: {sys.executable} -m mlflow runs restore --run-id {run_id} "
+            "brings it back, with MLFLOW_TRACKING_URI set to its store"
+        )
+    return run_id
 
 
 def quiet() -> None:
@@ -195,16 +225,19 @@ def _row(run: Any) -> Row:
         name=run.info.run_name,
         status=run.info.status,
         params=_options(run.data),
-        metrics=dict(run.data.metrics),
+        metrics={name: _as_logged(value) for name, value in run.data.metrics.items()},
         seconds=(end - run.info.start_time) / 1000,
     )
 
 
+def _as_logged(value: float) -> float:
+    """Return infinity for the largest number there is: databases hold that in its place."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+
+
 def _options(data: Any) -> dict[str, str]:
     """Return what the sweep set for a trial; all parameters where that is not recorded."""
-    overrides = data.tags.get("bf.overrides")
-    return dict(json.loads(overrides)) if overrides else dict(data.params)
-
-
-def _first_line(error: BaseException) -> str:
-    return redact_text(f"{type(error).__name__}: {error}".partition("\n")[0])
+    try:
+        return dict(json.loads(data.tags.get("bf.overrides") or "null") or data.params)
+    except ValueError:  # cut by the store, which takes no longer tags
+        return dict(data.params)

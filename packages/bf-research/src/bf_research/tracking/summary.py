@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import math
-import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from bf_index.errors import escape
 from bf_pipeline.redaction.texts import redact_text
+from bf_research.sweep.results import mean_and_deviation
 from bf_research.tracking import store
+from bf_research.tracking.backlog import Point
 from bf_research.tracking.plots import draw
+from bf_research.tracking.refusals import first_line
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import Row, children
+from bf_research.tracking.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -29,31 +32,48 @@ COMPARED_RUNS = 50
 
 
 def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = True) -> str:
-    """Log the summary of a sweep to its run; return the text for the console, with a ranking or without."""
+    """Log the summary of a sweep to its run; return the text for the console, with a ranking or without.
+
+    What the run does not take, as when it was deleted, is told and costs nothing else.
+    """
     client = store.open_store(context.store)
     parent = client.get_run(context.run_id)
     rows = children(client, str(parent.info.experiment_id), context.run_id)
     metric = known_metric(rows, metric)
     ranked = rank(rows, metric, minimize)
     varied = varying(rows)
-    points = aggregates(rows, varied, metric, minimize)
-    _log_points(client, context.run_id, points)
-    written = markdown(ranked, varied, metric)
-    client.set_tag(context.run_id, "mlflow.note.content", written[:5000])
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        (folder / "table.md").write_text(written, encoding="utf-8")
-        (folder / "table.json").write_text(json.dumps([_record(row) for row in ranked], indent=1))
-        try:
-            draw(client, folder, ranked, varied, metric)
-        except Exception as error:  # noqa: BLE001 - a picture that can't be drawn must not cost the tables
-            log.warning("a picture of the sweep can't be drawn: %s: %s", type(error).__name__, error)
-        client.log_artifacts(context.run_id, str(folder), "sweep")
+    try:
+        _record(client, context.run_id, rows, ranked, varied, metric, minimize)
+    except Exception as error:  # noqa: BLE001 - the trials are done: their table is shown in any case
+        log.warning("the summary is not in the sweep's own run %s: %s", context.run_id, first_line(error))
     ranking = console(ranked, varied, metric) if table else ""
     return ranking + addresses(context, parent.info.experiment_id, ranked, metric, minimize)
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(
+    client: Any,
+    run_id: str,
+    rows: Sequence[Row],
+    ranked: Sequence[Row],
+    varied: Sequence[str],
+    metric: str,
+    minimize: bool,
+) -> None:
+    """Log points, a note, tables and pictures."""
+    writer, now = Writer(client, run_id, "of the sweep"), time.time_ns() // 1_000_000
+    points = aggregates(rows, varied, metric, minimize)
+    writer.points([Point(name, value, 0, now) for name, value in points.items()])
+    written = markdown(ranked, varied, metric)
+    writer.tags({"mlflow.note.content": written[:5000]})
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        (folder / "table.md").write_text(written, encoding="utf-8")
+        (folder / "table.json").write_text(json.dumps([_describe(row) for row in ranked], indent=1))
+        draw(client, folder, ranked, varied, metric)
+        writer.artifact((str(folder), "sweep"))
+
+
+def _describe(row: Row) -> dict[str, Any]:
     return {"run_id": row.run_id, "status": row.status, "params": row.params, "metrics": row.metrics}
 
 
@@ -66,11 +86,11 @@ def known_metric(rows: Sequence[Row], metric: str) -> str:
 
 
 def rank(rows: Sequence[Row], metric: str, minimize: bool) -> list[Row]:
-    """Return trials best first; those without the metric, or with NaN, come last."""
+    """Return trials best first; those without the metric, or with NaN or infinity, come last."""
 
     def place(row: Row) -> tuple[bool, float]:
         value = row.metrics.get(metric, math.nan)
-        return (math.isnan(value), value if minimize else -value)
+        return (False, value if minimize else -value) if math.isfinite(value) else (True, 0.0)
 
     return sorted(rows, key=place)
 
@@ -97,29 +117,27 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
         if math.isfinite(value):
             groups.setdefault(tuple(row.params.get(name) for name in options), []).append(value)
     pick = min if minimize else max
-    best = pick(groups.values(), key=statistics.fmean)
+    best = pick(groups.values(), key=lambda group: mean_and_deviation(group)[0])
+    mean, deviation = mean_and_deviation(best)
     name = metric.replace("/", " ")  # a second slash would make a section of its own
     return {
         "trials/count": len(rows),
         f"trials/best {name}": pick(values),
         f"trials/last {name}": values[-1],
-        f"trials/mean {name}": statistics.fmean(best),
-        f"trials/std {name}": statistics.stdev(best) if len(best) > 1 else 0.0,
+        f"trials/mean {name}": mean,
+        f"trials/std {name}": deviation if len(best) > 1 else 0.0,
     }
 
 
-def _log_points(client: Any, run_id: str, points: Mapping[str, float]) -> None:
-    from mlflow.entities import Metric
-
-    now = time.time_ns() // 1_000_000
-    client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in points.items()])
+def _spell(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.6g}"
 
 
 def _cells(rows: Iterable[Row], varied: Sequence[str], metric: str) -> list[list[str]]:
     return [
         [
             str(number),
-            f"{row.metrics[metric]:.4f}" if metric in row.metrics else "-",
+            _spell(row.metrics[metric]) if metric in row.metrics else "-",
             *(escape(row.params.get(name, "")) for name in varied),
             row.status,
             f"{row.seconds:.0f} s",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from bf_pipeline.redaction.texts import MASK, Mask
 from bf_pipeline.redaction.values import redact
+from bf_research.tracking.names import LONGEST_VALUE, Names, number_repeats
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-#: MLflow refuses longer values; the whole configuration is an artifact anyway.
-LONGEST_VALUE = 6000
-_FORBIDDEN = re.compile(r"[^\w\-./ :]")
 
 
 @dataclass(frozen=True)
@@ -112,12 +109,18 @@ class NoTracker:
 def flatten(config: Mapping[str, Any], mask: Mask = lambda secret: MASK) -> dict[str, str]:
     """Return ``{'model.lr': '0.1'}`` for ``{'model': {'lr': 0.1}}``, with ``***`` in place of secrets.
 
+    Names that would become one are kept apart.
+
     >>> flatten({'model': {'depth': 18}, 'steps': ['a', 'b'], 'api_key': 'x'})
     {'model.depth': '18', 'steps': "['a', 'b']", 'api_key': '***'}
     """
+    leaves = list(_leaves(config, ""))
+    numbered = number_repeats(name for name, _ in leaves)
+    names = Names()
+    names.fit(numbered)
     return {
-        _FORBIDDEN.sub("_", name): str(redact(value, name, mask))[:LONGEST_VALUE]
-        for name, value in _leaves(config, "")
+        names.given[own]: str(redact(value, name, mask))[:LONGEST_VALUE]
+        for own, (name, value) in zip(numbered, leaves, strict=True)
     }
 
 

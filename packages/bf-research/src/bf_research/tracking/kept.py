@@ -1,0 +1,80 @@
+"""The file of what a store did not take: lines of JSON, which ``replay`` writes to the store later."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bf_index.errors import escape
+from bf_research.tracking.backlog import Backlog
+
+#: Points that are read from the backlog at once.
+_POINTS = 1000
+
+
+class Kept(NamedTuple):
+    """What a file holds: its head, its records in order, the status of the run and when it ended."""
+
+    head: dict[str, Any]
+    records: list[tuple[str, Any]]
+    status: str = "FINISHED"
+    when: int | None = None
+
+
+def new_path(folder: str, run: str) -> Path:
+    """Return the path of a new file for the records of a run."""
+    name = re.sub(r"[^\w.=-]+", "_", run)[:100]
+    return Path(folder).absolute() / f"tracking-{name}-{time.time_ns()}.jsonl"
+
+
+def write(
+    path: Path,
+    head: Mapping[str, Any],
+    records: Sequence[tuple[str, Any]],
+    backlog: Backlog,
+    end: tuple[str, int | None],
+) -> None:
+    """Write a file; the points go from the backlog into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(["start", head]) + "\n")
+        file.writelines(json.dumps(record) + "\n" for record in records)
+        while batch := backlog.peek(_POINTS):
+            file.writelines(json.dumps(["point", point]) + "\n" for point in batch)
+            backlog.drop(len(batch))
+        file.write(json.dumps(["end", end]) + "\n")
+
+
+def read(path: Path) -> Kept:
+    """Read a file; ``ValueError`` for any other, a warning for a last line that was cut off."""
+    lines = list(_parse(path))
+    if not lines or lines[0][0] != "start":
+        raise ValueError(f"{escape(path)} holds no kept records: its first line must be a 'start'")
+    records = [line for line in lines[1:] if line[0] != "end"]
+    ends = [payload for kind, payload in lines if kind == "end"] or ["FINISHED"]
+    status, when = (ends[-1], None) if isinstance(ends[-1], str) else ends[-1]
+    return Kept(lines[0][1], records, status, when)
+
+
+def _parse(path: Path) -> Iterator[tuple[str, Any]]:
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            kind, payload = json.loads(line)
+        except (ValueError, TypeError, RecursionError) as error:
+            if number < len(lines):
+                raise ValueError(f"{escape(path)}, line {number} is no kept record: {line[:80]!r}") from error
+            warnings.warn(
+                f"{escape(path)}: its last line {number} is cut off as by a full disk: what it said is lost",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        else:
+            yield str(kind), payload
