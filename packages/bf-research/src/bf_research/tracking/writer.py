@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bf_index.errors import escape
 from bf_research.tracking import names
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.names import Names
@@ -153,7 +154,7 @@ class Writer:
         path, folder = Path(str(item[0])), item[1]
         if not path.exists():
             raise FileNotFoundError(
-                f"{path} is not there any more; a file must stay until the end of its run"
+                f"{escape(path)} is not there any more; a file must stay until the end of its run"
             )
         if path.is_dir():
             self._folder(path, folder)
