@@ -26,7 +26,8 @@ Work = Callable[[MLflowTracker], None]
 
 @pytest.fixture(autouse=True)
 def no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BF_SWEEP", raising=False)
+    monkeypatch.setenv("BF_SWEEP", "")  # whatever a test publishes goes when it ends
+    monkeypatch.delenv("BF_SWEEP")
 
 
 @pytest.fixture

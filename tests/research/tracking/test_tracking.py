@@ -28,7 +28,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def no_sweep(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("BF_SWEEP", raising=False)
+    monkeypatch.setenv("BF_SWEEP", "")  # whatever a test publishes goes when it ends
+    monkeypatch.delenv("BF_SWEEP")
 
 
 def client_of(store: str) -> Any:

@@ -15,6 +15,8 @@ LONGEST_NAME, LONGEST_VALUE, LONGEST_TAG = 250, 6000, 8000
 #: A step of a metric is a whole number of 64 bits.
 LEAST_STEP, LARGEST_STEP = -(2**63), 2**63 - 1
 _FORBIDDEN = re.compile(r"[^\w\-./ :]")
+#: What no path holds: zero bytes, and halves of characters, which are no text.
+_NO_PATH = re.compile("[\x00\ud800-\udfff]")
 #: A file system takes names of 255 bytes.
 _LONGEST_FILE = 200
 _DIGITS = 8
@@ -31,7 +33,7 @@ def clean_name(name: str) -> str:
 
 def clean_path(path: str) -> str:
     """Return the path of a file of a run that stays inside it, each part short enough for a file system."""
-    return _as_path("/".join(map(_shorten, path.replace("\0", "_").split("/"))))
+    return _as_path("/".join(map(_shorten, _NO_PATH.sub("_", path).split("/"))))
 
 
 def _shorten(part: str) -> str:
