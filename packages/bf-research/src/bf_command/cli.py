@@ -148,6 +148,12 @@ def _check_arguments(arguments: list[str]) -> None:
         name = argument.partition("=")[0]
         if previous in VALUED_OPTIONS:
             continue
+        if name == "--experimental-rerun":
+            _write_error(
+                f"{name} unpickles a file, which runs what it holds, and is refused; the configuration of a "
+                "run is taken again by --config-dir=RUN/.hydra --config-name=config"
+            )
+            raise SystemExit(MISUSED)
         if argument.startswith("-"):
             if name not in options:
                 from bf_index.errors import unknown

@@ -1,24 +1,47 @@
-"""What the ``hydra`` part of a configuration may name: Hydra makes callbacks, plugins and log handlers of it.
+"""What the ``hydra`` part of a configuration may say: Hydra makes callbacks, plugins and log handlers of it.
 
 Hydra has a list of what it refuses; here is one of what is taken. Anything else must be said by the person,
-on the command line or in the primary configuration, never in the file of a group.
+on the command line or in the primary configuration, never in the file of a group. Where files are written,
+which variables of the environment are set and read and where runs are recorded may be said in every file that
+comes with the program, and by no file of another folder.
 """
 
 from __future__ import annotations
 
-import logging
+import inspect
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
+
+from bf_command.said import Said, walk
 
 #: Classes of plugins, and what they are told by: of launchers, sweepers and callbacks.
 _PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.", "optuna.samplers.", "optuna.pruners.")
 _CALLBACKS = ("bf_research.", "hydra.experimental.")
 _FACTORIES = ("colorlog.ColoredFormatter",)
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+#: Classes of Python's logging that write to the screen and to files; others send, or call by name.
+_LOGGING = frozenset(
+    (
+        *("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter"),
+        *("logging.BufferingFormatter", "logging.Filter", "logging.handlers.MemoryHandler"),
+        *("logging.handlers.RotatingFileHandler", "logging.handlers.TimedRotatingFileHandler"),
+        "logging.handlers.WatchedFileHandler",
+    )
+)
+#: Options of log handlers and formatters that may come from anywhere in the configuration.
+_HARMLESS = ("level", "format", "datefmt")
+#: Options by which launchers and sweepers of others run commands, or trust another machine.
+_COMMANDS = frozenset(
+    (
+        *("setup", "python", "srun_args", "additional_parameters", "runtime_env", "address", "host"),
+        "custom_search_space",
+    )
+)
 #: Libraries that workers may import before they have a job.
 _PRELOADED = frozenset(
     (
@@ -26,6 +49,16 @@ _PRELOADED = frozenset(
         *("numba", "numpy", "pandas", "scipy", "sklearn", "tensorflow", "torch"),
     )
 )
+#: Resolvers that look at nothing but the configuration and the clock.
+_RESOLVERS = frozenset(
+    (*("now", "hydra", "oc.select", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "python_version"),)
+)
+_INNERMOST = re.compile(r"\$\{([^${}]*)\}")
+_IN_PLACES = re.compile(r"\$\{(hydra[.:]|now:|oc\.env:)[^${}]*\}")
+_LATER = re.compile(r"\$\{(hydra[.:](job|run|sweep|runtime)\.[\w.]+|now:[\w%:-]*)\}")
+#: Where Hydra notes what the command said.
+_OF_THE_COMMAND = ("hydra.overrides.", "hydra.job.override_dirname")
+_MOST_LEVELS = 50
 
 
 def guard_hydra(main: Path, arguments: Sequence[str]) -> None:
@@ -37,94 +70,253 @@ def guard_hydra(main: Path, arguments: Sequence[str]) -> None:
 
     load = ConfigLoaderImpl.load_configuration
     load = getattr(load, "__wrapped__", load)
-    said = [*arguments, main.read_text(encoding="utf-8") if main.is_file() else ""]
+    takes = inspect.signature(load)
+    said = Said(main, arguments)
 
     @wraps(load)
     def load_checked(*args: Any, **kwargs: Any) -> Any:
         config = load(*args, **kwargs)
-        check(config.hydra, said)
+        check(config, takes.bind(*args, **kwargs).arguments["overrides"], said)
         return config
 
     ConfigLoaderImpl.load_configuration = load_checked  # type: ignore[method-assign]
 
 
-def check(hydra: Any, said: Sequence[str]) -> None:
-    """Refuse what `hydra:` names and nobody has said: ``TargetError`` with the key and the way on."""
+def check(config: Any, overrides: Sequence[str], said: Said) -> None:
+    """Refuse what nobody has said: ``TargetError`` with the key and the way on.
+
+    ``overrides`` are those that the configuration was composed with.
+    """
     from omegaconf import OmegaConf
 
-    plain: Any = OmegaConf.to_container(hydra, resolve=False)
-    for key, name, fits in _list_names(plain):
-        if not fits(name) and not any(_holds(text, name) for text in said):
-            from bf_index.names import TargetError  # late: start-up time
-
-            raise TargetError(
-                f"hydra.{key}: {name!r} is refused: it comes from the file of a group, which does not say "
-                "what may run; if you trust it, say it on the command line or in the primary configuration"
-            )
-
-
-def _list_names(hydra: Mapping[str, Any]) -> Iterator[tuple[str, str, Callable[[str], bool]]]:
-    """Yield the key of each name, the name, and the test that it has to pass."""
-    for key in ("launcher", "sweeper", "callbacks"):
-        fits = _is_callback if key == "callbacks" else _is_plugin
-        for place, name in _walk(hydra.get(key), key):
-            if place.endswith("._target_"):
-                yield place, name, fits
-    for key in ("job_logging", "hydra_logging"):
-        for place, name in _walk(hydra.get(key), key):
-            if place.endswith(".()"):
-                yield place, name, lambda name: name in _FACTORIES
-            elif place.endswith(".class"):
-                yield place, name, _is_logging
-            elif name.startswith("ext://"):
-                yield place, name, lambda name: name in _STREAMS
-    for number, name in enumerate(_as_list((hydra.get("launcher") or {}).get("preload"))):
-        yield f"launcher.preload.{number}", str(name), lambda name: name.partition(".")[0] in _PRELOADED
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    _check_overrides(plain["hydra"], overrides)
+    _check_references(plain, said)
+    for name in (plain["hydra"].get("sweeper") or {}).get("params") or ():
+        if re.match(r"[+~]*hydra\b", name) and not said.names(name):
+            _refuse("sweeper.params", name)
+    job = plain["hydra"]["job"]
+    unknown = [name for name in ("num", "id") if job.get(name) == "???"]
+    output = plain["hydra"]["runtime"].get("output_dir")
+    try:  # numbers and folders of jobs are not known yet
+        for name in unknown:
+            config.hydra.job[name] = {"num": 0, "id": "0"}[name]
+        if output == "???":
+            config.hydra.runtime.output_dir = "."
+        _check_values(config, said)
+    finally:
+        for name in unknown:
+            config.hydra.job[name] = "???"
+        if output == "???":
+            config.hydra.runtime.output_dir = "???"
 
 
-def _walk(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Yield the texts inside a part of the configuration with their keys."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _walk(part, f"{key}.{name}")
-    elif isinstance(value, list | tuple):
-        for number, part in enumerate(value):
-            yield from _walk(part, f"{key}.{number}")
+def _check_values(config: Any, said: Said) -> None:
+    parts = {
+        part: list(_list_leaves(config.hydra, part, part))
+        for part in ("launcher", "sweeper", "callbacks", "job_logging", "hydra_logging")
+    }
+    for part, leaves in parts.items():
+        for leaf in leaves:
+            if not leaf.known and leaf.is_reference and not said.writes(leaf.raw):
+                _refuse(leaf.key, leaf.raw, "what it stands for is not known yet")
+            for name, fits in _list_names(part, leaf):
+                if not fits(name) and not said.names(name):
+                    _refuse(leaf.key, name)
+    for leaf in (*parts["job_logging"], *parts["hydra_logging"]):
+        if leaf.elsewhere and not leaf.key.endswith(_HARMLESS) and not said.writes(leaf.raw):
+            _refuse(leaf.key, leaf.raw, "a job may change what it stands for")
+        if leaf.key.endswith(".filename"):
+            _check_place(leaf, said)
+    for leaf in (*parts["launcher"], *parts["sweeper"]):
+        if _COMMANDS & {*leaf.key.split(".")[1:]} and leaf.value is not None and not said.has(leaf.value):
+            _refuse(leaf.key, leaf.value)
+        if leaf.key.endswith(("_folder", "_dir")):
+            _check_place(leaf, said)
+    for part in ("run", "sweep", "output_subdir", "job"):
+        for leaf in _list_leaves(config.hydra, part, part):
+            if leaf.key.startswith("job.env_"):
+                _check_environment(leaf, said)
+            else:
+                _check_place(leaf, said)
+    for leaf in _list_leaves(config, "tracking", "tracking"):
+        if leaf.key == "tracking.uri":
+            _check_store(leaf, said)
 
 
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+class _Leaf(NamedTuple):
+    """A value of a configuration: its key, as it is written, and what that stands for if it is ``known``.
+
+    ``elsewhere``: a reference to the task's part of the configuration leads to it.
+    """
+
+    key: str
+    raw: Any
+    value: Any
+    known: bool = True
+    elsewhere: bool = False
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the whole value is a reference, which may stand for more than a text."""
+        return str(self.raw).startswith("${") and str(self.raw).endswith("}")
+
+
+def _list_leaves(owner: Any, name: Any, key: str, refers: str = "", level: int = 0) -> Iterator[_Leaf]:
+    """Yield the values inside one part of a configuration; references are followed."""
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(owner, resolve=False)
+    try:
+        raw = plain[name]
+    except (KeyError, IndexError):
+        return
+    if raw == "???":
+        return
+    elsewhere = refers
+    if OmegaConf.is_interpolation(owner, name):
+        elsewhere = refers or ("" if _is_of_hydra(raw) else raw)
+        try:
+            found = owner[name]
+        except Exception:  # noqa: BLE001 - a resolver may raise anything; what uses the value will too
+            yield _Leaf(key, raw, raw, False, bool(elsewhere))
+            return
+    else:
+        found = owner[name] if isinstance(raw, Mapping | list) else raw
+    if not OmegaConf.is_config(found):
+        yield _Leaf(key, elsewhere or raw, found, True, bool(elsewhere))
+        return
+    if level == _MOST_LEVELS:
+        _refuse(key, raw, "it leads into itself")
+    names = range(len(found)) if OmegaConf.is_list(found) else list(found)
+    for inner in names:
+        yield from _list_leaves(found, inner, f"{key}.{inner}", elsewhere, level + 1)
+
+
+def _is_of_hydra(raw: str) -> bool:
+    """Whether all references of a text are to Hydra's part, the clock and the environment."""
+    return "${" not in _IN_PLACES.sub("", raw)
+
+
+def _refuse(key: str, value: Any, why: str = "", owner: str = "hydra.") -> NoReturn:
+    from bf_index.names import TargetError  # late: start-up time
+
+    raise TargetError(
+        f"{owner}{key}: {value!r:.200} is refused: it comes from the file of a group, which does not say "
+        f"what may run{f' ({why})' if why else ''}; if you trust it, say it on the command line or in the "
+        "primary configuration"
+    )
+
+
+def _refuse_other(key: str, value: Any, what: str) -> NoReturn:
+    from bf_index.names import TargetError  # late: start-up time
+
+    raise TargetError(
+        f"{key}: {value!r:.200} is refused: {what}, and no file that comes with the program says it; if you "
+        "trust it, say it on the command line, or copy its file into the folder of the primary configuration"
+    )
+
+
+def _check_overrides(hydra: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse a file that says what the command line said: others believe it."""
+    given = {text.strip() for text in overrides}
+    for part, texts in (hydra.get("overrides") or {}).items():
+        for text in texts:
+            if str(text).strip() not in given:
+                _refuse(f"overrides.{part}", text, "the command line did not say so")
+
+
+def _check_references(plain: Mapping[str, Any], said: Said) -> None:
+    """Refuse references by which files of others read the environment, or make texts into references."""
+    known = _RESOLVERS | {*"BCDILMPRVW", "Where"}
+    for key, text in walk(plain, ""):
+        if "${" not in text or key.startswith(_OF_THE_COMMAND):
+            continue
+        left, before = text.replace("\\", ""), ""
+        names = []
+        while left != before:
+            names += [inner.partition(":")[0].strip() for inner in _INNERMOST.findall(left) if ":" in inner]
+            left, before = _INNERMOST.sub("\0", left), left
+        if ("${" in left or not known.issuperset(names)) and not said.writes(text):
+            _refuse_other(key, text, "it reads the environment, or calls a function")
+
+
+def _check_place(leaf: _Leaf, said: Said) -> None:
+    """Refuse to write outside the working folder."""
+    told = leaf.value if leaf.known else _LATER.sub("x", leaf.raw)
+    if not isinstance(told, str) or ("${" not in told and (_stays(told) or said.leads_to(told))):
+        return
+    if not (said.writes(leaf.raw) and _is_of_hydra(leaf.raw)):
+        _refuse_other(f"hydra.{leaf.key}", told, "it leads out of the working folder")
+
+
+def _check_environment(leaf: _Leaf, said: Said) -> None:
+    """Refuse variables that programs which this one starts would have."""
+    kind, name = leaf.key.split(".")[1:3]
+    told = [str(leaf.value)] if kind == "env_copy" else [name, str(leaf.value)]
+    # Hydra has put the variables that it copies among those that it sets
+    copied = kind == "env_set" and os.environ.get(name) == leaf.value
+    if leaf.value is not None and not copied and not all(map(said.has, told)):
+        _refuse_other(f"hydra.{leaf.key}", leaf.value, "it changes the environment")
+
+
+def _stays(path: str) -> bool:
+    """Whether a path stays in the working folder."""
+    return not path.startswith(("/", "~")) and os.path.normpath(path).split(os.sep)[0] != os.pardir
+
+
+def _check_store(leaf: _Leaf, said: Said) -> None:
+    """Refuse another machine, or a place outside the working folder, as the store of runs."""
+    uri = leaf.value
+    if not isinstance(uri, str) or uri == os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    path = re.sub(r"^(sqlite:///|file:(//)?)", "", uri)
+    if ("://" in path or not _stays(path)) and not said.has(uri) and not said.leads_to(path):
+        _refuse_other(leaf.key, uri, "runs would be recorded there")
+
+
+def _list_names(part: str, leaf: _Leaf) -> Iterator[tuple[str, Callable[[str], bool]]]:
+    """Yield the name that a value is, if it is one, and the test that it has to pass."""
+    name = leaf.value
+    if leaf.key.startswith("launcher.preload"):
+        yield str(name), lambda name: name.partition(".")[0] in _PRELOADED
+    if not isinstance(name, str):
+        return
+    if part.endswith("logging"):
+        if leaf.key.endswith(".()"):
+            yield name, lambda name: name in _FACTORIES
+        elif leaf.key.endswith(".class"):
+            yield name, _LOGGING.__contains__
+        elif name.startswith("ext://"):
+            yield name, lambda name: name in _STREAMS
+    elif leaf.key.endswith("._target_"):
+        # a reference may stand for another name later
+        own = leaf.key == f"{part}._target_"  # Hydra takes a plugin here and nothing else
+        yield leaf.raw, _is_callback if part == "callbacks" else _is_plugin if own else _is_part
 
 
 def _is_plugin(name: str) -> bool:
     return name.startswith(_PLUGINS)
 
 
+def _is_part(name: str) -> bool:
+    """Whether a name leads to a class that a plugin brings, or Optuna: a part of a launcher or sweeper."""
+    found = _find(name) if _is_plugin(name) else None
+    return isinstance(found, type) and found.__module__.startswith(("hydra_plugins.", "optuna."))
+
+
+def _find(name: str) -> Any:
+    """Return what a module has under a name; None without it."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError):
+        return None
+
+
 def _is_callback(name: str) -> bool:
     """Whether a name of ours or of Hydra's leads to a class of callbacks."""
     from hydra.experimental.callback import Callback
 
-    if not name.startswith(_CALLBACKS):
-        return False
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError):
-        return True  # Hydra says it better
+    found = _find(name) if name.startswith(_CALLBACKS) else None
     return isinstance(found, type) and issubclass(found, Callback)
-
-
-def _is_logging(name: str) -> bool:
-    """Whether a name leads to a class that Python's logging brings."""
-    module, _, attribute = name.rpartition(".")
-    if module not in ("logging", "logging.handlers"):
-        return False
-    found = getattr(import_module(module), attribute, None)
-    return isinstance(found, type) and issubclass(found, logging.Handler | logging.Formatter | logging.Filter)
-
-
-def _holds(text: str, name: str) -> bool:
-    """Whether a text has a name as a word of its own."""
-    return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) is not None

@@ -70,7 +70,7 @@ def offered_models(
     """
     main = folder / f"{config_name.removesuffix('.yaml')}.yaml"
     text = main.read_text(encoding="utf-8") if main.is_file() else ""
-    folders = [folder, *map(folder_of, [*([more] if more else ()), *_search_path(text, overrides)])]
+    folders = [folder, *map(folder_of, [*([more] if more else ()), *search_path(text, overrides)])]
     groups = [found / "model" for found in folders if found is not None]
     if not any(map(Path.is_dir, groups)) and not re.search(DEFAULT_MODEL, text, re.MULTILINE):
         return {}
@@ -89,7 +89,7 @@ def folder_of(path: str, base: Path = Path()) -> Path | None:
     return next(map(Path, (found and found.submodule_search_locations) or ()), None)
 
 
-def _search_path(text: str, overrides: Sequence[str]) -> list[str]:
+def search_path(text: str, overrides: Sequence[str]) -> list[str]:
     """Return what ``hydra.searchpath`` names, on the command line or in the main configuration's text."""
     told = [item for item in overrides if item.startswith("hydra.searchpath=")]
     if not told and "searchpath" not in text:

@@ -12,6 +12,7 @@ from bf_index.names import TargetError
 from bf_research.launcher import hydra_private
 
 KEY = "targets"
+_STORE = ("tracking", "tracking.uri")
 
 
 def trusted_packages(config: Any, hydra: Any = None) -> tuple[str, ...]:
@@ -37,9 +38,13 @@ def trusted_packages(config: Any, hydra: Any = None) -> tuple[str, ...]:
 
 
 def refuse_swept(names: Iterable[str], where: str) -> None:
-    """Raise ``TargetError`` if ``targets`` is among the options of a sweep that is written down in a file."""
+    """Raise ``TargetError`` for options that a sweep which is written down in a file does not have.
+
+    These are ``targets``, all of Hydra's own part, and where runs are recorded.
+    """
     for name in names:
-        if str(name).lstrip("+~").partition(".")[0].partition("@")[0] == KEY:
+        key = str(name).lstrip("+~").partition("@")[0]
+        if key.partition(".")[0] in (KEY, "hydra") or key.startswith("hydra/") or key in _STORE:
             raise TargetError(
                 f"{where}: {name} is refused: a sweep does not say whom to trust; the command does"
             )

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bf_pipeline.redaction.values import redact_config, redact_override
 from bf_research.launcher.compose import Composer
+from bf_research.launcher.errors import SweepRefused
 from bf_research.launcher.hydra_private import (
     dumps,
     flush_loggers,
@@ -66,7 +67,7 @@ class HydraJob:
             config.hydra.job.num = number
         # for ${hydra:...} in the name of the folder
         HydraConfig.instance().cfg = config  # type: ignore[assignment]
-        folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
+        folder = folder_of(config)
         with redirect_output(folder / OUTPUT):
             result = run_composed(self._task, config, self._context)
             self._finish(result)
@@ -101,6 +102,16 @@ class HydraJob:
     dumps = staticmethod(dumps)
 
 
+def folder_of(config: DictConfig) -> Path:
+    """Return the folder of a job; ``SweepRefused`` for one outside the folder of its sweep."""
+    inner = str(config.hydra.sweep.subdir)
+    if os.path.isabs(inner) or os.path.normpath(inner).split(os.sep)[0] == os.pardir:
+        raise SweepRefused(
+            f"hydra.sweep.subdir={inner!r} leads out of the folder of the sweep, hydra.sweep.dir"
+        )
+    return Path(str(config.hydra.sweep.dir), inner)
+
+
 def warm_up() -> None:
     """Do what the first job of every worker would do: look for plugins, set up the grammar of overrides."""
     Plugins.instance()
@@ -119,7 +130,7 @@ def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) 
     before = holder.cfg
     # for ${hydra:...} in the name of the folder
     holder.cfg = config  # type: ignore[assignment]
-    folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
+    folder = folder_of(config).absolute()
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(folder)
     OmegaConf.set_readonly(config.hydra, True)

