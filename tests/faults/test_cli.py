@@ -103,9 +103,22 @@ def test_a_sweep_with_a_failed_trial_ends_with_1_and_a_table(run_script, tmp_pat
 @pytest.mark.parametrize(
     ("argument", "texts"),
     [
-        ("lerning_rate=0.1", ["unknown config key 'lerning_rate'", "n_epochs"]),
+        (
+            "lerning_rate=0.1",
+            ["unknown config key 'lerning_rate'", "n_epochs", "optimizer.learning_rate=..."],
+        ),
         ("optimizer.lerning_rate=0.1", ["'lerning_rate' of optimizer; did you mean 'learning_rate'?"]),
-        ("n_epoch=3", ["did you mean 'n_epochs'?", "+n_epoch="]),
+        ("n_epoch=3", ["did you mean 'n_epochs'?", "part.name=..."]),
+        ("+n_epoch=3", ["unknown config key 'n_epoch'; did you mean 'n_epochs'?"]),
+        ("++n_epoch=3", ["unknown config key 'n_epoch'; did you mean 'n_epochs'?"]),
+        (
+            "+lerning_rate=0.1",
+            ["unknown config key 'lerning_rate'", "a part has it: optimizer.learning_rate=..."],
+        ),
+        ("+my.setting=1", ["unknown config key 'my.setting'", "known: dataset, model"]),
+        ("+modle=vgg7", ["unknown config key 'modle'; did you mean 'model'?"]),
+        ("+pipeline.augmnt=[]", ["unknown config key 'augmnt' of pipeline; did you mean 'augment'?"]),
+        ("pipeline.augmnt=[]", ["unknown config key 'augmnt' of pipeline; did you mean 'augment'?"]),
         ("model.nosuch=1", ["'nosuch' of model"]),
     ],
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bf_pipeline import B, BindError, F, Pipeline, V
+from bf_batch import Batch, Dataset, action
+from bf_pipeline import B, BindError, F, I, Pipeline, V
 
 
 def test_each_run_starts_with_fresh_values(dataset):
@@ -172,3 +174,51 @@ def test_a_function_of_a_namespace_saves_in_the_order_of_batches(dataset):
     )
     assert pipeline.bind().ahead == ()
     assert pipeline.run(5, prefetch=2, engine="processes").v("last") == 35
+
+
+class Declared(Batch):
+    """Places for values of many kinds that are no components."""
+
+    components = ("x",)
+    loss: float
+    scores: list
+    kept: Any = None
+    _hidden: int
+
+    @action
+    def use(self):
+        return self
+
+
+class Heir(Declared):
+    more: dict
+
+
+@pytest.mark.parametrize("ahead", [{}, {"prefetch": 2}, {"prefetch": 2, "engine": "processes"}])
+@pytest.mark.parametrize("kind", [Declared, Heir])
+def test_values_are_saved_to_whatever_the_class_declares_and_to_private_names(kind, ahead):
+    names = ["loss", "scores", "kept", "_hidden", "_other", *(["more"] if kind is Heir else [])]
+    pipeline = Pipeline(Dataset(4, kind)).init_variable("n", 0)
+    for number, name in enumerate(names):
+        pipeline = pipeline.call(give, I() * 10 + number, save_to=B(name))
+    pipeline = pipeline.call(give, [I(), 7], save_to=[B("fresh"), B("_last")]).call(
+        give, 5, save_to=B("_list"), mode="a"
+    )
+    for turn, batch in enumerate(pipeline.gen_batch(2, **ahead), 1):
+        for number, name in enumerate(names):
+            assert getattr(batch, name) == turn * 10 + number
+            assert name not in batch.components
+        assert (batch._last, batch._list) == (7, [5])
+
+
+def give(value):
+    return [[value[0]] * 2, value[1]] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "name", ["use", "load", "index", "seed", "place", "dataset", "components", "rng", "data"]
+)
+def test_words_of_the_class_are_no_targets(name):
+    for target in (B(name), [B("kept"), B(name)], {"a": B(name)}):
+        with pytest.raises(BindError, match=rf"{name!r} is a word of Declared itself"):
+            Pipeline(Dataset(4, Declared)).call(give, 1, save_to=target).bind()

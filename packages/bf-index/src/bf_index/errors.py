@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 _MOST_KNOWN = 12
 """How many known names a message lists at most: more would hide the hint."""
@@ -74,6 +74,30 @@ def unknown(kind: str, name: object, known: Iterable[object], owner: str = "") -
         return f"{message} none is known"
     more = f", ... ({len(names)} in all)" if len(names) > _MOST_KNOWN else ""
     return f"{message} known: {', '.join(names[:_MOST_KNOWN])}{more}"
+
+
+def unknown_setting(name: str, settings: Mapping[str, Any]) -> str:
+    """Return the message that there is no such name at the top of nested settings, with names inside it.
+
+    >>> unknown_setting("lerning_rate", {"seed": 0, "optimizer": {"learning_rate": 0.1}})
+    "unknown config key 'lerning_rate'; known: seed, optimizer\\na part has it: optimizer.learning_rate=..."
+    """
+    message = unknown("config key", name, settings)
+    inner = list(_list_inner(settings))
+    close = close_matches(name, [path.rpartition(".")[2] for path in inner])
+    paths = [path for path in inner if path.rpartition(".")[2] in close]
+    if "did you mean" not in message and paths:
+        return f"{message}\na part has it: {', '.join(f'{path}=...' for path in paths[:3])}"
+    return f"{message}\nwhat a part is given is written part.name=..., as model.name=..."
+
+
+def _list_inner(settings: Mapping[str, Any], start: str = "") -> Iterator[str]:
+    """Yield the dotted paths of settings inside the parts."""
+    for name, value in settings.items():
+        if start:
+            yield f"{start}{name}"
+        if isinstance(value, Mapping):
+            yield from _list_inner(value, f"{start}{name}.")
 
 
 class Suggests:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, NoReturn
 
 
 class _Unset(Enum):
@@ -20,18 +21,64 @@ class _Unset(Enum):
 UNSET: Any = _Unset.UNSET
 
 
-class PlainConfig(dict[str, Any]):
-    """A config that was made plain already, so that pipelines can share it without another copy."""
+class FrozenList(list[Any]):
+    """A list that cannot be changed in place."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        kind = "dict" if isinstance(self, dict) else "list"
+        raise TypeError(f"a config can't be changed in place: change a copy, {kind}(config)")
+
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    __delitem__ = __iadd__ = __imul__ = __setitem__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenList, (list(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
+        return [copy.deepcopy(value, memo) for value in self]
+
+
+class FrozenDict(dict[Any, Any]):
+    """A dictionary that cannot be changed in place; ``|``, ``copy()`` and deep copies give plain ones."""
+
+    __slots__ = ()
+
+    _refuse = FrozenList._refuse
+    clear = pop = popitem = setdefault = update = _refuse
+    __delitem__ = __ior__ = __setitem__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
+        return {key: copy.deepcopy(value, memo) for key, value in self.items()}
+
+
+class PlainConfig(FrozenDict):
+    """A config that was made plain already: nothing can change it, so that pipelines share it uncopied."""
+
+    __slots__ = ()
 
     @classmethod
     def of(cls, config: Any) -> PlainConfig:
-        """Return a mapping as a plain config; it stays the same object if it is one."""
+        """Return a mapping as a plain config; it stays the same object if it is one.
+
+        ``ValueError`` where two values are set for one path, as by ``a`` and ``a/b``.
+        """
         if isinstance(config, PlainConfig):
             return config
         made = make_plain(config)
         if not isinstance(made, dict):
             raise TypeError(f"Pipeline: config must be a mapping, got {config!r}")
-        return cls(made)
+        return cls(_freeze(_unite(made)))
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, dict):
+        return FrozenDict({key: _freeze(part) for key, part in value.items()})
+    return FrozenList(map(_freeze, value)) if isinstance(value, list) else value
 
 
 def is_omegaconf(config: Any) -> bool:
@@ -47,20 +94,62 @@ def make_plain(config: Any) -> Any:
         return OmegaConf.to_container(config, resolve=True)
     if isinstance(config, Mapping):
         return {key: make_plain(value) for key, value in config.items()}
-    if type(config) is list:
+    if isinstance(config, FrozenList) or type(config) is list:
         return [make_plain(value) for value in config]
     return config
 
 
-def merge_configs(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two configs, inner ones too; where both have a value the right one wins."""
+def merge_configs(
+    left: Mapping[str, Any], right: Mapping[str, Any], strict: str | None = None
+) -> dict[str, Any]:
+    """Merge two configs, inner ones too; where both have a value the right one wins.
+
+    ``a/b`` on one side and ``b`` inside ``a`` on the other are one place. With ``strict``, the path of the
+    configs in the whole, none wins: ``ValueError`` where both have a value.
+    """
     both = dict(left)
-    for key, value in right.items():
-        old = both.get(key)
-        both[key] = (
-            merge_configs(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-        )
+    paths = any(isinstance(key, str) and "/" in key for part in (left, right) for key in part)
+    for key, given in right.items():
+        place, value = _find_place(both, key, given) if paths and isinstance(key, str) else (key, given)
+        old = both.get(place, UNSET)
+        where = f"{strict or ''}{place}"
+        both[place] = value if old is UNSET else _merge_values(old, value, strict, where)
     return both
+
+
+def _merge_values(old: Any, value: Any, strict: str | None, where: str) -> Any:
+    if isinstance(old, Mapping) and isinstance(value, Mapping):
+        return merge_configs(old, value, None if strict is None else f"{where}/")
+    if strict is not None:
+        raise ValueError(f"config: {where} is set to {old!r} and to {value!r}; which one is meant?")
+    return value
+
+
+def _find_place(config: dict[str, Any], key: str, value: Any) -> tuple[str, Any]:
+    """Return the key under which a config has the place of a path, and the value as it stands there.
+
+    Keys that lie below the path are taken out of the config, into a mapping at the path.
+    """
+    if key in config:
+        return key, value
+    names = key.split("/")
+    for number in range(1, len(names)):
+        head = "/".join(names[:number])
+        if head in config:
+            return head, {"/".join(names[number:]): value}
+    below = [name for name in config if isinstance(name, str) and name.startswith(f"{key}/")]
+    if below:
+        config[key] = {name[len(key) + 1 :]: config.pop(name) for name in below}
+    return key, value
+
+
+def _unite(config: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """Return one config with each value in one place; ``ValueError`` where two are set for one path."""
+    inner = {
+        key: _unite(value, f"{where}{key}/") if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
+    return merge_configs({}, inner, where)
 
 
 def find_value(config: Any, path: str | None) -> Any:
@@ -75,7 +164,13 @@ def find_value(config: Any, path: str | None) -> Any:
             return found
         more, slash, rest = rest.partition("/")
         head = f"{head}/{more}"
-    return UNSET
+    start = f"{path}/"
+    below = {
+        name[len(start) :]: value
+        for name, value in config.items()
+        if isinstance(name, str) and name.startswith(start)
+    }
+    return below or UNSET
 
 
 def list_paths(config: Mapping[str, Any], prefix: str = "") -> list[str]:

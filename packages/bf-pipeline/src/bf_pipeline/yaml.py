@@ -17,7 +17,7 @@ from bf_pipeline.expressions.text import KINDS, read_expression
 from bf_pipeline.pipeline import Pipeline
 from bf_pipeline.plain_config import is_omegaconf, make_plain
 from bf_pipeline.record.recorded import Call, Repeat, Sometimes, Step
-from bf_pipeline.record.yaml import ARGS, BLOCKS, SECTIONS
+from bf_pipeline.record.yaml import ARGS, BLOCKS, SECTIONS, find_allow
 from bf_pipeline.run.options import NAMES as OPTIONS
 
 _KEYS = (*SECTIONS, "config", "run")
@@ -90,18 +90,11 @@ def _check_bounds(data: Any) -> None:
 
 
 def _refuse_allow(data: Any, key: str) -> Iterator[Mistake]:
-    """Yield a mistake for every ``allow`` in data: the program says who is trusted, no file does."""
-    if isinstance(data, Mapping):
-        for name, value in data.items():
-            place = f"{key}.{name}"
-            if str(name).partition("/")[0] == "allow":  # a path of a model's config too
-                text = f"{value!r} is refused: data do not say which packages they may name"
-                advice = "if you trust these, give the config to build as names={'settings': ...}"
-                yield Mistake(Location(place, 0), f"{text}; {advice}")
-            yield from _refuse_allow(value, place)
-    elif isinstance(data, list | tuple):
-        for number, value in enumerate(data):
-            yield from _refuse_allow(value, f"{key}[{number}]")
+    """Yield a mistake for every ``allow`` in data."""
+    for place, value in find_allow(data, key):
+        text = f"{value!r} is refused: data do not say which packages they may name"
+        advice = "if you trust these, give the config to build as names={'settings': ...}"
+        yield Mistake(Location(place, 0), f"{text}; {advice}")
 
 
 def _as_mapping(data: Any) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import is_dataclass
+from typing import Any
 
-from bf_index.errors import close_matches, unknown
+from bf_index.errors import close_matches, unknown, unknown_setting
 from bf_pipeline.redaction.names import means_secret
 
 #: Launchers of others, and the packages that they come in.
@@ -50,6 +52,7 @@ def _missing_option(name: str | None, options: Iterable[str] | None) -> str | No
 
 def _wrong_key(error: Exception) -> str:
     """Return a message for a missing key, a wrong type or a cycle, with the full path of the key."""
+    from omegaconf import OmegaConf
     from omegaconf.errors import (
         ConfigAttributeError,
         ConfigKeyError,
@@ -66,8 +69,11 @@ def _wrong_key(error: Exception) -> str:
         owner, _, key = path.rpartition(".")
         known = [str(name) for name in parent if name != "hydra"] if hasattr(parent, "keys") else []
         message = unknown("config key", key, known, owner)
-        if owner == "launch":
-            return message  # all that a launcher reads is listed
+        if owner in ("launch", "pipeline"):
+            return message  # all that is read of these is listed
+        if not owner and is_dataclass(OmegaConf.get_type(parent)):
+            tree: Any = OmegaConf.to_container(parent, resolve=False)  # type: ignore[arg-type]
+            return unknown_setting(key, {name: value for name, value in tree.items() if name != "hydra"})
         hint = (
             f"a setting that the file does not list is added by +{path}=..., and checked by the part itself"
         )

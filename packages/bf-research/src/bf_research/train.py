@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bf_index.names import TargetError
 from bf_pipeline.redaction.values import redact_config
 from bf_research import targets
+from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.hydra_private import to_yaml
 from bf_research.tracking.run_scope import SweepContext, record_run
@@ -63,7 +64,9 @@ def train(config: DictConfig) -> Outcome:
     from bf_pipeline import register_resolvers
 
     register_resolvers()
-    allow = trusted_packages(config, hydra_part())
+    if (hydra := hydra_part()) is not None:
+        refuse_additions(config, hydra)
+    allow = trusted_packages(config, hydra)
     tracker: Tracker = targets.build(_as_plain(config.tracking), "tracking", allow)
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     run = run_name(name)

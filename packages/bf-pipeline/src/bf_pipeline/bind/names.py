@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bf_batch import Batch
 from bf_index.errors import unknown
 from bf_pipeline.bind.bound import Bound, Build, OtherPipeline, Variable, find_circle
 from bf_pipeline.errors import Location, Mistake
@@ -13,6 +14,10 @@ from bf_pipeline.expressions.base import Expr, walk
 from bf_pipeline.expressions.named import MODES, B, C, D, I, L, M, Mode, V
 from bf_pipeline.expressions.random import P
 from bf_pipeline.record.recorded import Recorded
+
+_WORDS = frozenset(
+    name for base in Batch.__mro__ for name in (*vars(base), *getattr(base, "__annotations__", ()))
+)
 
 
 class Names:
@@ -53,8 +58,7 @@ class Names:
         for root in targets.find_roots(target):
             if isinstance(root, V):
                 self.updated.add(root.name)
-            elif isinstance(root, B) and root.name is not None and root is target:
-                self.components.add(root.name)
+        self.components.update(targets.find_assigned(target))
 
     def take_joined(self) -> tuple[tuple[Expr, ...], bool]:
         """Return what a ``join`` has left for the next action, and whether it must run in the caller."""
@@ -103,8 +107,16 @@ class Names:
             self.mistake(where, f"{owner}: {text}")
         else:
             self.check(target, where, owner)
+            for name in targets.find_assigned(target):
+                if name not in getattr(self.batch_class, "components", ()) and self._is_word(name):
+                    text = f"B({name!r}) can not be written to: {name!r} is a word of {self.owner} itself"
+                    self.mistake(where, f"{owner}: {text}; choose another name")
             return targets.make_writer(target, mode)
         return None
+
+    def _is_word(self, name: str) -> bool:
+        """Whether a name is an action, or what every batch needs for itself."""
+        return name in _WORDS or name in getattr(self.batch_class, "actions", ())
 
     def explain_unknown(self, expr: Expr, with_batch: bool = True) -> str:
         """Return what is wrong with the name in an expression; an empty text when it is known."""
@@ -127,10 +139,7 @@ class Names:
 
     def _has_component(self, name: str) -> bool:
         """Whether batches have a component or attribute, or a step before may have given it to them."""
-        if name.startswith("_") or name in self.components or hasattr(self.batch_class, name):
-            return True
-        bases = getattr(self.batch_class, "__mro__", ())
-        return any(name in getattr(base, "__annotations__", {}) for base in bases)
+        return name in self.components or targets.is_declared(self.batch_class, name)
 
     def function(self, name: str) -> Any:
         """Return the function of a namespace that a step names, or None."""

@@ -35,6 +35,16 @@ def find_roots(target: Any) -> Iterator[Expr]:
         yield target
 
 
+def find_assigned(target: Any) -> Iterator[str]:
+    """Yield the names of the components and attributes of the batch that a target assigns as a whole."""
+    target = target.value if isinstance(target, Container) else target
+    if isinstance(target, list | tuple | dict):
+        for part in target.values() if isinstance(target, dict) else target:
+            yield from find_assigned(part)
+    elif isinstance(target, B) and target.name is not None:
+        yield target.name
+
+
 def explain_target(target: Any) -> str:
     """Return why something can not be a target; an empty text when it can."""
     target = target.value if isinstance(target, Container) else target
@@ -105,11 +115,18 @@ def _write_variable(name: str, value: Any, mode: Mode, context: Context) -> None
 
 def _write_component(name: str, value: Any, mode: Mode, context: Context) -> None:
     batch = context.batch
-    if name not in batch.components and not hasattr(type(batch), name):
+    if not is_declared(type(batch), name) and name not in batch.__dict__:
         batch.add_components(name)
     if mode != "w":
-        value = combine(getattr(batch, name), value, mode, f"B({name!r})")
+        value = combine(getattr(batch, name, None), value, mode, f"B({name!r})")
     setattr(batch, name, value)
+
+
+def is_declared(batch_class: Any, name: str) -> bool:
+    """Whether batches of a class have a place of this name: a component, an attribute, any private name."""
+    if name.startswith("_") or hasattr(batch_class, name):
+        return True
+    return any(name in getattr(base, "__annotations__", {}) for base in getattr(batch_class, "__mro__", ()))
 
 
 def _write_item(target: Item, value: Any, mode: Mode, context: Context) -> None:

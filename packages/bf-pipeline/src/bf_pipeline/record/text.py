@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
+
 from bf_pipeline.expressions.base import arguments_as_code, as_code
 from bf_pipeline.record.recorded import Call, Recorded, Repeat, Step
 
@@ -15,21 +17,39 @@ def write_code(pipeline: Recorded) -> str:
     """Return the pipeline as code; what runs once, how to run it and the data come behind the steps."""
     owner = type(pipeline)
     text, whole = _write_sum(pipeline.steps, owner)
-    behind = []
-    for name, steps in (("before", pipeline.before_steps), ("after", pipeline.after_steps)):
-        if steps:
-            calls = "".join(_write_call(step, owner) for step in steps if isinstance(step, Call))
-            behind.append(f".{name}{calls}.main")
+    behind = [
+        f".{name}{_write_once(steps, owner)}.main"
+        for name, steps in (("before", pipeline.before_steps), ("after", pipeline.after_steps))
+        if steps
+    ]
     if pipeline.namespaces:
         behind.append(f".add_namespace({', '.join(map(_name_of, pipeline.namespaces))})")
-    if pipeline.options:
-        behind.append(f".run_later({arguments_as_code((), dict(pipeline.options))})")
-    if behind:
+    options = dict(pipeline.options)
+    if (checkpoint := options.pop("checkpoint", None)) is not None:
+        named = {"every": checkpoint.every, "keep": checkpoint.keep}
+        behind.append(f".checkpoint({arguments_as_code((str(checkpoint.path),), named)})")
+    if options:
+        behind.append(f".run_later({arguments_as_code((), options)})")
+    section = getattr(pipeline, "section", "steps").removesuffix("_steps")
+    inside = "" if section == "steps" else f".{section}"
+    given = [as_code(part) for part in (pipeline.dataset, pipeline.config or None) if part is not None]
+    if behind or (inside and not given):
         text, whole = f"{text if whole else f'({text})'}{''.join(behind)}", True
-    for given in (pipeline.dataset, pipeline.config or None):
-        if given is not None:
-            text = f"{text if whole else f'({text})'} << {as_code(given)}"
+    for part in given:
+        text, whole = f"{text if whole or ' << ' in text else f'({text})'} << {part}", False
+    if inside:
+        text = f"{text if whole else f'({text})'}{inside}"
     return text
+
+
+def _write_once(steps: tuple[Step, ...], owner: type) -> str:
+    """Return the steps of a section that runs once; blocks among them were read from data."""
+    return "".join(
+        _write_call(step, owner)
+        if isinstance(step, Call)
+        else f".record(*({_write_block(step, owner)}).steps)"
+        for step in steps
+    )
 
 
 def _name_of(space: object) -> str:
@@ -37,7 +57,8 @@ def _name_of(space: object) -> str:
 
 
 def _write_call(call: Call, owner: type) -> str:
-    own = not call.builtin and hasattr(owner, call.name)
+    plain = call.name.isidentifier() and not iskeyword(call.name)
+    own = not call.builtin and (hasattr(owner, call.name) or not plain)
     name = f"action({call.name!r})" if own else call.name
     return f".{name}({arguments_as_code(call.args, dict(call.kwargs))})"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from bf_pipeline.expressions import base
@@ -26,23 +27,38 @@ def to_yaml(pipeline: Recorded, own: Container[str]) -> str:
     """
     from omegaconf import OmegaConf
 
+    if pipeline.namespaces:
+        names = ", ".join(getattr(space, "__name__", repr(space)) for space in pipeline.namespaces)
+        raise TypeError(
+            f"add_namespace({names}) can't be written; add it to the pipeline that build makes of the others"
+        )
     data: dict[str, Any] = {}
     for key, field in SECTIONS.items():
         steps = getattr(pipeline, field)
         if steps or key == "steps":
             data[key] = [_describe_step(step, own, f"{key}[{number}]") for number, step in enumerate(steps)]
+    _refuse_allow([pipeline.config], "config")
     if pipeline.config:
-        data["config"] = _describe(pipeline.config, "config")
+        data["config"] = _describe(pipeline.config, "config", is_config=True)
     if pipeline.options:
-        data["run"] = _describe(dict(pipeline.options), "run")
+        options = dict(pipeline.options)
+        if (checkpoint := options.get("checkpoint")) is not None:
+            options["checkpoint"] = {**asdict(checkpoint), "path": str(checkpoint.path)}
+        data["run"] = _describe(options, "run", is_config=True)
     text: str = OmegaConf.to_yaml(OmegaConf.create(data))
     return text
 
 
 def _describe_step(step: Step, own: Container[str], key: str) -> Any:
     if isinstance(step, Call):
-        if not step.builtin and step.name in own:
+        if (not step.builtin and step.name in own) or step.name in BLOCKS:
             raise TypeError(f"{key}: the action {step.name!r} has the name of a step of pipelines; rename it")
+        if step.builtin and step.name == "call" and step.args and isinstance(step.args[0], Expr):
+            raise TypeError(f"{key}.call: build calls no function that an expression finds: {step.args[0]!r}")
+        if step.builtin and step.name == "init_model":
+            _refuse_allow([list(step.args), dict(step.kwargs)], f"{key}.init_model")
+        if ARGS in step.kwargs:
+            raise TypeError(f"{key}.{step.name}: the argument {ARGS!r} can't be written; rename it")
         if not step.args and not step.kwargs:
             return step.name
         key = f"{key}.{step.name}"
@@ -57,27 +73,81 @@ def _describe_step(step: Step, own: Container[str], key: str) -> Any:
     return {name: {BLOCKS[name]: _describe(option, f"{key}.{name}"), "steps": inner}}
 
 
-def _describe(value: Any, key: str) -> Any:
-    """Return plain data for an argument: expressions as texts that begin with ``=``."""
+def _describe(value: Any, key: str, is_config: bool = False) -> Any:
+    """Return plain data for an argument: expressions as texts that begin with ``=``.
+
+    In a config a text is a text; there no expression can stand. TypeError for all that build would not read
+    back as it is.
+    """
     if isinstance(value, base.Container):
-        return _describe(value.value, key)
+        return _describe(value.value, key, is_config)
     if isinstance(value, Expr):
-        if any(isinstance(part, F) for part in walk(value)):
-            raise TypeError(
-                f"{key}: {value!r} holds a function, which YAML can not; name it in build(names=...)"
-            )
-        text = repr(value)
-        try:
-            read_expression(text)
-        except ValueError as error:
-            raise TypeError(f"{key}: what is written could not be read back: {error}") from None
-        return f"={text}"
+        if is_config:
+            raise TypeError(f"{key}: {value!r} is an expression, which can stand in arguments of steps only")
+        return _describe_expression(value, key)
     if isinstance(value, Mapping):
         if unfit := [name for name in value if not isinstance(name, str)]:
             raise TypeError(f"{key}: {unfit[0]!r} is not a text, as keys must be in YAML")
-        return {name: _describe(part, f"{key}.{name}") for name, part in value.items()}
+        for name in value:
+            _check_key(name, value, key, is_config)
+        return {name: _describe(part, f"{key}.{name}", is_config) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_describe(part, f"{key}[{number}]") for number, part in enumerate(value)]
-    if value is None or isinstance(value, bool | int | float | str):
+        return [_describe(part, f"{key}[{number}]", is_config) for number, part in enumerate(value)]
+    if isinstance(value, str):
+        _check_text(value, key, is_config)
+        return str(value)
+    if value is None or type(value) in (bool, int, float):
         return value
     raise TypeError(f"{key}: {value!r} is not plain data (numbers, texts, lists, mappings, expressions)")
+
+
+def _describe_expression(value: Expr, key: str) -> str:
+    if any(isinstance(part, F) for part in walk(value)):
+        raise TypeError(f"{key}: {value!r} holds a function, which YAML can not; name it in build(names=...)")
+    text = repr(value)
+    try:
+        read = read_expression(text)
+    except ValueError as error:
+        raise TypeError(f"{key}: what is written could not be read back: {error}") from None
+    if repr(read) != text:
+        raise TypeError(f"{key}: {text} would be read back as {read!r}")
+    _check_text(text, key, is_config=True)
+    return f"={text}"
+
+
+def _check_key(name: str, owner: Mapping[str, Any], key: str, is_config: bool) -> None:
+    """Refuse keys that mean something to those who read YAML: ``TypeError``."""
+    _check_text(name, f"{key}.{name}", is_config=True)
+    if name == "_target_" and not is_config and str(owner[name]).startswith("bf_pipeline."):
+        raise TypeError(f"{key}: {dict(owner)!r} would be read as an expression")
+
+
+def _check_text(text: str, key: str, is_config: bool) -> None:
+    """Refuse texts that would be read as something else: ``TypeError``."""
+    if text.startswith("=") and not is_config:
+        raise TypeError(f"{key}: the text {text!r} would be read as an expression")
+    if "${" in text or text == "???":
+        raise TypeError(f"{key}: the text {text!r} means something to OmegaConf, which reads YAML too")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TypeError(f"{key}: {text!r} has half a character, which no file can hold") from None
+
+
+def _refuse_allow(parts: list[Any], key: str) -> None:
+    for part in parts:
+        for place, _ in find_allow(part, key):
+            raise TypeError(f"{place}: data do not say which packages they may name; build would refuse it")
+
+
+def find_allow(data: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield where data say ``allow``, and what: the program says who is trusted, no file does."""
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            place = f"{key}.{name}"
+            if str(name).partition("/")[0] == "allow":  # a path of a model's config too
+                yield place, value
+            yield from find_allow(value, place)
+    elif isinstance(data, list | tuple):
+        for number, value in enumerate(data):
+            yield from find_allow(value, f"{key}[{number}]")

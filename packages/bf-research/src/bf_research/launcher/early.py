@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ValidationError
 
 from bf_index.errors import unknown
+from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.options import check_folder, preload_list, settle
 from bf_research.launcher.pool import start_early
@@ -29,6 +30,10 @@ class EarlyWorkers(Callback):
         ``SweepRefused`` for a folder or for options of our launcher that can't be: nothing has been made yet.
         """
         _refuse_unknown_options(config)
+        try:
+            refuse_additions(config, config.hydra)
+        except ValueError as error:
+            raise SweepRefused(str(error)) from error
         launcher = config.hydra.launcher
         ours = str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher"
         try:
