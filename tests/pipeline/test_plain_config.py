@@ -139,7 +139,7 @@ def test_a_config_can_not_be_changed_in_place(ahead):
         lambda c: c["m"].setdefault("z", 1),
         lambda c: c["m"].__ior__({"z": 1}),
         lambda c: c["l"].append(3),
-        lambda c: c["l"].sort(),
+        lambda c: c["l"].reverse(),
         lambda c: c["l"][1]["k"].__iadd__([3]),
         lambda c: c["l"][1].clear(),
         lambda c: c.__delitem__("m"),

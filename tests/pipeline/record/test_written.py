@@ -124,7 +124,7 @@ def describe(value: Any, tuples: bool) -> Any:
     if isinstance(value, Container):
         return describe(value.value, tuples)
     if isinstance(value, Expr):
-        return type(value).__name__, as_code(value)
+        return "expression", as_code(value)
     if isinstance(value, dict):
         return {key: describe(part, tuples) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -205,7 +205,7 @@ NO_TRUST = "data do not say which packages"
         (Pipeline().call(B("x").attr("f")), "steps[0].call: build calls no function"),
         (
             Pipeline().init_model("static", "n", "n", {"allow": 1}),
-            f"steps[0].init_model[3].allow: {NO_TRUST}",
+            f"steps[0].init_model.config.allow: {NO_TRUST}",
         ),
         (Pipeline(config={"a": {"allow/x": 1}}), f"config.a.allow/x: {NO_TRUST}"),
         (Pipeline(config={"a": V("x")}), "config.a: V('x') is an expression"),

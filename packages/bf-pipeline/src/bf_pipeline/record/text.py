@@ -29,7 +29,8 @@ def write_code(pipeline: Recorded) -> str:
         named = {"every": checkpoint.every, "keep": checkpoint.keep}
         behind.append(f".checkpoint({arguments_as_code((str(checkpoint.path),), named)})")
     if options:
-        behind.append(f".run_later({arguments_as_code((), options)})")
+        first = dict(sorted(options.items(), key=lambda option: option[0] != "batch_size"))
+        behind.append(f".run_later({arguments_as_code((), first)})")
     section = getattr(pipeline, "section", "steps").removesuffix("_steps")
     inside = "" if section == "steps" else f".{section}"
     given = [as_code(part) for part in (pipeline.dataset, pipeline.config or None) if part is not None]
