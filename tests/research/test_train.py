@@ -156,17 +156,28 @@ def test_a_trial_that_fails_before_it_begins_has_a_run(run_script, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("launch", "wrong", "told"),
     [
-        ("+launch.wokers=2", "unknown option 'wokers' of launch; did you mean 'workers'?"),
-        ("launch.wokers=2", "unknown config key 'wokers' of launch; did you mean 'workers'?"),
-        ("launch.workers=two", "launch.workers"),
+        ("gpu", "+launch.wokers=2", "unknown option 'wokers' of launch; did you mean 'workers'?"),
+        ("gpu", "launch.wokers=2", "unknown config key 'wokers' of launch; did you mean 'workers'?"),
+        ("gpu", "launch.workers=two", "launch.workers"),
+        (None, "+launch.wokers=2", "unknown option 'wokers' of launch; did you mean 'workers'?"),
+        ("local", "+launch.tries=2", "unknown option 'tries' of launch; did you mean 'retries'?"),
+        (
+            None,
+            "+launch.timeout=2",
+            "launch.timeout: the launcher of this sweep takes no options; choose one that does, launch=gpu",
+        ),
     ],
 )
-def test_a_wrong_knob_of_a_launcher_is_refused_before_anything_starts(run_script, tmp_path, wrong, told):
-    done = run_script(program("-m", *SMALL, "launch=gpu", wrong))
+def test_a_wrong_knob_of_a_launcher_is_refused_before_anything_starts(
+    run_script, tmp_path, launch, wrong, told
+):
+    done = run_script(program("-m", *SMALL, *([f"launch={launch}"] if launch else []), wrong))
     assert done.code == 1
     assert done.err.startswith(f"error: {told}") or told in done.err.splitlines()[0]
+    if launch != "gpu" and "unknown" in told:
+        assert "choose one as well, launch=gpu|joblib|ray|slurm" in done.err
     assert "Warning" not in done.err
     assert not (tmp_path / "mlflow.db").exists()
 

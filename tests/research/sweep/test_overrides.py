@@ -43,6 +43,12 @@ def test_sweep_that_the_grammar_allows_but_means_nothing_is_refused(override: st
         from_command_line(override)
 
 
+def test_groups_inside_groups_are_swept() -> None:
+    domain = from_command_line("db=a,b", "db/engine=x,y")
+    pairs = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
+    assert [(config["db"], config["db/engine"]) for config in domain] == pairs
+
+
 @given(
     st.recursive(
         st.none()

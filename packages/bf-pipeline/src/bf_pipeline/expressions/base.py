@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -177,6 +178,8 @@ def as_code(value: Any) -> str:
         return f"{{{', '.join(f'{as_code(key)}: {as_code(part)}' for key, part in value.items())}}}"
     if callable(value) and not isinstance(value, Expr):
         return str(getattr(value, "__qualname__", None) or repr(value))
+    if type(value) is float and not math.isfinite(value):
+        return f"float({str(value)!r})"  # `inf` and `nan` are no names of Python
     return repr(value)
 
 

@@ -312,15 +312,6 @@ def _refuse_twice(left: Sequence[str], right: Sequence[str], sign: str) -> None:
             f"{sign}: option {twice[0]!r} is on both sides, and one would hide the other; "
             "rename it, or add with +"
         )
-    for above, below in ((left, right), (right, left)):
-        for name in below:
-            path = name.split("/")
-            heads = {"/".join(path[:number]) for number in range(1, len(path))}
-            if clash := heads & set(above):
-                raise ValueError(
-                    f"{sign}: option {name!r} lies inside option {min(clash)!r}, which has values of its "
-                    "own; give the values of the inner ones only, or rename one"
-                )
 
 
 def weigh(cubes: Sequence[Cube], weight: Any) -> tuple[Cube, ...]:

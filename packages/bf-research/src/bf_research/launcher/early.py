@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ValidationError
 
 from bf_index.errors import unknown
+from bf_research.launcher import hydra_private
 from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.options import check_folder, preload_list, settle
@@ -53,7 +54,23 @@ def _refuse_unknown_options(config: DictConfig) -> None:
     for text in config.hydra.overrides.task:
         found = re.match(r"\+{1,2}launch\.(\w+)", str(text))
         if found and found[1] not in known:
-            raise SweepRefused(unknown("option", found[1], known, "launch"))
+            hint = "" if known else _find_takers(found[1], config.hydra.runtime.config_sources)
+            raise SweepRefused(hint or unknown("option", found[1], known, "launch"))
+
+
+def _find_takers(name: str, sources: Any) -> str:
+    """Return what to say of an option where the launcher takes none; an empty text where none ever does."""
+    files = hydra_private.group_files(sources, "launch")
+    options = {choice: list(file.get("launch") or ()) for choice, file in files.items()}
+    takers = [choice for choice, names in options.items() if names]
+    if not takers:
+        return ""
+    all_names = dict.fromkeys(one for names in options.values() for one in names)
+    if name not in all_names:
+        first = unknown("option", name, all_names, "launch")
+        return f"{first}\nthe launcher of this sweep takes none: choose one as well, launch={'|'.join(takers)}"
+    choices = "|".join(choice for choice in takers if name in options[choice])
+    return f"launch.{name}: the launcher of this sweep takes no options; choose one that does, launch={choices}"
 
 
 def prepare(options: Mapping[str, Any], config: DictConfig) -> None:

@@ -13,6 +13,7 @@ import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -65,14 +66,32 @@ def main_file(sources: Any, name: str | None) -> dict[str, Any]:
 
     ``sources`` are those of ``hydra.runtime.config_sources``.
     """
+    found = None if name is None else _open_repository(sources).load_config(name)
+    return {} if found is None else _as_written(found.config)
+
+
+def group_files(sources: Any, group: str) -> dict[str, dict[str, Any]]:
+    """Return what the files of a group say, as they are written, by the name of the option."""
+    repository = _open_repository(sources)
+    found = {
+        option: repository.load_config(f"{group}/{option}")
+        for option in repository.get_group_options(group, ObjectType.CONFIG)
+    }
+    return {option: _as_written(one.config) for option, one in found.items() if one is not None}
+
+
+def _open_repository(sources: Any) -> ConfigRepository:
     Plugins.instance()  # registers the kinds of sources, in a worker's process too
     path = ConfigSearchPathImpl()
     for source in sources:
         path.append(source.provider, f"{source.schema}://{source.path}")
-    found = None if name is None else ConfigRepository(path).load_config(name)
-    if found is None or not OmegaConf.is_dict(found.config):
+    return ConfigRepository(path)
+
+
+def _as_written(config: Any) -> dict[str, Any]:
+    if not OmegaConf.is_dict(config):
         return {}
-    written: Any = OmegaConf.to_container(found.config, resolve=False)
+    written: Any = OmegaConf.to_container(config, resolve=False)
     return {str(key): value for key, value in written.items()}
 
 

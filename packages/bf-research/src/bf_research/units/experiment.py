@@ -157,7 +157,18 @@ class EndOfData(Exception):
 
 
 def config_for_units(config: Config) -> dict[str, Any]:
-    """Return the config for units: flat names, sections where they do not clash, the repetition."""
+    """Return the config for units: flat names, sections where they do not clash, the repetition.
+
+    ``ValueError`` for options ``a`` and ``a/b``: what pipelines read at ``a`` holds what they read at ``a/b``.
+    """
+    for name in config:
+        path = name.split("/")
+        for end in range(1, len(path)):
+            if (above := "/".join(path[:end])) in config:
+                raise ValueError(
+                    f"option {name!r} lies inside option {above!r}, which has values of its own: "
+                    "give the values of the inner ones only, or rename one"
+                )
     try:
         sections = config.nested()
     except ValueError:  # 'model' and 'model.lr' at once: only the flat names are there
