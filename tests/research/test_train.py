@@ -166,7 +166,7 @@ def test_a_trial_that_fails_before_it_begins_has_a_run(run_script, tmp_path: Pat
         (
             None,
             "+launch.timeout=2",
-            "launch.timeout: the launcher of this sweep takes no options; choose one that does, launch=gpu",
+            "launch.timeout: the launcher in use takes no options; choose one that does, launch=gpu",
         ),
     ],
 )

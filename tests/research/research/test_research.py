@@ -283,7 +283,9 @@ def test_what_does_not_fit_is_told_before_anything_runs(tmp_path: Path) -> None:
         "option 'a/b/c' lies inside option 'a/b', which has values of its own": seed_research(
             Option("a/b", [1]) * domain * Option("a/b/c", [2])
         ),
-        "option 'a/b' lies inside option 'a'": seed_research(domain * (Option("a/b", [1]) @ Option("a", [2]))),
+        "option 'a/b' lies inside option 'a'": seed_research(
+            domain * (Option("a/b", [1]) @ Option("a", [2]))
+        ),
         "unknown result 'tota' of this research; did you mean 'total'": Research(domain)
         .add_callable(len, "text", returns="total")
         .add_callable(print, RR("tota")),

@@ -68,9 +68,9 @@ def _find_takers(name: str, sources: Any) -> str:
     all_names = dict.fromkeys(one for names in options.values() for one in names)
     if name not in all_names:
         first = unknown("option", name, all_names, "launch")
-        return f"{first}\nthe launcher of this sweep takes none: choose one as well, launch={'|'.join(takers)}"
+        return f"{first}\nthe launcher in use takes none: choose one as well, launch={'|'.join(takers)}"
     choices = "|".join(choice for choice in takers if name in options[choice])
-    return f"launch.{name}: the launcher of this sweep takes no options; choose one that does, launch={choices}"
+    return f"launch.{name}: the launcher in use takes no options; choose one that does, launch={choices}"
 
 
 def prepare(options: Mapping[str, Any], config: DictConfig) -> None:

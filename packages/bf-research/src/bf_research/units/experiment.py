@@ -159,7 +159,7 @@ class EndOfData(Exception):
 def config_for_units(config: Config) -> dict[str, Any]:
     """Return the config for units: flat names, sections where they do not clash, the repetition.
 
-    ``ValueError`` for options ``a`` and ``a/b``: what pipelines read at ``a`` holds what they read at ``a/b``.
+    ``ValueError`` for options ``a`` and ``a/b``: what pipelines read at ``a`` holds what is at ``a/b``.
     """
     for name in config:
         path = name.split("/")
