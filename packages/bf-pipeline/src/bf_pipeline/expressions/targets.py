@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -115,7 +116,9 @@ def _write_variable(name: str, value: Any, mode: Mode, context: Context) -> None
 
 def _write_component(name: str, value: Any, mode: Mode, context: Context) -> None:
     batch = context.batch
-    if not is_declared(type(batch), name) and name not in batch.__dict__:
+    batch_class = type(batch)
+    known = name in batch.components or hasattr(batch_class, name) or name in batch.__dict__
+    if not known and not _is_promised(batch_class, name):
         batch.add_components(name)
     if mode != "w":
         value = combine(getattr(batch, name, None), value, mode, f"B({name!r})")
@@ -124,9 +127,17 @@ def _write_component(name: str, value: Any, mode: Mode, context: Context) -> Non
 
 def is_declared(batch_class: Any, name: str) -> bool:
     """Whether batches of a class have a place of this name: a component, an attribute, any private name."""
-    if name.startswith("_") or hasattr(batch_class, name):
-        return True
-    return any(name in getattr(base, "__annotations__", {}) for base in getattr(batch_class, "__mro__", ()))
+    return hasattr(batch_class, name) or _is_promised(batch_class, name)
+
+
+def _is_promised(batch_class: Any, name: str) -> bool:
+    return name[:1] == "_" or name in _list_annotated(batch_class)
+
+
+@lru_cache(maxsize=64)
+def _list_annotated(batch_class: Any) -> frozenset[str]:
+    bases = getattr(batch_class, "__mro__", ())
+    return frozenset(name for base in bases for name in getattr(base, "__annotations__", ()))
 
 
 def _write_item(target: Item, value: Any, mode: Mode, context: Context) -> None:
