@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +12,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bf_index.errors import escape
+from bf_research.masks import is_masked
 from bf_research.tracking.backlog import Backlog
 
 #: Points that are read from the backlog at once.
 _POINTS = 1000
+
+
+def arguments(path: Path, uri: str) -> str:
+    """Return the arguments of ``replay`` for a file: a store that is no file has to be said by the person."""
+    return shlex.join([str(path), *([] if is_local(uri) or is_masked(uri) else [uri])])
+
+
+def is_local(uri: str) -> bool:
+    """Whether a store is a file or a folder."""
+    return uri.startswith(("sqlite:", "file:")) or "://" not in uri
 
 
 class Kept(NamedTuple):
@@ -30,6 +42,29 @@ def new_path(folder: str, run: str) -> Path:
     """Return the path of a new file for the records of a run."""
     name = re.sub(r"[^\w.=-]+", "_", run)[:100]
     return Path(folder).absolute() / f"tracking-{name}-{time.time_ns()}.jsonl"
+
+
+def check_files(kind: str, payload: Any, path: Path) -> None:
+    """Raise ``ValueError`` for a record of a file neither beside ``path`` nor in the working folder.
+
+    A file of records may come from somebody else, and name any file of this machine.
+    """
+    if kind not in ("artifact", "surroundings"):
+        return
+    named = Path(str(payload[0] if kind == "artifact" else payload))
+    inside = named.rglob("*") if kind == "artifact" and named.is_dir() else ()
+    for found in (named, *inside):
+        if not any(_lies_in(found.resolve(), folder) for folder in (path.parent.resolve(), Path.cwd())):
+            raise ValueError(
+                f"{escape(found)} is outside of {escape(path.parent)} and of the working folder; if it is "
+                "yours, run this from the folder that it is in"
+            )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, and in none of its hidden ones."""
+    inside = path.relative_to(folder).parts if path.is_relative_to(folder) else (".",)
+    return not any(part.startswith(".") for part in inside)
 
 
 def write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 import threading
 import time
@@ -325,5 +324,5 @@ class Recorder:
         log.warning(
             "the MLflow store %s did not take all records of run %s%s; what is left (%s) is in %s and is "
             "written by: python -m bf_research.tracking.replay %s",
-            self.options.shown_uri, self.name, why, what, path, shlex.quote(str(path)),
+            self.options.shown_uri, self.name, why, what, path, kept.arguments(path, self.options.shown_uri),
         )  # fmt: skip

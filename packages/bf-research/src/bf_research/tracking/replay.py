@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from pathlib import Path
 
@@ -14,12 +16,15 @@ from bf_research.tracking.opening import RecorderOptions
 from bf_research.tracking.recorder import Recorder
 from bf_research.tracking.tracker import Location
 
+log = logging.getLogger(__name__)
+
 
 def replay(path: str | Path, uri: str | None = None) -> Location | None:
     """Write the records of a file to the store they were meant for, or to ``uri``; return where they are.
 
-    The file has no passwords: an address with one is taken from ``uri`` or ``MLFLOW_TRACKING_URI``. A run
-    that the store does not have is begun. ``TrackingError`` for one that was deleted.
+    The file has no passwords, and does not say to which machine records are sent: such an address is taken
+    from ``uri`` or ``MLFLOW_TRACKING_URI``. A run that the store does not have is begun. ``TrackingError``
+    for one that was deleted. Files that lie neither beside the file nor in the working folder are left out.
     """
     return write_again(Path(path), uri).location
 
@@ -35,6 +40,11 @@ def write_again(path: Path, uri: str | None = None) -> Recorder:
             "give the whole address as "
             "second argument, or as MLFLOW_TRACKING_URI"
         )
+    if uri is None and not kept.is_local(address) and address != os.environ.get("MLFLOW_TRACKING_URI"):
+        raise ValueError(
+            f"{escape(path)} was kept for {escape(address)}, and a file does not say to whom records are "
+            "sent: if you trust it, give the address as second argument, or as MLFLOW_TRACKING_URI"
+        )
     options = RecorderOptions(address, head["experiment"], folder=str(path.parent))
     recorder = Recorder(options, head["name"], head["tags"], head["run_id"], head.get("given"))
     recorder.start()
@@ -42,6 +52,11 @@ def write_again(path: Path, uri: str | None = None) -> Recorder:
     for kind, payload in found.records:
         if kind == "point":
             recorder.points.append(Point(*payload))
+            continue
+        try:
+            kept.check_files(kind, payload, path)
+        except ValueError as error:
+            log.warning("%s of run %s is left out: %s", kind, escape(head["name"]), error)
         else:
             recorder.put(kind, payload)
     recorder.finish(found.status, found.when)  # type: ignore[arg-type]

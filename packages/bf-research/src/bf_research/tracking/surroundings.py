@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -32,20 +33,40 @@ def git_tags(folder: str) -> dict[str, str]:
     return {
         "mlflow.source.git.commit": commit,
         "mlflow.source.git.branch": _git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
-        "bf.git.changed": str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower(),
+        "bf.git.changed": str(
+            bool(_git(folder, "status", *_HERE, "--porcelain", "--untracked-files=no"))
+        ).lower(),
     }
 
 
 def git_changes(folder: str) -> str:
     """Return the changes that are in no commit yet, without secrets."""
-    return redact_file(_git(folder, "diff", "HEAD")[:LONGEST_DIFF])
+    return redact_file(_git(folder, "diff", *_HERE, *_NO_PROGRAMS, "HEAD")[:LONGEST_DIFF])
+
+
+#: Submodules have configurations of their own, which the options below do not reach.
+_HERE = ("--ignore-submodules=dirty",)
+_NO_PROGRAMS = ("--no-ext-diff", "--no-textconv")
+_SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null")
 
 
 def _git(folder: str, *arguments: str) -> str:
-    """Return git's answer; empty without git, outside a checkout, or when it takes too long."""
+    """Return git's answer; empty without git, outside a checkout, or when it takes too long.
+
+    A folder may come from somebody else with its ``.git``: no program that its configuration names is run.
+    """
+    filters = _ask_git(folder, "config", "--local", "--includes", "--name-only", "--get-regexp", r"^filter\.")
+    drivers = sorted({name.rpartition(".")[0] for name in filters.splitlines()})
+    off = [f"{driver}.{option}" for driver in drivers for option in ("clean=", "process=", "required=false")]
+    settings = [part for setting in (*_SETTINGS, *off) for part in ("-c", setting)]
+    return _ask_git(folder, "--no-optional-locks", *settings, *arguments)
+
+
+def _ask_git(folder: str, *arguments: str) -> str:
     try:
         done = subprocess.run(
             ["git", "-C", folder, *arguments],
+            env={**os.environ, "GIT_ALLOW_PROTOCOL": "none"},  # objects that are not there are not fetched
             capture_output=True,
             text=True,
             errors="replace",
