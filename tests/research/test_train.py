@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from bf_command.schema import register
 from bf_research.tracking.store import open_store
-from bf_research.train import _seed, train
+from bf_research.train import train
 from bf_research.train_names import shorten
+from bf_research.train_pipelines import seed_of
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["model=lenet", "n_iters=3", "batch_size=32", "bar=false"]
@@ -34,7 +35,9 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 def test_a_training_is_recorded_whole(configure, tmp_path: Path):
     outcome = train(configure())
     assert outcome.iterations == 3
-    assert set(outcome.metrics) == {"train/loss", "test/accuracy"}
+    assert set(outcome.metrics) == {
+        *("train/loss", "validation/accuracy", "validation/loss", "test/accuracy", "test/loss")
+    }
     assert 0 <= outcome.metrics["test/accuracy"] <= 1
     location = outcome.location
     assert location is not None
@@ -66,7 +69,7 @@ def test_augmentation_is_replaced_from_the_command_line(configure):
 
 
 def test_epochs_count_when_iterations_are_not_given(configure):
-    config = configure("tracking=none", "n_iters=null", "n_epochs=1", "batch_size=2000")
+    config = configure("tracking=none", "n_iters=null", "n_epochs=1", "batch_size=1800")
     assert train(config).iterations == 2
 
 
@@ -78,7 +81,7 @@ def test_a_training_of_nothing_is_refused(configure):
 @pytest.mark.usefixtures("ready_store")
 def test_a_stop_of_the_sweep_ends_the_training_at_an_iteration(configure, monkeypatch: pytest.MonkeyPatch):
     calls = iter([False, True])
-    monkeypatch.setattr("bf_research.train.stopping", lambda: next(calls))
+    monkeypatch.setattr("bf_research.training.training.stopping", lambda: next(calls))
     with pytest.raises(KeyboardInterrupt):
         train(configure())
 
@@ -99,10 +102,10 @@ def program(*arguments: str) -> str:
 
 
 def test_repetitions_differ_and_the_first_is_the_single_run() -> None:
-    seeds = [_seed(OmegaConf.create({"seed": 7, "repetition": number})) for number in range(3)]
+    seeds = [seed_of(OmegaConf.create({"seed": 7, "repetition": number})) for number in range(3)]
     assert seeds[0] == 7
     assert len(set(seeds)) == 3
-    assert seeds == [_seed(OmegaConf.create({"seed": 7, "repetition": number})) for number in range(3)]
+    assert seeds == [seed_of(OmegaConf.create({"seed": 7, "repetition": number})) for number in range(3)]
 
 
 def test_runs_of_a_sweep_have_short_names_that_tell_them_apart() -> None:
@@ -117,7 +120,11 @@ def test_a_training_cut_off_tells_how_far_it_was(start_script) -> None:
     script.interrupt()
     done = script.finish()
     assert done.code == 130
-    assert re.search(r"^interrupted after \d+ of 100000 iterations$", done.err, re.MULTILINE), done.err
+    assert re.search(
+        r"^interrupted after \d+ of 100000 iterations; saved in .*: the same command goes on$",
+        done.err,
+        re.MULTILINE,
+    ), done.err
 
 
 def test_a_sweep_cut_off_tells_the_way_on(start_script) -> None:

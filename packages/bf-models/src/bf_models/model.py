@@ -23,6 +23,7 @@ from bf_models.network.catalog import CATALOG, PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.saving import model_file as saving
+from bf_models.saving.model_file import Snapshot
 from bf_models.training.feeds import Feeds
 from bf_models.training.fetches import Fetches, copy_to_host, list_names, pack
 from bf_models.training.setup import (
@@ -269,6 +270,18 @@ class KerasModel:
         """Save config, weights and optimizer into one file, whole or not at all; OSError names the path."""
         with self._lock:
             saving.save(self, Path(path))
+
+    def snapshot(self) -> Snapshot:
+        """Return the model as it is now: ``snapshot.save(path)`` may run in a thread while it learns on."""
+        with self._lock:
+            return saving.snapshot(self)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The rate of the next training step, of the first optimizer where layers have their own."""
+        if self._steps is None or self._steps.gradients is None:
+            return None
+        return float(self._steps.gradients.groups[0][0].learning_rate)
 
     @classmethod
     def load(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -37,6 +38,12 @@ class TrainSchema:
     repetition: int = 0
     launch: dict[str, Any] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
+    name: str | None = None
+    resume: str = "auto"
+    validation: Any = None
+    checkpoint: Any = None
+    early_stopping: Any = None
+    max_time: Any = None
 
 
 def register(
@@ -47,7 +54,9 @@ def register(
     The arguments are those of ``offered_models``.
     """
     from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
 
+    OmegaConf.register_new_resolver("run_folder", name_folder, replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainSchema, provider="bf_research")
     # what was offered to another application goes, and no empty group stays; the application's own stay
@@ -58,6 +67,20 @@ def register(
     for name, config in offered_models(folder, config_name, more, overrides).items():
         if f"{name}.yaml" not in own:
             store.store(group="model", name=name, node=config, provider=MODELS)
+
+
+def name_folder(name: str | None) -> str:
+    """Return the folder of a run below ``outputs``: its name, or the day and the time that it began.
+
+    ``ValueError`` for a name that is a path.
+    """
+    if name is None:
+        return time.strftime("%Y-%m-%d/%H-%M-%S")
+    if not re.fullmatch(r"[\w][\w.=,+ -]*", name):
+        raise ValueError(
+            f"name={name!r}: a name of letters, numbers and any of _ . = , + - is a folder's name"
+        )
+    return name
 
 
 def offered_models(

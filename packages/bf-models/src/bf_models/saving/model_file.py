@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -93,8 +94,19 @@ def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where
         item.assign(arrays[name])
 
 
-def save(model: Saveable, path: Path) -> None:
-    """Save a built model into one file."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A model as it was at one moment, to be saved while it is trained on."""
+
+    saved: archive.Saved
+
+    def save(self, path: str | Path) -> None:
+        """Save it into one file, whole or not at all, as ``model.save`` would have done."""
+        archive.write(Path(path), self.saved)
+
+
+def snapshot(model: Saveable) -> Snapshot:
+    """Copy all that is saved of a built model."""
     try:
         config = json.loads(json.dumps(_copy_plain(model.config)))
     except TypeError as error:
@@ -110,7 +122,12 @@ def save(model: Saveable, path: Path) -> None:
         "skipped": model.skipped,
     }
     weights = read_values(network_variables(model.network))
-    archive.write(path, archive.Saved(description, weights, model.optimizer_state()))
+    return Snapshot(archive.Saved(description, weights, model.optimizer_state()))
+
+
+def save(model: Saveable, path: Path) -> None:
+    """Save a built model into one file."""
+    snapshot(model).save(path)
 
 
 def _copy_plain(value: Any) -> Any:

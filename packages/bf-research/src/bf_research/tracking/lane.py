@@ -51,6 +51,11 @@ class Lane:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread still writes what comes."""
+        return self._thread.is_alive()
+
     def end(self, deadline: float) -> None:
         """Ask the thread to write what is left; it tries until this time of the monotonic clock."""
         self._deadline = deadline

@@ -57,14 +57,17 @@ class MLflowTracker:
         self._recorder: Recorder | None = None
         self._points: list[Point] = []
 
-    def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
-        """Begin a run in the background: MLflow is imported while the caller goes on."""
+    def start(self, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None) -> None:
+        """Begin a run in the background, or go on with one: MLflow is imported while the caller goes on.
+
+        Of a run that goes on, points that the store has already are not written again.
+        """
         if self._recorder is not None:
             raise TrackingError("this tracker has started a run already: make a tracker for every run")
         marks = {"bf.kind": "trial" if self._sweep else "run", **as_texts(redact(tags or {}))}
         if self._sweep:
             marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags}
-        self._recorder = Recorder(self.options, name, marks)
+        self._recorder = Recorder(self.options, name, marks, run_id, continues=run_id is not None)
         self._recorder.points.extend(self._points)  # what was logged before the start
         self._points = self._recorder.points
         if not self._sweep:

@@ -41,9 +41,10 @@ class Recorder:
         tags: Mapping[str, str],
         run_id: str | None = None,
         given: Mapping[str, Mapping[str, str]] | None = None,
+        continues: bool = False,
     ) -> None:
         self.options, self.name, self.tags = options, name, dict(tags)
-        self._resumed, self._given = run_id, given
+        self._resumed, self._given, self._continues = run_id, given, continues
         self.points: list[Point] = []
         self.location: Location | None = None
         #: The file of what the store did not take.
@@ -63,6 +64,7 @@ class Recorder:
         self._deadline = float("inf")
         self._down_since: float | None = None
         self._told: set[str] = set()
+        self._written = 0
         pause = options.buffering.flush_seconds
         self._file_lane = Lane("bf-tracking-files", pause, self._flush_files, self._wait_open)
         self._lane = Lane("bf-tracking", pause, self._flush, self._begin, self._close)
@@ -88,6 +90,19 @@ class Recorder:
         if self._error is not None and self.options.required:
             raise self._error
         return self.location
+
+    def flush(self, timeout: float) -> None:
+        """Wait until the store has the points that were logged until now; at most so many seconds.
+
+        A store that is away is not waited for.
+        """
+        with self._lock:
+            wanted = self._written + len(self._backlog) + len(self.points)
+        end = time.monotonic() + timeout
+        while self._written < wanted and self._down_since is None and time.monotonic() < end:
+            if self._gone or self._error is not None or not self._lane.is_alive:
+                return
+            time.sleep(0.01)
 
     def finish(self, status: Status, when: int | None = None) -> Location | None:
         """Write what is left, close the run, end the threads; a store that is down is waited for."""
@@ -136,11 +151,18 @@ class Recorder:
 
     def _open(self) -> None:
         client, location = open_run(self.options, self.name, self.tags, self._resumed)
+        writer = Writer(client, location.run_id, self.name, self._given)
+        if self._continues:
+            try:
+                writer.continue_run()
+            except Exception as error:
+                raise store.explain(self.options.uri, error) from error
         with self._lock:
             if self._taken_away:  # what was recorded is in a file already
-                client.delete_run(location.run_id)
+                if self._resumed is None:
+                    client.delete_run(location.run_id)
                 return
-            self.location, self._writer = location, Writer(client, location.run_id, self.name, self._given)
+            self.location, self._writer = location, writer
             if not all(is_sure(*tag) for tag in self.tags.items()):
                 self._records.insert(0, Operation("tags", self.tags))
         if self.options.system_metrics:
@@ -257,6 +279,7 @@ class Recorder:
                 if self._taken_away:
                     return False
                 self._backlog.drop(len(batch))
+                self._written += len(batch)
 
     def _judge(self, error: Exception) -> str:
         """Return 'refused' or 'unclear'; raise ``RunGone``, or the error of a store that is away."""

@@ -47,14 +47,19 @@ class SweepContext:
 
 
 @contextmanager
-def record_run(tracker: Tracker, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Tracker]:
-    """Record a block of code as a run.
+def record_run(
+    tracker: Tracker, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None
+) -> Iterator[Tracker]:
+    """Record a block of code as a run, or as more of the run ``run_id``.
 
     It ends as FINISHED, FAILED by an error, or KILLED by Ctrl-C, SIGTERM or the stop of a sweep. The run is
     marked with its process, so that the next driver can close it if this process is killed.
     """
     marks = {"bf.host": socket.gethostname(), "bf.process": process_mark(os.getpid()), **(tags or {})}
-    tracker.start(name, marks)
+    if run_id is None:
+        tracker.start(name, marks)
+    else:
+        tracker.start(name, marks, run_id)
     status: Status = "FAILED"
     try:
         yield tracker

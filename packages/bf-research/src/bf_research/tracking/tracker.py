@@ -39,7 +39,7 @@ class Tracker(Protocol):
     No call but ``ready`` and ``end`` waits for the store; metrics keep the order in which they were logged.
     """
 
-    def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
+    def start(self, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None) -> None:
         """Begin a run; it is a child of the sweep's run when there is one."""
 
     def ready(self, timeout: float = 120.0) -> Location | None:
@@ -73,7 +73,7 @@ class Tracker(Protocol):
 class NoTracker:
     """A tracker that records nothing."""
 
-    def start(self, name: str, tags: Mapping[str, str] | None = None) -> None:
+    def start(self, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None) -> None:
         """Do nothing."""
 
     def ready(self, timeout: float = 120.0) -> Location | None:

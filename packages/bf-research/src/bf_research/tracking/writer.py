@@ -49,6 +49,14 @@ class Writer:
         self._names["file"] = Names(names.clean_path, given.get("file"))
         self._nonfinite: set[str] = set()
         self._told: set[tuple[str, str]] = set()
+        self._known: dict[str, set[int]] = {}
+
+    def continue_run(self) -> None:
+        """Go on with a run: it is running again, and points of steps that it has are not written twice."""
+        self._client.update_run(self._run_id, status="RUNNING")
+        for name in self._client.get_run(self._run_id).data.metrics:
+            history = self._client.get_metric_history(self._run_id, name)
+            self._known[name] = {point.step for point in history}
 
     @property
     def given(self) -> dict[str, dict[str, str]]:
@@ -104,7 +112,11 @@ class Writer:
 
         self._fit("metric", (str(point.name) for point in points))
         given = self._names["metric"].given
-        good = [(str(point.name), point) for point in points if self._has_step(point)]
+        good = [
+            (str(point.name), point)
+            for point in points
+            if self._has_step(point) and point.step not in self._known.get(given[str(point.name)], ())
+        ]
 
         def write(some: Sequence[tuple[str, Point]]) -> None:
             metrics = [Metric(given[name], p.value, p.when, int(p.step)) for name, p in some]

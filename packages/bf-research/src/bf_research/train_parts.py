@@ -1,0 +1,197 @@
+"""What the training command makes of its configuration: data to validate on, events, and the run's folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bf_index.errors import unknown
+from bf_index.seeding import rng_at
+from bf_pipeline.redaction.values import redact_config
+from bf_research.tracking.tracker import flatten
+from bf_research.training.checkpoints import CHECKPOINTS, Checkpoints
+from bf_research.training.folder import RunFolder, make_free, open_unfinished
+from bf_research.training.state import Event
+from bf_research.training.stopping import EarlyStopping, TimeLimit
+from bf_research.training.validation import Evaluation, IterationLog, Validation
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+#: Settings that change nothing of what is trained.
+_INDIFFERENT = ("bar", "prefetch", "engine", "name", "resume", "launch", "tracking", "research", "debug")
+#: The address of the random numbers that choose what is validated on, apart from all others.
+_VALIDATION = 11
+
+
+class Measured(Protocol):
+    """The pipelines that measure."""
+
+    @property
+    def validating(self) -> Any:
+        """The pipeline that validates, None for no validation."""
+        ...
+
+    @property
+    def testing(self) -> Any:
+        """The pipeline that tests."""
+        ...
+
+
+def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
+    """Return the data to train and to validate on; the latter is None without ``validation``.
+
+    ``validation.part`` names a part of the data set; ``validation.share`` takes a share of the training data,
+    stratified where labels are at hand, by a seed of its own.
+    """
+    options = _section(config, "validation", ("share", "part", "every", "metrics", "batch_size"))
+    if options is None:
+        return dataset.train, None
+    if options.get("part") is not None:
+        part = str(options["part"])
+        try:
+            return dataset.train, getattr(dataset, part)
+        except AttributeError as error:
+            raise ValueError(f"validation.part={part}: {error}") from None
+    share = options.get("share", 0.1)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise ValueError(f"validation.share must be above 0 and below 1, got {share!r}")
+    seed = int(rng_at(config.seed, _VALIDATION).integers(2**31))
+    labels = "labels" if "labels" in dataset.preloaded else None
+    split = dataset.train.split(1 - share, shuffle=True, seed=seed, stratify=labels)
+    if len(split.test) == 0:
+        raise ValueError(
+            f"validation.share={share:g} of {len(dataset.train)} items is none; give a larger share, or "
+            "validation=null"
+        )
+    return split.train, split.test
+
+
+def make_events(config: DictConfig, parts: Measured) -> tuple[list[Event], Evaluation]:
+    """Return the events of a training, and the evaluation on test data, which is tried out with them."""
+    names = [str(name) for name in config.pipeline.metrics]
+    events: list[Event] = [IterationLog()]
+    validation = _section(config, "validation", ("share", "part", "every", "metrics", "batch_size"))
+    best: str | None = None
+    measured: list[str] = []
+    if parts.validating is not None and validation is not None:
+        metrics = [str(name) for name in validation.get("metrics") or names]
+        size = validation.get("batch_size") or config.test_batch_size
+        events.append(
+            Validation(parts.validating, validation.get("every", "epoch"), metrics, batch_size=size)
+        )
+        measured = [f"validation/{name}" for name in (*metrics, "loss")]
+        best = measured[0]
+    test = Evaluation(parts.testing, names, batch_size=config.test_batch_size)
+    events.append(test)
+    early = _section(config, "early_stopping", ("metric", "patience", "min_delta", "mode", "start"))
+    if early is not None:
+        events.append(EarlyStopping(**early))
+        _check_measured(events[-1], measured, "early_stopping.metric")
+    if config.get("max_time") is not None:
+        events.append(TimeLimit(config.max_time))
+    checkpoint = _section(config, "checkpoint", ("every", "keep", "best", "mode"))
+    if checkpoint is not None and output_folder() is not None:
+        if checkpoint.get("best") == "auto":
+            checkpoint["best"] = best
+        events.append(Checkpoints(**checkpoint))
+        _check_measured(events[-1], measured, "checkpoint.best")
+    return events, test
+
+
+def _check_measured(event: Any, measured: list[str], owner: str) -> None:
+    """Refuse a metric of the validation that is not measured, before anything is trained."""
+    name = getattr(event, "metric", None) or getattr(event, "best", None)
+    if name is not None and str(name).startswith("validation/") and name not in measured:
+        hint = "" if measured else "; there is no validation: validation={share: 0.1}"
+        raise ValueError(unknown("metric", str(name), measured, owner) + hint)
+
+
+def _section(config: DictConfig, key: str, known: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return a section of settings as a dict, None for null; ``ValueError`` for a key that it has not."""
+    from omegaconf import OmegaConf
+
+    found = config.get(key)
+    if found is None:
+        return None
+    plain = OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+    if not isinstance(plain, dict):
+        raise ValueError(f"{key} must be null or a mapping such as {{{known[0]}: ...}}, got {plain!r}")
+    for name in plain:
+        if name not in known:
+            raise ValueError(unknown("setting", str(name), known, key))
+    return {str(name): value for name, value in plain.items()}
+
+
+def output_folder() -> Path | None:
+    """Return the folder that Hydra gave this run; None in a program without Hydra."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return Path(HydraConfig.get().runtime.output_dir) if HydraConfig.initialized() else None
+
+
+def essential_settings(config: DictConfig) -> dict[str, str]:
+    """Return the settings that decide what is trained, flat: equal ones are one training."""
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(redact_config(config, resolve=True), resolve=True)
+    return flatten({name: value for name, value in plain.items() if name not in _INDIFFERENT})
+
+
+@contextmanager
+def open_folder(config: DictConfig) -> Iterator[RunFolder | None]:
+    """Open the folder of a training, that of an unfinished one of the same settings if there is one.
+
+    Yields None in a program without Hydra. ``StateError`` for a name under which other settings were trained.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    own = output_folder()
+    if own is None:
+        yield None
+        return
+    settings = essential_settings(config)
+    trial = HydraConfig.get().mode is RunMode.MULTIRUN
+    resume = str(config.get("resume", "auto"))
+    if resume not in ("auto", "never"):
+        folder = RunFolder(Path(resume))
+        folder.check_same(settings)
+    elif trial:
+        folder = _open_trial(own, settings, resume)
+    elif config.get("name") is not None:
+        folder = _open_named(own, settings, resume)
+    else:
+        root = own.parent.parent if own.parent.parent != Path.cwd() else own.parent
+        found = open_unfinished(root, settings) if resume == "auto" and _is_below(root, Path.cwd()) else None
+        folder = found or RunFolder(own)
+    with folder:
+        if not folder.is_finished:
+            folder.begin(settings, folder.record.get("run_id"))
+        yield folder
+
+
+def _open_named(own: Path, settings: Mapping[str, Any], resume: str) -> RunFolder:
+    folder = RunFolder(own)
+    if resume == "never" and folder.record:
+        folder.close()
+        return RunFolder(make_free(own))
+    folder.check_same(settings)
+    return folder
+
+
+def _open_trial(own: Path, settings: Mapping[str, Any], resume: str) -> RunFolder:
+    """Open a trial's folder; what another trial left in it, or one that is to be run again, goes."""
+    folder = RunFolder(own)
+    same = folder.record.get("settings") == dict(settings)
+    if folder.record and (resume == "never" or folder.is_finished or not same):
+        shutil.rmtree(own / CHECKPOINTS, ignore_errors=True)
+        folder.record = {}
+    return folder
+
+
+def _is_below(path: Path, root: Path) -> bool:
+    return path.resolve() != root.resolve() and path.resolve().is_relative_to(root.resolve())

@@ -1,0 +1,149 @@
+"""What a configuration of a training makes: the pipelines, the options of the run, the model's config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from bf_index.names import TargetError
+from bf_research import targets
+from bf_research.launcher.channel import where
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from bf_pipeline import Pipeline
+
+MODEL = "net"
+LOSS = "loss"
+#: Keys under which steps name classes; they are looked up among the allowed packages.
+_CLASS_KEYS = ("metrics_class", "model_class")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The pipelines of a training: what trains, what validates, what tests."""
+
+    training: Pipeline
+    validating: Pipeline | None
+    testing: Pipeline
+
+
+def complete(config: DictConfig, training_data: Any) -> DictConfig:
+    """Return the configuration with what follows from its parts: one length, and the schedule's steps."""
+    from omegaconf import OmegaConf
+
+    known: dict[str, Any] = {} if config.n_iters is None else {"n_epochs": None}
+    total = training_data.index.gen_batch(**make_batch_options(config)).total
+    if total == 0:
+        raise ValueError(f"n_iters={config.n_iters}: nothing is trained; give 1 or more, or n_epochs")
+    if config.schedule is not None and OmegaConf.is_missing(config.schedule, "steps"):
+        known["schedule"] = {"steps": total}
+    merged: DictConfig = OmegaConf.merge(config, known)  # type: ignore[assignment]
+    return merged
+
+
+def pipelines(
+    config: DictConfig, dataset: Any, training_data: Any, validation_data: Any, allow: Sequence[str]
+) -> Parts:
+    """Build the pipelines that train, validate and test, bound to their data and checked."""
+    from bf_pipeline import Pipeline, build
+
+    steps = config.pipeline
+    names = _find_classes(as_plain(steps), allow)
+
+    def part(*keys: str) -> Pipeline:
+        listed = [step for key in keys for step in as_plain(steps.get(key) or [])]
+        return build({"steps": listed}, names=names)
+
+    path, options = targets.split(as_plain(config.model), "model")
+    model_class = targets.resolve(path, "model", allow)
+    # KerasModel and SklearnModel read names in their config; a class of the user's own need not know the key
+    settings = _make_model_config(config, dataset, options, allow if _takes_allow(model_class) else ())
+    model = Pipeline().init_model("static", model_class, MODEL, settings)
+    training = (model + part("augment", "prepare", "train")) << training_data
+    measuring = Pipeline().import_model(MODEL, training) + part("prepare", "test")
+    validating = None if validation_data is None else measuring << validation_data
+    return Parts(training, validating, measuring << dataset.test)
+
+
+def start_options(config: DictConfig) -> dict[str, Any]:
+    """Return the options of the run that trains."""
+    return {
+        **make_batch_options(config),
+        "seed": seed_of(config),
+        "prefetch": config.prefetch,
+        "engine": config.engine,
+        "bar": config.bar and not where(),
+        "bar_variables": [LOSS],
+    }
+
+
+def make_batch_options(config: DictConfig) -> dict[str, Any]:
+    """Return how batches are made of the training data: ``n_iters`` if set, else ``n_epochs``."""
+    return {
+        "batch_size": config.batch_size,
+        "shuffle": True,
+        "drop_last": True,
+        "n_iters": config.n_iters,
+        "n_epochs": None if config.n_iters is not None else config.n_epochs,
+    }
+
+
+def _takes_allow(model_class: Any) -> bool:
+    load = getattr(model_class, "load", None)
+    return callable(load) and "allow" in signature(load).parameters
+
+
+def _make_model_config(
+    config: DictConfig, dataset: Any, options: Mapping[str, Any], allow: Sequence[str]
+) -> dict[str, Any]:
+    """Return the model's options completed by what other parts know: classes, optimizer, length, packages."""
+    for key in options:
+        if str(key).partition("/")[0] != "allow":
+            continue
+        raise TargetError(
+            f"model.{key}: {options[key]!r} is refused: the file of a model does not say whom to trust; "
+            "if you do, say targets=[...] on the command line, or list it under targets in the main file"
+        )
+    known = {
+        "num_classes": getattr(dataset, "num_classes", None),
+        "loss": config.loss,
+        "optimizer": as_plain(config.optimizer),
+        "schedule": as_plain(config.schedule),
+        "seed": seed_of(config),
+    }
+    return {**known, **options, **({"allow": tuple(allow)} if allow else {})}
+
+
+def _find_classes(steps: Any, allow: Sequence[str]) -> dict[str, Any]:
+    """Return the classes that steps name by ``metrics_class`` and the like."""
+    found: dict[str, Any] = {}
+    for value in steps.values() if isinstance(steps, Mapping) else steps:
+        if isinstance(value, Mapping | list):
+            found |= _find_classes(value, allow)
+    if isinstance(steps, Mapping):
+        for key in _CLASS_KEYS:
+            if isinstance(steps.get(key), str):
+                found[steps[key]] = targets.resolve(steps[key], key, allow, f"pipeline.{key}")
+    return found
+
+
+def as_plain(config: Any) -> Any:
+    """Return plain dicts and lists of a part of the configuration, resolved; a missing value is an error."""
+    from omegaconf import OmegaConf
+
+    if not OmegaConf.is_config(config):
+        return config
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def seed_of(config: DictConfig) -> int:
+    """Return the seed of a repetition: the first has that of the settings, each other one of its own."""
+    from bf_index.seeding import rng_at
+
+    if not config.repetition:
+        return int(config.seed)
+    return int(rng_at(config.seed, config.repetition).integers(2**31))

@@ -1,0 +1,117 @@
+"""The folder of a training: what it was started with, how far it came, and who works on it now."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from bf_index.errors import StateError
+
+RECORD, LOCK = "run.json", "run.lock"
+SCHEMA = 1
+RUNNING, FINISHED = "running", "finished"
+
+
+class RunLocked(RuntimeError):
+    """Another process is training in this folder."""
+
+
+class RunFolder:
+    """A folder that one process at a time trains in; ``record`` is what ``run.json`` in it says."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._file = open(path / LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - closed by close()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise RunLocked(
+                f"{path}: another process trains in this folder; wait for it, stop it, or give another name"
+            ) from None
+        self.record = read_record(path)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training came to its end."""
+        return self.record.get("state") == FINISHED
+
+    def begin(self, settings: Mapping[str, Any], run_id: str | None = None) -> None:
+        """Note what the training is started with, or goes on with."""
+        began = self.record.get("began", time.strftime("%Y-%m-%d %H:%M:%S"))
+        self.note(schema=SCHEMA, settings=dict(settings), state=RUNNING, began=began, run_id=run_id)
+
+    def note(self, **changes: Any) -> None:
+        """Change fields of the record, which is there whole at any moment."""
+        self.record = {**self.record, **changes}
+        part = self.path / f".{RECORD}.tmp"
+        part.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
+        os.replace(part, self.path / RECORD)
+
+    def check_same(self, settings: Mapping[str, Any]) -> None:
+        """Raise ``StateError`` for other settings than the folder's, naming the first that differ."""
+        before = self.record.get("settings")
+        if before is None or before == dict(settings):
+            return
+        names = sorted({*before, *settings})
+        differing = [name for name in names if before.get(name) != settings.get(name)]
+        shown = "; ".join(
+            f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in differing[:5]
+        )
+        raise StateError(
+            f"{self.path} holds a training with other settings: {shown}; give the same again, another name, "
+            "or resume=never to begin anew beside it"
+        )
+
+    def close(self) -> None:
+        """Let others train here."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a folder's ``run.json`` says; nothing where there is none or it is damaged."""
+    try:
+        found = json.loads((path / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {}
+
+
+def open_unfinished(root: Path, settings: Mapping[str, Any]) -> RunFolder | None:
+    """Open the newest folder below ``root`` with an unfinished training of the same settings, if any.
+
+    Folders in which another process trains now are passed over.
+    """
+    records = [*root.glob(f"*/{RECORD}"), *root.glob(f"*/*/{RECORD}")]
+    for path in sorted(records, key=lambda file: file.stat().st_mtime, reverse=True):
+        record = read_record(path.parent)
+        if record.get("state") == FINISHED or record.get("settings") != dict(settings):
+            continue
+        try:
+            folder = RunFolder(path.parent)
+        except RunLocked:
+            continue
+        if not folder.is_finished:
+            return folder
+        folder.close()
+    return None
+
+
+def make_free(path: Path) -> Path:
+    """Return a path beside one that is taken: ``NAME-2``, ``NAME-3``..."""
+    number = 2
+    while (found := path.with_name(f"{path.name}-{number}")).exists():
+        number += 1
+    return found

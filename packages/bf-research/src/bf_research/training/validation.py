@@ -1,0 +1,129 @@
+"""Measurements while a network is trained: a validation on data of its own, and the log of each iteration."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bf_research.training.state import Event, Every, TrainingState
+
+
+class Evaluation(Event):
+    """Metrics on data of their own, measured when asked; as an event it tries out one batch at the beginning.
+
+    ``pipeline`` is bound to the data and predicts with the model of the pipeline that trains
+    (``import_model``); it gathers its metrics in the variable ``variable``, and the loss of each batch in the
+    list ``losses`` if it has that variable. Values are named ``NAME/METRIC``.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        metrics: Sequence[str] = ("accuracy",),
+        *,
+        batch_size: int = 250,
+        name: str = "test",
+        variable: str = "metrics",
+        losses: str = "losses",
+    ) -> None:
+        self.pipeline, self.metrics, self.batch_size, self.name = pipeline, list(metrics), batch_size, name
+        self._variable, self._losses = variable, losses
+
+    def check(self, state: TrainingState) -> None:
+        """Take one batch through all steps: what is wrong with the data or a metric's name is told now."""
+        self.measure(one=True)
+
+    def measure(self, one: bool = False) -> dict[str, float]:
+        """Return the metrics over all data, or over one batch."""
+        count = len(self.pipeline.dataset)
+        if count == 0:
+            raise ValueError(f"{self.name}: there are no items to measure on")
+        done = self.pipeline.run(self.batch_size, n_iters=1 if one else None, bar=False)
+        gathered = done.v(self._variable)
+        found: dict[str, float] = {}
+        for name in self.metrics:
+            try:
+                found[f"{self.name}/{name}"] = float(gathered.evaluate(name))
+            except Exception as error:
+                error.add_note(f"while measuring {name!r} of {self.name}")
+                raise
+        try:
+            losses = done.v(self._losses)
+        except KeyError:  # the steps keep none
+            losses = []
+        if losses:
+            sizes = [min(self.batch_size, count - start) for start in range(0, count, self.batch_size)]
+            weighted = sum(size * float(loss) for size, loss in zip(sizes, losses))
+            found[f"{self.name}/loss"] = weighted / sum(sizes[: len(losses)])
+        return found
+
+
+class Validation(Evaluation):
+    """An evaluation after each epoch, or every so many iterations or seconds, while a network is trained."""
+
+    def __init__(
+        self, pipeline: Any, every: Any = "epoch", metrics: Sequence[str] = ("accuracy",), **how: Any
+    ) -> None:
+        super().__init__(pipeline, metrics, **{"name": "validation", **how})
+        self.every = Every.of(every, self.name)
+        self._measured = 0
+        self._last = time.monotonic()
+
+    def check(self, state: TrainingState) -> None:
+        """Take one batch through all steps, and say which metrics there will be."""
+        for name, value in self.measure(one=True).items():
+            state.metrics.setdefault(name, value)
+
+    def before(self, state: TrainingState) -> None:
+        """Begin to count the time."""
+        self._last, self._measured = time.monotonic(), state.iteration
+
+    def after_iteration(self, state: TrainingState) -> None:
+        """Measure if it is time."""
+        if self.every.is_due(state, time.monotonic(), self._last):
+            self._log(state)
+
+    def after_epoch(self, state: TrainingState) -> None:
+        """Measure if that is after each epoch."""
+        if self.every.is_epoch:
+            self._log(state)
+
+    def after(self, state: TrainingState) -> None:
+        """Measure the network as it is at the end."""
+        if self._measured != state.iteration:
+            self._log(state)
+
+    def _log(self, state: TrainingState) -> None:
+        for name, value in self.measure().items():
+            state.log(name, value)
+        self._last, self._measured = time.monotonic(), state.iteration
+
+
+class IterationLog(Event):
+    """Log the loss of each iteration, and the rate and the speed of each epoch."""
+
+    def __init__(self) -> None:
+        self._items, self._since = 0, time.monotonic()
+
+    def before(self, state: TrainingState) -> None:
+        """Begin to count."""
+        self._items, self._since = 0, time.monotonic()
+
+    def after_iteration(self, state: TrainingState) -> None:
+        """Log the loss."""
+        if not math.isnan(state.loss):
+            state.log("train/loss", state.loss)
+        self._items += 1
+
+    def after_epoch(self, state: TrainingState) -> None:
+        """Log the learning rate and the number of items a second."""
+        seconds = time.monotonic() - self._since
+        size = state.run.options.batch_size
+        if seconds > 0 and self._items:
+            state.log("train/items_per_second", self._items * size / seconds)
+        rate = getattr(state.model, "learning_rate", None)
+        if rate is not None:
+            state.log("train/learning_rate", float(rate))
+        self._items, self._since = 0, time.monotonic()
