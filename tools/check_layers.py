@@ -72,14 +72,10 @@ ROOMS: Mapping[str, str] = {
         errors _backend config layers nn network optim losses safetensors saving metrics convert training
         blocks model zoo sklearn_model
         """,
-<<<<<<< HEAD
     "bf_research": """
-        targets own_files masks domain launcher trusted sweep tracking units train_names train research
+        targets own_files masks domain launcher trusted sweep tracking training units "
+    "train_names train_pipelines train_parts train research
         """,
-=======
-    "bf_research": "targets domain launcher trusted sweep tracking training units "
-    "train_names train_pipelines train_parts train research",
->>>>>>> 693b19c (A training validates, keeps the best, stops early and goes on by the same command)
 }
 # Modules made of one library, which they may import at module level since only functions import them.
 HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.kernels.*": "numba"}

@@ -135,9 +135,7 @@ def output_folder() -> Path | None:
 
 def essential_settings(config: DictConfig) -> dict[str, str]:
     """Return the settings that decide what is trained, flat: equal ones are one training."""
-    from omegaconf import OmegaConf
-
-    plain: Any = OmegaConf.to_container(redact_config(config, resolve=True), resolve=True)
+    plain: Any = redact_config(config, resolve=True)
     return flatten({name: value for name, value in plain.items() if name not in _INDIFFERENT})
 
 
