@@ -78,6 +78,11 @@ class MLflowTracker:
         """Wait until the run stands in the store; ``TrackingError`` when the store can't be used."""
         return self._running().wait_ready(timeout)
 
+    def flush(self, timeout: float = 10.0) -> None:
+        """Wait until the store has the points that were logged until now, or so many seconds."""
+        if self._recorder is not None:
+            self._recorder.flush(timeout)
+
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record flat parameters; values become texts, without secrets. What has a value keeps it."""
         self._running().put("params", as_texts(redact(params)))

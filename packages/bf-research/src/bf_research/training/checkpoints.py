@@ -84,7 +84,14 @@ class Checkpoints(Event):
         models = {name: _snapshot(run.m(name)) for name in saved["models"]}
         folder, keep = _folder(state) / CHECKPOINTS, self.keep
         text = f"the checkpoint of iteration {state.iteration}"
-        self._writer.write(text, lambda: write_checkpoint(folder, saved, arrays, models, keep))
+        flush = getattr(state.tracker, "flush", None)
+
+        def write() -> None:
+            if flush is not None:  # points that a checkpoint lies behind would never be logged again
+                flush()
+            write_checkpoint(folder, saved, arrays, models, keep)
+
+        self._writer.write(text, write, at_once=not all(map(_is_copied, models.values())))
         self._saved, self._last = state.iteration, time.monotonic()
 
     def save_now(self, state: TrainingState) -> None:
@@ -114,7 +121,7 @@ class Checkpoints(Event):
             part.write_text(json.dumps(record), encoding="utf-8")
             os.replace(part, folder / MODEL_RECORD)
 
-        self._writer.write(f"the model of iteration {state.iteration}", write)
+        self._writer.write(f"the model of iteration {state.iteration}", write, not _is_copied(model))
 
     def state(self) -> dict[str, Any]:
         """Return the best value so far."""
@@ -150,6 +157,11 @@ def _snapshot(model: Any) -> Any:
     return model if take is None else take()
 
 
+def _is_copied(model: Any) -> bool:
+    """Whether it is a snapshot; a model itself must not learn while it is saved."""
+    return not hasattr(model, "train")
+
+
 class _Writer:
     """One thread at a time that writes; what the disk refuses is told and costs nothing else."""
 
@@ -157,8 +169,11 @@ class _Writer:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def write(self, what: str, work: Callable[[], Any]) -> None:
-        """Write after what is being written; an error of the one before that is no ``OSError`` is raised."""
+    def write(self, what: str, work: Callable[[], Any], at_once: bool = False) -> None:
+        """Write after what is being written, and wait for it if that is wanted.
+
+        An error that is no ``OSError`` is raised by the next call.
+        """
         before = self._thread
         self._raise()
 
@@ -177,6 +192,8 @@ class _Writer:
 
         self._thread = threading.Thread(target=run, name="bf-checkpoint")
         self._thread.start()
+        if at_once:
+            self.wait()
 
     def wait(self, quietly: bool = False) -> None:
         """Wait for what is being written and raise its error."""

@@ -1,0 +1,304 @@
+"""The training loop: events in their rhythm, the best kept, and the same end after any interruption."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bf_batch import Batch, Dataset
+from bf_index.errors import StateError
+from bf_pipeline import B, Pipeline, V
+from bf_research.training.checkpoints import MODEL, Checkpoints, read_model_record
+from bf_research.training.folder import RunFolder, RunLocked, open_unfinished, read_record
+from bf_research.training.state import Event, Every, TrainingState, is_better, read_seconds
+from bf_research.training.stopping import EarlyStopping, TimeLimit
+from bf_research.training.training import Training
+from bf_research.training.validation import IterationLog, Validation
+
+ROOT = Path(__file__).parents[3]
+
+
+class Points(Batch):
+    components = "x", "y"
+
+
+class Line:
+    """A line that is fitted by steps of gradient descent: y = w x."""
+
+    def __init__(self, config: Any = None) -> None:
+        self.weight, self.iterations = 0.0, 0
+
+    def train(self, inputs: Any, targets: Any, **options: Any) -> float:
+        wrong = self.weight * inputs - targets
+        self.weight -= 0.1 * float((wrong * inputs).mean())
+        self.iterations += 1
+        return float((wrong**2).mean())
+
+    def predict(self, inputs: Any, targets: Any = None, **options: Any) -> Any:
+        return self.weight * inputs
+
+    def save(self, path: Path) -> None:
+        Path(path).write_text(json.dumps([self.weight, self.iterations]))
+
+    @classmethod
+    def load(cls, path: Path) -> Line:
+        model = cls()
+        model.weight, model.iterations = json.loads(Path(path).read_text())
+        return model
+
+
+class Failing(Event):
+    """An event that ends the program after an iteration."""
+
+    def __init__(self, at: int = 0) -> None:
+        self.at = at
+
+    def after_iteration(self, state: TrainingState) -> None:
+        if state.iteration == self.at:
+            raise RuntimeError("the machine is gone")
+
+
+class Distance:
+    """A metric: how far predictions are from the targets."""
+
+    def __init__(self, targets: Any, predictions: Any) -> None:
+        self.sums = [float(np.abs(targets - predictions).sum()), len(targets)]
+
+    def update(self, other: Distance) -> None:
+        self.sums = [a + b for a, b in zip(self.sums, other.sums)]
+
+    def evaluate(self, name: str) -> float:
+        if name != "mae":
+            raise KeyError(f"unknown metric {name!r}; known: mae")
+        return self.sums[0] / self.sums[1]
+
+
+X = np.linspace(-1, 1, 40)
+DATA = Dataset(40, Points, preloaded={"x": X, "y": 3 * X})
+
+
+def trains() -> Any:
+    steps = Pipeline().init_variable("loss", 0.0).init_model("static", Line, "net")
+    return steps.train_model("net", B("x"), B("y"), fetches="loss", save_to=V("loss")) << DATA
+
+
+def validates(training: Any) -> Any:
+    steps = Pipeline().init_variable("predictions").init_variable("metrics").import_model("net", training)
+    steps = steps.predict_model("net", B("x"), save_to=V("predictions"))
+    measured = steps.gather_metrics(
+        Distance, targets=B("y"), predictions=V("predictions"), save_to=V("metrics")
+    )
+    return measured << DATA
+
+
+def run(folder: Path, *more: Event, n_epochs: int = 6, **options: Any) -> Any:
+    pipeline = trains()
+    events = [
+        IterationLog(),
+        Validation(validates(pipeline), metrics=["mae"], batch_size=16),
+        Checkpoints(every=3, best="validation/mae"),
+        *more,
+    ]
+    training = Training(pipeline, folder=folder, events=events, settings={"n": "1"})
+    return training.run(8, shuffle=True, n_epochs=n_epochs, seed=1, **options)
+
+
+@pytest.mark.parametrize("given", ["epochs", 0, -1, True, 1.5, "10", "0 s", None])
+def test_a_rhythm_that_is_none_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match="checkpoint: every must be"):
+        Every.of(given, "checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(5, 5), ("90s", 90), ("1h30m", 5400), ("1.5m", 90), ("2d", 172800)]
+)
+def test_times_are_read(given: Any, seconds: float) -> None:
+    assert read_seconds(given, "max_time") == seconds
+
+
+@pytest.mark.parametrize("given", [0, -1, "0s", "1 h", "soon", True, None])
+def test_a_time_that_is_none_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match="max_time must be"):
+        TimeLimit(given)
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "metric", "mode", "better"),
+    [
+        (0.9, 0.8, "validation/accuracy", "auto", True),
+        (0.9, 0.8, "validation/loss", "auto", False),
+        (0.7, 0.8, "validation/rmse", "auto", True),
+        (0.7, 0.8, "validation/score", "min", True),
+        (0.7, None, "validation/loss", "auto", True),
+        (float("nan"), None, "validation/loss", "auto", False),
+    ],
+)
+def test_what_is_better_follows_the_name_of_a_metric(value, best, metric, mode, better) -> None:
+    assert is_better(value, best, metric, mode) is better
+
+
+@pytest.mark.parametrize(
+    "options", [{"patience": 0}, {"patience": 1.5}, {"min_delta": -1}, {"mode": "up"}, {"start": -1}]
+)
+def test_senseless_early_stopping_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        EarlyStopping(**options)
+
+
+def test_events_see_each_iteration_and_each_epoch(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Watch(Event):
+        def after_iteration(self, state: TrainingState) -> None:
+            seen.append(state.iteration)
+
+        def after_epoch(self, state: TrainingState) -> None:
+            seen.append(f"epoch {state.epoch}")
+
+    run(tmp_path, Watch(), n_epochs=2)
+    assert seen == [1, 2, 3, 4, 5, "epoch 1", 6, 7, 8, 9, 10, "epoch 2"]
+
+
+def test_the_best_model_is_kept_and_not_the_last(tmp_path: Path) -> None:
+    class Spoil(Event):
+        def after_iteration(self, state: TrainingState) -> None:
+            if state.iteration > 20:
+                state.model.weight = -5.0
+
+    done = run(tmp_path, Spoil())
+    record = read_model_record(tmp_path)
+    assert record["metric"] == "validation/mae"
+    assert record["iteration"] == 20
+    assert done.metrics["validation/mae"] > record["value"]
+    kept = Line.load(tmp_path / MODEL)
+    assert np.abs(kept.weight * X - 3 * X).mean() == pytest.approx(record["value"])
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 5, 17, 29])
+def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path: Path, at: int) -> None:
+    whole = run(tmp_path / "whole", Failing())
+    with pytest.raises(RuntimeError, match="machine is gone"):
+        run(tmp_path / "cut", Failing(at))
+    again = run(tmp_path / "cut", Failing(), prefetch=2)
+    assert again.model.weight == whole.model.weight
+    assert again.metrics == {**whole.metrics, **{k: again.metrics[k] for k in again.metrics if "second" in k}}
+    assert again.iterations == whole.iterations == 30
+    assert read_model_record(tmp_path / "cut") == read_model_record(tmp_path / "whole")
+
+
+def test_early_stopping_remembers_over_an_interruption(tmp_path: Path) -> None:
+    def stop() -> list[Event]:
+        return [EarlyStopping("validation/mae", patience=3, min_delta=0.5)]
+
+    whole = run(tmp_path / "whole", *stop(), Failing(), n_epochs=50)
+    assert whole.stopped is not None
+    assert "validation/mae did not become better in 3 measurements" in whole.stopped
+    with pytest.raises(RuntimeError):
+        run(tmp_path / "cut", *stop(), Failing(whole.iterations - 6), n_epochs=50)
+    again = run(tmp_path / "cut", *stop(), Failing(), n_epochs=50)
+    assert (again.iterations, again.stopped) == (whole.iterations, whole.stopped)
+
+
+def test_a_training_stops_when_its_time_is_over(tmp_path: Path) -> None:
+    done = run(tmp_path, TimeLimit(1e-6))
+    assert done.iterations == 1
+    assert done.stopped == "max_time=1e-06 s is over"
+
+
+def test_a_metric_that_nobody_measures_is_told_in_the_first_iteration(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean 'validation/mae'"):
+        run(tmp_path, EarlyStopping("validation/mea"))
+    assert not list((tmp_path / "checkpoints").glob("checkpoint-*"))
+
+
+def test_other_settings_in_a_folder_are_refused_and_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(StateError, match=r"n was '1' and is '2'"):
+        Training(trains(), folder=tmp_path, settings={"n": "2"}).run(8, n_epochs=1)
+
+
+def test_never_begins_anew_beside_it(tmp_path: Path) -> None:
+    run(tmp_path / "one")
+    done = run(tmp_path / "one", resume="never")
+    assert done.folder == tmp_path / "one-2"
+    assert done.iterations == 30
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with RunFolder(tmp_path), pytest.raises(RunLocked, match="another process trains in this folder"):
+        RunFolder(tmp_path)
+
+
+def test_the_newest_unfinished_training_of_the_same_settings_is_found(tmp_path: Path) -> None:
+    for name, settings, state in [("a", "1", "running"), ("b", "1", "finished"), ("c", "2", "running")]:
+        with RunFolder(tmp_path / "day" / name) as folder:
+            folder.begin({"n": settings})
+            folder.note(state=state)
+    found = open_unfinished(tmp_path, {"n": "1"})
+    assert found is not None
+    assert found.path.name == "a"
+    assert open_unfinished(tmp_path, {"n": "1"}) is None, "this process trains in it"
+    found.close()
+    assert open_unfinished(tmp_path, {"n": "3"}) is None
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_training(tmp_path: Path, caplog, monkeypatch) -> None:
+    written = []
+
+    def full(path: Any, *rest: Any) -> None:
+        written.append(path)
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("bf_research.training.checkpoints.write_checkpoint", full)
+    assert run(tmp_path).iterations == 30
+    assert written
+    assert "could not be written, earlier ones stay and the training goes on" in caplog.text
+
+
+def command(folder: Path, *settings: str) -> subprocess.Popen[str]:
+    arguments = ["model=mlp", "n_epochs=3", "bar=false", "checkpoint.every=10", "+model.deterministic=true"]
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments, *settings],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_the_same_command_goes_on_after_a_kill_and_ends_the_same(tmp_path: Path) -> None:
+    whole = command(tmp_path, "name=whole", "tracking=none")
+    told = whole.communicate()[0]
+    assert whole.returncode == 0, told
+    killed = command(tmp_path, "name=killed")
+    checkpoints = tmp_path / "outputs" / "killed" / "checkpoints"
+    while killed.poll() is None and len(list(checkpoints.glob("checkpoint-*"))) < 2:
+        pass
+    killed.kill()
+    killed.communicate()
+    run_id = read_record(checkpoints.parent)["run_id"]
+    again = command(tmp_path, "name=killed", "prefetch=0", "engine=inline")
+    told = again.communicate()[0]
+    assert again.returncode == 0, told
+    assert re.search(r"going on after \d+ of 168 iterations", told)
+    records = [read_record(tmp_path / "outputs" / name) for name in ("whole", "killed")]
+    assert records[0]["metrics"] == records[1]["metrics"]
+    assert records[1]["run_id"] == run_id
+    from bf_research.tracking.store import open_store
+
+    client = open_store(f"sqlite:///{tmp_path}/mlflow.db")
+    steps = [point.step for point in client.get_metric_history(run_id, "train/loss")]
+    assert sorted(steps) == list(range(1, 169)), "each point once"
+    assert client.get_run(run_id).info.status == "FINISHED"
+    finished = command(tmp_path, "name=killed")
+    told = finished.communicate()[0]
+    assert finished.returncode == 0
+    assert "this training is finished" in told
+    other = command(tmp_path, "name=killed", "batch_size=32")
+    told = other.communicate()[0]
+    assert other.returncode == 1
+    assert "batch_size was '64' and is '32'" in told
