@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from bf_command.schema import register
+from bf_index.names import TargetError
 from bf_research.tracking.store import open_store
 from bf_research.train import train
 from bf_research.train_names import shorten
@@ -71,6 +72,36 @@ def test_augmentation_is_replaced_from_the_command_line(configure):
 def test_epochs_count_when_iterations_are_not_given(configure):
     config = configure("tracking=none", "n_iters=null", "n_epochs=1", "batch_size=1800")
     assert train(config).iterations == 2
+
+
+OWN_EVENT = """
+from bf_research import Event
+
+class Halving(Event):
+    def __init__(self, after):
+        self.stop_after = after
+
+    def after_iteration(self, state):
+        state.log("own/iterations", state.iteration)
+        if state.iteration == self.stop_after:
+            state.stop("half is enough")
+"""
+
+
+def test_an_event_of_a_users_own_is_named_in_the_configuration(configure, tmp_path: Path, monkeypatch):
+    (tmp_path / "my_events.py").write_text(OWN_EVENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine, trusted = "+events.mine={_target_: my_events.Halving, after: 2}", "targets=[my_events]"
+    with pytest.raises(TargetError, match=r"events.mine: .*my_events.*targets=\[my_events\]"):
+        train(configure("tracking=none", mine))
+    outcome = train(configure("tracking=none", mine, trusted))
+    assert outcome.iterations == outcome.metrics["own/iterations"] == 2
+    assert outcome.stopped == "half is enough"
+    with pytest.raises(TypeError, match=r"'later' of events.mine my_events.Halving; did you mean 'after'"):
+        train(configure("tracking=none", mine.replace("after", "later"), trusted))
+    other = "+events.mine={_target_: bf_research.training.folder.RunFolder, path: x}"
+    with pytest.raises(TargetError, match=r"events.mine"):
+        train(configure("tracking=none", other))
 
 
 def test_a_training_of_nothing_is_refused(configure):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -249,17 +250,53 @@ def test_the_newest_unfinished_training_of_the_same_settings_is_found(tmp_path: 
     assert open_unfinished(tmp_path, {"n": "3"}) is None
 
 
-def test_a_checkpoint_that_cannot_be_written_costs_no_training(tmp_path: Path, caplog, monkeypatch) -> None:
-    written = []
+class Full(Event):
+    """The disk takes no more than a few bytes a file after an iteration."""
 
-    def full(path: Any, *rest: Any) -> None:
-        written.append(path)
-        raise OSError(28, "No space left on device", str(path))
+    def __init__(self, at: int) -> None:
+        self.at = at
 
-    monkeypatch.setattr("bf_research.training.checkpoints.write_checkpoint", full)
-    assert run(tmp_path).iterations == 30
-    assert written
+    def after_iteration(self, state: TrainingState) -> None:
+        if state.iteration == self.at:
+            limit_files(50)
+
+
+def limit_files(size: int) -> None:
+    """Let the system refuse to make files longer than so many bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_is_full_costs_no_training_and_no_earlier_checkpoint(tmp_path: Path, caplog) -> None:
+    try:
+        with pytest.raises(RuntimeError, match="the machine is gone"):
+            run(tmp_path, Full(10), Failing(20))
+    finally:
+        limit_files(resource.RLIM_INFINITY)
     assert "could not be written, earlier ones stay and the training goes on" in caplog.text
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()) == [
+        "checkpoint-000002", "checkpoint-000003",
+    ]  # fmt: skip
+    again, whole = (run(folder, Full(-1), Failing()).metrics for folder in (tmp_path, tmp_path / "whole"))
+    assert again["validation/mae"] == whole["validation/mae"]
+    assert (tmp_path / MODEL).read_text() == (tmp_path / "whole" / MODEL).read_text()
+
+
+def test_a_record_that_is_damaged_or_foreign_is_none(tmp_path: Path) -> None:
+    good = {"settings": {}, "metrics": {"a": 1.0}, "run_id": "x", "iteration": 3}
+    (tmp_path / "run.json").write_text(json.dumps(good))
+    assert read_record(tmp_path) == good
+    for field, value in [
+        ("metrics", {"a": "b"}),
+        ("metrics", 3),
+        ("run_id", 1),
+        ("iteration", "9"),
+        ("settings", 1),
+    ]:
+        (tmp_path / "run.json").write_text(json.dumps({**good, field: value}))
+        assert read_record(tmp_path) == {}, field
+    for text in ("", "{", "[" * 100_000, json.dumps({**good, "more": "x" * 10_000_000})):
+        (tmp_path / "run.json").write_text(text)
+        assert read_record(tmp_path) == {}
 
 
 def command(folder: Path, *settings: str) -> subprocess.Popen[str]:

@@ -44,6 +44,7 @@ class TrainSchema:
     checkpoint: Any = None
     early_stopping: Any = None
     max_time: Any = None
+    events: dict[str, Any] = field(default_factory=dict)
 
 
 def register(

@@ -7,6 +7,11 @@ from bf_research.research.research import Research
 from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial, TrialState
+from bf_research.training.checkpoints import Checkpoints
+from bf_research.training.state import Event, TrainingState
+from bf_research.training.stopping import EarlyStopping, TimeLimit
+from bf_research.training.training import Training, TrainingOutcome
+from bf_research.training.validation import Evaluation, IterationLog, Validation
 from bf_research.units.expressions import RD, RI, RID, RP, RR
 
 __all__ = [
@@ -16,14 +21,24 @@ __all__ = [
     "RID",
     "RP",
     "RR",
+    "Checkpoints",
     "Config",
     "Domain",
+    "EarlyStopping",
+    "Evaluation",
+    "Event",
+    "IterationLog",
     "Option",
     "Research",
     "Results",
     "SweepLocked",
+    "TimeLimit",
+    "Training",
+    "TrainingOutcome",
+    "TrainingState",
     "Trial",
     "TrialState",
+    "Validation",
     "integers",
     "loguniform",
     "normal",

@@ -41,6 +41,10 @@ def _is_metrics(found: Any) -> bool:
     return _has(found, "update", "evaluate")
 
 
+def _is_event(found: Any) -> bool:
+    return _has(found, "after_iteration", "after_epoch", "state", "restore")
+
+
 def _is_update(found: Any) -> bool:
     return False
 
@@ -53,6 +57,7 @@ KINDS: Mapping[str, Kind] = {
     "dataset": Kind("a data set", ("bf_batch.opensets",), _is_dataset, _ADVICE),
     "tracking": Kind("a tracker", ("bf_research.tracking",), _is_tracker, _ADVICE),
     "metrics_class": Kind("a class of metrics", ("bf_models.metrics",), _is_metrics, _ADVICE),
+    "events": Kind("an event of a training", ("bf_research.training",), _is_event, _ADVICE),
     "update": Kind("a function of the results", (), _is_update, _ADVICE),
 }
 
@@ -74,21 +79,22 @@ def split(config: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:
     return path, options
 
 
-def build(config: Mapping[str, Any], what: str, allow: Sequence[str] = ()) -> Any:
+def build(config: Mapping[str, Any], what: str, allow: Sequence[str] = (), where: str = "") -> Any:
     """Call what ``_target_`` names with the other keys as arguments; an error names ``what`` was built.
 
-    ``TypeError`` with close matches for an argument that is not taken.
+    ``where`` is its key, if that is another. ``TypeError`` with close matches for an argument that is not
+    taken.
     """
-    path, options = split(config, what)
-    maker = resolve(path, what, allow)
+    path, options = split(config, where or what)
+    maker = resolve(path, what, allow, where)
     parameters = _parameters(maker)
     for name in options:
         if parameters is not None and name not in parameters:
-            raise TypeError(unknown("argument", name, parameters, f"{what} {path}"))
+            raise TypeError(unknown("argument", name, parameters, f"{where or what} {path}"))
     try:
         return maker(**options)
     except TypeError as error:
-        error.add_note(f"in {what}: {path} with {', '.join(options) or 'no arguments'}")
+        error.add_note(f"in {where or what}: {path} with {', '.join(options) or 'no arguments'}")
         raise
 
 

@@ -91,7 +91,7 @@ def train(config: DictConfig) -> Outcome:
         training_data, validation_data = split_validation(config, dataset)
         config = complete(config, training_data)
         parts = pipelines(config, dataset, training_data, validation_data, allow)
-        events, test = make_events(config, parts)
+        events, test = make_events(config, parts, allow)
     with open_folder(config) as folder:
         if folder is not None and folder.is_finished:
             return _tell_finished(name, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bf_index.errors import unknown
 from bf_index.seeding import rng_at
 from bf_pipeline.redaction.values import redact_config
+from bf_research.targets import build
 from bf_research.tracking.tracker import flatten
 from bf_research.training.checkpoints import CHECKPOINTS, Checkpoints
 from bf_research.training.folder import RunFolder, make_free, open_unfinished
@@ -70,7 +71,7 @@ def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
     return split.train, split.test
 
 
-def make_events(config: DictConfig, parts: Measured) -> tuple[list[Event], Evaluation]:
+def make_events(config: DictConfig, parts: Measured, allow: Sequence[str]) -> tuple[list[Event], Evaluation]:
     """Return the events of a training, and the evaluation on test data, which is tried out with them."""
     names = [str(name) for name in config.pipeline.metrics]
     events: list[Event] = [IterationLog()]
@@ -86,7 +87,7 @@ def make_events(config: DictConfig, parts: Measured) -> tuple[list[Event], Evalu
         measured = [f"validation/{name}" for name in (*metrics, "loss")]
         best = measured[0]
     test = Evaluation(parts.testing, names, batch_size=config.test_batch_size)
-    events.append(test)
+    events += [test, *_own_events(config, allow)]
     early = _section(config, "early_stopping", ("metric", "patience", "min_delta", "mode", "start"))
     if early is not None:
         events.append(EarlyStopping(**early))
@@ -100,6 +101,27 @@ def make_events(config: DictConfig, parts: Measured) -> tuple[list[Event], Evalu
         events.append(Checkpoints(**checkpoint))
         _check_measured(events[-1], measured, "checkpoint.best")
     return events, test
+
+
+def _own_events(config: DictConfig, allow: Sequence[str]) -> list[Event]:
+    """Build the events of the user's own, in the order in which they are written."""
+    from omegaconf import OmegaConf
+
+    found = OmegaConf.to_container(config.get("events") or OmegaConf.create({}), resolve=True)
+    if not isinstance(found, dict):
+        raise ValueError(f"events must be a mapping of names to events, each with a _target_, got {found!r}")
+    events = []
+    for key, options in found.items():
+        name = str(key)
+        if options is None:
+            continue
+        if not isinstance(options, dict):
+            raise ValueError(f"events.{name} must be a mapping with a _target_ or null, got {options!r}")
+        event = build(options, "events", allow, f"events.{name}")
+        if not isinstance(event, Event):
+            raise TypeError(f"events.{name}: {options['_target_']} makes {event!r}, which is no Event")
+        events.append(event)
+    return events
 
 
 def _check_measured(event: Any, measured: list[str], owner: str) -> None:

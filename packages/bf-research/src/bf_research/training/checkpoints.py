@@ -105,10 +105,10 @@ class Checkpoints(Event):
             return
         value = state.metrics[metric]
         if is_better(value, self._value, metric, self.mode):
-            self._value = value
-            self._keep_model(state, metric)
+            before, self._value = self._value, value
+            self._keep_model(state, metric, before)
 
-    def _keep_model(self, state: TrainingState, metric: str | None) -> None:
+    def _keep_model(self, state: TrainingState, metric: str | None, before: float | None = None) -> None:
         self._kept = state.iteration
         record: dict[str, Any] = {"iteration": state.iteration, "epoch": state.epoch}
         if metric is not None:
@@ -116,7 +116,11 @@ class Checkpoints(Event):
         model, folder = _snapshot(state.model), _folder(state)
 
         def write() -> None:
-            model.save(folder / MODEL)
+            try:
+                model.save(folder / MODEL)
+            except OSError:
+                self._value = before  # the file holds the best before this one
+                raise
             part = folder / f".{MODEL_RECORD}.tmp"
             part.write_text(json.dumps(record), encoding="utf-8")
             os.replace(part, folder / MODEL_RECORD)
@@ -139,8 +143,9 @@ class Checkpoints(Event):
 def read_model_record(folder: Path) -> dict[str, Any]:
     """Return what is noted of the model file of a folder: iteration, epoch, and the metric it is best by."""
     try:
-        found = json.loads((folder / MODEL_RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with open(folder / MODEL_RECORD, encoding="utf-8") as file:
+            found = json.loads(file.read(10_000))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -12,8 +13,12 @@ from typing import Any, Self
 
 from bf_index.errors import StateError
 
+log = logging.getLogger(__name__)
+
 RECORD, LOCK = "run.json", "run.lock"
 SCHEMA = 1
+#: Letters of a ``run.json``.
+MOST_LETTERS = 10_000_000
 RUNNING, FINISHED = "running", "finished"
 
 
@@ -48,11 +53,20 @@ class RunFolder:
         self.note(schema=SCHEMA, settings=dict(settings), state=RUNNING, began=began, run_id=run_id)
 
     def note(self, **changes: Any) -> None:
-        """Change fields of the record, which is there whole at any moment."""
+        """Change fields of the record, which is there whole at any moment.
+
+        A disk that is full costs no training once there is a record: it is told.
+        """
+        is_first = not self.record
         self.record = {**self.record, **changes}
         part = self.path / f".{RECORD}.tmp"
-        part.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
-        os.replace(part, self.path / RECORD)
+        try:
+            part.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
+            os.replace(part, self.path / RECORD)
+        except OSError as error:
+            if is_first:
+                raise
+            log.warning("%s of %s could not be written: %s", RECORD, self.path, error)
 
     def check_same(self, settings: Mapping[str, Any]) -> None:
         """Raise ``StateError`` for other settings than the folder's, naming the first that differ."""
@@ -83,10 +97,24 @@ class RunFolder:
 def read_record(path: Path) -> dict[str, Any]:
     """Return what a folder's ``run.json`` says; nothing where there is none or it is damaged."""
     try:
-        found = json.loads((path / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with open(path / RECORD, encoding="utf-8") as file:
+            text = file.read(MOST_LETTERS + 1)
+        found = json.loads(text) if len(text) <= MOST_LETTERS else None
+    except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {}
+    return found if isinstance(found, dict) and _is_record(found) else {}
+
+
+def _is_record(found: Mapping[str, Any]) -> bool:
+    """Whether the fields that are read have their types."""
+    metrics, run_id, iteration = found.get("metrics", {}), found.get("run_id"), found.get("iteration", 0)
+    return (
+        isinstance(found.get("settings"), dict)
+        and isinstance(metrics, dict)
+        and all(isinstance(value, int | float) for value in metrics.values())
+        and (run_id is None or isinstance(run_id, str))
+        and isinstance(iteration, int)
+    )
 
 
 def open_unfinished(root: Path, settings: Mapping[str, Any]) -> RunFolder | None:

@@ -40,7 +40,8 @@ class Evaluation(Event):
         count = len(self.pipeline.dataset)
         if count == 0:
             raise ValueError(f"{self.name}: there are no items to measure on")
-        done = self.pipeline.run(self.batch_size, n_iters=1 if one else None, bar=False)
+        size = min(self.batch_size, count)
+        done = self.pipeline.run(size, n_iters=1 if one else None, bar=False)
         gathered = done.v(self._variable)
         found: dict[str, float] = {}
         for name in self.metrics:
@@ -54,9 +55,9 @@ class Evaluation(Event):
         except KeyError:  # the steps keep none
             losses = []
         if losses:
-            sizes = [min(self.batch_size, count - start) for start in range(0, count, self.batch_size)]
-            weighted = sum(size * float(loss) for size, loss in zip(sizes, losses))
-            found[f"{self.name}/loss"] = weighted / sum(sizes[: len(losses)])
+            items = [min(size, count - start) for start in range(0, count, size)]
+            weighted = sum(number * float(loss) for number, loss in zip(items, losses))
+            found[f"{self.name}/loss"] = weighted / sum(items[: len(losses)])
         return found
 
 
