@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import resource
@@ -297,6 +298,17 @@ def test_a_record_that_is_damaged_or_foreign_is_none(tmp_path: Path) -> None:
     for text in ("", "{", "[" * 100_000, json.dumps({**good, "more": "x" * 10_000_000})):
         (tmp_path / "run.json").write_text(text)
         assert read_record(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["run.lock", ".run.json.tmp", "run.json"])
+def test_links_in_a_folder_lead_nowhere(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("years of work")
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / name).symlink_to(precious)
+    with contextlib.suppress(PermissionError), RunFolder(tmp_path / "sent") as folder:
+        folder.begin({"n": 1})
+    assert precious.read_text() == "years of work"
 
 
 def command(folder: Path, *settings: str) -> subprocess.Popen[str]:

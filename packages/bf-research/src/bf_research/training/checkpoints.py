@@ -14,6 +14,7 @@ from typing import Any
 from bf_index.errors import unknown
 from bf_pipeline.run.checkpoint.capture import capture
 from bf_pipeline.run.checkpoint.files import open_folder, write_checkpoint
+from bf_research.own_files import open_plain
 from bf_research.training.state import Event, Every, Mode, TrainingState, check_mode, is_better
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,8 @@ class Checkpoints(Event):
                 self._value = before  # the file holds the best before this one
                 raise
             part = folder / f".{MODEL_RECORD}.tmp"
-            part.write_text(json.dumps(record), encoding="utf-8")
+            with open(part, "w", encoding="utf-8", opener=open_plain) as file:
+                file.write(json.dumps(record))
             os.replace(part, folder / MODEL_RECORD)
 
         self._writer.write(f"the model of iteration {state.iteration}", write, not _is_copied(model))
@@ -143,7 +145,7 @@ class Checkpoints(Event):
 def read_model_record(folder: Path) -> dict[str, Any]:
     """Return what is noted of the model file of a folder: iteration, epoch, and the metric it is best by."""
     try:
-        with open(folder / MODEL_RECORD, encoding="utf-8") as file:
+        with open(folder / MODEL_RECORD, encoding="utf-8", opener=open_plain) as file:
             found = json.loads(file.read(10_000))
     except (OSError, ValueError, RecursionError):
         return {}

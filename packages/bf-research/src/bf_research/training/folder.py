@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from bf_index.errors import StateError
+from bf_index.errors import StateError, escape
+from bf_research.own_files import open_plain
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,14 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self._file = open(path / LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - closed by close()
+        self._file = open(path / LOCK, "a+", encoding="utf-8", opener=open_plain)  # noqa: SIM115
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
             raise RunLocked(
-                f"{path}: another process trains in this folder; wait for it, stop it, or give another name"
+                f"{escape(path)}: another process trains in this folder; wait for it, stop it, or give another "
+                "name"
             ) from None
         self.record = read_record(path)
 
@@ -61,7 +63,8 @@ class RunFolder:
         self.record = {**self.record, **changes}
         part = self.path / f".{RECORD}.tmp"
         try:
-            part.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
+            with open(part, "w", encoding="utf-8", opener=open_plain) as file:
+                file.write(json.dumps(self.record, indent=1, default=str))
             os.replace(part, self.path / RECORD)
         except OSError as error:
             if is_first:
@@ -79,8 +82,8 @@ class RunFolder:
             f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in differing[:5]
         )
         raise StateError(
-            f"{self.path} holds a training with other settings: {shown}; give the same again, another name, "
-            "or resume=never to begin anew beside it"
+            f"{escape(self.path)} holds a training with other settings: {shown}; give the same again, another "
+            "name, or resume=never to begin anew beside it"
         )
 
     def close(self) -> None:
@@ -97,7 +100,7 @@ class RunFolder:
 def read_record(path: Path) -> dict[str, Any]:
     """Return what a folder's ``run.json`` says; nothing where there is none or it is damaged."""
     try:
-        with open(path / RECORD, encoding="utf-8") as file:
+        with open(path / RECORD, encoding="utf-8", opener=open_plain) as file:
             text = file.read(MOST_LETTERS + 1)
         found = json.loads(text) if len(text) <= MOST_LETTERS else None
     except (OSError, ValueError, RecursionError):
