@@ -39,8 +39,8 @@ class RunFolder:
         except OSError:
             self._file.close()
             raise RunLocked(
-                f"{escape(path)}: another process trains in this folder; wait for it, stop it, or give another "
-                "name"
+                f"{escape(path)}: another process trains in this folder; wait for it, stop it, or give "
+                "another name"
             ) from None
         self.record = read_record(path)
 
@@ -82,8 +82,8 @@ class RunFolder:
             f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in differing[:5]
         )
         raise StateError(
-            f"{escape(self.path)} holds a training with other settings: {shown}; give the same again, another "
-            "name, or resume=never to begin anew beside it"
+            f"{escape(self.path)} holds a training with other settings: {shown}; give the same again, "
+            "another name, or resume=never to begin anew beside it"
         )
 
     def close(self) -> None:
