@@ -58,6 +58,28 @@ def test_configs(saved, tmp_path, canary, config):
         MLP.load(path)
 
 
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (
+            {"body": {"_target_": "bf_models.blocks.ConvBlock", "layout": "a" * 1_000_000}},
+            "1,000,000|letters",
+        ),
+        ({"body": {"_target_": "bf_models.blocks.ConvBlock", "layout": ["a"] * 1_000_000}}, "letters"),
+        (
+            {"body": {"_target_": "bf_models.blocks.Upsample", "factor": 100_000}},
+            r"b\.bfm.* makes",
+        ),
+    ],
+    ids=["letters", "list", "enlarged"],
+)
+def test_layers_without_weights(tmp_path, canary, config, why):
+    VGG7({"inputs": {"images": {"shape": (8, 8, 3)}}, "num_classes": 2}).build().save(tmp_path / "v.bfm")
+    path = forge(tmp_path / "v.bfm", tmp_path, config=config)
+    with canary.memory(64 << 20), pytest.raises(ModelStateError, match=why):
+        VGG7.load(path)
+
+
 def test_configs_of_honest_files(tmp_path):
     """A network with norms and dropout, which have variables beside weights, loads within its bounds."""
     config = {"inputs": {"images": {"shape": (8, 8, 3)}}, "num_classes": 2, "head": {"dropout": 0.5}}

@@ -85,6 +85,8 @@ def on_device(name: str | None) -> Iterator[None]:
 
 _MORE_VARIABLES, _MORE_NUMBERS = 16, 1024
 """What Keras may make beside the weights: states of its random numbers."""
+_FREE_NUMBERS, _MOST_TIMES = 1 << 26, 1_000
+"""Numbers that a layer may make of an item, or so many times those of the item."""
 
 
 @contextlib.contextmanager
@@ -112,6 +114,26 @@ def bounded_by(arrays: Mapping[str, np.ndarray], where: object) -> Iterator[None
 
     with tf.variable_creator_scope(create):
         yield
+
+
+def check_outputs(network: Any, where: object) -> None:
+    """Refuse a network whose layers make far more numbers of an item than it has: ModelStateError.
+
+    Layers without weights, such as those that enlarge pictures, are bounded by no array of a file.
+    """
+    given = sum(_count(item) for item in network.inputs)
+    most = max(_FREE_NUMBERS, _MOST_TIMES * given)
+    for operation in network.operations:
+        for item in keras().tree.flatten(operation.output):
+            if _count(item) > most:
+                raise ModelStateError(
+                    f"{escape(where)}: its layer {operation.name!r:.80} makes {tuple(item.shape)} of an item "
+                    f"of {given:,} numbers, more than {most:,}"
+                )
+
+
+def _count(tensor: Any) -> int:
+    return math.prod(extent or 1 for extent in tensor.shape[1:])
 
 
 def _find_shape(sketches: Any, value: Any) -> tuple[int, ...]:

@@ -16,8 +16,11 @@ from bf_index.names import TargetError
 from bf_models._backend import tensorflow
 from bf_models.config.nested import merge
 from bf_models.errors import CorruptModel, ModelStateError, unknown
-from bf_models.network.build import bounded_by
+from bf_models.network.build import bounded_by, check_outputs
 from bf_models.saving import archive
+
+_MOST_LETTERS, _LETTERS_AN_ARRAY = 20_000, 100
+"""Letters in the texts of a file's config: a layout has one for each layer."""
 
 
 class Saveable(Protocol):
@@ -165,7 +168,9 @@ def load(
             config["allow"] = list(allow)
         shapes = {key: {"shape": shape} for key, shape in description["shapes"].items()}
         config["inputs"] = merge(config.get("inputs") or {}, shapes)
+        _check_letters(config, len(saved.weights), path)
         model = model_class(config).build()
+        check_outputs(model.network, path)
     assign(network_variables(model.network), saved.weights, str(path))
     model.restore_state(saved.optimizer, description["iterations"], description["skipped"])
     return model
@@ -180,6 +185,26 @@ def _check_description(description: Mapping[str, Any], path: Path) -> Mapping[st
                 f"{escape(path)}, model.json: {name!r} is {str(value)[:80]!r}, no {kind.__name__}"
             )
     return description
+
+
+def _check_letters(config: Any, arrays: int, path: Path) -> None:
+    """Refuse texts and mappings of a config that could make layers without weights beyond all reason."""
+    most = _MOST_LETTERS + _LETTERS_AN_ARRAY * arrays
+    letters, waiting = 0, [config]
+    while waiting and letters <= most:
+        part = waiting.pop()
+        if isinstance(part, str):
+            letters += len(part)
+        elif isinstance(part, Mapping):
+            letters += len(part)
+            waiting.extend((*part, *part.values()))
+        elif isinstance(part, list | tuple):
+            waiting.extend(part)
+    if letters > most:
+        raise ModelStateError(
+            f"{escape(path)}: the texts of its config have more than {most:,} letters, each of which may be "
+            f"a layer, and it holds {arrays} arrays"
+        )
 
 
 @contextlib.contextmanager
