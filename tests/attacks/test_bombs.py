@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib
 import io
 import json
 import struct
@@ -152,6 +153,26 @@ def test_wav_files(tmp_path, canary):
         pytest.raises(ItemError, match=r"b\.wav.*claims 2,000,000,000.* holds 100"),
     ):
         load(tmp_path / "b.wav")
+
+
+def test_csv_files(tmp_path, canary):
+    """Columns without a letter, and a little file of zeros."""
+    path = tmp_path / "b.csv"
+    path.write_text("\n" * 3000 + "id,x" + "," * 2_000_000 + "\na,1\n")
+    table = Dataset(["a"], Data).next_batch(1)
+    with canary.memory(LITTLE), pytest.raises(ValueError, match=r"b\.csv: .* give max_bytes="):
+        table.load(str(path), dst="x")
+    for kind in ("gzip", "bz2", "xz"):
+        module = importlib.import_module({"xz": "lzma"}.get(kind, kind))
+        path.write_bytes(module.compress(b"id,x\na,1\n#" + bytes(HUGE)))
+        with canary.memory(96 << 20), pytest.raises(ValueError, match=r"b\.csv: .* give max_bytes="):
+            table.load(str(path), dst="x", compression=kind)
+        path.write_bytes(module.compress(b"id,x\na,1\n"))
+        assert table.load(str(path), dst="x", compression=kind).x.tolist() == [1]
+    with pytest.raises(ValueError, match=r"b\.csv.*compression='zip': there are gzip, bz2, xz"):
+        table.load(str(path), dst="x", compression="zip")
+    path.write_text(f"id,x,{','.join(map(str, range(50_000)))}\na,1{',2' * 50_000}\n")
+    assert table.load(str(path), dst="x").x.tolist() == [1]
 
 
 def test_parquet_files(tmp_path, canary):

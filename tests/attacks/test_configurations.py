@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
+from bf_command.aliases import check_aliases
 from bf_command.guard import guard_hydra
 from bf_index.names import TargetError
 
@@ -177,6 +178,28 @@ def test_a_group_that_speaks_for_the_command(canary, run_script, tmp_path, text)
     """)
     assert done.code == 1
     assert "is refused" in done.err
+
+
+def test_aliases_inside_aliases(run_script, tmp_path):
+    folder = tmp_path / "more" / "experiment"
+    folder.mkdir(parents=True)
+    levels = "".join(f"  a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 12))
+    (folder / "evil.yaml").write_text(f"# @package _global_\nlaunch:\n  a0: &a0 x\n{levels}")
+    done = run_script(f"""
+        import resource, runpy, sys
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+        sys.argv = ["train.py", "--config-dir={tmp_path / "more"}", "experiment=evil", "tracking=none"]
+        runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+    """)
+    assert done.code == 1
+    assert "evil.yaml: by its aliases (*name) it has more than 100,000 parts" in done.err
+
+
+def test_aliases_of_good_files():
+    check_aliases("a: &a [1, 2]\nb: [*a, *a]\nc: {<<: *a}", "good.yaml")
+    check_aliases("a: '&'\nb: 2 ** 3\n", "good.yaml")
+    with pytest.raises(ValueError, match=r"bad\.yaml: by its aliases"):
+        check_aliases("a: &a [*a]", "bad.yaml")
 
 
 def test_a_run_that_is_taken_again_from_its_pickle(canary, run_script, tmp_path):

@@ -105,6 +105,8 @@ _CSV_FORM = frozenset(
         "comment",
         "decimal",
         "thousands",
+        "compression",
+        "max_bytes",
     )
 )
 """Options of csv files that say nothing about what ids are."""

@@ -79,6 +79,7 @@ def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config
         gc.disable()
         import hydra
 
+        from bf_command.aliases import bound_aliases  # late: start-up time
         from bf_command.guard import guard_hydra  # late: start-up time
         from bf_command.schema import folder_of, register  # late: start-up time
 
@@ -90,6 +91,7 @@ def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config
         folder = folder_of(_option(arguments, "--config-path", "-cp") or config_path, base) or base
         name = _option(arguments, "--config-name", "-cn") or config_name
         register(folder, name, _option(arguments, "--config-dir", "-cd"), arguments)
+        bound_aliases()
         guard_hydra(folder / f"{name.removesuffix('.yaml')}.yaml", arguments)
         if "--resolve" in sys.argv:
             from bf_pipeline import register_resolvers

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
 from typing import IO, Any
 
@@ -167,8 +169,47 @@ _LEAST_VALUE = 8
 """Bytes of a value in a table."""
 
 
-def _read_csv(file: IO[bytes], **options: Any) -> Any:
+_COLUMN_BYTES = 1_200
+"""Bytes of a column in pandas, whatever it holds."""
+_LONG_LINE = 1 << 14
+_PACKED = ("gzip", "bz2", "xz")
+"""Compressions of csv files."""
+
+
+def _read_csv(file: IO[bytes], max_bytes: int | None = None, **options: Any) -> Any:
+    where, stored = _name_of(file), count_left(file)
+    kind = options.pop("compression", None)
+    if kind in _PACKED:
+        file = _unpack(file, kind, where, stored, max_bytes)
+    elif kind is not None:
+        raise ValueError(f"compression={kind!r:.80}: there are {', '.join(_PACKED)}")
+    _check_columns(file, options, where, stored, max_bytes)
     return import_pandas().read_csv(file, **options)
+
+
+def _unpack(file: IO[bytes], kind: str, where: str, stored: int, max_bytes: int | None) -> IO[bytes]:
+    """Return what is in a compressed file, if it is no more than the file has reason for."""
+    opened: IO[bytes] = import_module({"xz": "lzma"}.get(kind, kind)).open(file, "rb")
+    unpacked = io.BytesIO()
+    while piece := opened.read(_LONG_LINE):
+        check_size(where, unpacked.tell() + len(piece), stored, max_bytes)
+        unpacked.write(piece)
+    unpacked.seek(0)
+    return unpacked
+
+
+def _check_columns(
+    file: IO[bytes], options: Mapping[str, Any], where: str, stored: int, max_bytes: int | None
+) -> None:
+    """Check the columns of the longest lines: each takes memory though it be empty."""
+    told = options.get("sep") or options.get("delimiter") or ","
+    marks = told.encode() if isinstance(told, str) and len(told) == 1 else b",;|: \t"
+    begin, count = file.tell(), 0
+    while piece := file.read(_LONG_LINE):
+        fields = sum(map(piece.count, (marks[k : k + 1] for k in range(len(marks)))))
+        count = count + fields if b"\n" not in piece and b"\r" not in piece else fields
+        check_size(where, count * _COLUMN_BYTES, stored, max_bytes)
+    file.seek(begin)
 
 
 def _write_csv(file: IO[bytes], value: Any, **options: Any) -> None:
