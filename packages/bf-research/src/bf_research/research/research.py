@@ -20,9 +20,12 @@ from bf_research.units.experiment import Experiment
 from bf_research.units.expressions import check_keywords
 from bf_research.units.functions import CallableUnit, GeneratorUnit, MetricsUnit
 from bf_research.units.pipeline import PipelineUnit
+from bf_research.units.training import TrainingUnit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bf_research.training.training import Training
 
 
 Names = str | Sequence[str] | None
@@ -177,6 +180,23 @@ class Research(Suggests):
     ) -> Self:
         """Add a generator function: each execution takes its next value; its end ends the iterations."""
         return self._add_function(GeneratorUnit, function, args, kwargs, (returns, name, execute))
+
+    def add_training(
+        self,
+        function: Callable[..., Training],
+        *args: Any,
+        returns: Names = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Add a function that makes a ``Training``; its arguments may be expressions such as ``C('lr')``.
+
+        An execution is an iteration, the end of the training is that of the trial. Its pipeline knows its
+        batch size (``run_later``); its folder is the trial's. ``returns``: metrics that go to the results,
+        each in the iteration in which it is measured. With ``Checkpoints`` among its events, a trial that was
+        cut off goes on when it is tried again.
+        """
+        return self._add_function(TrainingUnit, function, args, kwargs, (returns, name, 1))
 
     def get_metrics(
         self,

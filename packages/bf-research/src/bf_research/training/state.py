@@ -62,7 +62,10 @@ class Event:
     """
 
     def check(self, state: TrainingState) -> None:
-        """Raise what can be known to be wrong when the model has been built, in the first iteration."""
+        """Raise what can be known to be wrong when the model has been built, in the first iteration.
+
+        An event that will measure something says its name here: ``state.metrics.setdefault(name, nan)``.
+        """
 
     def before(self, state: TrainingState) -> None:
         """Look at a training that begins or goes on."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from bf_index.errors import StateError
 from bf_pipeline.errors import Terminated
@@ -66,26 +67,48 @@ class Training:
                 raise TypeError(f"events must be objects of classes of Event, got {event!r}")
         self.pipeline = pipeline
         self.tracker = tracker or NoTracker()
-        self.events = sorted(events, key=lambda event: isinstance(event, Checkpoints))
+        self.events = _ordered(events)
         self._model, self._loss = model, loss
         self._settings = dict(settings or {})
         self._opened = folder if isinstance(folder, RunFolder) else None
         given = None if folder is None or isinstance(folder, RunFolder) else Path(folder)
         self._path = Path("outputs") / name if given is None and name is not None else given
-        if self._checkpoints and self._path is None and self._opened is None:
-            raise ValueError("Checkpoints need a folder: give the training a name or a folder")
 
     @property
     def _checkpoints(self) -> list[Checkpoints]:
         return [event for event in self.events if isinstance(event, Checkpoints)]
 
-    def run(self, batch_size: int, *, resume: Resume = "auto", **options: Any) -> TrainingOutcome:
-        """Train to the end, or to where an event stops it; options are those of ``pipeline.gen_batch``.
+    def inside(self, folder: str | os.PathLike[str], *events: Event) -> Self:
+        """Return this training with another folder and with further events."""
+        other = copy.copy(self)
+        other._path, other._opened = Path(folder), None
+        other.events = _ordered([*self.events, *events])
+        return other
 
+    def run(
+        self, batch_size: int | None = None, *, resume: Resume = "auto", **options: Any
+    ) -> TrainingOutcome:
+        """Train to the end, or to where an event stops it.
+
+        The options are those of ``pipeline.gen_batch``; by default those of the pipeline's ``run_later``.
         ``resume='auto'`` goes on from the newest checkpoint of the folder; ``'never'`` begins anew, in a
         folder beside it if it is taken; a folder of checkpoints begins with what it holds. SIGTERM and Ctrl-C
         end it after the batch at hand, with a checkpoint.
         """
+        steps = self.iterate(batch_size, resume=resume, **options)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                outcome: TrainingOutcome = end.value
+                return outcome
+
+    def iterate(
+        self, batch_size: int | None = None, *, resume: Resume = "auto", **options: Any
+    ) -> Generator[TrainingState, None, TrainingOutcome]:
+        """Train as ``run`` does, and yield the state after each iteration."""
+        if self._checkpoints and self._path is None and self._opened is None:
+            raise ValueError("Checkpoints need a folder: give the training a name or a folder")
         began = time.monotonic()
         with self._open_folder(resume) as folder:
             source = self._find_source(folder, resume)
@@ -103,7 +126,7 @@ class Training:
                 where = "" if state.total is None else f" of {state.total}"
                 log.info("%s: going on after %d%s iterations", source.parent, state.iteration, where)
             with contextlib.closing(batches):
-                self._train(state, batches, folder)
+                yield from self._train(state, batches, folder)
             if folder is not None:
                 folder.note(iteration=state.iteration, stopped=state.stopped, metrics=state.metrics)
             return TrainingOutcome(
@@ -166,7 +189,7 @@ class Training:
             "events": [(type(event).__name__, event.state()) for event in self.events],
         }
 
-    def _train(self, state: TrainingState, batches: Any, folder: RunFolder | None) -> None:
+    def _train(self, state: TrainingState, batches: Any, folder: RunFolder | None) -> Iterator[TrainingState]:
         """Go through the batches and let the events look at each."""
         first = state.iteration
         for checkpoints in self._checkpoints:
@@ -183,6 +206,7 @@ class Training:
                     self._tell(state)
                     report(state.iteration, state.total, loss=state.loss)
                     self._answer(state, signals)
+                    yield state
                     if state.stopped is not None:
                         log.info("stopped after %d iterations: %s", state.iteration, state.stopped)
                         break
@@ -202,12 +226,19 @@ class Training:
             event.check(state)
 
     def _tell(self, state: TrainingState) -> None:
-        for event in self.events:
+        """Tell events of an iteration, and of the epoch that ended with it; checkpoints hold all of that."""
+        ends_epoch = _ends_epoch(state.run)
+        looking = [event for event in self.events if not isinstance(event, Checkpoints)]
+        for event in looking:
             event.after_iteration(state)
-        if _ends_epoch(state.run):
+        if ends_epoch:
             state.epoch = state.run.place.epoch + 1
-            for event in self.events:
+            for event in looking:
                 event.after_epoch(state)
+        for checkpoints in self._checkpoints:
+            checkpoints.after_iteration(state)
+            if ends_epoch:
+                checkpoints.after_epoch(state)
 
     def _answer(self, state: TrainingState, signals: Signals) -> None:
         """End with a checkpoint where somebody asks for the end."""
@@ -221,6 +252,11 @@ class Training:
             note += f"; saved in {state.folder}: the same command goes on"
         error.add_note(note)
         raise error
+
+
+def _ordered(events: Sequence[Event]) -> list[Event]:
+    """Return events in their order, checkpoints last."""
+    return sorted(events, key=lambda event: isinstance(event, Checkpoints))
 
 
 def _ends_epoch(run: Any) -> bool:

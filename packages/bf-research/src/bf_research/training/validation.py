@@ -108,6 +108,10 @@ class IterationLog(Event):
     def __init__(self) -> None:
         self._items, self._since = 0, time.monotonic()
 
+    def check(self, state: TrainingState) -> None:
+        """Say what will be logged."""
+        state.metrics.setdefault("train/loss", state.loss)
+
     def before(self, state: TrainingState) -> None:
         """Begin to count."""
         self._items, self._since = 0, time.monotonic()
