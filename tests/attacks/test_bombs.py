@@ -20,9 +20,11 @@ import pytest
 from bf_batch import Batch, Dataset, ItemError
 from bf_batch.opensets.archives import UnsafeArchiveError, read_members, unpack
 from bf_batch.opensets.idx import read_idx
+from bf_index import StateError
 from bf_index.sizes import FileTooLargeError, check_size, read_json, reading
 from bf_pipeline import CorruptCheckpoint
 from bf_pipeline.run.checkpoint.files import latest, read_checkpoint, write_checkpoint
+from bf_research import Results
 
 LITTLE = 24 << 20
 """Bytes that a refusal may take."""
@@ -296,3 +298,16 @@ def test_limits():
             check_size("f", claimed, stored, most)
     with pytest.raises(ValueError, match="f can't be read: it asks for more memory"), reading("f"):
         raise MemoryError
+
+
+def test_results_of_a_name_each(tmp_path, canary):
+    """Trials that share no option: the table of all would be empty but for its diagonal."""
+    pytest.importorskip("pandas")
+    trials = [
+        {"id": f"a{k}", "number": k, "state": "DONE", "config": {f"k{k}": 1}, "rows": [{f"c{k}": 1}]}
+        for k in range(5_000)
+    ]
+    (tmp_path / "r.json").write_text(json.dumps({"results": 1, "returns": [], "trials": trials}))
+    results = Results.load(tmp_path / "r.json")
+    with canary.memory(LITTLE), pytest.raises(StateError, match=r"5,000 rows and 10,0.* nearly empty"):
+        _ = results.df

@@ -23,6 +23,7 @@ defaults: [_self_, optional model: null, optional own: null]
 targets: []
 tracking: {uri: null, experiment: batchflow}
 launch: {evil: null, workers: 2}
+pipeline: {}
 where: here
 """
 
@@ -73,6 +74,12 @@ ENVIRONMENT = [
     "launch: {evil: '$'}\nwhere: \"${oc.decode:'${launch.evil}{oc.env:HOME}'}\"",
     "hydra: {sweeper: {params: {where: '${oc.env:HOME}'}}}",
 ]
+STEPS = [
+    "pipeline: {train: [{dump: {dst: /tmp/evil.csv, fmt: csv}}]}",
+    "pipeline: {train: [{repeat: {times: 2, steps: [{dump: ['../../evil']}]}}]}",
+    "pipeline: {test: [{save_model: {name: net, path: '~/evil.bfm'}}]}",
+    "pipeline: {test: [{save_model: {name: net, path: \"='/tmp' + '/evil'\"}}]}",
+]
 STORES = [
     "tracking: {uri: 'http://evil.example'}",
     "tracking: {uri: '${where}'}\nwhere: databricks://evil",
@@ -81,7 +88,7 @@ STORES = [
 ]
 
 
-@pytest.mark.parametrize("text", [*PLACES, *ENVIRONMENT, *STORES])
+@pytest.mark.parametrize("text", [*PLACES, *ENVIRONMENT, *STORES, *STEPS])
 def test_places_environment_and_stores(composed, text, monkeypatch):
     monkeypatch.setenv("HOME", "/root/a-secret")
     with pytest.raises(TargetError, match=r"is refused: .*no file that comes with the program says it"):
@@ -99,6 +106,7 @@ def test_places_environment_and_stores(composed, text, monkeypatch):
         "hydra: {job_logging: {root: {level: '${where}'}}}\nwhere: INFO",
         "tracking: {uri: 'sqlite:///theirs.db'}",
         "where: ${launch.workers}",
+        "pipeline: {train: [{dump: {dst: out/them.csv, fmt: csv}}, {scale: {factor: \"=V('x')\"}}]}",
     ],
 )
 def test_places_environment_and_stores_of_good_files(composed, text):
@@ -114,6 +122,7 @@ def test_places_environment_and_stores_that_the_person_says(composed, monkeypatc
         group="where: ${scratch}",
     )
     composed("launch: {workers: 3}", "hydra.run.dir=/data/me/${now:%H}", "tracking.uri=http://mine:5000")
+    composed("launch: {workers: 3}", "where=../../../data")
     composed("launch: {workers: 3}", "where=${oc.env:SCRATCH}")
     with pytest.raises(TargetError, match=r"hydra\.run\.dir: '/data/me2/x' is refused"):
         composed("hydra: {run: {dir: /data/me2/x}}", "where=/data/me")

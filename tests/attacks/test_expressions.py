@@ -368,3 +368,21 @@ def test_fuzz_of_the_grammar(text):
         assert not holds_function(evaluate(read_expression(text), context)), text
     assert Canary.calls == ()
     assert Trapped.called == ()
+
+
+@pytest.mark.parametrize("name", [".bashrc", "sitecustomize.py", "authorized_keys", "evil.pth", "run.sh"])
+def test_tables_under_names_that_something_obeys(tmp_path, name):
+    """The words of a column are all the text that a shell needs."""
+    pytest.importorskip("pandas")
+
+    class Words(Batch):
+        components = ("x",)
+
+    dump = {"dst": str(tmp_path / name), "fmt": "csv", "src": "x", "header": ["touch ran #"], "index": False}
+    data = Dataset(2, Words, preloaded={"x": np.arange(2)})
+    for kind in ("csv", "parquet"):
+        with pytest.raises(ValueError, match=rf"is no name of a {kind} file; it ends in one of \.{kind}, "):
+            build({"steps": [{"dump": {**dump, "fmt": kind}}]}, data).run(2, n_epochs=1)
+    assert not list(tmp_path.iterdir())
+    build({"steps": [{"dump": {**dump, "dst": str(tmp_path / "good.tsv")}}]}, data).run(2, n_epochs=1)
+    assert (tmp_path / "good.tsv").exists()

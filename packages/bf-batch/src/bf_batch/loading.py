@@ -11,7 +11,7 @@ import numpy as np
 
 from bf_batch.components import Component, assemble, check_names
 from bf_batch.core import BatchCore
-from bf_batch.data.formats import TABLES, Format, find_format, import_pandas, write_whole
+from bf_batch.data.formats import TABLES, Format, check_table_name, find_format, import_pandas, write_whole
 from bf_batch.data.sources import assign_to_components, pick_by_id, take_batch_values, take_item_values
 from bf_batch.itemwise.parallel import require_component
 from bf_batch.itemwise.run import ParallelOptions, run_all
@@ -278,6 +278,7 @@ def dump(
     guess = path or path_of(batch, _plain_id(batch.indices[0]), None)
     name, found = find_format(batch.formats, fmt, guess)
     if name in TABLES and path is not None:
+        check_table_name(path, name, found, action)
         table = {part: list(require_component(batch, part, action)) for part in names}
         frame = _make_table(table, batch.indices)
         write_whole(path, found.write, frame, {"index": True, **options})

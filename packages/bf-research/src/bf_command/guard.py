@@ -53,6 +53,8 @@ _PRELOADED = frozenset(
 _RESOLVERS = frozenset(
     (*("now", "hydra", "oc.select", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "python_version"),)
 )
+#: Steps of pipelines that write files.
+_WRITES = frozenset(("dump", "save_model"))
 _INNERMOST = re.compile(r"\$\{([^${}]*)\}")
 _IN_PLACES = re.compile(r"\$\{(hydra[.:]|now:|oc\.env:)[^${}]*\}")
 _LATER = re.compile(r"\$\{(hydra[.:](job|run|sweep|runtime)\.[\w.]+|now:[\w%:-]*)\}")
@@ -137,11 +139,23 @@ def _check_values(config: Any, said: Said) -> None:
         for leaf in _list_leaves(config.hydra, part, part):
             if leaf.key.startswith("job.env_"):
                 _check_environment(leaf, said)
-            else:
+            elif not leaf.key.endswith(".override_dirname"):  # what the command said
                 _check_place(leaf, said)
+    _check_written(config, said)
     for leaf in _list_leaves(config, "tracking", "tracking"):
         if leaf.key == "tracking.uri":
             _check_store(leaf, said)
+
+
+def _check_written(config: Any, said: Said) -> None:
+    """Refuse steps that write outside the working folder, or where an expression says."""
+    for leaf in _list_leaves(config, "pipeline", "pipeline"):
+        if not _WRITES & {*leaf.key.split(".")} or not isinstance(leaf.value, str):
+            continue
+        if _stays(leaf.value) and not leaf.value.startswith("=") and "://" not in leaf.value:
+            continue
+        if not said.leads_to(leaf.value) and not said.writes(leaf.raw):
+            _refuse_other(leaf.key, leaf.value, "it is written outside of the working folder")
 
 
 class _Leaf(NamedTuple):

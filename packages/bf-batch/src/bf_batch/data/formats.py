@@ -285,6 +285,19 @@ def find_format(formats: Mapping[str, Format], fmt: str | None, path: str) -> tu
     raise ValueError(unknown("fmt", fmt, formats))
 
 
+_MORE_ENDINGS = {"csv": (".tsv", ".tab", ".txt", ".dat", ".data"), "parquet": (".pq", ".parq")}
+"""Other endings that files of tables have."""
+
+
+def check_table_name(path: str, name: str, found: Format, action: str) -> None:
+    """Refuse to write a table under the name of another kind of file, which something might run or obey."""
+    known = (*found.endings, *_MORE_ENDINGS[name])
+    if os.path.splitext(path)[1].lower() not in known:
+        raise ValueError(
+            f"{action}: {path!r} is no name of a {name} file; it ends in one of {', '.join(known)}"
+        )
+
+
 _NAME_START = 100
 """Bytes of a file's name that its temporary one begins with: a name may have 255, so may the longer one."""
 

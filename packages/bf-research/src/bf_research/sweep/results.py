@@ -29,6 +29,8 @@ Mode = Literal["max", "min"]
 #: The deepest calls of a traceback matter most; the journal has it whole.
 SHOWN_LINES, LONGEST_LINE = 12, 200
 _WIDEST = 90
+#: Cells that a table may have, or so many times its values.
+_FREE_CELLS, _MOST_TIMES = 1 << 24, 100
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,14 @@ class Results:
 
         # A result may have the name of an option; the option stays, as pandas can't hold both.
         columns = ["id", *self.options, "repetition", "iteration", *self.returns, "state"]
-        return pd.DataFrame(list(self._rows()), columns=list(dict.fromkeys(columns)))
+        names, rows = list(dict.fromkeys(columns)), list(self._rows())
+        filled = sum(map(len, rows))
+        if len(names) * len(rows) > max(_FREE_CELLS, _MOST_TIMES * filled):
+            raise StateError(
+                f"a table of {len(rows):,} rows and {len(names):,} columns would be nearly empty: there are "
+                f"{filled:,} values; take what you need from the records"
+            )
+        return pd.DataFrame(rows, columns=names)
 
     def _rows(self) -> Iterable[dict[str, Any]]:
         for record in self.records:
