@@ -60,7 +60,7 @@ ROOMS: Mapping[str, str] = {
         """,
     "bf_batch": """
         errors actions components items engines data core itemwise pending loading batch dataset
-        images.kernels images.runtime images.arrays images.arguments images.fills
+        images.kernels images.runtime images.arrays images.arguments images.checks images.fills
         images.files.stored images.files.pictures images.geometry images.colour images.files images.policies
         images.drawing images opensets
         """,

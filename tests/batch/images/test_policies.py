@@ -54,7 +54,7 @@ def test_each_step_of_a_policy_is_that_of_pillow_at_the_strength_of_the_papers(n
     photo = skimage.data.astronaut()[20:100, 180:260]
     batch = ImagesBatch(2, preloaded={"images": np.stack([photo, photo])})
     signs = np.array([1.0, -1.0])
-    take_steps(batch, np.full(2, STEPS.index(name)), np.full(2, strength), signs, ranges, 0.0, "images")
+    take_steps(batch, np.full(2, STEPS.index(name)), np.full(2, strength), signs, ranges, 0.0, "images", name)
     for ours, sign in zip(batch.images, signs):
         theirs = np.asarray(by_pillow(name, sign * strength, ranges, photo)).astype(int)
         error = np.abs(ours - theirs)

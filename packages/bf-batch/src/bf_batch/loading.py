@@ -296,7 +296,11 @@ def dump(
 
     def write(id: Any, *entries: Any) -> None:
         value = dict(zip(names, entries)) if several else entries[0]
-        write_whole(paths[_plain_id(id)], found.write, value, options)
+        path = paths[_plain_id(id)]
+        try:
+            write_whole(path, found.write, value, options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"component {', '.join(map(repr, names))} to {escape(path)}: {error}") from error
 
     run_all(_make_work(batch, write, ColumnItems([batch.indices, *columns])), settings, action)
     return batch

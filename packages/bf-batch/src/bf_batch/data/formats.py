@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import reprlib
 import tempfile
 import wave
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from bf_batch.data import jpeg
-from bf_index.errors import unknown
+from bf_index.errors import escape, unknown
 from bf_index.sizes import check_size, count_left, in_proportion, read_npy, read_npz
 
 _PROGRAMS = ("EPS", "WMF", "EMF")
@@ -106,11 +107,34 @@ def check_picture(image: Any) -> None:
 
 
 def _write_image(file: IO[bytes], value: Any, **options: Any) -> None:
+    pillow = _import_pillow()
+    options = {"format": _image_format(file).lstrip(".") or "png", **options}
+    if isinstance(value, pillow.Image):
+        value.save(file, **options)
+        return
+    array = _check_pixels(value)
+    try:
+        pillow.fromarray(array).save(file, **options)
+    except (TypeError, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # the system's, not Pillow's own
+            raise
+        raise ValueError(
+            f"an array of shape {array.shape} and dtype {array.dtype} can't be written as "
+            f"{options['format']} ({error}); to_array('uint8') makes bytes, fmt='npy' keeps every number"
+        ) from error
+
+
+def _check_pixels(value: Any) -> Any:
+    """Return a picture as Pillow takes it, grey without an axis of channels; ValueError for what is none."""
     array = np.asarray(value)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    _import_pillow().fromarray(array).save(
-        file, **{"format": _image_format(file).lstrip(".") or "png", **options}
+    if array.ndim in (2, 3) and array.dtype.kind in "biuf" and array.size:
+        return array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    got = f"an array of shape {array.shape} and dtype {array.dtype}"
+    if not isinstance(value, np.ndarray):
+        got = f"a {type(value).__name__}, {escape(reprlib.repr(value))}"
+    raise ValueError(
+        f"got {got}; a picture is an array of numbers, (height, width) or (height, width, channels), of at "
+        "least one pixel"
     )
 
 

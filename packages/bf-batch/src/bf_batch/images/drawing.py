@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import role_of
+from bf_batch.images.checks import check_picture
 from bf_batch.images.runtime import import_extra
 
 _INCHES = 1.8
@@ -54,11 +55,11 @@ def show(
     for position in range(count):
         axes = figure.add_subplot(high, wide, position + 1)
         axes.set_axis_off()
-        picture = to_displayable(np.asarray(pictures[position]))
+        picture = to_displayable(check_picture(batch, src, pictures[position], position, "show"))
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1 if picture.dtype.kind == "f" else 255)
         axes.autoscale(False)  # points outside must not shrink the picture
         if covers is not None:
-            _lay_over(axes, np.asarray(covers[position]))
+            _lay_over(axes, check_picture(batch, str(masks), covers[position], position, "show"))
         for each in places:
             if each is not None:
                 _draw_marks(axes, np.asarray(each[position]))

@@ -77,7 +77,8 @@ class PolicyActions(GeometryActions, ColourActions):
             draw = self.rng()
             steps = draw.integers(len(STEPS), size=len(self))
             signs = np.where(draw.random(len(self)) < 0.5, -1.0, 1.0)
-            take_steps(self, steps, np.full(len(self), magnitude / LEVELS), signs, RAND, fill, src)
+            strength = np.full(len(self), magnitude / LEVELS)
+            take_steps(self, steps, strength, signs, RAND, fill, src, "rand_augment")
         return self
 
     @action
@@ -87,7 +88,7 @@ class PolicyActions(GeometryActions, ColourActions):
         steps = draw.integers(len(STEPS), size=len(self))
         strength = draw.integers(LEVELS + 1, size=len(self)) / LEVELS
         signs = np.where(draw.random(len(self)) < 0.5, -1.0, 1.0)
-        take_steps(self, steps, strength, signs, WIDE, fill, src)
+        take_steps(self, steps, strength, signs, WIDE, fill, src, "trivial_augment")
         return self
 
 
@@ -99,6 +100,7 @@ def take_steps(
     ranges: Ranges,
     fill: Fill,
     src: Names,
+    what: str,
 ) -> None:
     """Let each item take its own step.
 
@@ -126,7 +128,7 @@ def take_steps(
                 centre=centres_of(sizes, sizes),
             )
 
-        apply_step(batch, make, 1.0, StepOptions(None, fill, True, src, None), "augment")
+        apply_step(batch, make, 1.0, StepOptions(None, fill, True, src, None), what)
     pictures = [n for n in ([src] if isinstance(src, str) else src) if role_of(batch, n) == "image"]
     values: dict[str, dict[str, Any]] = {name: {"factor": 1 + signed * ranges.blend} for name in _BLENDS}
     values["posterize"] = {"bits": 8 - np.rint(strength * ranges.bits)}

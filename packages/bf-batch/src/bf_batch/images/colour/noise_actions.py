@@ -14,6 +14,7 @@ from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
 from bf_batch.images.arguments import Level, Names, as_size, owner_of, require_component
 from bf_batch.images.arrays import limit_to
+from bf_batch.images.checks import require_pictures
 from bf_batch.images.colour.recolour import Pictures, Recolour, new_output, recolour, replace_pictures
 from bf_batch.images.fills import check_fill, fill_of
 from bf_batch.itemwise.work import PerItem
@@ -70,7 +71,7 @@ class NoiseActions(Batch):
             out[...] = pictures
             kind = pictures.dtype
             np.copyto(out, kind.type(np.iinfo(kind).max if kind.kind in "iu" else 1), where=draw < limit)
-            np.copyto(out, 0, where=draw < limit * np.float32(pepper))
+            np.copyto(out, kind.type(0), where=draw < limit * np.float32(pepper))
             return out
 
         return replace_pictures(self, "salt", lambda _: function, p, src, dst, share=share)
@@ -169,10 +170,17 @@ class NoiseActions(Batch):
 
 
 def _require_array(batch: BatchCore, name: str, what: str) -> Pictures:
-    pictures = require_component(batch, name, what)
-    if not isinstance(pictures, np.ndarray) or pictures.dtype == object:
-        raise ValueError(f"{what}: pictures of {name!r} differ in size; resize or crop them first")
-    return pictures
+    pictures = require_pictures(batch, name, what)
+    if isinstance(pictures, np.ndarray) and pictures.dtype != object:
+        return pictures
+    kinds = {(picture.shape, picture.dtype): None for picture in pictures}
+    if len(kinds) > 1:
+        shown = " and ".join(f"{shape} {dtype}" for shape, dtype in list(kinds)[:2])
+        raise ValueError(
+            f"{what}: pictures of {name!r} differ in size or dtype, as {shown}; resize or crop them first, "
+            "or bring them to one dtype with to_array()"
+        )
+    return np.stack(list(pictures))
 
 
 # Mixing

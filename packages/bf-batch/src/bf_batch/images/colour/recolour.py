@@ -17,9 +17,9 @@ from bf_batch.images.arguments import (
     as_numbers,
     choose_items,
     pair_names,
-    require_component,
 )
 from bf_batch.images.arrays import find_dark_range, from_native, outputs, to_native
+from bf_batch.images.checks import require_pictures
 from bf_batch.images.runtime import import_extra
 
 BatchT = TypeVar("BatchT", bound=BatchCore)
@@ -66,7 +66,7 @@ def replace_pictures(
         for name, value in parameters.items()
     }
     for name, target in zip(*pair_names(src, dst, owner)):
-        pictures = require_component(batch, name, owner)
+        pictures = require_pictures(batch, name, what)
         function = make(name)
         if what in _BY_WHITE:
             warn_of_dark(pictures, name, owner)

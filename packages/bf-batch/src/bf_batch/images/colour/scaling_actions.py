@@ -11,8 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import Names, owner_of, pair_names, require_component
+from bf_batch.images.arguments import Names, owner_of, pair_names
 from bf_batch.images.arrays import limit_to
+from bf_batch.images.checks import require_pictures
 from bf_batch.images.colour.recolour import warn_of_dark
 from bf_batch.images.geometry.apply import peek_pictures
 from bf_batch.images.geometry.warp import Warp
@@ -74,7 +75,7 @@ class PixelActions(Batch):
             raise ValueError(f"normalize: got mean={mean!r} and std={std!r}; give both or neither")
         for name, target in zip(*pair_names(src, dst, "normalize")):
             if mean is None or std is None:
-                setattr(self, target, standardize(require_component(self, name, "normalize")))
+                setattr(self, target, standardize(require_pictures(self, name, "normalize")))
                 continue
             warp = get_waiting(self, name, "normalize")
             deviation = np.asarray(std, np.float64)
@@ -93,14 +94,14 @@ class PixelActions(Batch):
     def gray(self, *, src: Names = "images", dst: Names | None = None) -> Self:
         """Convert pictures to one channel, (..., h, w, 1), by ITU-R 601; grey ones are left as they are."""
         for name, target in zip(*pair_names(src, dst, "gray")):
-            setattr(self, target, _apply_to_each(require_component(self, name, "gray"), _to_grey))
+            setattr(self, target, _apply_to_each(require_pictures(self, name, "gray"), _to_grey))
         return self
 
     @action
     def rgb(self, *, src: Names = "images", dst: Names | None = None) -> Self:
         """Convert pictures to three channels: grey is repeated, transparency is left out."""
         for name, target in zip(*pair_names(src, dst, "rgb")):
-            setattr(self, target, _apply_to_each(require_component(self, name, "rgb"), _to_rgb))
+            setattr(self, target, _apply_to_each(require_pictures(self, name, "rgb"), _to_rgb))
         return self
 
 
@@ -116,11 +117,8 @@ def get_waiting(batch: BatchCore, name: str, what: str) -> Warp:
     """Return a component as a warp, with the geometry that is pending on it."""
     value = batch._bf_data.get(name)
     if value is None:
-        value = peek_pictures(batch, name)
-    if type(value) is Warp:
-        return value
-    owner = type(batch).__name__
-    return Warp.of(require_component(batch, name, f"{owner}.{what}"), f"{owner}.{name}")
+        value = peek_pictures(batch, name, what)
+    return value if type(value) is Warp else Warp.of(require_pictures(batch, name, what))
 
 
 def standardize(pictures: Any) -> Any:

@@ -30,7 +30,7 @@ def resize_smoothly(value: Warp | Points, chosen: NDArray[np.bool_], step: Step)
         done = [filter_to_size(p[None], (h, w))[0] for p, (h, w) in zip(pictures, each)]
         if isinstance(sizes, tuple) and len({(p.shape, p.dtype) for p in done}) == 1:
             done = np.stack(done)
-    return Warp.of(done, "resized pictures").with_sampling(value.order, value.fill)
+    return Warp.of(done).with_sampling(value.order, value.fill)
 
 
 def filter_to_size(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

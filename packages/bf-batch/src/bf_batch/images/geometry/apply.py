@@ -21,6 +21,7 @@ from bf_batch.images.arguments import (
     require_component,
     role_of,
 )
+from bf_batch.images.checks import check_pictures, require_pictures
 from bf_batch.images.fills import Outside, check_fill, fill_of
 from bf_batch.images.geometry.frames import Sizes, Step
 from bf_batch.images.geometry.points import Points
@@ -40,10 +41,10 @@ class StepOptions(NamedTuple):
     dst: Names | None
 
 
-def peek_pictures(batch: BatchCore, name: str) -> Any:
+def peek_pictures(batch: BatchCore, name: str, what: str) -> Any:
     """Return a component as it is stored; preloaded pictures as a warp that reads them when it must."""
     rows = batch._bf_unread(name)
-    return batch.peek(name) if rows is None else Warp.of(rows, f"{type(batch).__name__}.{name}")
+    return batch.peek(name) if rows is None else Warp.of(check_pictures(batch, name, rows, what))
 
 
 def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp:
@@ -53,7 +54,7 @@ def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp
     """
     value: Any = batch._bf_data.get(name)
     if value is None:
-        value = peek_pictures(batch, name)
+        value = peek_pictures(batch, name, what)
     order = how.order
     fill = None if how.fill is None else fill_of(batch, name, how.fill, how.src, what)
     if role_of(batch, name) == "mask":
@@ -61,10 +62,7 @@ def begin_step(batch: BatchCore, name: str, how: StepOptions, what: str) -> Warp
     if type(value) is Warp and how.fuse and _can_join(value, order, fill):
         warp = value
     else:
-        pixels = getattr(batch, name)
-        if pixels is None:
-            require_component(batch, name, owner_of(batch, what))  # tells what to do
-        warp = Warp.of(pixels, owner_of(batch, name))
+        warp = Warp.of(require_pictures(batch, name, what))
     if order is None and fill is None:
         return warp
     if fill is not None and fill != 0:

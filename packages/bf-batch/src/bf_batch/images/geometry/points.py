@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from bf_batch.images.arguments import Floats
 from bf_batch.images.geometry.frames import Sizes, Step, rows_of, select_sizes
 from bf_batch.images.runtime import import_extra
+from bf_index.errors import escape
 
 
 class Points:
@@ -32,8 +34,8 @@ class Points:
     @classmethod
     def of(cls, values: Any, role: str, sizes: Sizes, owner: str) -> Points:
         """Check the boxes or keypoints of a batch; a ValueError names what has a wrong shape."""
-        source = [np.asarray(value, dtype=np.float64) for value in values]
         width = 4 if role == "boxes" else 2
+        source = [_as_floats(value, position, role, owner) for position, value in enumerate(values)]
         for position, value in enumerate(source):
             if value.size and (value.ndim != 2 or value.shape[1] != width):
                 raise ValueError(
@@ -104,6 +106,19 @@ class Points:
             rows[:, :2] = _undo_displacement(rows[:, :2], field[i])
         rows = _map_backwards(rows, self.matrices[i])
         return np.ascontiguousarray(rows[:, 1::-1]) + 0.5
+
+
+def _as_floats(value: Any, position: int, role: str, owner: str) -> Floats:
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind != "c":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"{owner}: item number {position} holds a {type(value).__name__}, {escape(reprlib.repr(value))}; "
+        f"{role} of an item are an array of numbers, (k, {4 if role == 'boxes' else 2})"
+    )
 
 
 def _map_backwards(rows: Floats, matrix: Floats) -> Floats:

@@ -29,25 +29,12 @@ class Warp(PendingGeometry):
     """
 
     @classmethod
-    def of(cls, pictures: Any, owner: str) -> Warp:
-        """Return pictures with no geometry pending yet.
-
-        Raises TypeError or ValueError for what holds no pictures.
-        """
-        if type(pictures) is LazyRows or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
-            if pictures.ndim not in (3, 4):
-                raise ValueError(
-                    f"{owner}: got an array of shape {pictures.shape}; pictures are (items, height, width) "
-                    "or (items, height, width, channels)"
-                )
-        else:
-            pictures = [np.asarray(picture) for picture in pictures]
-            for position, picture in enumerate(pictures):
-                if picture.ndim not in (2, 3) or picture.dtype == object:
-                    raise ValueError(
-                        f"{owner}: item number {position} is an array of shape {picture.shape} and dtype "
-                        f"{picture.dtype}; pictures are (height, width) or (height, width, channels)"
-                    )
+    def of(cls, pictures: Any) -> Warp:
+        """Return pictures, as ``require_pictures`` gives them, with no geometry pending yet."""
+        if type(pictures) is not LazyRows and not (
+            isinstance(pictures, np.ndarray) and pictures.dtype != object
+        ):
+            pictures = list(pictures)
         return cls(pictures, sizes_of(pictures))
 
     def __getitem__(self, rows: Any) -> Any:
@@ -130,7 +117,7 @@ class Warp(PendingGeometry):
         Pictures that another displacement is pending for are resampled first.
         """
         if self.field is not None:
-            done = Warp.of(self.resolve(), "displaced pictures").with_sampling(self.order, self.fill)
+            done = Warp.of(self.resolve()).with_sampling(self.order, self.fill)
             return done.displace(field, chosen)
         new = self._copy()
         new.matrices = self.matrices if self.matrices is not None else self._identity()
@@ -157,7 +144,7 @@ class Warp(PendingGeometry):
         With ``relative`` integers are first divided by the greatest number of their dtype.
         """
         if self.rounds:
-            return Warp.of(self.resolve(), "rounded pictures").finish(dtype, gain, bias, channels, relative)
+            return Warp.of(self.resolve()).finish(dtype, gain, bias, channels, relative)
         new = self._copy()
         if self.gain is not None and self.bias is not None:
             if relative and self.dtype is not None:
