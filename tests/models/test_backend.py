@@ -8,7 +8,7 @@ import platform
 import numpy as np
 import pytest
 
-from bf_models._backend import adam_moments, keras, moving_averages, producing_layer, variable_index
+from bf_models._backend import adam_moments, keras, producing_layer, variable_index
 
 
 @pytest.fixture
@@ -31,17 +31,6 @@ def test_moments_of_adam_are_those_that_a_step_changes(variables, kind):
     first, second = adam_moments(optimizer, variables[1])
     np.testing.assert_allclose(first.numpy(), np.full((3, 4), 0.2), rtol=1e-5)
     np.testing.assert_allclose(second.numpy(), np.full((3, 4), 0.04), rtol=1e-5)
-
-
-def test_moving_averages_are_in_the_order_of_the_variables(variables):
-    optimizer = keras().optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
-    optimizer.build(variables)
-    for _ in range(2):
-        optimizer.apply([item.value * 0 + 0.5 for item in variables], variables)
-    averages = moving_averages(optimizer)
-    assert [tuple(item.shape) for item in averages] == [(2,), (3, 4)]
-    # values were 0.5 and 0.0; the first average is the first value
-    np.testing.assert_allclose(averages[0].numpy(), 0.25)
 
 
 def test_a_symbolic_tensor_knows_its_layer_and_an_array_none():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bf_models import VGG7, KerasModel
+from bf_models import MLP, VGG7, KerasModel
 from bf_models.blocks import (
     ASPP,
     CBAM,
@@ -135,7 +135,7 @@ def test_self_attention_starts_as_nothing():
 
 def test_blocks_from_a_config_train_and_are_saved(batch, tmp_path):
     body = {
-        "_target_": "bf_models.blocks.ConvBlock",
+        "_target_": "bf_models.ConvBlock",
         "layout": "R cna S + O p",
         "filters": [6],
         "dropout_rate": 0.1,
@@ -163,3 +163,30 @@ def test_norms_are_not_counted_with_dropouts_and_a_config_changes_a_list():
     shape = {"num_classes": 2, "inputs": {"images": {"shape": (8, 8, 1)}}}
     assert Own(shape).network.get_layer("block.7").rate == 0.2
     assert Own({**shape, "body/filters": [4, 6]}).network.get_layer("block.4").filters == 6
+
+
+def test_blocks_of_one_kind_have_names_of_their_own_in_a_network():
+    block = ConvBlock("c N a", filters=2)
+
+    def body(x, net):
+        return block(block(x, net), net)
+
+    model = KerasModel(
+        {
+            "body": body,
+            "head": ConvBlock("c", filters=2, kernel_size=1),
+            "num_classes": 2,
+            "inputs": {"images": {"shape": (8, 8, 1)}},
+        }
+    )
+    names = [name for name in model.layer_names if name.endswith(".0")]
+    assert names == ["block.0", "block_2.0", "block_3.0"]
+
+
+def test_hidden_layers_of_body_and_head_have_names_of_their_own():
+    model = MLP({"num_classes": 3, "body": {"units": [5]}, "head": {"units": [4]}})
+    assert [item.path for item in model.build(np.zeros((2, 6))).network.weights][::2] == [
+        "fc1/kernel",
+        "fc1_2/kernel",
+        "fc/kernel",
+    ]

@@ -119,12 +119,6 @@ def adam_moments(optimizer: Any, variable: Any) -> tuple[Any, Any]:
     return optimizer._momentums[number], optimizer._velocities[number]
 
 
-def moving_averages(optimizer: Any) -> list[Any]:
-    """Return the averages that an optimizer with ``use_ema`` keeps, in the order of its variables."""
-    averages: list[Any] = optimizer._model_variables_moving_average
-    return averages
-
-
 def producing_layer(tensor: Any) -> Any:
     """Return the layer that a symbolic tensor comes from; None for other tensors."""
     history = getattr(tensor, "_keras_history", None)

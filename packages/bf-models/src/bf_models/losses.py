@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from bf_models._backend import keras, tensorflow
 from bf_models.errors import unknown
@@ -53,6 +53,43 @@ LOSSES: Mapping[str, str] = {
 }
 
 
+#: What targets of a loss are: labels, shares of classes (or their labels), yes or no for each output, numbers
+#: of the outputs' shape, or what a function of the user makes of them.
+Meaning: TypeAlias = Literal["labels", "classes", "answers", "numbers", "own"]
+_MEANINGS: Mapping[str, Meaning] = {
+    "SparseCategoricalCrossentropy": "labels",
+    **dict.fromkeys(("BinaryCrossentropy", "BinaryFocalCrossentropy"), "answers"),
+    **dict.fromkeys(
+        (
+            "CrossEntropy",
+            "SoftIoU",
+            "SoftDice",
+            "CategoricalCrossentropy",
+            "CategoricalFocalCrossentropy",
+            "CategoricalHinge",
+        ),
+        "classes",
+    ),
+    **dict.fromkeys(
+        (
+            "MeanSquaredError",
+            "MeanAbsoluteError",
+            "MeanAbsolutePercentageError",
+            "MeanSquaredLogarithmicError",
+            "CosineSimilarity",
+            "KLDivergence",
+            "Poisson",
+            "Huber",
+            "LogCosh",
+            "Hinge",
+            "SquaredHinge",
+            "Tversky",
+        ),
+        "numbers",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class LossTerm:
     """One term of the loss: what to make, its weight, the output and the target that it compares."""
@@ -61,6 +98,23 @@ class LossTerm:
     weight: float = 1.0
     output: str | None = None
     target: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the class or the function, for messages."""
+        return self.named.target.rpartition(".")[2]
+
+    @property
+    def meaning(self) -> Meaning:
+        """What its targets are."""
+        known = self.named.made is None or _is_of_keras(self.named.made)
+        ours = known and self.named.target.partition(".")[0] in ("bf_models", "keras", self.named.target)
+        return _MEANINGS.get(self.name, "own") if ours else "own"
+
+    @property
+    def areas(self) -> bool:
+        """Whether it compares areas of classes, one value an item."""
+        return self.meaning == "classes" and self.name.startswith("Soft")
 
     @property
     def binary(self) -> bool:
@@ -79,7 +133,8 @@ class LossTerm:
         logits = {}
         if self.named.made is None and _takes_logits(self.named.find(allow)):
             logits["from_logits"] = True
-        return self.named.make(allow, logits)
+        made = self.named.make(allow, logits)
+        return _weigh_places(made) if _is_keras_loss(made) else made
 
 
 def _takes_logits(cls: Any) -> bool:
@@ -90,17 +145,48 @@ def _is_keras_loss(loss: Any) -> bool:
     return isinstance(loss, keras().losses.Loss)
 
 
+def _is_of_keras(loss: Any) -> bool:
+    """Whether an object is a loss that Keras itself has, and no subclass of it; TensorFlow is not loaded."""
+    return type(loss).__module__.partition(".")[0] == "keras"
+
+
 def _weigh(function: Any) -> Any:
     """Return a loss of a user's function of (targets, outputs): its values weighted and averaged."""
 
     def loss(targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
         tf = tensorflow()
         values = tf.convert_to_tensor(function(targets, outputs))
-        if sample_weight is not None and values.shape.rank:
-            values *= tf.reshape(tf.cast(sample_weight, values.dtype), [-1] + [1] * (values.shape.rank - 1))
-        return tf.reduce_mean(values)
+        return tf.reduce_mean(multiply(values, sample_weight))
 
     return loss
+
+
+def _weigh_places(loss: Any) -> Any:
+    """Return a loss of Keras that takes weights of items too where its values have places."""
+
+    def weighed(targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
+        tf = tensorflow()
+        if sample_weight is not None:
+            more = [1] * (outputs.shape.rank - 1 - sample_weight.shape.rank)
+            sample_weight = tf.reshape(sample_weight, tf.concat([tf.shape(sample_weight), more], 0))
+        return loss(targets, outputs, sample_weight=sample_weight)
+
+    return weighed
+
+
+def multiply(values: Any, weights: Any) -> Any:
+    """Multiply values of items, or of their places, by weights of as many axes or fewer."""
+    tf = tensorflow()
+    if weights is None:
+        return values
+    more = values.shape.rank - weights.shape.rank
+    if more < 0:
+        raise ValueError(
+            f"loss: its values have the shape {tuple(values.shape)} and weights {tuple(weights.shape)}: what "
+            "is one number, or one for an item, cannot be weighed at its places"
+        )
+    weights = tf.cast(weights, values.dtype)
+    return values * tf.reshape(weights, tf.concat([tf.shape(weights), [1] * more], 0))
 
 
 def read_losses(option: Any, owner: str, targets: Sequence[str]) -> tuple[LossTerm, ...]:
@@ -142,8 +228,6 @@ class CrossEntropy:
         """Return the mean over all places, weighted when weights are given."""
         tf = tensorflow()
         rank = outputs.shape.rank
-        if targets.shape.rank == rank and targets.shape[-1] == 1 and outputs.shape[-1] != 1:
-            targets = tf.squeeze(targets, -1)
         classes = outputs.shape[-1]
         if targets.shape.rank == rank - 1 and self.label_smoothing:
             targets = tf.one_hot(tf.cast(targets, tf.int32), classes, dtype=outputs.dtype)
@@ -154,11 +238,7 @@ class CrossEntropy:
             shares = tf.cast(targets, outputs.dtype)
             shares = shares * (1.0 - self.label_smoothing) + self.label_smoothing / classes
             values = tf.nn.softmax_cross_entropy_with_logits(shares, outputs)
-        if sample_weight is not None:
-            weights = tf.cast(sample_weight, values.dtype)
-            extra = values.shape.rank - weights.shape.rank
-            values *= tf.reshape(weights, tf.concat([tf.shape(weights), [1] * extra], 0))
-        return tf.reduce_mean(values)
+        return tf.reduce_mean(multiply(values, sample_weight))
 
 
 class _Overlap:
@@ -180,9 +260,7 @@ class _Overlap:
         common = tf.reduce_sum(proba * targets, axes)
         total = tf.reduce_sum(proba, axes) + tf.reduce_sum(targets, axes)
         values = tf.reduce_mean(1.0 - self._ratio(common, total), -1)
-        return tf.reduce_mean(
-            values if sample_weight is None else values * tf.cast(sample_weight, values.dtype)
-        )
+        return tf.reduce_mean(multiply(values, sample_weight))
 
     def _ratio(self, common: Any, total: Any) -> Any:
         raise TypeError(f"{type(self).__name__} defines no ratio")

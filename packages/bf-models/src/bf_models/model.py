@@ -23,9 +23,12 @@ from bf_models.network.catalog import CATALOG, PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
 from bf_models.saving import model_file as saving
+from bf_models.saving.archive import is_model
 from bf_models.saving.model_file import Snapshot
+from bf_models.training.averages import Averages, make_averages
 from bf_models.training.feeds import Feeds
 from bf_models.training.fetches import Fetches, copy_to_host, list_names, pack
+from bf_models.training.restoring import restore
 from bf_models.training.setup import (
     make_deterministic,
     make_step_options,
@@ -33,8 +36,9 @@ from bf_models.training.setup import (
     make_strategy,
     read_class_weights,
 )
-from bf_models.training.steps import StepOptions, Steps, refuse_non_finite
+from bf_models.training.steps import StepOptions, Steps
 from bf_models.training.trainable import find_layers
+from bf_models.training.verdict import Verdict, raise_not_finite
 
 log = logging.getLogger(__name__)
 
@@ -65,17 +69,19 @@ class KerasModel:
         }
         self._losses = read_losses(self.spec.loss, self.name, self.spec.target_names)
         self._optimizer = read_optimizer(self.spec, self.name)
-        read_class_weights(self.spec, self.name)
+        read_class_weights(self.spec, self._losses, self.name)
         self._feeds = Feeds(self.spec, self.name)
         # two prefetch threads may train one model: steps go one after another
         self._lock = threading.RLock()
         self._network: Any = None
-        self._for_published_weights = self.spec.pretrained is not None
+        self._blueprint: Blueprint | None = None
+        self._weights_from: Path | None = None if self.spec.pretrained is None else Path(self.spec.pretrained)
         self._strategy: Any = None
         self._boundaries: dict[str, Any] = {}
         self._steps: Steps | None = None
         self._predicting: Steps | None = None
-        self._saved_optimizer: dict[str, np.ndarray] = {}
+        self._averages: Averages | None = None
+        self._saved_training: dict[str, np.ndarray] = {}
         self.iterations = 0
         self.skipped = 0
 
@@ -103,19 +109,27 @@ class KerasModel:
                 batch = (
                     self._feeds.bind(inputs, None, None, {}, with_targets=False) if inputs is not None else {}
                 )
-                self._check_names()
-                make_deterministic(self.spec)
-                self._strategy = make_strategy(self.spec)
-                blueprint, reason = self._make_blueprint(batch)
-                with self._scope():
-                    self._network = build_network(blueprint, self._boundaries)
-                if reason and "stem" in blueprint.net.asked:
-                    stem = blueprint.net.stem
-                    self.config = {**self.config, "stem": stem}  # what is saved is what was built
-                    log.info("%s: stem %r, since %s; 'stem' in the config chooses", self.name, stem, reason)
-                if self.spec.pretrained is not None:
-                    self.load_weights(self.spec.pretrained)
+                self._build(batch)
         return self
+
+    def _build(self, batch: Mapping[str, Any]) -> None:
+        """Build the network for a batch, whose targets tell the number of outputs where no classes do."""
+        self._check_names()
+        make_deterministic(self.spec)
+        self._strategy = make_strategy(self.spec)
+        blueprint, reason = self._make_blueprint(batch)
+        self._blueprint = blueprint
+        with self._scope():
+            self._network = build_network(blueprint, self._boundaries)
+        # what is saved is what was built
+        if reason and "stem" in blueprint.net.asked:
+            stem = blueprint.net.stem
+            self.config = {**self.config, "stem": stem}
+            log.info("%s: stem %r, since %s; 'stem' in the config chooses", self.name, stem, reason)
+        if self.spec.classes is None and blueprint.net.classes is not None:
+            self.config = {**self.config, "num_classes": blueprint.net.classes}
+        if self.spec.pretrained is not None:
+            self.load_weights(self.spec.pretrained)
 
     def _check_names(self) -> None:
         """Raise ``TargetError`` for a loss, an optimizer or a schedule that is none."""
@@ -138,9 +152,9 @@ class KerasModel:
             shapes[name] = tuple(declared if declared is not None else batch[name].shape[1:])
         stem, reason = self.spec.stem, ""
         if stem == "auto":
-            stem, reason = choose_stem(shapes, self._for_published_weights)
+            stem, reason = self._choose_stem(shapes)
         blueprint = Blueprint(
-            Net(self.name, self.spec.classes, stem, self._common),
+            Net(self.name, self._count_outputs(batch, shapes), stem, self._common),
             **self._parts,
             shapes=shapes,
             precision=PRECISIONS[self.spec.precision],
@@ -149,17 +163,39 @@ class KerasModel:
         )
         return blueprint, reason
 
+    def _choose_stem(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[Any, str]:
+        if self._weights_from is not None and is_model(self._weights_from):
+            return saving.read_stem(self._weights_from), f"the model in {self._weights_from} has it"
+        return choose_stem(shapes, self._weights_from is not None)
+
+    def _count_outputs(
+        self, batch: Mapping[str, Any], shapes: Mapping[str, tuple[int | None, ...]]
+    ) -> int | None:
+        """Return the number of classes, or of the numbers in targets of a loss that has no classes."""
+        if self.spec.classes is not None:
+            return self.spec.classes
+        term = next((item for item in self._losses if item.output is None), None)
+        if term is None or term.meaning not in ("numbers", "answers"):
+            return None
+        name = term.target or self.spec.target_names[0]
+        shape = self.spec.inputs[name].shape if name in self.spec.inputs else None
+        if shape is None and name in batch:
+            shape = tuple(batch[name].shape[1:])
+        if not shape:
+            return 1
+        maps = len(shape) > 1 and len(shape) != max(map(len, shapes.values()))
+        return 1 if maps else shape[-1]
+
     def _prepare_training(self, batch: Mapping[str, Any]) -> Steps:
         if self._steps is None:
-            network = self.build({name: batch[name] for name in self.spec.input_names})._network
+            if self._network is None:
+                self._build(batch)
             options = self._step_options()
             with self._scope():
-                steps = make_steps(options, self.spec, network, self._boundaries, self._optimizer)
-            if self._saved_optimizer and steps.gradients is not None:
-                saving.assign(
-                    steps.gradients.state(), self._saved_optimizer, f"{self.name}: the saved optimizer"
+                self._steps = self._predicting = make_steps(
+                    options, self.spec, self._network, self._boundaries, self._optimizer, self._saved_training
                 )
-            self._steps = self._predicting = steps
+            self._averages = self._steps.averages
         return self._steps
 
     def _step_options(self) -> StepOptions:
@@ -181,14 +217,16 @@ class KerasModel:
 
         Arrays are those of ``inputs`` and ``targets``, or by name in ``feed_dict`` or as keywords; numbers
         of any dtype, cast to float32 on the device and not scaled. ``loss`` is a float, all else arrays.
-        NonFiniteLoss leaves the weights as they were; ValueError names an unknown output; TypeError an
-        unknown argument.
+        NonFiniteLoss, and ValueError for targets that the loss cannot have, leave the model as it was;
+        ValueError names an unknown output; TypeError an unknown argument.
         """
         with self._lock:
             batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets=True)
             names = list_names(fetches)
             values = self._prepare_training(batch).run(batch, names, training=True)
-            if refuse_non_finite(values, self.name, self.iterations, self.spec.non_finite):
+            if values["verdict"] != Verdict.GOOD:
+                if values["verdict"] == Verdict.NOT_FINITE:
+                    raise_not_finite(float(values["loss"]), self.name, self.iterations, self.spec.non_finite)
                 self.skipped += 1
             self.iterations += 1
             return None if fetches is None else pack(fetches, copy_to_host(values, names))
@@ -211,7 +249,7 @@ class KerasModel:
             batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets="loss" in names)
             self.build({name: batch[name] for name in self.spec.input_names})
             if self._predicting is None:
-                self._predicting = Steps(self._network, self._step_options(), None)
+                self._predicting = Steps(self._network, self._step_options(), None, self._averages)
             values = self._predicting.run(batch, names, training=False)
             return pack("predictions" if fetches is None else fetches, copy_to_host(values, names))
 
@@ -225,14 +263,17 @@ class KerasModel:
         if not len(targets):
             raise ValueError(f"{self.name}: there is nothing to evaluate, targets are empty")
         classes = any(term.classes for term in self._losses)
-        fetches = {"loss": "loss", **({"labels": "labels"} if classes else {})}
+        fetches = {"loss": "loss", **({"labels": "labels", "predictions": "predictions"} if classes else {})}
         sums = dict.fromkeys(("loss", "accuracy") if classes else ("loss",), 0.0)
         for start in range(0, len(targets), batch_size):
             part = slice(start, start + batch_size)
             values = self.predict(inputs[part], targets[part], fetches=fetches)
             sums["loss"] += values["loss"] * len(targets[part])
             if classes:
-                right = values["labels"] == _as_labels(targets[part], values["labels"])
+                labels = values["labels"]
+                if labels.ndim == targets.ndim + 1 and labels.shape[-1] > 1:
+                    labels = values["predictions"].argmax(-1)  # a yes or no of each class, and one label
+                right = labels == _as_labels(targets[part], labels)
                 sums["accuracy"] += float(np.mean(right)) * len(right)
         return {name: total / len(targets) for name, total in sums.items()}
 
@@ -281,7 +322,7 @@ class KerasModel:
         """The rate of the next training step, of the first optimizer where layers have their own."""
         if self._steps is None or self._steps.gradients is None:
             return None
-        return float(self._steps.gradients.groups[0][0].learning_rate)
+        return float(self._steps.gradients.updater.groups[0].optimizer.learning_rate)
 
     @classmethod
     def load(
@@ -289,17 +330,22 @@ class KerasModel:
     ) -> KerasModel:
         """Make the model that a file holds, ready to predict and to go on training.
 
-        Called on KerasModel it makes any zoo model. ``config`` changes what belongs to a machine and not to
-        the model, such as ``device`` and ``strategy``. CorruptModel, UnsafeCheckpoint and ModelStateError
-        name what is wrong with the file, PermissionError code of a package that is not in ``allow``.
+        Called on KerasModel it makes any zoo model. ``config`` changes what belongs to a machine, such as
+        ``device`` and ``strategy``, and what is learnt from here on: ``freeze``, ``optimizer`` (slots go on
+        where they fit), ``schedule`` (another one begins at 0), ``num_classes`` (the head begins anew).
+        CorruptModel, UnsafeCheckpoint and ModelStateError name what is wrong with the file, PermissionError
+        code of a package that is not in ``allow``.
         """
         others: Mapping[str, type[KerasModel]] | None = CATALOG if cls is KerasModel else None
         return saving.load(cls, Path(path), allow, config or {}, others)
 
     def load_weights(self, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
-        """Copy weights of torch or keras.applications from a file into the network; see bf_models.convert."""
+        """Copy weights of a saved model, of torch or of keras.applications from a file into the network.
+
+        See bf_models.convert. Averages of weights begin anew.
+        """
         with self._lock:
-            self._for_published_weights = True  # a network that is not built yet gets the stem they are for
+            self._weights_from = Path(path)  # a network that is not built yet gets the stem they are for
             try:
                 return load_file(self.build(), path, strict=strict, replace_head=replace_head)
             except WeightsError as error:
@@ -308,19 +354,42 @@ class KerasModel:
                 raise
 
     def export(self, path: str | Path) -> None:
-        """Write a TensorFlow SavedModel, served without this package."""
+        """Write a TensorFlow SavedModel that predicts as ``predict`` does, served without this package."""
         with self._lock:
-            saving.export(self.network, self.spec.input_names, self.is_binary, Path(path))
+            saving.export(self.averaged_network, self.spec.input_names, self.is_binary, Path(path))
+
+    @property
+    def averaged_network(self) -> Any:
+        """The keras.Model that predicts: ``network``, or with ``ema`` a copy with the averages as weights."""
+        with self._lock:
+            network = self.network
+            if self._averages is None:
+                return network
+            assert self._blueprint is not None, "a network was built of it"
+            copy = build_network(self._blueprint)
+            values = {**saving.read_values(saving.network_variables(network)), **self._averages.values()}
+            saving.assign(saving.network_variables(copy), values, self.name)
+            return copy
+
+    def restart_averages(self) -> None:
+        """Begin averages of weights anew with the weights as they are, after these were set."""
+        with self._lock:
+            if self._averages is not None:
+                self._averages.restart()
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        """Return arrays of the optimizers by name; what was loaded as long as there was no training step."""
+        """Return arrays of optimizers and averages by name; before a training step what was loaded."""
         if self._steps is None or self._steps.gradients is None:
-            return dict(self._saved_optimizer)
+            return dict(self._saved_training)
         return saving.read_values(self._steps.gradients.state())
 
     def restore_state(self, optimizer: Mapping[str, np.ndarray], iterations: int, skipped: int) -> None:
-        """Go on from a saved state; the optimizer takes it at the first training step."""
-        self._saved_optimizer = dict(optimizer)
+        """Go on from a saved state; predictions use its averages, the optimizer takes it at the next step."""
+        self._saved_training = dict(optimizer)
+        self._averages = make_averages(self._optimizer.update.ema, self.network, self._saved_training)
+        if self._averages is not None:
+            restore(self._averages.state(), self._saved_training, (), self.name)
+        self._steps = self._predicting = None
         self.iterations, self.skipped = iterations, skipped
 
     @property

@@ -54,12 +54,23 @@ class Net:
     common: Common = field(default_factory=Common)
     asked: set[str] = field(default_factory=set, compare=False, repr=False)
     """Names of the options that parts asked for: a network without a stem never asks for one."""
+    taken: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Names that blocks have claimed."""
 
     @property
     def small(self) -> bool:
         """Whether the stem is the one for small images."""
         self.asked.add("stem")
         return self.stem == "small"
+
+    def claim(self, name: str) -> str:
+        """Return the name of a block, with a number where another block of the network has it already."""
+        chosen, number = name, 1
+        while chosen in self.taken:
+            number += 1
+            chosen = f"{name}_{number}"
+        self.taken.add(chosen)
+        return chosen
 
     def conv(
         self,

@@ -114,7 +114,10 @@ class SklearnModel:
         array = np.asarray(inputs)
         if array.ndim == 0 or len(array) == 0:
             raise ValueError("SklearnModel: the batch is empty or no inputs were fed")
-        return array.reshape(len(array), -1), None if targets is None else np.asarray(targets)
+        labels = None if targets is None else np.asarray(targets)
+        if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        return array.reshape(len(array), -1), labels
 
     def _is_classifier(self) -> bool:
         """Whether ``partial_fit`` wants to know all classes."""

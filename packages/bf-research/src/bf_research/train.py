@@ -111,7 +111,9 @@ def train(config: DictConfig) -> Outcome:
             tested = test.measure()
             for metric, value in tested.items():
                 tracker.log_metric(metric, value, done.iterations)
-            if (network := getattr(parts.training.m(MODEL), "network", None)) is not None:
+            model = parts.training.m(MODEL)
+            # what predicts: with averages of weights that is not the network that learns
+            if (network := getattr(model, "averaged_network", getattr(model, "network", None))) is not None:
                 tracker.log_model(network)
         metrics = {**_told(done.metrics), **tested}
         if folder is not None:

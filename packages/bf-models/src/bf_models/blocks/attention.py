@@ -17,7 +17,7 @@ class SqueezeExcite:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H, W, C)."""
-        return net.squeeze_excite(x, max(1, x.shape[-1] // self.ratio), name=self.name)
+        return net.squeeze_excite(x, max(1, x.shape[-1] // self.ratio), name=net.claim(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,11 @@ class SpatialSqueezeExcite:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H, W, C)."""
-        layers = keras().layers
-        channels = SqueezeExcite(self.ratio, f"{self.name}.channels")(x, net)
-        gate = net.act(
-            net.conv(x, 1, 1, name=f"{self.name}.places", bias=True), f"{self.name}.gate", "sigmoid"
-        )
-        places = layers.Multiply(name=f"{self.name}.placed")([x, gate])
-        return layers.Maximum(name=self.name)([channels, places])
+        layers, name = keras().layers, net.claim(self.name)
+        channels = SqueezeExcite(self.ratio, f"{name}.channels")(x, net)
+        gate = net.act(net.conv(x, 1, 1, name=f"{name}.places", bias=True), f"{name}.gate", "sigmoid")
+        places = layers.Multiply(name=f"{name}.placed")([x, gate])
+        return layers.Maximum(name=name)([channels, places])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class CBAM:
         """Turn (N, H, W, C) into (N, H, W, C)."""
         from bf_models.layers import ChannelStatistics  # late: loads TensorFlow
 
-        layers, width, name = keras().layers, x.shape[-1], self.name
+        layers, width, name = keras().layers, x.shape[-1], net.claim(self.name)
         hidden = layers.Dense(max(1, width // self.ratio), activation="relu", name=f"{name}.fc1")
         out = layers.Dense(width, name=f"{name}.fc2")
         pooled = [
@@ -81,7 +79,8 @@ class SelfAttention2D:
             raise ValueError(
                 f"{net.name}: {self.name} needs the size of maps, got {shape}; set inputs/images/shape"
             )
-        tokens = layers.Reshape((shape[0] * shape[1], shape[2]), name=f"{self.name}.tokens")(x)
-        tokens = SelfAttention(self.heads, name=f"{self.name}.attend")(tokens)
-        y = LayerScale(0.0, name=f"{self.name}.scale")(layers.Reshape(shape, name=f"{self.name}.map")(tokens))
-        return net.add(x, y, self.name)
+        name = net.claim(self.name)
+        tokens = layers.Reshape((shape[0] * shape[1], shape[2]), name=f"{name}.tokens")(x)
+        tokens = SelfAttention(self.heads, name=f"{name}.attend")(tokens)
+        y = LayerScale(0.0, name=f"{name}.scale")(layers.Reshape(shape, name=f"{name}.map")(tokens))
+        return net.add(x, y, name)

@@ -25,7 +25,7 @@ class ASPP:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H, W, filters)."""
-        name = self.name
+        name = net.claim(self.name)
         branches = [net.conv_act(x, self.filters, 1, name=f"{name}.convs.0")]
         for number, rate in enumerate(self.rates, 1):
             branches.append(net.conv_act(x, self.filters, 3, name=f"{name}.convs.{number}", dilation=rate))
@@ -49,9 +49,9 @@ class PyramidPooling:
         from bf_models.layers import AdaptiveAveragePool  # late: loads TensorFlow
 
         filters = self.filters or max(1, x.shape[-1] // len(self.sizes))
-        branches = [x]
+        branches, name = [x], net.claim(self.name)
         for size in self.sizes:
-            y = AdaptiveAveragePool(size, name=f"{self.name}.pool{size}")(x)
-            y = net.conv_act(y, filters, 1, name=f"{self.name}.conv{size}")
-            branches.append(_resize_like(y, x, f"{self.name}.resized{size}", net))
-        return net.concat(branches, self.name)
+            y = AdaptiveAveragePool(size, name=f"{name}.pool{size}")(x)
+            y = net.conv_act(y, filters, 1, name=f"{name}.conv{size}")
+            branches.append(_resize_like(y, x, f"{name}.resized{size}", net))
+        return net.concat(branches, name)

@@ -85,8 +85,9 @@ class ConvBlock:
         """Add the layers to x, named by the block's name and their place."""
         seen: Counter[str] = Counter()
         branches: list[Tensor] = []
+        block = net.claim(self.name)
         for place, letter in enumerate(self._letters()):
-            name = f"{self.name}.{place}"
+            name = f"{block}.{place}"
             if letter in ("R", "A"):
                 branches.append(x if letter == "R" else Upsample(self.factor, "additive", name=name)(x, net))
             elif letter in RESIDUAL:

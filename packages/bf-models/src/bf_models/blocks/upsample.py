@@ -33,22 +33,19 @@ class Upsample:
         """Turn (N, H, W, C) into (N, H * factor, W * factor, channels)."""
         from bf_models.layers import GroupSum, Subpixel  # late: loads TensorFlow
 
-        layers, filters = keras().layers, self.filters or x.shape[-1]
+        layers, filters, own = keras().layers, self.filters or x.shape[-1], net.claim(self.name)
         if self.kind == "transposed":
-            return layers.Conv2DTranspose(
-                filters, 2 * self.factor, self.factor, padding="same", name=self.name
-            )(x)
+            return layers.Conv2DTranspose(filters, 2 * self.factor, self.factor, padding="same", name=own)(x)
         if self.kind == "subpixel":
-            x = net.conv(x, filters * self.factor**2, 3, name=f"{self.name}.conv", bias=True)
-            return Subpixel(self.factor, name=self.name)(x)
+            x = net.conv(x, filters * self.factor**2, 3, name=f"{own}.conv", bias=True)
+            return Subpixel(self.factor, name=own)(x)
         interpolation = "nearest" if self.kind == "nearest" else "bilinear"
-        name = f"{self.name}.resized" if self.kind == "additive" else self.name
+        name = f"{own}.resized" if self.kind == "additive" else own
         x = layers.UpSampling2D(self.factor, interpolation=interpolation, name=name)(x)
         if self.kind != "additive":
             return x
         if x.shape[-1] % self.factor**2:
             raise ValueError(
-                f"Upsample {self.name}: additive needs a multiple of {self.factor**2} channels, "
-                f"got {x.shape[-1]}"
+                f"Upsample {own}: additive needs a multiple of {self.factor**2} channels, got {x.shape[-1]}"
             )
-        return GroupSum(self.factor**2, name=self.name)(x)
+        return GroupSum(self.factor**2, name=own)(x)

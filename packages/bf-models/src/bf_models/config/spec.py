@@ -61,6 +61,7 @@ class ModelSpec:
     schedule: Any = None
     precision: str = "float32"
     microbatch: int | None = None
+    accumulate: int | None = None
     device: str | None = None
     strategy: str | None = None
     jit: bool | Literal["auto"] = "auto"
@@ -86,11 +87,12 @@ class ModelSpec:
             raise ValueError(
                 "config key 'jit': true does not go with 'microbatch' or 'strategy'; leave it at 'auto'"
             )
-        if self.strategy and (self.device or self.microbatch):
+        if self.strategy and (self.device or self.microbatch or self.accumulate):
             raise ValueError(
-                "config key 'strategy' does not go with 'device' or 'microbatch'; leave these out"
+                "config key 'strategy' does not go with 'device', 'microbatch' or 'accumulate'; leave "
+                "these out"
             )
-        for name in ("microbatch", "num_classes"):
+        for name in ("microbatch", "accumulate", "num_classes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ValueError(f"config key {name!r} is a number from 1 on or null, got {value!r}")

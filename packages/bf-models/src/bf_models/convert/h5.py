@@ -12,7 +12,7 @@ import numpy as np
 from bf_index.errors import escape
 from bf_index.sizes import check_size, reading
 from bf_models._backend import producing_layer
-from bf_models.convert.report import Report, Target
+from bf_models.convert.report import Report, Target, restart_averages
 from bf_models.errors import CorruptModel, WeightsError
 
 Arrays = list[np.ndarray]
@@ -120,6 +120,7 @@ def load_h5(model: Target, path: str | Path, *, replace_head: bool = True) -> Re
         raise WeightsError(f"{model.name}: {escape(path)} has layers too many: {', '.join(rest[:8])}")
     for layer, arrays in pairs:
         layer.set_weights(arrays)
+    restart_averages(model)
     return Report(tuple(layer.name for layer, _ in pairs), (), rest, tuple(kept))
 
 

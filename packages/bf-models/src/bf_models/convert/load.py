@@ -13,8 +13,10 @@ from bf_models import safetensors
 from bf_models.convert.h5 import load_h5
 from bf_models.convert.layouts import list_entries, rename_arrays
 from bf_models.convert.pth import read_pth
-from bf_models.convert.report import Report, Target, compare
+from bf_models.convert.report import Report, Target, compare, restart_averages
+from bf_models.convert.saved import load_saved
 from bf_models.errors import WeightsError
+from bf_models.saving.archive import is_model
 
 
 def state_shapes(model: Target) -> dict[str, tuple[int, ...]]:
@@ -55,6 +57,7 @@ def load_state_dict(
         raise WeightsError(f"{model.name}: the weights do not fit: {report}{shapes}; {advice}")
     for entry, array in fitting:
         entry.variable.assign(entry.layout.to_keras(array, tuple(entry.variable.shape)))
+    restart_averages(model)
     loaded = tuple(entry.name for entry, _ in fitting)
     return Report(loaded, tuple(missing), tuple(unexpected), tuple(kept))
 
@@ -62,9 +65,12 @@ def load_state_dict(
 def load_file(model: Target, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
     """Copy weights of a file into a model: .safetensors, .pth or .pt of torch, .h5 of keras.applications.
 
-    The files are read as data, nothing in them is run. ValueError for another kind of file.
+    A file that ``save`` wrote is known by what is in it, whatever its name is; its weights are those that its
+    predictions used. The files are read as data, nothing in them is run. ValueError for another kind of file.
     """
     path = Path(path)
+    if is_model(path):
+        return load_saved(model, path, strict=strict, replace_head=replace_head)
     options: dict[str, Any] = {"strict": strict, "replace_head": replace_head}
     if path.suffix == ".safetensors":
         return load_state_dict(model, safetensors.load_file(path), **options)
@@ -73,6 +79,6 @@ def load_file(model: Target, path: str | Path, *, strict: bool = True, replace_h
     if path.suffix in (".h5", ".hdf5"):
         return load_h5(model, path, replace_head=replace_head)
     raise ValueError(
-        f"{escape(path)}: weights are read from .safetensors, .pth, .pt, .bin and .h5 files, "
-        f"got {path.suffix!r}"
+        f"{escape(path)}: weights are read from saved models and .safetensors, .pth, .pt, .bin and .h5 "
+        f"files, got {path.suffix!r}"
     )

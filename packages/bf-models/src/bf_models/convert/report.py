@@ -43,6 +43,13 @@ class Report:
         return "; ".join(parts)
 
 
+def restart_averages(model: Target) -> None:
+    """Begin averages of weights anew, after weights were set; a target without averages needs nothing."""
+    restart = getattr(model, "restart_averages", None)
+    if restart is not None:
+        restart()
+
+
 def compare(
     wanted: Mapping[str, Entry], given: Mapping[str, np.ndarray], head: set[str]
 ) -> tuple[list[tuple[Entry, np.ndarray]], list[str], list[str]]:

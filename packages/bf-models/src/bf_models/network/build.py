@@ -90,14 +90,16 @@ _FREE_NUMBERS, _MOST_TIMES = 1 << 26, 1_000
 
 
 @contextlib.contextmanager
-def bounded_by(arrays: Mapping[str, np.ndarray], where: object) -> Iterator[None]:
+def bounded_by(arrays: Mapping[str, np.ndarray], where: object, classes: int = 0) -> Iterator[None]:
     """Refuse, before it is made, a variable that goes beyond what some arrays hold: ModelStateError.
 
-    A configuration of somebody else may ask for any number of weights of any size.
+    A configuration of somebody else may ask for any number of weights of any size. ``classes`` are those of a
+    head that the caller asked for instead of the one in the arrays.
     """
     tf = tensorflow()
     held = sum(array.size for array in arrays.values())
-    variables, numbers = len(arrays) + _MORE_VARIABLES, held + _MORE_NUMBERS
+    widest = max((size for array in arrays.values() for size in array.shape), default=0)
+    variables, numbers = len(arrays) + _MORE_VARIABLES, held + _MORE_NUMBERS + classes * (widest + 1)
     sketches = tf.Graph()
 
     def create(make: Any, **options: Any) -> Any:
@@ -157,6 +159,7 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
     k.config.set_dtype_policy(blueprint.precision)
     try:
         with seeded(blueprint.seed), on_device(blueprint.device):
+            blueprint.net.taken.clear()
             shapes = blueprint.shapes.items()
             inputs = {name: k.Input(shape, name=name, dtype="float32") for name, shape in shapes}
             x: Tensor = {name: _add_channel(item, name) for name, item in inputs.items()}
@@ -166,7 +169,13 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
                 x = _call_part(getattr(blueprint, name), x, blueprint.net, name)
                 if boundaries is not None:
                     boundaries[name] = x
-            return k.Model(list(inputs.values()), x, name=blueprint.net.name.lower())
+            try:
+                return k.Model(list(inputs.values()), x, name=blueprint.net.name.lower())
+            except ValueError as error:
+                error.add_note(
+                    f"{blueprint.net.name}: layers and blocks of your own take other names by name="
+                )
+                raise
     finally:
         k.config.set_dtype_policy(policy)
 

@@ -11,6 +11,7 @@ from bf_index.names import Kind, resolve
 from bf_models.config.spec import ModelSpec
 from bf_models.config.targets import LOSS, OPTIMIZER, SCHEDULE, build_target
 from bf_models.errors import unknown
+from bf_models.optim.update import Update, read_update, refuse_own
 
 _KERAS = "keras.optimizers."
 OPTIMIZERS: Mapping[str, str] = {
@@ -91,14 +92,6 @@ _BASE_ARGUMENTS = frozenset(
     [
         "name",
         "weight_decay",
-        "clipnorm",
-        "clipvalue",
-        "global_clipnorm",
-        "use_ema",
-        "ema_momentum",
-        "ema_overwrite_frequency",
-        "loss_scale_factor",
-        "gradient_accumulation_steps",
     ]
 )
 
@@ -142,11 +135,12 @@ def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class OptimizerSpec:
-    """Optimizer and schedule of a model, names checked."""
+    """Optimizer and schedule of a model, names checked, and what of an update is not the optimizer's."""
 
     optimizer: Named
     schedule: Named | None
     allow: tuple[str, ...]
+    update: Update
 
     def check_names(self) -> None:
         """Raise ``TargetError`` where a name is not that of an optimizer, or of a schedule."""
@@ -154,8 +148,11 @@ class OptimizerSpec:
             if named is not None and named.made is None:
                 named.find(self.allow)
 
-    def make(self, factor: float = 1.0) -> Any:
-        """Make a Keras optimizer; ``factor`` multiplies its learning rate, with or without a schedule."""
+    def make(self, factor: float = 1.0, position: Any = None) -> Any:
+        """Make a Keras optimizer; ``factor`` multiplies its learning rate, with or without a schedule.
+
+        ``position`` is the variable by which a schedule counts updates.
+        """
         if self.optimizer.made is not None and factor != 1.0:
             raise ValueError("learning_rates need an optimizer by name or _target_, got an object")
         arguments = self.optimizer.arguments
@@ -167,15 +164,13 @@ class OptimizerSpec:
             rate = signature.parameters["learning_rate"].default
         if self.schedule is None:
             return self._make_with_rate(float(rate) * factor)
-        if self.schedule.made is not None:
-            return self._make_with_rate(self.schedule.made)
-        cls = self.schedule.find(self.allow)
-        peak = (
-            "initial_learning_rate"
-            if "initial_learning_rate" in inspect.signature(cls).parameters
-            else "learning_rate"
-        )
-        return self._make_with_rate(self.schedule.make(self.allow, {peak: float(rate) * factor}))
+        schedule = self.schedule.made
+        if schedule is None:
+            cls = self.schedule.find(self.allow)
+            known = inspect.signature(cls).parameters
+            peak = "initial_learning_rate" if "initial_learning_rate" in known else "learning_rate"
+            schedule = self.schedule.make(self.allow, {peak: float(rate)})
+        return self._make_with_rate(lambda: factor * schedule(position.value))
 
     def _make_with_rate(self, rate: Any) -> Any:
         arguments = {**self.optimizer.arguments, "learning_rate": rate}
@@ -183,16 +178,15 @@ class OptimizerSpec:
 
 
 def read_optimizer(spec: ModelSpec, owner: str) -> OptimizerSpec:
-    """Check the config keys ``optimizer``, ``schedule`` and ``ema``; nothing of TensorFlow is loaded."""
+    """Check the config keys ``optimizer``, ``schedule``, ``accumulate`` and ``ema``, without TensorFlow."""
     schedule, allow = spec.schedule, spec.allow
     named = read_named("optimizer", spec.optimizer, OPTIMIZERS, owner)
-    if spec.ema is not None:
-        if named.made is not None:
-            raise ValueError(f"{owner}: ema needs an optimizer by name or _target_, got an object")
-        averaged = {"use_ema": True, "ema_momentum": spec.ema, **named.arguments}
-        named = replace(named, arguments=averaged)
+    if named.made is not None:
+        refuse_own(named.made, owner)
+    update, arguments = read_update(named.arguments, spec, owner)
     return OptimizerSpec(
-        named,
+        replace(named, arguments=arguments),
         None if schedule is None else read_named("schedule", schedule, SCHEDULES, owner),
         allow,
+        update,
     )

@@ -123,6 +123,14 @@ def load(path: Path) -> Saved:
     return Saved(_parse(content["model.json"], path), weights, optimizer)
 
 
+def is_model(path: Path) -> bool:
+    """Whether a file looks like a model that bf_models saved, by the names of its members."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return set(_JSON) <= set(archive.namelist())
+
+
 def _refuse_unknown_members(archive: zipfile.ZipFile, path: Path) -> None:
     names = archive.namelist()
     for item in archive.infolist():

@@ -14,10 +14,18 @@ import numpy as np
 from bf_index.errors import escape
 from bf_index.names import TargetError
 from bf_models._backend import tensorflow
-from bf_models.config.nested import merge
+from bf_models.config.nested import expand, merge
 from bf_models.errors import CorruptModel, ModelStateError, unknown
 from bf_models.network.build import bounded_by, check_outputs
 from bf_models.saving import archive
+from bf_models.saving.changes import (
+    assign_fitting,
+    carry_over,
+    change_config,
+    changes_head,
+    count_classes,
+    find_averages,
+)
 
 _MOST_LETTERS, _LETTERS_AN_ARRAY = 20_000, 100
 """Letters in the texts of a file's config: a layout has one for each layer."""
@@ -40,6 +48,9 @@ class Saveable(Protocol):
 
     def build(self, inputs: Any = None) -> Self:
         """Build the network."""
+
+    def head_layers(self) -> list[str]:
+        """Return the names of the layers of the head."""
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """Return arrays of the optimizers by name."""
@@ -155,15 +166,15 @@ def load(
     saved = archive.load(path)
     description = _check_description(saved.description, path)
     model_class = _find_class(cls, str(description.get("model")), path, others)
-    with _explained(path, changes), bounded_by(saved.weights, path):
+    with _explained(path, changes), bounded_by(saved.weights, path, count_classes(changes)):
         # the person who loads decides which packages are trusted, never the file
-        config = {
+        former = {
             key: value
             for key, value in description["config"].items()
             if key.partition("/")[0] not in ("allow", "pretrained")
         }
         # a file without a stem is older than the choice by size, and its network was built with this one
-        config = merge({"stem": "imagenet", **config}, changes)
+        config = change_config({"stem": "imagenet", **former}, changes)
         if allow:
             config["allow"] = list(allow)
         shapes = {key: {"shape": shape} for key, shape in description["shapes"].items()}
@@ -171,9 +182,38 @@ def load(
         _check_letters(config, len(saved.weights), path)
         model = model_class(config).build()
         check_outputs(model.network, path)
-    assign(network_variables(model.network), saved.weights, str(path))
-    model.restore_state(saved.optimizer, description["iterations"], description["skipped"])
+    variables = network_variables(model.network)
+    if changes_head(changes):
+        other = "head" in expand(changes)
+        assign_fitting(variables, saved.weights, set(model.head_layers()), str(path), other)
+    else:
+        assign(variables, saved.weights, str(path))
+    state = carry_over(saved.optimizer, former, config, _name_slots(variables))
+    model.restore_state(state, description["iterations"], description["skipped"])
     return model
+
+
+def is_seed(name: str) -> bool:
+    """Whether a variable of a network is the state of random numbers and no weight."""
+    return name.endswith("seed_generator_state")
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """Return the weights of a saved model by name, those that predict: averages where there are any."""
+    saved = archive.load(path)
+    weights = {name: array for name, array in saved.weights.items() if not is_seed(name)}
+    return {**weights, **find_averages(saved.optimizer, _name_slots(weights))}
+
+
+def read_stem(path: Path) -> str:
+    """Return the stem that a saved model was built with."""
+    description = _check_description(archive.load(path).description, path)
+    return str(description["config"].get("stem", "imagenet"))
+
+
+def _name_slots(weights: Iterable[str]) -> dict[str, str]:
+    """Return names of weights by those that they have in the slots of Keras's optimizers."""
+    return {name.replace("/", "_"): name for name in weights}
 
 
 def _check_description(description: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ class Feeds:
         read = {name: read_array(value, name, self.owner) for name, value in arrays.items()}
         for name, dtype in self._dtypes.items():
             if isinstance(read.get(name), np.ndarray):
-                read[name] = read[name].astype(dtype, copy=False)
+                read[name] = _cast(read[name], dtype, name, self.owner)
         return _check_lengths(read, self.owner)
 
     def _add(self, arrays: dict[str, Any], value: Any, names: tuple[str, ...], kind: str) -> None:
@@ -93,6 +93,18 @@ def read_array(value: Any, name: str, owner: str) -> Any:
             "resize or crop the items to one shape first"
         )
     return array
+
+
+def _cast(array: np.ndarray, dtype: str, name: str, owner: str) -> np.ndarray:
+    """Return an array in the declared dtype; ValueError for a number that an integer there cannot hold."""
+    if np.dtype(dtype).kind not in "iu" or np.can_cast(array.dtype, dtype, "safe"):
+        return array.astype(dtype, copy=False)
+    with np.errstate(invalid="ignore"):
+        cast = array.astype(dtype)
+    if not np.array_equal(cast, array):
+        wrong = array[cast != array]
+        raise ValueError(f"{owner}: {name!r} is declared as {dtype}, got a value of {wrong.flat[0]}")
+    return cast
 
 
 def _check_lengths(arrays: dict[str, Any], owner: str) -> dict[str, Any]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bf_models._backend import tensorflow
+import numpy as np
+
+from bf_models._backend import keras, tensorflow
 from bf_models.config.spec import PRECISIONS, ModelSpec
 from bf_models.losses import LossTerm
 from bf_models.network.build import on_device
 from bf_models.optim import OptimizerSpec
-from bf_models.training.gradients import Gradients, UpdateOptions
+from bf_models.training.averages import make_averages
+from bf_models.training.gradients import GradientOptions, Gradients
+from bf_models.training.restoring import find_ages, restore
 from bf_models.training.steps import StepOptions, Steps
 from bf_models.training.trainable import Boundaries, freeze, group_variables
+from bf_models.training.update import LossScale, Updater
 
 
 def make_strategy(spec: ModelSpec) -> Any:
@@ -65,27 +70,58 @@ def make_step_options(
         jit=wants_jit(spec),
         device=spec.device,
         strategy=strategy,
-        class_weights=read_class_weights(spec, owner),
+        class_weights=read_class_weights(spec, losses, owner),
         binary=binary,
     )
 
 
 def make_steps(
-    options: StepOptions, spec: ModelSpec, network: Any, boundaries: Boundaries, optimizer: OptimizerSpec
+    options: StepOptions,
+    spec: ModelSpec,
+    network: Any,
+    boundaries: Boundaries,
+    optimizer: OptimizerSpec,
+    saved: Mapping[str, np.ndarray],
 ) -> Steps:
-    """Make the steps that train: optimizers made, weights frozen and grouped by their learning rates."""
+    """Make the steps that train: optimizers made, weights frozen and grouped by their learning rates.
+
+    ``saved`` is the state of an earlier training, of which is taken what fits.
+    """
     freeze(spec.freeze, network, boundaries, options.owner)
-    update = UpdateOptions(spec.microbatch, PRECISIONS[spec.precision] == "mixed_float16", options.strategy)
+    update, clipping = optimizer.update, optimizer.update.clipping
     with on_device(spec.device):
-        groups = group_variables(spec.learning_rates, optimizer, network, boundaries, options.owner)
-        return Steps(network, options, Gradients(network, groups, update))
+        position = None
+        if optimizer.schedule is not None:
+            position = keras().Variable(0, dtype="int64", trainable=False, name="position")
+        ages = find_ages(saved, network)
+        rates, owner = spec.learning_rates, options.owner
+        groups = group_variables(rates, optimizer, network, boundaries, owner, ages, position)
+        averages = make_averages(update.ema, network, saved)
+        updater = Updater(network, groups, update, averages, position, options.strategy)
+        scale = LossScale() if PRECISIONS[spec.precision] == "mixed_float16" else None
+        norms = clipping is not None and clipping.kind != "clipvalue"
+        made = GradientOptions(spec.microbatch, options.strategy, norms)
+        gradients = Gradients(network, updater, scale, made)
+        restore(gradients.state(), saved, groups, owner)
+        return Steps(network, options, gradients, averages)
 
 
-def read_class_weights(spec: ModelSpec, owner: str) -> tuple[float, ...] | None:
-    """Read the weight of each class from a list, or a mapping of some; ValueError for unknown classes."""
+def read_class_weights(spec: ModelSpec, losses: Sequence[LossTerm], owner: str) -> tuple[float, ...] | None:
+    """Read the weight of each class from a list, or a mapping of some; ValueError for unknown classes.
+
+    One output of a yes or no has two classes. ValueError where no loss has classes that could be weighed.
+    """
     given, classes = spec.class_weights, spec.classes
     if given is None:
         return None
+    terms = [term for term in losses if term.meaning != "numbers" and not term.areas]
+    if not terms:
+        raise ValueError(
+            f"{owner}: class_weights do not go with loss {', '.join(term.name for term in losses)}: "
+            "'ce', 'bce' and the like have classes that weigh"
+        )
+    if classes in (None, 1) and terms[0].meaning == "answers":
+        classes = 2
     if classes is None:
         raise ValueError(
             f"{owner}: class_weights need the number of classes; set 'num_classes' in the config"

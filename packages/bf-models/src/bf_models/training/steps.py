@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
-from bf_models.errors import NonFiniteLoss, StopTraining
-from bf_models.losses import LossTerm
+from bf_models.losses import LossTerm, multiply
 from bf_models.network.build import on_device
+from bf_models.training.averages import Averages
 from bf_models.training.feeds import WEIGHTS
 from bf_models.training.fetches import find_outputs
 from bf_models.training.gradients import Gradients
+from bf_models.training.matching import (
+    check_shapes,
+    explain_wrong,
+    find_class_weights,
+    match,
+    match_weights,
+)
+from bf_models.training.verdict import Verdict
 
 Arrays = Mapping[str, Any]
 
@@ -37,8 +44,11 @@ class StepOptions:
 class Steps:
     """Traced functions of one network; a new one for each signature of arrays and set of fetched names."""
 
-    def __init__(self, network: Any, options: StepOptions, gradients: Gradients | None) -> None:
+    def __init__(
+        self, network: Any, options: StepOptions, gradients: Gradients | None, averages: Averages | None
+    ) -> None:
         self.network, self.options, self.gradients = network, options, gradients
+        self.averages = averages
         self.losses = [(term, term.make(options.allow)) for term in options.losses]
         self._functions: dict[Any, Callable[..., Any]] = {}
         # half the time of convert_to_tensor for an array
@@ -46,7 +56,10 @@ class Steps:
         self.traces = 0
 
     def run(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> dict[str, Any]:
-        """Make one step; return fetched tensors by name, and in training ``finite``."""
+        """Make one step; return fetched tensors by name, and ``verdict`` in training and with a loss.
+
+        ValueError names a target that its loss cannot have; the step changed nothing then.
+        """
         kinds = [(name, a.dtype, a.shape if self.options.jit else a.shape[1:]) for name, a in arrays.items()]
         key = (training, names, tuple(kinds))
         function = self._functions.get(key)
@@ -54,30 +67,44 @@ class Steps:
             if function is None:
                 function = self._functions[key] = self._trace(arrays, names, training)
             if self.options.device is None:
-                return function(*map(self._tensor, arrays.values()))  # type: ignore[no-any-return]
-            with on_device(self.options.device):
-                return function(*map(self._tensor, arrays.values()))  # type: ignore[no-any-return]
-        except tensorflow().errors.InvalidArgumentError as error:
-            found = re.search(
-                r"Received a label value of \S+ which is outside the valid range", error.message
-            )
-            if found is None:
-                raise
-            classes = self.network.outputs[0].shape[-1]
-            raise ValueError(
-                f"{self.options.owner}: labels of {classes} classes are 0 to {classes - 1}: {found.group()}; "
-                "look at the labels, or set 'num_classes'"
-            ) from error
+                values: dict[str, Any] = function(*map(self._tensor, arrays.values()))
+            else:
+                with on_device(self.options.device):
+                    values = function(*map(self._tensor, arrays.values()))
         except (tensorflow().errors.ResourceExhaustedError, MemoryError) as error:
             length = len(next(iter(arrays.values())))
             raise MemoryError(
                 f"{self.options.owner}: out of memory for a batch of {length} items; use a smaller "
                 f"batch_size, or 'microbatch: {max(1, length // 2)}' in the config"
             ) from error
+        if training or "loss" in names:
+            values["verdict"] = int(values["verdict"])
+            if values["verdict"] == Verdict.WRONG_TARGETS:
+                raise ValueError(self._explain(arrays))
+        return values
+
+    def _explain(self, arrays: Arrays) -> str:
+        """Return what is wrong with the targets of a step that was refused for them."""
+        weighted = self.options.class_weights is not None
+        for term, _ in self.losses:
+            if term.meaning == "own" and not weighted:
+                continue
+            name = term.target or self.options.targets[0]
+            output = self._output_shape(term)
+            found = explain_wrong(term, arrays[name], name, output, self.options.owner)
+            if found is not None:
+                return found
+        raise AssertionError("the step that counted wrong targets saw one")
+
+    def _output_shape(self, term: LossTerm) -> tuple[int | None, ...]:
+        """Return the shape of an item of the output that a term compares."""
+        found = find_outputs((term.output or "predictions",), self.network, self.options.owner)
+        shape = tuple((*found.values(), self.network.outputs[0])[0].shape[1:])
+        return shape or (1,)
 
     def _trace(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> Callable[..., Any]:
         tf = tensorflow()
-        self._check_shapes(arrays)
+        self._check_shapes(arrays, with_loss=training or "loss" in names)
         keys = tuple(arrays)
         tapped = find_outputs(
             (*names, *(term.output for term in self.options.losses if term.output)),
@@ -130,7 +157,7 @@ class Steps:
 
         return run
 
-    def _check_shapes(self, arrays: Arrays) -> None:
+    def _check_shapes(self, arrays: Arrays, with_loss: bool) -> None:
         for tensor, name in zip(self.network.inputs, self.options.inputs):
             expected, got = tuple(tensor.shape[1:]), tuple(arrays[name].shape[1:])
             if not _fits(expected, got):
@@ -138,6 +165,9 @@ class Steps:
                     f"{self.options.owner}: input {name!r} has items of shape {got}, but the model was "
                     f"built for {expected}; resize the items, or build another model"
                 )
+        for term, _ in self.losses if with_loss else ():
+            target = term.target or self.options.targets[0]
+            check_shapes(term, arrays, target, WEIGHTS, self._output_shape(term), self.options.owner)
 
     def _forward(self, network: Any, feeds: Arrays, tapped: Sequence[str], training: bool) -> dict[str, Any]:
         tf = tensorflow()
@@ -146,9 +176,8 @@ class Steps:
             for name, tensor in zip(self.options.inputs, network.inputs)
         ]
         inputs = inputs if len(inputs) > 1 else inputs[0]
-        averages = {} if training or self.gradients is None else self.gradients.averages
-        if averages:
-            weights = [averages.get(id(item), item).value for item in network.trainable_variables]
+        if self.averages is not None and not training:
+            weights = [self.averages.choose(item).value for item in network.trainable_variables]
             fixed = [item.value for item in network.non_trainable_variables]
             outputs, _ = network.stateless_call(weights, fixed, inputs, training=False)
         else:
@@ -156,31 +185,30 @@ class Steps:
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         return dict(zip(("predictions", *tapped), outputs))
 
-    def loss(self, values: Mapping[str, Any], feeds: Arrays) -> Any:
-        """Sum of the terms of the loss, a float32 scalar."""
+    def loss(self, values: Mapping[str, Any], feeds: Arrays) -> tuple[Any, Any]:
+        """Return the sum of the terms of the loss and the number of wrong targets, float32 scalars."""
         tf = tensorflow()
-        total = tf.constant(0.0)
+        total, wrong = tf.constant(0.0), tf.constant(0.0)
         for term, function in self.losses:
-            targets = feeds[term.target or self.options.targets[0]]
             outputs = tf.cast(values[term.output or "predictions"], tf.float32)
-            if outputs.shape.rank == targets.shape.rank + 1 and outputs.shape[-1] == 1:
-                targets = targets[..., None]
-            weights = self._weights(feeds, targets, outputs)
-            total += term.weight * tf.cast(function(targets, outputs, sample_weight=weights), tf.float32)
-        return total
-
-    def _weights(self, feeds: Arrays, targets: Any, outputs: Any) -> Any:
-        tf = tensorflow()
-        weights = feeds.get(WEIGHTS)
-        if self.options.class_weights is None:
-            return weights
-        factors = tf.constant(self.options.class_weights)
-        if len(self.options.class_weights) > 1 and tuple(targets.shape[1:]) == tuple(outputs.shape[1:]):
-            # shares of classes, not labels
-            of_class = tf.reduce_sum(tf.cast(targets, tf.float32) * factors, -1)
-        else:
-            of_class = tf.gather(factors, tf.cast(targets, tf.int32))
-        return of_class if weights is None else of_class * tf.cast(weights, tf.float32)
+            outputs = outputs if outputs.shape.rank > 1 else outputs[:, None]
+            matched = match(
+                term,
+                feeds[term.target or self.options.targets[0]],
+                outputs,
+                self.options.class_weights is not None,
+            )
+            weights = None if WEIGHTS not in feeds else match_weights(feeds[WEIGHTS], outputs)
+            if self.options.class_weights is not None:
+                factors = tf.constant(self.options.class_weights)
+                of_class = find_class_weights(term, matched, outputs, factors, self.options.owner)
+                if of_class is not None:
+                    weights = multiply(of_class, weights)
+            wrong += matched.wrong
+            total += term.weight * tf.cast(
+                function(matched.targets, outputs, sample_weight=weights), tf.float32
+            )
+        return total, wrong
 
     def _pick(self, values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
         tf = tensorflow()
@@ -195,9 +223,12 @@ class Steps:
         self, network: Any, feeds: Arrays, names: Sequence[str], tapped: Sequence[str]
     ) -> dict[str, Any]:
         values = self._forward(network, feeds, tapped, training=False)
-        if "loss" in names:
-            values["loss"] = self.loss(values, feeds)
-        return self._pick(values, names)
+        if "loss" not in names:
+            return self._pick(values, names)
+        tf = tensorflow()
+        values["loss"], wrong = self.loss(values, feeds)
+        verdict = tf.where(wrong > 0, int(Verdict.WRONG_TARGETS), int(Verdict.GOOD))
+        return {**self._pick(values, names), "verdict": verdict}
 
     def _train(
         self, network: Any, feeds: Arrays, names: Sequence[str], tapped: Sequence[str]
@@ -206,10 +237,10 @@ class Steps:
 
         def forward(part: Arrays) -> tuple[Any, dict[str, Any]]:
             values = self._forward(network, part, tapped, training=True)
-            values["loss"] = self.loss(values, part)
+            values["loss"], values["wrong"] = self.loss(values, part)
             if self.network.losses:
                 values["loss"] += tf.add_n([tf.cast(item, tf.float32) for item in self.network.losses])
-            return values["loss"], self._pick(values, (*names, "loss"))
+            return values["loss"], self._pick(values, (*names, "loss", "wrong"))
 
         outputs = dict(zip(("predictions", *tapped), network.outputs))
         kinds = {
@@ -218,7 +249,8 @@ class Steps:
         if "labels" in kinds:
             kinds["labels"] = "int64"
         assert self.gradients is not None, "a training step has an optimizer"
-        values, finite = self.gradients.step(forward, feeds, kinds)
+        values, verdict = self.gradients.step(forward, feeds, kinds)
+        del values["wrong"]
         if self.options.strategy is not None:
             local = {
                 name: self.options.strategy.experimental_local_results(item) for name, item in values.items()
@@ -226,7 +258,7 @@ class Steps:
             values = {
                 name: parts[0] if name == "loss" else tf.concat(parts, 0) for name, parts in local.items()
             }
-        return {**{name: values[name] for name in names}, "loss": values["loss"], "finite": finite}
+        return {**{name: values[name] for name in names}, "loss": values["loss"], "verdict": verdict}
 
 
 def _fits(expected: tuple[int | None, ...], got: tuple[int | None, ...]) -> bool:
@@ -243,16 +275,3 @@ def _match_rank(x: Any, rank: int) -> Any:
     if x.shape.rank == rank:
         return x
     return x[..., None] if x.shape.rank < rank else x[..., 0]
-
-
-def refuse_non_finite(values: Mapping[str, Any], owner: str, iteration: int, policy: str) -> bool:
-    """Whether a step was left out, its loss not finite; NonFiniteLoss unless the policy is ``skip``."""
-    if bool(values["finite"]):
-        return False
-    if policy == "skip":
-        return True
-    raise (StopTraining if policy == "stop" else NonFiniteLoss)(
-        f"{owner}: the loss is {float(values['loss'])} at iteration {iteration}, or its gradients are not "
-        "finite; the weights are those before it; lower the learning rate, clip gradients, look at the "
-        "batch, or set 'non_finite: skip'"
-    )

@@ -10,6 +10,7 @@ from bf_models._backend import keras
 from bf_models.errors import unknown
 from bf_models.network.catalog import PART_NAMES
 from bf_models.optim import OptimizerSpec
+from bf_models.training.update import Group
 
 Boundaries = Mapping[str, Any]
 
@@ -43,17 +44,38 @@ def freeze(patterns: Sequence[str], network: Any, boundaries: Boundaries, owner:
 
 
 def group_variables(
-    rates: Mapping[str, float], optimizer: OptimizerSpec, network: Any, boundaries: Boundaries, owner: str
-) -> list[tuple[Any, list[Any]]]:
-    """Make an optimizer for each factor of the learning rate, with its variables; later patterns win."""
+    rates: Mapping[str, float],
+    optimizer: OptimizerSpec,
+    network: Any,
+    boundaries: Boundaries,
+    owner: str,
+    ages: Mapping[int, int],
+    position: Any,
+) -> list[Group]:
+    """Make an optimizer for each factor of the learning rate, with its variables; later patterns win.
+
+    ``ages`` are the updates that variables have had, by their ids: those that begin to learn later get an
+    optimizer of their own, which knows that its moments are new. ``position`` counts updates for a schedule.
+    ValueError when nothing is left to learn.
+    """
+    if not network.trainable_variables:
+        raise ValueError(
+            f"{owner}: 'freeze' leaves nothing that could learn; leave a part or a layer out of it"
+        )
     factors = {id(item): 1.0 for item in network.trainable_variables}
     for pattern, factor in rates.items():
         for layer in find_layers(pattern, network, boundaries, owner):
             factors.update((id(item), float(factor)) for item in layer.trainable_variables)
+    kinds = {key: (factor, ages.get(key, 0)) for key, factor in factors.items()}
     made = []
-    for factor in dict.fromkeys(factors.values()):
-        variables = [item for item in network.trainable_variables if factors[id(item)] == factor]
-        made.append((_exclude_vectors_from_decay(optimizer.make(factor), variables), variables))
+    for kind in dict.fromkeys(kinds.values()):
+        variables = [item for item in network.trainable_variables if kinds[id(item)] == kind]
+        one = optimizer.make(kind[0], position)
+        if hasattr(one, "inner_optimizer"):
+            raise ValueError(
+                f"{owner}: {type(one).__name__} scales the loss; 'precision: float16' does that here"
+            )
+        made.append(Group(_exclude_vectors_from_decay(one, variables), variables))
     return made
 
 

@@ -35,10 +35,11 @@ class Layers:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, ...) into (N, last of units)."""
-        x = keras().layers.Flatten(name="flatten")(x) if len(x.shape) != 2 else x
+        x = keras().layers.Flatten(name=net.claim("flatten"))(x) if len(x.shape) != 2 else x
         for number, units in enumerate(self.units, 1):
-            x = net.act(net.dense(x, units, name=f"fc{number}"), f"fc{number}.act")
-            x = net.dropout(x, self.dropout, f"fc{number}.dropout")
+            name = net.claim(f"fc{number}")
+            x = net.act(net.dense(x, units, name=name), f"{name}.act")
+            x = net.dropout(x, self.dropout, f"{name}.dropout")
         return x
 
 
