@@ -7,7 +7,7 @@ Every pair of options either meets in a case or is refused with a message.
 from __future__ import annotations
 
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -32,20 +32,34 @@ OPTIONS = {
     "focal": {},
 }
 CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
-REFUSED = {frozenset(pair): "clips in one way" for pair in combinations(CLIPS, 2)}
+
+
+def show(case):
+    """Return what a case shows of each pair: one, the other, both or none of it is there.
+
+    With float16 numbers are compared less closely, and only pairs with it are shown.
+    """
+    chosen = [pair for pair in combinations(OPTIONS, 2) if "float16" in pair or "float16" not in case]
+    return {(one, other, one in case, other in case) for one, other in chosen}
+
+
+def wanted():
+    states = product(combinations(OPTIONS, 2), (True, False), (True, False))
+    clips = set(combinations(CLIPS, 2))
+    return {(*pair, *state) for pair, *state in states if not (pair in clips and all(state))}
 
 
 def deal() -> list[frozenset[str]]:
-    """Each option alone, then sets of about half of them until every pair has met."""
+    """Sets of about half of the options, each the best of some, until every pair was shown in every way."""
     rng, others = np.random.default_rng(0), [name for name in OPTIONS if name not in CLIPS]
-    cases = [frozenset(), *(frozenset([name]) for name in OPTIONS)]
-    missing = {frozenset(pair) for pair in combinations(OPTIONS, 2)} - set(REFUSED)
+    cases, missing = [frozenset()], wanted() - show(())
     while missing:
-        chosen = {CLIPS[len(cases) % 3], *(name for name in others if rng.random() < 0.55)}
-        met = {frozenset(pair) for pair in combinations(chosen, 2)} & missing
-        if len(met) >= min(8, len(missing)):
-            cases.append(frozenset(chosen))
-            missing -= met
+        drawn = [
+            frozenset([CLIPS[rng.integers(3)], *(name for name in others if rng.random() < 0.5)])
+            for _ in range(200)
+        ]
+        cases.append(max(drawn, key=lambda case: len(show(case) & missing)))
+        missing -= show(cases[-1])
     return cases
 
 
@@ -180,10 +194,9 @@ def test_a_step_is_that_of_numpy(options):
 
 
 def test_every_pair_of_options_meets_or_is_refused():
-    met = {frozenset(pair) for case in CASES for pair in combinations(case, 2)}
-    assert met | set(REFUSED) == {frozenset(pair) for pair in combinations(OPTIONS, 2)}
-    for pair, words in REFUSED.items():
-        with pytest.raises(ValueError, match=words):
+    assert set().union(*map(show, CASES)) == wanted()
+    for pair in combinations(CLIPS, 2):
+        with pytest.raises(ValueError, match="clips in one way"):
             make_model(pair)
 
 
@@ -212,13 +225,13 @@ def test_what_does_not_go_together_is_refused(config, words):
 
 def test_a_model_with_nothing_left_to_learn_is_refused():
     model = KerasModel({"body": body, "head": head, "num_classes": 3, "freeze": ["body", "head"]})
-    with pytest.raises(ValueError, match="leaves nothing to learn"):
+    with pytest.raises(ValueError, match="leaves nothing that could learn"):
         model.train(np.ones((2, 4)), np.zeros(2, int))
 
 
 @pytest.mark.parametrize(
     "name",
-    ["adam", "adamw", "sgd", "rmsprop", "adagrad", "adamax", "nadam", "lion", "lamb", "adafactor", "muon"],
+    ["adam", "sgd", "rmsprop", "nadam", "lion", "lamb", "adafactor", "muon"],
 )
 def test_gradients_gather_over_steps_with_every_optimizer(name):
     rng = np.random.default_rng(2)
@@ -254,4 +267,4 @@ def test_a_factor_of_the_rate_scales_a_schedule_that_is_an_object():
         before = model.network.weights[0].numpy()
         model.train(x, labels)
         moved.append(model.network.weights[0].numpy() - before)
-    np.testing.assert_allclose(moved[1], moved[0] * 0.5, rtol=1e-4)
+    np.testing.assert_allclose(moved[1], moved[0] * 0.5, rtol=1e-4, atol=1e-6)
