@@ -8,7 +8,7 @@ import platform
 import numpy as np
 import pytest
 
-from bf_models._backend import adam_moments, keras, producing_layer, variable_index
+from bf_models._backend import adam_moments, find_consumers, keras, producing_layer, variable_index
 
 
 @pytest.fixture
@@ -37,6 +37,18 @@ def test_a_symbolic_tensor_knows_its_layer_and_an_array_none():
     layer = keras().layers.Dense(3)
     assert producing_layer(layer(keras().Input((2,)))) is layer
     assert producing_layer(np.zeros(2)) is None
+
+
+def test_consumers_of_a_layer_are_all_that_take_what_it_returns():
+    first, shared, last = (keras().layers.Dense(2) for _ in range(3))
+    x = keras().Input((2,))
+    y = first(x)
+    network = keras().Model(x, last(shared(shared(y)) + y))
+    add = last.input._keras_history.operation
+    consumers = find_consumers(network)
+    for layer in (first, shared):
+        assert {id(item) for item in consumers[id(layer)]} == {id(shared), id(add)}
+    assert id(last) not in consumers
 
 
 @pytest.mark.parametrize(("given", "seen"), [(None, "1"), ("0", "0")])

@@ -135,7 +135,7 @@ def test_self_attention_starts_as_nothing():
 
 def test_blocks_from_a_config_train_and_are_saved(batch, tmp_path):
     body = {
-        "_target_": "bf_models.ConvBlock",
+        "_target_": "bf_models.blocks.ConvBlock",
         "layout": "R cna S + O p",
         "filters": [6],
         "dropout_rate": 0.1,

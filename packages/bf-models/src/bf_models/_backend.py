@@ -125,8 +125,20 @@ def producing_layer(tensor: Any) -> Any:
     return None if history is None else history.operation
 
 
+def find_consumers(network: Any) -> dict[int, list[Any]]:
+    """Return the layers that take the outputs of each layer of a network, by its id; one for each time."""
+    found: dict[int, list[Any]] = {}
+    for node in (one for depth in network._nodes_by_depth.values() for one in depth):
+        for tensor in node.input_tensors:
+            found.setdefault(id(producing_layer(tensor)), []).append(node.operation)
+    return found
+
+
 def initial_shape(value: Any) -> tuple[int, ...] | None:
-    """Return the shape of the Keras variable that a function makes the first value of, or None."""
+    """Return the shape of the variable that a function makes the first value of, or None.
+
+    It is Keras's variable, or that of the first replica, whose value the others take.
+    """
     cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-    made = next((item for item in cells if isinstance(item, keras().Variable)), None)
+    made = next((item for item in cells if isinstance(item, keras().Variable | tensorflow().Variable)), None)
     return None if made is None else tuple(made.shape)

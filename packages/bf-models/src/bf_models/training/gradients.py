@@ -16,11 +16,15 @@ Forward = Callable[[Feeds], tuple[Any, dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class GradientOptions:
-    """How gradients are made: size of microbatches, replicas, whether their norms are to be finite."""
+    """How gradients are made: size of microbatches, replicas, whether their norms are to be finite.
+
+    ``shown`` are ids of variables whose gradients are not finite only where others are not, too.
+    """
 
     microbatch: int | None = None
     strategy: Any = None
     norms: bool = False
+    shown: frozenset[int] = frozenset()
 
 
 class Gradients:
@@ -143,7 +147,11 @@ class Gradients:
         looked_at = [values["loss"], *moving]
         overflow = tf.constant(0.0)
         if self.scale is None:
-            looked_at += gradients
+            looked_at += [
+                gradient
+                for gradient, item in zip(gradients, self.variables)
+                if self.options.norms or id(item) not in self.options.shown
+            ]
         else:
             # the overflow of a scaled loss is no fault of it
             overflow = 1.0 - tf.cast(_are_finite(gradients, self.options.norms), tf.float32)

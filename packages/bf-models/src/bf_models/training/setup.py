@@ -18,6 +18,7 @@ from bf_models.training.restoring import find_ages, restore
 from bf_models.training.steps import StepOptions, Steps
 from bf_models.training.trainable import Boundaries, freeze, group_variables
 from bf_models.training.update import LossScale, Updater
+from bf_models.training.witnesses import find_shown
 
 
 def make_strategy(spec: ModelSpec) -> Any:
@@ -100,7 +101,10 @@ def make_steps(
         updater = Updater(network, groups, update, averages, position, options.strategy)
         scale = LossScale() if PRECISIONS[spec.precision] == "mixed_float16" else None
         norms = clipping is not None and clipping.kind != "clipvalue"
-        made = GradientOptions(spec.microbatch, options.strategy, norms)
+        # a loss of a layer inside adds to the gradient of what that layer returns
+        inside = any(term.output for term in options.losses)
+        shown = frozenset() if inside else find_shown(network)
+        made = GradientOptions(spec.microbatch, options.strategy, norms, shown)
         gradients = Gradients(network, updater, scale, made)
         restore(gradients.state(), saved, groups, owner)
         return Steps(network, options, gradients, averages)
