@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import re
 import resource
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -326,7 +329,7 @@ def test_the_same_command_goes_on_after_a_kill_and_ends_the_same(tmp_path: Path)
     killed = command(tmp_path, "name=killed")
     checkpoints = tmp_path / "outputs" / "killed" / "checkpoints"
     while killed.poll() is None and len(list(checkpoints.glob("checkpoint-*"))) < 2:
-        pass
+        time.sleep(0.01)
     killed.kill()
     killed.communicate()
     run_id = read_record(checkpoints.parent)["run_id"]
@@ -351,3 +354,36 @@ def test_the_same_command_goes_on_after_a_kill_and_ends_the_same(tmp_path: Path)
     told = other.communicate()[0]
     assert other.returncode == 1
     assert "batch_size was '64' and is '32'" in told
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    """Optimizer, schedule, averages and early stopping go on as if nothing had been, in any engine."""
+    settings = ["n_epochs=12", "checkpoint.every=7", "+model.ema=0.99", "optimizer=adam"]
+    settings += ["early_stopping={metric: validation/loss, patience: 20}", "tracking=none"]
+    whole = command(tmp_path, "name=whole", *settings)
+    told = whole.communicate()[0]
+    assert whole.returncode == 0, told
+    checkpoints = tmp_path / "outputs" / "killed" / "checkpoints"
+    rng, kills = random.Random(7), 0
+    while kills < 20:
+        engine, prefetch = rng.choice(["inline", "threads", "processes"]), rng.randrange(4)
+        one = command(tmp_path, "name=killed", *settings, f"engine={engine}", f"prefetch={prefetch}")
+        before = set(checkpoints.glob("checkpoint-*"))
+        while one.poll() is None and set(checkpoints.glob("checkpoint-*")) <= before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.1))
+        if one.poll() is not None:
+            break
+        one.kill()
+        one.communicate()
+        kills += 1
+    assert kills >= 10, "the training ended too soon to say anything"
+    last = command(tmp_path, "name=killed", *settings)
+    told = last.communicate()[0]
+    assert last.returncode == 0, told
+    folders = [tmp_path / "outputs" / name for name in ("whole", "killed")]
+    records = [read_record(folder) for folder in folders]
+    assert records[0]["metrics"] == records[1]["metrics"]
+    first, second = (zipfile.ZipFile(folder / MODEL).read("weights.safetensors") for folder in folders)
+    assert first == second
