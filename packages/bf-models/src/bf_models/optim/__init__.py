@@ -39,6 +39,7 @@ SCHEDULES: Mapping[str, str] = {
     "cosine": "bf_models.optim.schedules.WarmupCosine",
     "warmup_cosine": "bf_models.optim.schedules.WarmupCosine",
     "constant": "bf_models.optim.schedules.Warmup",
+    "one_cycle": "bf_models.optim.schedules.OneCycle",
     "warmup": "bf_models.optim.schedules.Warmup",
     "exponential": _SCHEDULES + "ExponentialDecay",
     "inverse_time": _SCHEDULES + "InverseTimeDecay",

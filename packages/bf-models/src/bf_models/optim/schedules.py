@@ -64,3 +64,45 @@ class WarmupCosine(keras().optimizers.schedules.LearningRateSchedule):  # type: 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {name: getattr(self, name) for name in ("learning_rate", "steps", "warmup", "final")}
+
+
+@_register
+class OneCycle(keras().optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A rate that rises along half a cosine, and falls along another one until the end of the training.
+
+    Source: Smith, Topin, Super-convergence, 2018, with the cosines of torch's ``OneCycleLR``.
+    ``learning_rate`` is the highest, reached after ``warmup`` of the ``steps`` (a share); ``start`` and
+    ``final`` are the shares of it at the first and at the last step.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        steps: int,
+        warmup: float = 0.3,
+        start: float = 0.04,
+        final: float = 4e-6,
+    ) -> None:
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
+            raise ValueError(f"schedule: steps is the number of training steps, from 2 on, got {steps!r}")
+        if not 0 < warmup < 1:
+            raise ValueError(f"schedule: warmup is a share of the steps between 0 and 1, got {warmup!r}")
+        for name, share in (("start", start), ("final", final)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"schedule: {name} is a share of the rate, 0 to 1, got {share!r}")
+        self.learning_rate, self.steps, self.warmup = float(learning_rate), steps, float(warmup)
+        self.start, self.final = float(start), float(final)
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate at a step, a float32 scalar."""
+        step = tf.cast(step, tf.float32)
+        top = max(self.warmup * self.steps - 1.0, 0.0)
+        rising = tf.clip_by_value(step / top, 0.0, 1.0) if top > 0 else tf.ones_like(step)
+        falling = tf.clip_by_value((step - top) / (self.steps - 1.0 - top), 0.0, 1.0)
+        up = 1.0 + (self.start - 1.0) * 0.5 * (1.0 + tf.cos(math.pi * rising))
+        down = self.final + (1.0 - self.final) * 0.5 * (1.0 + tf.cos(math.pi * falling))
+        return self.learning_rate * tf.where(step <= top, up, down)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {name: getattr(self, name) for name in ("learning_rate", "steps", "warmup", "start", "final")}
