@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bf_command.schema import register
 from bf_index.names import TargetError
+from bf_models.errors import NonFiniteLoss
 from bf_research.tracking.store import open_store
 from bf_research.train import train
 from bf_research.train_names import shorten
@@ -74,6 +75,19 @@ def test_epochs_count_when_iterations_are_not_given(configure):
     assert train(config).iterations == 2
 
 
+@pytest.mark.parametrize("schedule", ["plateau", "one_cycle"])
+def test_schedules_of_the_command(configure, schedule: str):
+    config = configure("tracking=none", "model=mlp", f"schedule={schedule}")
+    assert train(config).iterations == 3
+
+
+def test_a_plateau_of_what_is_not_measured_is_refused_ahead(configure):
+    with pytest.raises(ValueError, match=r"unknown metric 'validation/lost' of schedule.metric"):
+        train(configure("tracking=none", "schedule=plateau", "schedule.metric=validation/lost"))
+    with pytest.raises(ValueError, match=r"unknown setting 'patiens' of schedule; did you mean 'patience'"):
+        train(configure("tracking=none", "schedule=plateau", "+schedule.patiens=3"))
+
+
 OWN_EVENT = """
 from bf_research import Event
 
@@ -102,6 +116,15 @@ def test_an_event_of_a_users_own_is_named_in_the_configuration(configure, tmp_pa
     other = "+events.mine={_target_: bf_research.training.folder.RunFolder, path: x}"
     with pytest.raises(TargetError, match=r"events.mine"):
         train(configure("tracking=none", other))
+
+
+def test_a_training_whose_loss_is_not_finite_is_stopped_if_that_is_asked(configure):
+    wild = ["tracking=none", "model=mlp", "optimizer=sgd", "optimizer.learning_rate=1e30"]
+    with pytest.raises(NonFiniteLoss, match="at iteration 1"):
+        train(configure(*wild))
+    outcome = train(configure(*wild, "+model.non_finite=stop"))
+    assert outcome.iterations == 1
+    assert "MLP: the loss is nan at iteration 1" in str(outcome.stopped)
 
 
 def test_a_training_of_nothing_is_refused(configure):

@@ -22,6 +22,7 @@ from bf_index.errors import StateError
 from bf_pipeline import B, Pipeline, V
 from bf_research.training.checkpoints import MODEL, Checkpoints, read_model_record
 from bf_research.training.folder import RunFolder, RunLocked, open_unfinished, read_record
+from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event, Every, TrainingState, is_better, read_seconds
 from bf_research.training.stopping import EarlyStopping, TimeLimit
 from bf_research.training.training import Training
@@ -38,7 +39,7 @@ class Line:
     """A line that is fitted by steps of gradient descent: y = w x."""
 
     def __init__(self, config: Any = None) -> None:
-        self.weight, self.iterations = 0.0, 0
+        self.weight, self.iterations, self.rate_factor = 0.0, 0, 1.0
 
     def train(self, inputs: Any, targets: Any, **options: Any) -> float:
         wrong = self.weight * inputs - targets
@@ -209,6 +210,46 @@ def test_early_stopping_remembers_over_an_interruption(tmp_path: Path) -> None:
         run(tmp_path / "cut", *stop(), Failing(whole.iterations - 6), n_epochs=50)
     again = run(tmp_path / "cut", *stop(), Failing(), n_epochs=50)
     assert (again.iterations, again.stopped) == (whole.iterations, whole.stopped)
+
+
+class Falling(Event):
+    """A metric that becomes better for some epochs, and then never again."""
+
+    def check(self, state: TrainingState) -> None:
+        state.metrics["own/loss"] = 0.0
+
+    def after_epoch(self, state: TrainingState) -> None:
+        state.log("own/loss", float(max(3 - state.epoch, 0)))
+
+
+@pytest.mark.parametrize("at", [0, 22, 33, 46])
+def test_the_rate_falls_when_a_metric_does_not(tmp_path: Path, at: int) -> None:
+    seen: dict[int, float] = {}
+
+    class Look(Event):
+        def after_iteration(self, state: TrainingState) -> None:
+            seen[state.iteration] = state.model.rate_factor
+
+    def train() -> None:
+        plateau = ReduceOnPlateau("own/loss", factor=0.1, patience=2, cooldown=1, least=0.02)
+        run(tmp_path, Falling(), plateau, Look(), Failing(at), n_epochs=12)
+
+    if at:
+        with pytest.raises(RuntimeError, match="the machine is gone"):
+            train()
+        at = 0
+    train()
+    # better at the ends of epochs 1 to 3; two that are not; one that rests; two that are not
+    assert [seen[5 * epoch + 1] for epoch in range(12)] == pytest.approx([1.0] * 5 + [0.1] * 3 + [0.02] * 4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"patience": 0}, {"cooldown": -1}, {"factor": 1.0}, {"least": 0}, {"min_delta": -1}, {"mode": "less"}],
+)
+def test_a_plateau_that_is_none_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"plateau: {next(iter(options))} must be"):
+        ReduceOnPlateau(**options)
 
 
 def test_a_training_stops_when_its_time_is_over(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class KerasModel:
         self._predicting: Steps | None = None
         self._averages: Averages | None = None
         self._saved_training: dict[str, np.ndarray] = {}
+        self._rate_factor, self._norm_asked = 1.0, False
         self.iterations = 0
         self.skipped = 0
 
@@ -196,6 +197,10 @@ class KerasModel:
                     options, self.spec, self._network, self._boundaries, self._optimizer, self._saved_training
                 )
             self._averages = self._steps.averages
+            if self._rate_factor != 1.0:
+                self.rate_factor = self._rate_factor
+            if self._norm_asked:
+                self.measure_gradient_norm()
         return self._steps
 
     def _step_options(self) -> StepOptions:
@@ -323,6 +328,35 @@ class KerasModel:
         if self._steps is None or self._steps.gradients is None:
             return None
         return float(self._steps.gradients.updater.groups[0].optimizer.learning_rate)
+
+    @property
+    def rate_factor(self) -> float:
+        """What multiplies the learning rates beside schedule and ``learning_rates``: 1 until it is set."""
+        return self._rate_factor
+
+    @rate_factor.setter
+    def rate_factor(self, factor: float) -> None:
+        if not factor > 0:
+            raise ValueError(f"{self.name}: rate_factor is a number above 0, got {factor!r}")
+        with self._lock:
+            self._rate_factor = float(factor)
+            if self._steps is not None and self._steps.gradients is not None:
+                self._steps.gradients.updater.scale_rates(self._rate_factor)
+
+    def measure_gradient_norm(self) -> None:
+        """Have the next training step measure the norm of its gradient, for ``gradient_norm``."""
+        with self._lock:
+            self._norm_asked = True
+            if self._steps is not None and self._steps.gradients is not None:
+                self._norm_asked = False
+                if self._steps.gradients.meter is not None:
+                    self._steps.gradients.meter.ask()
+
+    @property
+    def gradient_norm(self) -> float:
+        """Norm of all gradients together before clipping, as last measured; NaN before, and for replicas."""
+        meter = None if self._steps is None or self._steps.gradients is None else self._steps.gradients.meter
+        return float("nan") if meter is None else meter.read()
 
     @classmethod
     def load(

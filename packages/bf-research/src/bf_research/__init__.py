@@ -8,6 +8,7 @@ from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial, TrialState
 from bf_research.training.checkpoints import Checkpoints
+from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event, TrainingState
 from bf_research.training.stopping import EarlyStopping, TimeLimit
 from bf_research.training.training import Training, TrainingOutcome
@@ -29,6 +30,7 @@ __all__ = [
     "Event",
     "IterationLog",
     "Option",
+    "ReduceOnPlateau",
     "Research",
     "Results",
     "SweepLocked",

@@ -19,6 +19,9 @@ _ADVICE = (
 )
 
 
+_EVENTS = ("bf_research.training.stopping", "bf_research.training.rates")
+
+
 def _has(found: Any, *methods: str) -> bool:
     """Whether something is a class with these methods, and no mere protocol."""
     is_class = isinstance(found, type) and not getattr(found, "_is_protocol", False)
@@ -57,7 +60,12 @@ KINDS: Mapping[str, Kind] = {
     "dataset": Kind("a data set", ("bf_batch.opensets",), _is_dataset, _ADVICE),
     "tracking": Kind("a tracker", ("bf_research.tracking",), _is_tracker, _ADVICE),
     "metrics_class": Kind("a class of metrics", ("bf_models.metrics",), _is_metrics, _ADVICE),
-    "events": Kind("an event of a training", ("bf_research.training.stopping",), _is_event, _ADVICE),
+    "events": Kind(
+        "an event of a training",
+        ("bf_research.training.stopping", "bf_research.training.rates"),
+        _is_event,
+        _ADVICE,
+    ),
     "update": Kind("a function of the results", (), _is_update, _ADVICE),
 }
 

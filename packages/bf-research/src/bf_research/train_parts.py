@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +14,10 @@ from bf_index.seeding import rng_at
 from bf_pipeline.redaction.values import redact_config
 from bf_research.targets import build
 from bf_research.tracking.tracker import flatten
+from bf_research.train_pipelines import is_plateau
 from bf_research.training.checkpoints import CHECKPOINTS, Checkpoints
 from bf_research.training.folder import RunFolder, make_free, open_unfinished
+from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event
 from bf_research.training.stopping import EarlyStopping, TimeLimit
 from bf_research.training.validation import Evaluation, IterationLog, Validation
@@ -92,6 +95,11 @@ def make_events(config: DictConfig, parts: Measured, allow: Sequence[str]) -> tu
     if early is not None:
         events.append(EarlyStopping(**early))
         _check_measured(events[-1], measured, "early_stopping.metric")
+    if is_plateau(config.schedule):
+        plateau = _section(config, "schedule", ("name", *inspect.signature(ReduceOnPlateau).parameters)) or {}
+        plateau.pop("name")
+        events.append(ReduceOnPlateau(**plateau))
+        _check_measured(events[-1], measured, "schedule.metric")
     if config.get("max_time") is not None:
         events.append(TimeLimit(config.max_time))
     checkpoint = _section(config, "checkpoint", ("every", "keep", "best", "mode"))

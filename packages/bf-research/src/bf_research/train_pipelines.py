@@ -112,10 +112,15 @@ def _make_model_config(
         "num_classes": getattr(dataset, "num_classes", None),
         "loss": config.loss,
         "optimizer": as_plain(config.optimizer),
-        "schedule": as_plain(config.schedule),
+        "schedule": None if is_plateau(config.schedule) else as_plain(config.schedule),
         "seed": seed_of(config),
     }
     return {**known, **options, **({"allow": tuple(allow)} if allow else {})}
+
+
+def is_plateau(schedule: Any) -> bool:
+    """Whether the schedule is an event, which follows what is measured, and none of the model."""
+    return isinstance(schedule, Mapping) and schedule.get("name") == "plateau"
 
 
 def _find_classes(steps: Any, allow: Sequence[str]) -> dict[str, Any]:

@@ -135,6 +135,14 @@ def read_named(kind: str, option: Any, names: Mapping[str, str], owner: str) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Variables that a schedule looks at: the number of updates, and a factor that is set from outside."""
+
+    position: Any
+    factor: Any
+
+
+@dataclass(frozen=True, slots=True)
 class OptimizerSpec:
     """Optimizer and schedule of a model, names checked, and what of an update is not the optimizer's."""
 
@@ -149,10 +157,10 @@ class OptimizerSpec:
             if named is not None and named.made is None:
                 named.find(self.allow)
 
-    def make(self, factor: float = 1.0, position: Any = None) -> Any:
+    def make(self, factor: float = 1.0, progress: Progress | None = None) -> Any:
         """Make a Keras optimizer; ``factor`` multiplies its learning rate, with or without a schedule.
 
-        ``position`` is the variable by which a schedule counts updates.
+        A schedule needs ``progress``.
         """
         if self.optimizer.made is not None and factor != 1.0:
             raise ValueError("learning_rates need an optimizer by name or _target_, got an object")
@@ -171,7 +179,10 @@ class OptimizerSpec:
             known = inspect.signature(cls).parameters
             peak = "initial_learning_rate" if "initial_learning_rate" in known else "learning_rate"
             schedule = self.schedule.make(self.allow, {peak: float(rate)})
-        return self._make_with_rate(lambda: factor * schedule(position.value))
+        assert progress is not None, "a schedule counts updates"
+        return self._make_with_rate(
+            lambda: progress.factor.value * factor * schedule(progress.position.value)
+        )
 
     def _make_with_rate(self, rate: Any) -> Any:
         arguments = {**self.optimizer.arguments, "learning_rate": rate}

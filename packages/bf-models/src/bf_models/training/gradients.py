@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import tensorflow
+from bf_models.training.norm import NormMeter
 from bf_models.training.update import LossScale, Updater
 from bf_models.training.verdict import Verdict, decide
 
@@ -34,6 +35,7 @@ class Gradients:
         self, network: Any, updater: Updater, scale: LossScale | None, options: GradientOptions
     ) -> None:
         self.updater, self.scale, self.options = updater, scale, options
+        self.meter = NormMeter() if options.strategy is None else None
         self.variables = updater.variables
         # a refused step gives back the random numbers that it drew; those of replicas cannot be set
         self._moving = [
@@ -67,6 +69,8 @@ class Gradients:
         verdict = decide(flags[0], flags[1], flags[2], least)
 
         def update() -> Any:
+            if self.meter is not None:
+                self.meter.look(gradients)
             self.updater.apply(gradients, flags[3])
             if self.scale is not None:
                 self.scale.grow()

@@ -11,7 +11,7 @@ from bf_models._backend import keras, tensorflow
 from bf_models.config.spec import PRECISIONS, ModelSpec
 from bf_models.losses import LossTerm
 from bf_models.network.build import on_device
-from bf_models.optim import OptimizerSpec
+from bf_models.optim import OptimizerSpec, Progress
 from bf_models.training.averages import make_averages
 from bf_models.training.gradients import GradientOptions, Gradients
 from bf_models.training.restoring import find_ages, restore
@@ -91,14 +91,18 @@ def make_steps(
     freeze(spec.freeze, network, boundaries, options.owner)
     update, clipping = optimizer.update, optimizer.update.clipping
     with on_device(spec.device):
-        position = None
+        progress = None
         if optimizer.schedule is not None:
-            position = keras().Variable(0, dtype="int64", trainable=False, name="position")
+            variable = keras().Variable
+            progress = Progress(
+                variable(0, dtype="int64", trainable=False, name="position"),
+                variable(1.0, trainable=False, name="rate_factor"),
+            )
         ages = find_ages(saved, network)
         rates, owner = spec.learning_rates, options.owner
-        groups = group_variables(rates, optimizer, network, boundaries, owner, ages, position)
+        groups = group_variables(rates, optimizer, network, boundaries, owner, ages, progress)
         averages = make_averages(update.ema, network, saved)
-        updater = Updater(network, groups, update, averages, position, options.strategy)
+        updater = Updater(network, groups, update, averages, progress, options.strategy)
         scale = LossScale() if PRECISIONS[spec.precision] == "mixed_float16" else None
         norms = clipping is not None and clipping.kind != "clipvalue"
         # a loss of a layer inside adds to the gradient of what that layer returns

@@ -9,7 +9,7 @@ from typing import Any
 from bf_models._backend import keras
 from bf_models.errors import unknown
 from bf_models.network.catalog import PART_NAMES
-from bf_models.optim import OptimizerSpec
+from bf_models.optim import OptimizerSpec, Progress
 from bf_models.training.update import Group
 
 Boundaries = Mapping[str, Any]
@@ -50,12 +50,12 @@ def group_variables(
     boundaries: Boundaries,
     owner: str,
     ages: Mapping[int, int],
-    position: Any,
+    progress: Progress | None,
 ) -> list[Group]:
     """Make an optimizer for each factor of the learning rate, with its variables; later patterns win.
 
     ``ages`` are the updates that variables have had, by their ids: those that begin to learn later get an
-    optimizer of their own, which knows that its moments are new. ``position`` counts updates for a schedule.
+    optimizer of their own, which knows that its moments are new. ``progress`` is what a schedule looks at.
     ValueError when nothing is left to learn.
     """
     if not network.trainable_variables:
@@ -70,7 +70,7 @@ def group_variables(
     made = []
     for kind in dict.fromkeys(kinds.values()):
         variables = [item for item in network.trainable_variables if kinds[id(item)] == kind]
-        one = optimizer.make(kind[0], position)
+        one = optimizer.make(kind[0], progress)
         if hasattr(one, "inner_optimizer"):
             raise ValueError(
                 f"{owner}: {type(one).__name__} scales the loss; 'precision: float16' does that here"

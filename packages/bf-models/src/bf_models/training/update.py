@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
+from bf_models.optim import Progress
 from bf_models.optim.update import Clipping, Update
 from bf_models.saving.model_file import name_variables, network_variables
 from bf_models.training.averages import Averages
@@ -32,13 +33,14 @@ class Updater:
         groups: Sequence[Group],
         update: Update,
         averages: Averages | None,
-        position: Any,
+        progress: Progress | None,
         strategy: Any = None,
     ) -> None:
         self.groups, self.clipping, self.averages = groups, update.clipping, averages
-        self.steps, self.position, self.strategy = update.accumulate, position, strategy
+        self.steps, self.progress, self.strategy = update.accumulate, progress, strategy
         for group in groups:
             group.optimizer.build(group.variables)
+        self._rates: list[float] = []
         names = {id(item): name for name, item in network_variables(network).items()}
         variable = keras().Variable
         self._gathered: dict[str, Any] = {}
@@ -66,8 +68,8 @@ class Updater:
         The rate is the config's and no state.
         """
         found = dict(self._gathered)
-        if self.position is not None:
-            found["position"] = self.position
+        if self.progress is not None:
+            found["position"] = self.progress.position
         if self.averages is not None:
             found.update(self.averages.state())
         for number, group in enumerate(self.groups):
@@ -76,6 +78,15 @@ class Updater:
                 if name != "learning_rate":
                     found[f"{number}/{name}"] = item
         return found
+
+    def scale_rates(self, factor: float) -> None:
+        """Multiply the learning rates by a factor, beside schedule and ``learning_rates``."""
+        if self.progress is not None:
+            self.progress.factor.assign(factor)
+            return
+        self._rates = self._rates or [float(group.optimizer.learning_rate) for group in self.groups]
+        for group, rate in zip(self.groups, self._rates):
+            group.optimizer.learning_rate = rate * factor
 
     def apply(self, gradients: list[Any], items: Any) -> None:
         """Change the weights by the gradients of a step on so many items, or gather them for later."""
@@ -106,8 +117,8 @@ class Updater:
             first = tensorflow().cast(group.optimizer.iterations.value == 1, "float32")
             assert self.averages is not None, "averages are there"
             self.averages.update(group.variables, first)
-        if self.position is not None:
-            self.position.assign_add(1)
+        if self.progress is not None:
+            self.progress.position.assign_add(1)
 
     def _apply_groups(self, gradients: list[Any]) -> None:
         if self.clipping is not None:

@@ -57,7 +57,7 @@ class RunState(Holdings):
 
     ``place`` is that of the last batch that was delivered or left out; ``first`` is the number of batches
     before this run, when it goes on from a state. ``wait`` waits for a future, ``guard`` goes around what may
-    be cut short without a change to the run.
+    be cut short without a change to the run. ``stopped`` is what a ``StopPipeline`` said that ended it.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class RunState(Holdings):
         self.delivered = self.first = 0
         self.begun = False
         self.place: Any = None
+        self.stopped: str | None = None
         self.wait: Callable[[Future[Any]], Any] = methodcaller("exception")
         self.guard: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = lambda work: work
         self.listeners: list[Callable[[Any], None]] = []

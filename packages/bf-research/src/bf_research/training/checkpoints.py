@@ -15,7 +15,7 @@ from bf_index.errors import unknown
 from bf_pipeline.run.checkpoint.capture import capture
 from bf_pipeline.run.checkpoint.files import open_folder, write_checkpoint
 from bf_research.own_files import open_plain
-from bf_research.training.state import Event, Every, Mode, TrainingState, check_mode, is_better
+from bf_research.training.state import Event, Every, Mode, TrainingState, check_count, check_mode, is_better
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,7 @@ class Checkpoints(Event):
     def __init__(
         self, every: Any = "epoch", keep: int = 2, best: str | None = None, mode: Mode = "auto"
     ) -> None:
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-            raise ValueError(f"checkpoint: keep must be a whole number of at least 1, got {keep!r}")
+        check_count(keep, 1, "checkpoint: keep")
         check_mode(mode, "checkpoint")
         self.every = Every.of(every, "checkpoint")
         self.keep, self.best, self.mode = keep, best, mode

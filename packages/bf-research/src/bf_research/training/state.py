@@ -145,6 +145,12 @@ def check_mode(mode: str, owner: str) -> None:
         raise ValueError(f"{owner}: mode must be 'min', 'max' or 'auto', got {mode!r}")
 
 
+def check_count(value: Any, least: int, owner: str) -> None:
+    """Refuse what is no whole number, or is below the least: ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{owner} must be a whole number of at least {least}, got {value!r}")
+
+
 def is_better(value: float, best: float | None, metric: str, mode: Mode, margin: float = 0.0) -> bool:
     """Whether a value of a metric is better than the best so far by more than a margin; NaN never is."""
     if math.isnan(value):

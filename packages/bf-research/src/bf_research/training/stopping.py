@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_research.training.state import Event, Mode, TrainingState, check_mode, is_better, read_seconds
+from bf_research.training.state import (
+    Event,
+    Mode,
+    TrainingState,
+    check_count,
+    check_mode,
+    is_better,
+    read_seconds,
+)
 
 
 class EarlyStopping(Event):
@@ -26,14 +34,10 @@ class EarlyStopping(Event):
         mode: Mode = "auto",
         start: int = 0,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise ValueError(
-                f"early_stopping: patience must be a whole number of at least 1, got {patience!r}"
-            )
+        check_count(patience, 1, "early_stopping: patience")
         if not (isinstance(min_delta, int | float) and min_delta >= 0 and math.isfinite(min_delta)):
             raise ValueError(f"early_stopping: min_delta must be 0 or more, got {min_delta!r}")
-        if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-            raise ValueError(f"early_stopping: start must be a number of epochs, 0 or more, got {start!r}")
+        check_count(start, 0, "early_stopping: start, a number of epochs,")
         check_mode(mode, "early_stopping")
         self.metric, self.patience, self.min_delta, self.mode, self.start = (
             metric, patience, min_delta, mode, start,

@@ -210,6 +210,9 @@ class Training:
                     if state.stopped is not None:
                         log.info("stopped after %d iterations: %s", state.iteration, state.stopped)
                         break
+            if state.stopped is None and state.run.stopped is not None:
+                state.stop(state.run.stopped)
+                log.info("stopped after %d iterations: %s", state.iteration, state.stopped)
             if state.iteration > first or first == 0:
                 for event in self.events:
                     event.after(state)

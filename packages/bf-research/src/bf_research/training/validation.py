@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from bf_research.training.state import Event, Every, TrainingState
+from bf_research.training.state import Event, Every, TrainingState, check_count
 
 
 class Evaluation(Event):
@@ -103,9 +103,15 @@ class Validation(Evaluation):
 
 
 class IterationLog(Event):
-    """Log the loss of each iteration, and the rate and the speed of each epoch."""
+    """Log the loss of each iteration, rate and speed of each epoch, the gradient's norm now and then.
 
-    def __init__(self) -> None:
+    The norm costs some percents of a step: it is measured every ``norms`` iterations, None for never.
+    """
+
+    def __init__(self, norms: int | None = 50) -> None:
+        if norms is not None:
+            check_count(norms, 1, "IterationLog: norms")
+        self.norms = norms
         self._items, self._since = 0, time.monotonic()
 
     def check(self, state: TrainingState) -> None:
@@ -115,12 +121,27 @@ class IterationLog(Event):
     def before(self, state: TrainingState) -> None:
         """Begin to count."""
         self._items, self._since = 0, time.monotonic()
+        if state.iteration:  # there is a model
+            self._ask_for_norm(state)
 
     def after_iteration(self, state: TrainingState) -> None:
-        """Log the loss."""
+        """Log the loss, and the norm that was asked for."""
         if not math.isnan(state.loss):
             state.log("train/loss", state.loss)
         self._items += 1
+        norm = getattr(state.model, "gradient_norm", None) if self._is_measured(state.iteration) else None
+        if norm is not None and not math.isnan(norm):
+            state.log("train/gradient_norm", norm)
+        self._ask_for_norm(state)
+
+    def _is_measured(self, iteration: int) -> bool:
+        return self.norms is not None and iteration % self.norms == 0
+
+    def _ask_for_norm(self, state: TrainingState) -> None:
+        """Have the next step's gradient measured if it is time."""
+        ask = getattr(state.model, "measure_gradient_norm", None)
+        if ask is not None and self._is_measured(state.iteration + 1):
+            ask()
 
     def after_epoch(self, state: TrainingState) -> None:
         """Log the learning rate and the number of items a second."""

@@ -55,7 +55,8 @@ def deliver_ahead(run: RunState) -> Generator[Any, None, None]:
             except SkipBatch:
                 run.leave_out(place, "SkipBatch")
                 continue
-            except StopPipeline:
+            except StopPipeline as stop:
+                run.stopped = str(stop) or "StopPipeline"
                 return
             except Exception as error:
                 if isinstance(error, WorkerDied):
