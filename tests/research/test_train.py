@@ -70,6 +70,12 @@ def test_augmentation_is_replaced_from_the_command_line(configure):
     assert train(config).iterations == 3
 
 
+def test_a_list_of_steps_that_nothing_takes_is_named(configure):
+    message = "unknown list of steps .agument. of pipeline; did you mean .augment"
+    with pytest.raises(ValueError, match=message):
+        train(configure("tracking=none", "+pipeline.agument=[{flip: {p: 0.5}}]"))
+
+
 def test_epochs_count_when_iterations_are_not_given(configure):
     config = configure("tracking=none", "n_iters=null", "n_epochs=1", "batch_size=1800")
     assert train(config).iterations == 2

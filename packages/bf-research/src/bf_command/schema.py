@@ -26,6 +26,7 @@ class TrainSchema:
     schedule: Any = None
     pipeline: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
     batch_size: int = 64
     test_batch_size: int = 250
     n_epochs: int | None = None

@@ -20,6 +20,8 @@ def parameters(config: DictConfig) -> dict[str, str]:
     """Return a flat configuration for people: ``model: resnet18`` in place of the name of its class."""
     written = redact_config(config, resolve=False)
     written.pop("launch", None)  # the place where it runs is no parameter of the training
+    if isinstance(task := written.get("task"), dict) and "name" in task:
+        written["task"] = task["name"]  # its steps are those of the pipeline
     params = flatten(written)
     hydra = hydra_part()
     overridden = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from bf_index.errors import unknown
 from bf_index.names import TargetError
 from bf_research import targets
 from bf_research.launcher.channel import where
@@ -20,6 +21,8 @@ MODEL = "net"
 LOSS = "loss"
 #: Keys under which steps name classes; they are looked up among the allowed packages.
 _CLASS_KEYS = ("metrics_class", "model_class")
+#: Lists of steps; what is used later on new data is ``load`` and ``prepare``.
+SECTIONS = ("load", "augment", "prepare", "train", "test")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def pipelines(
     from bf_pipeline import Pipeline, build
 
     steps = config.pipeline
+    _check_sections(as_plain(steps))
     names = _find_classes(as_plain(steps), allow)
 
     def part(*keys: str) -> Pipeline:
@@ -63,10 +67,18 @@ def pipelines(
     # KerasModel and SklearnModel read names in their config; a class of the user's own need not know the key
     settings = _make_model_config(config, dataset, options, allow if _takes_allow(model_class) else ())
     model = Pipeline().init_model("static", model_class, MODEL, settings)
-    training = (model + part("augment", "prepare", "train")) << training_data
-    measuring = Pipeline().import_model(MODEL, training) + part("prepare", "test")
+    training = (model + part("load", "augment", "prepare", "train")) << training_data
+    measuring = Pipeline().import_model(MODEL, training) + part("load", "prepare", "test")
     validating = None if validation_data is None else measuring << validation_data
     return Parts(training, validating, measuring << dataset.test)
+
+
+def _check_sections(steps: Mapping[str, Any]) -> None:
+    """Refuse a list of steps that no part of a training takes, as a misspelt ``agument``."""
+    for key, value in steps.items():
+        is_steps = isinstance(value, list) and any(isinstance(step, Mapping) for step in value)
+        if is_steps and key not in SECTIONS:
+            raise ValueError(unknown("list of steps", str(key), SECTIONS, "pipeline"))
 
 
 def start_options(config: DictConfig) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from bf_index.errors import unknown, unknown_setting
 from bf_research.launcher.hydra_private import task_overrides
 
-PIPELINE_KEYS = ("augment", "prepare", "train", "test", "metrics")
+PIPELINE_KEYS = ("load", "augment", "prepare", "train", "test", "metrics")
 """What a training reads of its pipeline."""
 
 _ADDED = re.compile(r"\+{1,2}([^=@]+)(?:@[^=]*)?=")
