@@ -199,6 +199,27 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(tmp_path: Path, at
     assert read_model_record(tmp_path / "cut") == read_model_record(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("every", ["epoch", 7, "1h"])
+def test_the_best_model_is_kept_whenever_it_was_measured(tmp_path: Path, every: Any) -> None:
+    pipeline = trains()
+    events = [
+        Validation(validates(pipeline), every=4, metrics=["mae"], batch_size=16),
+        Checkpoints(every=every, best="validation/mae"),
+    ]
+    Training(pipeline, folder=tmp_path, events=events).run(8, shuffle=True, n_iters=10, seed=1)
+    assert read_model_record(tmp_path)["iteration"] == 10
+    assert json.loads((tmp_path / MODEL).read_text())[1] == 10
+    other = trains()
+    events = [
+        Validation(validates(other), every=4, metrics=["mae"], batch_size=16),
+        Checkpoints(every=every, best="validation/mae"),
+        Failing(9),
+    ]
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        Training(other, folder=tmp_path / "cut", events=events).run(8, shuffle=True, n_iters=10, seed=1)
+    assert read_model_record(tmp_path / "cut")["iteration"] == 8
+
+
 def test_early_stopping_remembers_over_an_interruption(tmp_path: Path) -> None:
     def stop() -> list[Event]:
         return [EarlyStopping("validation/mae", patience=3, min_delta=0.5)]

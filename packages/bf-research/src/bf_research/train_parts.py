@@ -200,6 +200,8 @@ def open_folder(config: DictConfig) -> Iterator[RunFolder | None]:
         if not folder.is_finished:
             folder.begin(settings, folder.record.get("run_id"))
         yield folder
+        if trial and folder.is_finished:  # nothing goes on with it, and sweeps have many
+            shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
 
 
 def _open_named(own: Path, settings: Mapping[str, Any], resume: str) -> RunFolder:

@@ -119,8 +119,8 @@ class Snapshot:
         archive.write(Path(path), self.saved)
 
 
-def snapshot(model: Saveable) -> Snapshot:
-    """Copy all that is saved of a built model."""
+def snapshot(model: Saveable, training: Mapping[str, np.ndarray] | None = None) -> Snapshot:
+    """Copy all that is saved of a built model; ``training`` is saved in place of its optimizer's state."""
     try:
         config = json.loads(json.dumps(_copy_plain(model.config)))
     except TypeError as error:
@@ -136,7 +136,8 @@ def snapshot(model: Saveable) -> Snapshot:
         "skipped": model.skipped,
     }
     weights = read_values(network_variables(model.network))
-    return Snapshot(archive.Saved(description, weights, model.optimizer_state()))
+    training = model.optimizer_state() if training is None else training
+    return Snapshot(archive.Saved(description, weights, training))
 
 
 def save(model: Saveable, path: Path) -> None:

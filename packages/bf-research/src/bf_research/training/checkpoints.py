@@ -58,13 +58,13 @@ class Checkpoints(Event):
         """Write what is due."""
         if self.every.is_due(state, time.monotonic(), self._last):
             self.save(state)
+        else:
+            self._keep_best(state)
 
     def after_epoch(self, state: TrainingState) -> None:
         """Write what is due."""
         if self.every.is_epoch:
             self.save(state)
-        else:
-            self._keep_best(state)
 
     def after(self, state: TrainingState) -> None:
         """Write the end, and wait until it is on the disk."""
@@ -113,7 +113,7 @@ class Checkpoints(Event):
         record: dict[str, Any] = {"iteration": state.iteration, "epoch": state.epoch}
         if metric is not None:
             record |= {"metric": metric, "value": state.metrics[metric]}
-        model, folder = _snapshot(state.model), _folder(state)
+        model, folder = _snapshot(state.model, optimizer=False), _folder(state)
 
         def write() -> None:
             try:
@@ -157,10 +157,10 @@ def _folder(state: TrainingState) -> Path:
     return state.folder
 
 
-def _snapshot(model: Any) -> Any:
+def _snapshot(model: Any, **what: bool) -> Any:
     """Return what can be saved later while the model is trained on; a model without ``snapshot`` itself."""
     take = getattr(model, "snapshot", None)
-    return model if take is None else take()
+    return model if take is None else take(**what)
 
 
 def _is_copied(model: Any) -> bool:
