@@ -44,6 +44,7 @@ class Lane:
     ) -> None:
         self._usual, self._flush, self._begin, self._finish = pause, flush, begin, finish
         self._wake = threading.Event()
+        self._ending = False
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -58,7 +59,11 @@ class Lane:
 
     def end(self, deadline: float) -> None:
         """Ask the thread to write what is left; it tries until this time of the monotonic clock."""
-        self._deadline = deadline
+        self._deadline, self._ending = deadline, True
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Have what waits written now."""
         self._wake.set()
 
     def join(self, until: float) -> bool:
@@ -71,7 +76,10 @@ class Lane:
         if not self._begin():
             return
         while True:
-            ending = self._wake.wait(pause)
+            if not self._ending:
+                self._wake.wait(pause)
+                self._wake.clear()
+            ending = self._ending
             done = self._flush()
             late = time.monotonic() > self._deadline
             if ending and (done or late) and (self._finish() or late):

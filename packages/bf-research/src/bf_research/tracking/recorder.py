@@ -98,6 +98,7 @@ class Recorder:
         """
         with self._lock:
             wanted = self._written + len(self._backlog) + len(self.points)
+        self._lane.hurry()
         end = time.monotonic() + timeout
         while self._written < wanted and self._down_since is None and time.monotonic() < end:
             if self._gone or self._error is not None or not self._lane.is_alive:
