@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -174,14 +175,17 @@ def test_runs_of_a_sweep_have_short_names_that_tell_them_apart() -> None:
     assert shorten({"a.lr": "1", "b.lr": "2"}, ()) == "a.lr=1 b.lr=2"
 
 
-def test_a_training_cut_off_tells_how_far_it_was(start_script) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "told"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_training_cut_off_tells_how_far_it_was(start_script, number, code: int, told: str) -> None:
     script = start_script(program("model=mlp", "n_iters=100000", "bar=true", "tracking=none"))
     assert script.err.holds("/100000"), "the bar is there from the begin of the first iteration"
-    script.interrupt()
+    script.send(number)
     done = script.finish()
-    assert done.code == 130
+    assert done.code == code
     assert re.search(
-        r"^interrupted after \d+ of 100000 iterations; saved in .*: the same command goes on$",
+        rf"^{told} after \d+ of 100000 iterations; saved in .*: the same command goes on$",
         done.err,
         re.MULTILINE,
     ), done.err

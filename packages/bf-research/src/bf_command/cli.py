@@ -103,6 +103,10 @@ def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config
     except KeyboardInterrupt as error:
         _write_error(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
         return INTERRUPTED
+    except SystemExit as error:
+        if notes := getattr(error, "__notes__", ()):  # of a training that SIGTERM ended: where it is saved
+            _write_error(" ".join(["terminated", *notes]))
+        raise
     except Exception as error:  # noqa: BLE001 - the edge of the process: it writes the error and returns its code
         if complete:
             traceback.print_exc()

@@ -129,7 +129,7 @@ def _told(metrics: Mapping[str, float]) -> dict[str, float]:
     return {
         name: value
         for name, value in metrics.items()
-        if name not in ("train/items_per_second", "train/learning_rate")
+        if name not in ("train/items_per_second", "train/learning_rate", "train/gradient_norm")
     }
 
 
