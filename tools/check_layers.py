@@ -73,8 +73,8 @@ ROOMS: Mapping[str, str] = {
         blocks model zoo sklearn_model
         """,
     "bf_research": """
-        targets own_files masks domain launcher trusted sweep tracking training units train_names
-        train_pipelines train_parts train research
+        targets own_files masks domain launcher trusted sweep tracking training trained units train_names
+        train_pipelines train_parts prediction train research
         """,
 }
 # Modules made of one library, which they may import at module level since only functions import them.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Container
 from pathlib import Path
 
 from bf_command.schema import offered_models
 
 COLUMNS = 100
+#: A group in a list of defaults.
+_NAMED = re.compile(r"^ *- +(?:optional +)?/?([a-z]\w*): ", re.MULTILINE)
 FLAGS = """\
 options (Hydra's own):
   -m, --multirun             run every combination of the values given: model=vgg7,resnet18
@@ -25,8 +28,8 @@ def describe(folder: Path, config_name: str, program: str) -> str:
     settings = _settings(folder / f"{config_name}.yaml")
     width = max((len(name) for name in (*groups, *settings)), default=10) + 2
     lines = [f"usage: python {program} [name=value ...]", ""]
-    lines += [f"  python {program} model=resnet18", f"  python {program} -m model=vgg7,resnet18", ""]
-    lines.append("parts to choose:")
+    lines += [f"  {example}" for example in _examples(groups, program)]
+    lines += ["", "parts to choose:"]
     for name, options in groups.items():
         lines += textwrap.wrap(
             ", ".join(options),
@@ -39,13 +42,25 @@ def describe(folder: Path, config_name: str, program: str) -> str:
     return "\n".join(lines) + "\n\n" + FLAGS
 
 
+def _examples(groups: Container[str], program: str) -> list[str]:
+    """Return commands to begin with."""
+    if "model" in groups:
+        return [f"python {program} model=resnet18", f"python {program} -m model=vgg7,resnet18"]
+    return [f"python {program} run=outputs/NAME", f"python {program} run=outputs/NAME dataset.path=new_photos"]
+
+
 def _groups(folder: Path, config_name: str) -> dict[str, list[str]]:
-    """Return the options of every group: its YAML files, and the models that bf_models offers."""
+    """Return the options of every group: its YAML files, and the models that bf_models offers.
+
+    Of several applications in one folder each has the groups that its list of defaults names.
+    """
+    main = folder / f"{config_name}.yaml"
+    named = _NAMED.findall(main.read_text(encoding="utf-8")) if main.exists() else []
     models = [folder / "model" / f"{name}.yaml" for name in offered_models(folder, config_name)]
     found: dict[str, list[str]] = {}
     for path in sorted([*folder.rglob("*.yaml"), *models]):
         group = path.parent.relative_to(folder).as_posix()
-        if group != ".":
+        if group != "." and (not named or group in named):
             found.setdefault(group, []).append(path.stem)
     return found
 

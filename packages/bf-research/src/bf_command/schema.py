@@ -48,6 +48,25 @@ class TrainSchema:
     events: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class PredictSchema:
+    """Settings of ``python predict.py``."""
+
+    run: str
+    dataset: Any = None
+    pipeline: Any = None
+    out: str = "predictions.csv"
+    part: str | None = None
+    classes: list[str] | None = None
+    unfinished: bool = False
+    batch_size: int = 250
+    prefetch: int = 2
+    engine: str = "threads"
+    bar: bool = True
+    tracking: dict[str, Any] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
+
+
 def register(
     folder: Path, config_name: str = "train", more: str | None = None, overrides: Sequence[str] = ()
 ) -> None:
@@ -61,6 +80,11 @@ def register(
     OmegaConf.register_new_resolver("run_folder", name_folder, replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainSchema, provider="bf_research")
+    # options of data sets and steps are added as they are, without a plus
+    predict = OmegaConf.structured(PredictSchema(run="???"))
+    for part in ("dataset", "pipeline"):
+        predict[part] = OmegaConf.create({}, flags={"struct": False})
+    store.store(name="predict_schema", node=predict, provider="bf_research")
     # what was offered to another application goes, and no empty group stays; the application's own stay
     stored = store.repo.pop("model", {})
     own = {name: node for name, node in stored.items() if getattr(node, "provider", None) != MODELS}

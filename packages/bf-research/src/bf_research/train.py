@@ -32,6 +32,7 @@ from bf_research.train_pipelines import (
 from bf_research.training.checkpoints import MODEL as MODEL_FILE
 from bf_research.training.checkpoints import read_model_record
 from bf_research.training.folder import FINISHED, RunFolder
+from bf_research.trained import CONFIG, FOLDER_TAG, find_classes, write_trained
 from bf_research.training.training import Training
 from bf_research.trusted import trusted_packages
 
@@ -98,6 +99,12 @@ def train(config: DictConfig) -> Outcome:
         run = Training(parts.training, folder=folder, tracker=tracker, events=events, model=MODEL, loss=LOSS)
         run_id = None if folder is None else folder.record.get("run_id")
         with record_run(tracker, run_name(name), tags, run_id):
+            text = to_yaml(redact_config(config, resolve=True))
+            classes = find_classes(dataset)
+            if folder is not None:
+                write_trained(folder.path, text, classes)
+                tracker.set_tags({FOLDER_TAG: str(folder.path.absolute())})
+            tracker.log_text(text, CONFIG)
             _record_beginning(config, tracker, parts, type(dataset).__name__, resumed=run_id is not None)
             log.info(
                 "%s: %d iterations on %d items; the first one loads TensorFlow and builds the network",
@@ -139,7 +146,6 @@ def _record_beginning(
     """Record what is trained on what; a run that goes on has its parameters already."""
     if not resumed:
         tracker.log_params(parameters(config))
-    tracker.log_text(to_yaml(redact_config(config, resolve=True)), "config.yaml")
     data = {"train": parts.training, "validation": parts.validating, "test": parts.testing}
     for part, pipeline in data.items():
         if pipeline is not None:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
+from bf_batch.dataset import Dataset
+from bf_batch.images import ImagesBatch
 from bf_batch.opensets.base import Openset
 from bf_index import FilesIndex, split_positions
 from bf_index.errors import escape
@@ -44,7 +46,7 @@ def find_classes(path: str | os.PathLike[str], parts: Mapping[str, str]) -> Clas
     index = FilesIndex(f"{root}/**/*", relative=True)
     if not any(name.lower().endswith(ENDINGS) for name in index):
         raise FileNotFoundError(f"no pictures below {root!r}; known endings: {', '.join(ENDINGS)}")
-    index = index.filter(lambda name: name.lower().endswith(ENDINGS))
+    index = index.filter(_is_photo)
     folders = [name.split("/")[:-1] for name in index]
     depth = 1 if {folder[0] for folder in folders if folder} <= set(parts) else 0
     names = []
@@ -117,3 +119,24 @@ class ImageFolder(Openset):
             named = zip(("train", "test", "validation"), split)
             parts = {name: positions for name, positions in named if positions is not None}
         super().__init__(found.index, parts, found.classes, {"labels": found.labels}, batch_class)
+
+    @classmethod
+    def unlabelled(
+        cls, path: str | os.PathLike[str], batch_class: type[Batch] | None = None, **labelling: Any
+    ) -> Dataset:
+        """Return the photos of a folder, however deep, of a pattern or of one file, without labels and parts.
+
+        The arguments are those of the class; what says how photos are labelled and shared out is not used.
+        """
+        root = os.fspath(path)
+        if os.path.isdir(root):
+            index = FilesIndex(f"{root}/**/*", relative=True).filter(_is_photo)
+        else:
+            index = FilesIndex(root)
+        if len(index) == 0:
+            raise FileNotFoundError(f"no pictures below {root!r}; known endings: {', '.join(ENDINGS)}")
+        return Dataset(index, ImagesBatch if batch_class is None else batch_class)
+
+
+def _is_photo(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)

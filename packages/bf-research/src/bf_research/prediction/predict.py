@@ -1,0 +1,143 @@
+"""The command ``predict.py``: what it predicts for, and where it writes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bf_index.errors import unknown
+from bf_index.names import TargetError
+from bf_pipeline.redaction.texts import MASK
+from bf_research import targets
+from bf_research.prediction.predictor import Predictor
+from bf_research.prediction.tables import check_out, open_table
+from bf_research.train_names import hydra_part
+from bf_research.train_pipelines import as_plain
+from bf_research.trained import NoModel, Trained, find_trained
+from bf_research.trusted import trusted_packages
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+#: Options of data sets that say where downloads are written.
+_WRITTEN_TO = ("folder",)
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Written:
+    """The end of a prediction: how many items, where they are, how long it took."""
+
+    path: Path
+    items: int
+    left_out: int
+    seconds: float
+
+    def __str__(self) -> str:
+        left = f", {self.left_out} left out" if self.left_out else ""
+        return f"{self.items} predictions{left} in {self.seconds:.0f} s: {self.path}"
+
+
+def predict(config: DictConfig) -> Written:
+    """Predict as a configuration says (see ``conf/predict.yaml``) and write a table, or pictures.
+
+    Wrong names, data and places are errors before anything is predicted.
+    """
+    began = time.monotonic()
+    allow = trusted_packages(config, hydra_part())
+    out = Path(str(config.out)).expanduser()
+    check_out(out)
+    trained = _with_steps(config, find_trained(str(config.run), config.tracking.uri, bool(config.unfinished)))
+    data, known = make_data(trained, as_plain(config.dataset) or {}, config.part, allow)
+    if len(data) == 0:
+        raise ValueError("dataset: there are no items to predict for")
+    predictor = Predictor(trained, allow)
+    options = {"prefetch": config.prefetch, "engine": config.engine, "bar": config.bar}
+    count = 0
+    with open_table(out, predictor.classes) as table:
+        for predicted in predictor.predict(data, config.batch_size, known, **options):
+            table.write(predicted)
+            count += len(predicted.ids)
+    return Written(out, count, len(data) - count, time.monotonic() - began)
+
+
+def _with_steps(config: DictConfig, trained: Trained) -> Trained:
+    """Return the trained model with the steps and the names of classes that the command gives."""
+    pipeline = as_plain(config.pipeline) or {}
+    if config.classes is not None:
+        trained = replace(trained, classes=tuple(config.classes))
+    if pipeline:
+        return replace(trained, config={**trained.config, "pipeline": pipeline})
+    if not trained.config:
+        raise NoModel(
+            f"{trained.shown}: no configuration of its training stands beside the model, so that its steps are not "
+            "known; name the run's folder, or give them: pipeline=NAME dataset=NAME"
+        )
+    return trained
+
+
+def make_data(
+    trained: Trained, given: Mapping[str, Any], part: str | None, allow: Sequence[str]
+) -> tuple[Any, bool]:
+    """Return what to predict for, and whether it has the right answers.
+
+    ``given`` changes options of the data set that was trained on, or with ``_target_`` takes its place. With
+    a path of its own that is all that is found there, without labels; else the part ``test``.
+    """
+    recorded = trained.config.get("dataset") or {}
+    options = dict(given) if "_target_" in given else {**recorded, **given}
+    if not options:
+        raise NoModel(f"{trained.shown}: it is not known what it was trained on: dataset=NAME says what to read")
+    for name, value in options.items():
+        if name not in given:
+            _check_recorded(trained, name, value)
+    path, rest = targets.split(options, "dataset")
+    unlabelled = getattr(targets.resolve(path, "dataset", allow, "dataset"), "unlabelled", None)
+    if unlabelled is not None and "path" in given and part is None:
+        return unlabelled(**rest), False
+    dataset = targets.build(options, "dataset", allow)
+    _check_classes(trained, dataset)
+    try:
+        return getattr(dataset, part or "test"), "labels" in dataset.preloaded
+    except AttributeError as error:
+        raise ValueError(f"part={part or 'test'}: {error}") from None
+
+
+def _check_recorded(trained: Trained, name: str, value: Any) -> None:
+    """Refuse what a run's folder, perhaps of another person, may not say or does not know."""
+    if isinstance(value, str) and MASK in value:
+        raise ValueError(
+            f"{trained.shown}: dataset.{name} is a secret or came from the environment, and is not in the record; "
+            f"give it again: dataset.{name}=..."
+        )
+    if name in _WRITTEN_TO and value is not None and not _stays(str(value)):
+        raise TargetError(
+            f"{trained.shown}: dataset.{name}: {value!r} is refused: it is written outside of the working folder; "
+            f"if you trust it, say dataset.{name}={value}"
+        )
+
+
+def _stays(path: str) -> bool:
+    return not path.startswith(("/", "~")) and os.path.normpath(path).split(os.sep)[0] != os.pardir
+
+
+def _check_classes(trained: Trained, dataset: Any) -> None:
+    """Refuse labels of classes that the model does not know."""
+    classes = getattr(dataset, "classes", None)
+    if classes is None or trained.classes is None:
+        return
+    names = [str(name) for name in classes]
+    strange = [name for name in names if name not in trained.classes]
+    if strange:
+        raise ValueError(
+            unknown("class", strange[0], trained.classes, trained.shown)
+            + f"; the data have {len(strange)} classes that the model does not know, such as "
+            f"{', '.join(map(repr, strange[:_SHOWN]))}: dataset.path=FOLDER predicts without their labels"
+        )

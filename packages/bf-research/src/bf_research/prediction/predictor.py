@@ -1,0 +1,158 @@
+"""A trained network with the steps of its training: raw data in, names of classes and probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from bf_batch import Batch, Dataset
+from bf_index.errors import escape
+from bf_pipeline import B, Pipeline, V
+from bf_pipeline.expressions.base import Expr
+from bf_research import targets
+from bf_research.prediction.steps import find_inputs, make_steps
+from bf_research.trained import Trained
+
+_MODEL, _VALUES, _KNOWN = "net", "predicted", "known"
+_ANY_MODEL = "bf_models.KerasModel"
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted for the items of a batch.
+
+    ``values`` are names of classes, or numbers where there are no classes; or one array of them an item.
+    ``shares`` has a probability for each item and class, None without classes.
+    """
+
+    batch: Batch
+    ids: Sequence[Any]
+    values: Any
+    shares: np.ndarray | None = None
+    known: Any = None
+
+
+class Predictor:
+    """A trained model, the steps that prepare data for it, and the names of its classes.
+
+    ``allow`` names packages of the user's own that its configuration may name.
+    """
+
+    def __init__(self, trained: Trained, allow: Sequence[str] = ()) -> None:
+        self.trained, self.allow = trained, tuple(allow)
+        self.steps = make_steps(trained)
+        self.inputs, self.targets = find_inputs(trained)
+        self.model = _load_model(trained, self.allow)
+        self.classes = trained.classes
+        self._shape = _input_shape(self.model)
+        self._check_classes()
+
+    def _check_classes(self) -> None:
+        network = getattr(self.model, "network", None)
+        outputs = getattr(network, "output_shape", None)
+        if self.classes is None or not isinstance(outputs, tuple):
+            return
+        if outputs[-1] not in (len(self.classes), 1):
+            raise ValueError(
+                f"{self.trained.shown}: the network has {outputs[-1]} outputs, and there are "
+                f"{len(self.classes)} names of classes beside it; these files are not of one training"
+            )
+
+    def read(self, dataset: Dataset, known: bool = False) -> Pipeline:
+        """Return the pipeline that predicts for a data set; ``known``: with the right answers it has."""
+        fetches = {"values": "predictions"} if self.classes is None else {"values": "labels", "shares": "proba"}
+        pipeline = (
+            Pipeline().init_variable(_VALUES).init_variable(_KNOWN).import_model(_MODEL, self.model) + self.steps
+        )
+        pipeline = pipeline.call(self._check, self.inputs, B(), in_parent=True).predict_model(
+            _MODEL, self.inputs, fetches=fetches, save_to=V(_VALUES)
+        )
+        if known and isinstance(self.targets, Expr):
+            pipeline = pipeline.update(V(_KNOWN), self.targets)
+        return pipeline << dataset
+
+    def predict(
+        self, dataset: Dataset, batch_size: int = 250, known: bool = False, **options: Any
+    ) -> Iterator[Predicted]:
+        """Yield predictions batch by batch; ``options`` are those of a run, such as ``prefetch``."""
+        with closing(self.read(dataset, known).gen_batch(batch_size, **options)) as batches:
+            for batch in batches:
+                values = batches.v(_VALUES)
+                found = batches.v(_KNOWN) if known else None
+                yield self._name(batch, values["values"], values.get("shares"), found)
+
+    def _name(self, batch: Batch, values: Any, shares: Any, known: Any) -> Predicted:
+        """Give numbers of classes their names."""
+        ids = batch.indices.tolist()
+        if self.classes is None:
+            return Predicted(batch, ids, np.asarray(values), None, known)
+        values, shares = np.asarray(values), np.asarray(shares)
+        if len(self.classes) == 2 and shares.shape[1:] in ((), (1,)):  # one yes or no
+            yes = shares.reshape(len(ids))
+            values, shares = values.reshape(len(ids)), np.stack([1 - yes, yes], axis=1)
+        if values.ndim > 1:
+            return Predicted(batch, ids, values, shares if shares.shape == values.shape else None, known)
+        return Predicted(batch, ids, self.names_of(values), shares, self.names_of(known))
+
+    def names_of(self, numbers: Any) -> Any:
+        """Return names of classes by their numbers, numbers as they are where there is no such class."""
+        if numbers is None or self.classes is None:
+            return numbers
+        return [
+            self.classes[number] if isinstance(number, int) and 0 <= number < len(self.classes) else number
+            for number in np.asarray(numbers).tolist()
+        ]
+
+    def _check(self, array: Any, batch: Batch) -> None:
+        """Refuse arrays of another shape than the network takes, and name the first item."""
+        shape = self._shape
+        found = getattr(array, "shape", None)
+        if shape is None or found is None or isinstance(array, Mapping):
+            return
+        if _fits(tuple(found[1:]), shape):
+            return
+        ids = [escape(id) for id in batch.indices.tolist()[:_SHOWN]]
+        more = ", ..." if len(batch) > _SHOWN else ""
+        name = ", ".join(ids) + more
+        if len(found) == len(shape) + 1 and len(shape) > 2 and found[-1] != shape[-1]:
+            what = f"{found[-1]} channels, and the network takes {shape[-1]}"
+            advice = "load pictures of that many (load: {mode: gray} or rgb), or train on such as these"
+        else:
+            what = f"the shape {tuple(found[1:])}, and the network takes {shape}"
+            advice = "give data such as it was trained on"
+        raise ValueError(
+            f"{name}: after the steps load and prepare of {self.trained.shown} an item has {what}; {advice}"
+        )
+
+
+def _load_model(trained: Trained, allow: Sequence[str]) -> Any:
+    """Load the model of a run by the class that its configuration names, any of bf_models without one."""
+    told = trained.config.get("model") or {}
+    path = told.get("_target_", _ANY_MODEL) if isinstance(told, Mapping) else _ANY_MODEL
+    model_class = targets.resolve(path, "model", allow, "model._target_")
+    takes = signature(model_class.load).parameters
+    options: dict[str, Any] = {"allow": tuple(allow)} if "allow" in takes else {}
+    if "config" in takes:  # what belongs to the machine that trained
+        options["config"] = {"device": None, "strategy": None}
+    return model_class.load(trained.model, **options)
+
+
+def _input_shape(model: Any) -> tuple[int | None, ...] | None:
+    """Return the shape of an item that a network takes; None for several inputs and other models."""
+    shape = getattr(getattr(model, "network", None), "input_shape", None)
+    return tuple(shape[1:]) if isinstance(shape, tuple) else None
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    """Whether items of a shape may go into the network; the axis of one channel may be left out."""
+    if len(found) == len(shape) - 1 and shape[-1] == 1:
+        found = (*found, 1)
+    return len(found) == len(shape) and all(
+        want is None or have == want for have, want in zip(found, shape, strict=True)
+    )

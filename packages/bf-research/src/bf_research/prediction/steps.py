@@ -1,0 +1,75 @@
+"""The steps by which a training made what its network saw, taken from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bf_index.names import TargetError
+from bf_pipeline import Pipeline, build
+from bf_pipeline.yaml import read_expressions
+from bf_research.trained import CONFIG, NoModel, Trained
+
+#: Sections whose steps all data go through, in training and in prediction.
+SECTIONS = ("load", "prepare")
+#: Steps that write files; a folder of somebody else could say where.
+_WRITERS = ("dump", "save_model", "print")
+_SHOWN = 60
+
+
+def read_steps(trained: Trained, section: str) -> list[Any]:
+    """Return the steps of a section; none where the configuration has none."""
+    steps = (trained.config.get("pipeline") or {}).get(section) or []
+    if not isinstance(steps, list):
+        raise ValueError(f"{trained.shown}, {CONFIG}: pipeline.{section} is no list of steps: {steps!r:.80}")
+    return steps
+
+
+def reads_files(trained: Trained) -> bool:
+    """Whether the steps read the files of the items: these are what is given to predict."""
+    return any(name.startswith("load") for name, _ in _list_steps(read_steps(trained, "load"))) or any(
+        name.startswith("load") for name, _ in _list_steps(read_steps(trained, "prepare"))
+    )
+
+
+def make_steps(trained: Trained) -> Pipeline:
+    """Return a pipeline of the steps ``load`` and ``prepare``; those that write are a ``TargetError``."""
+    listed = [step for section in SECTIONS for step in read_steps(trained, section)]
+    for name, given in _list_steps(listed):
+        if name in _WRITERS:
+            raise TargetError(
+                f"{trained.shown}, {CONFIG}: the step {name} ({given!r:.{_SHOWN}}) is refused: a prediction writes "
+                "nothing but its own file; take the step out of the configuration if it is yours"
+            )
+    return build({"steps": listed})
+
+
+def find_inputs(trained: Trained) -> tuple[Any, Any]:
+    """Return the expressions of what the network predicts from, and of the right answers, None without any.
+
+    They are those of ``predict_model`` in the section ``test``, else of ``train_model``.
+    """
+    for section, verb in (("test", "predict_model"), ("train", "train_model")):
+        for name, given in _list_steps(read_steps(trained, section)):
+            if name != verb:
+                continue
+            if isinstance(given, list):
+                given = dict(zip(("name", "inputs", "targets"), given))
+            if isinstance(given, Mapping) and given.get("inputs") is not None:
+                return read_expressions(given["inputs"]), read_expressions(given.get("targets"))
+    raise NoModel(
+        f"{trained.shown}, {CONFIG}: no step of pipeline.test or pipeline.train says what the network predicts "
+        "from (predict_model: {name: net, inputs: ...})"
+    )
+
+
+def _list_steps(steps: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the name of each step and what is given to it, those inside blocks too."""
+    for step in steps:
+        if isinstance(step, str):
+            yield step, None
+        elif isinstance(step, Mapping):
+            for name, given in step.items():
+                yield str(name), given
+                if isinstance(given, Mapping) and isinstance(given.get("steps"), list):
+                    yield from _list_steps(given["steps"])

@@ -1,0 +1,185 @@
+"""Tables of predictions, written batch by batch: csv or parquet; and pictures, for predictions of each pixel."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bf_index.errors import escape
+from bf_research.prediction.predictor import Predicted
+
+CSV, PARQUET = (".csv",), (".parquet", ".pq")
+ID, VALUE, KNOWN, SHARE = "id", "prediction", "label", "proba_"
+MASKS = "predicted_masks"
+
+
+class Table(Protocol):
+    """What takes the predictions of one batch after another."""
+
+    def write(self, predicted: Predicted) -> None:
+        """Add the predictions of a batch."""
+
+
+@contextlib.contextmanager
+def open_table(path: Path, classes: Sequence[str] | None) -> Iterator[Table]:
+    """Open a table that takes its place when it is whole; on any error an older one stays.
+
+    The ending says what it is: .csv or .parquet; a folder takes a picture for each item.
+    """
+    kind = path.suffix.lower()
+    if kind not in (*CSV, *PARQUET):
+        yield Masks(path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(kind, f".{path.stem[:80]}.part", path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        with contextlib.ExitStack() as stack:
+            if kind in CSV:
+                file = stack.enter_context(open(part, "w", encoding="utf-8", newline=""))
+                table: Table = CsvTable(file, classes)
+            else:
+                table = ParquetTable(part, classes)
+                stack.callback(table.close)
+            yield table
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, f"predictions were not written, {error.strerror}", str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_out(path: Path) -> None:
+    """Raise ``ValueError`` for a name that is neither a table nor a folder."""
+    kind = path.suffix.lower()
+    if kind in PARQUET:
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise ImportError(f"out={path}: parquet needs pyarrow: pip install pyarrow, or out=...csv") from error
+    elif kind not in CSV and (kind or path.is_file()):
+        raise ValueError(
+            f"out={escape(path)}: a table ends in .csv or .parquet, and a folder (no ending) takes pictures for "
+            f"predictions of each pixel; got {kind or 'a file'!r}"
+        )
+
+
+def list_columns(predicted: Predicted, classes: Sequence[str] | None) -> dict[str, Any]:
+    """Return the columns of a table by name: id, prediction, perhaps label, and a probability for each class."""
+    values = predicted.values
+    columns: dict[str, Any] = {ID: predicted.ids}
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        flat = values.reshape(len(values), -1)
+        _check_width(flat.shape[1], classes, values.shape[1:])
+        if classes is not None:  # a yes or no of each class
+            columns[VALUE] = ["|".join(name for name, yes in zip(classes, row) if yes) for row in flat.tolist()]
+        elif flat.shape[1] == 1:
+            columns[VALUE] = flat[:, 0]
+        else:
+            columns |= {f"{VALUE}_{number}": flat[:, number] for number in range(flat.shape[1])}
+    else:
+        columns[VALUE] = values
+    if predicted.known is not None:
+        columns[KNOWN] = _flatten(predicted.known)
+    if predicted.shares is not None and classes is not None:
+        shares = predicted.shares
+        columns |= {f"{SHARE}{name}": shares[:, number] for number, name in enumerate(classes)}
+    return columns
+
+
+_WIDEST = 1000
+
+
+def _check_width(width: int, classes: Sequence[str] | None, shape: Sequence[int]) -> None:
+    good = width == len(classes) if classes is not None else width <= _WIDEST
+    if not good:
+        raise ValueError(
+            f"a prediction of the shape {tuple(shape)} for each item is no row of a table; out=FOLDER writes a "
+            "picture for each item"
+        )
+
+
+def _flatten(known: Any) -> Any:
+    array = np.asarray(known)
+    return known if array.ndim <= 1 else array.reshape(len(array), -1)[:, 0]
+
+
+class CsvTable:
+    """A csv file in UTF-8; numbers have as many digits as they need to be read back the same."""
+
+    def __init__(self, file: Any, classes: Sequence[str] | None) -> None:
+        self._writer, self._classes = csv.writer(file, lineterminator="\n"), classes
+        self._is_new = True
+
+    def write(self, predicted: Predicted) -> None:
+        """Add the rows of a batch."""
+        columns = list_columns(predicted, self._classes)
+        if self._is_new:
+            self._writer.writerow(columns)
+            self._is_new = False
+        self._writer.writerows(zip(*(_as_texts(column) for column in columns.values()), strict=True))
+
+
+def _as_texts(column: Any) -> Sequence[Any]:
+    """Return a column as texts; a float32 by its own shortest digits, not by those of a double."""
+    return [str(value) for value in column] if isinstance(column, np.ndarray) else column
+
+
+class ParquetTable:
+    """A parquet file, a row group for each batch."""
+
+    def __init__(self, path: Path, classes: Sequence[str] | None) -> None:
+        self._path, self._classes, self._writer = path, classes, None
+
+    def write(self, predicted: Predicted) -> None:
+        """Add the rows of a batch."""
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.table(list_columns(predicted, self._classes))
+        if self._writer is None:
+            self._writer = pyarrow.parquet.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Write the end of the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Masks:
+    """A folder with a PNG picture for each item: the number of the class of each pixel."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, predicted: Predicted) -> None:
+        """Write the pictures of a batch."""
+        maps = np.asarray(predicted.values)
+        if maps.ndim == 4 and maps.shape[-1] == 1:
+            maps = maps[..., 0]
+        if maps.ndim != 3:
+            raise ValueError(
+                f"out={escape(self._folder)}: a picture for each item needs predictions of each pixel, got one of "
+                f"the shape {maps.shape[1:]} an item; out=predictions.csv writes a table"
+            )
+        if maps.dtype.kind not in "iu" or maps.min() < 0 or maps.max() > np.iinfo(np.uint16).max:
+            raise ValueError(f"out={escape(self._folder)}: predictions of a pixel are no numbers of classes")
+        batch = predicted.batch
+        batch.add_components(MASKS, list(maps.astype(np.uint8 if maps.max() < 256 else np.uint16)))
+        batch.dump(str(self._folder), fmt="image", src=MASKS)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,209 @@
+"""What a training leaves for those who use its network: model, configuration, names of classes; and where.
+
+A run is named by its folder, a file in it, its MLflow id, or ``models:/name/version``. All of it is data: the
+configuration is read as plain YAML, in which no reference is followed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bf_index.errors import escape
+from bf_research.own_files import open_plain
+from bf_research.tracking.store import address, find_run, open_store
+from bf_research.training.checkpoints import MODEL
+from bf_research.training.folder import FINISHED, RECORD, read_record
+
+CONFIG, CLASSES = "config.yaml", "classes.json"
+#: The tag of an MLflow run that holds its folder on the machine that trained.
+FOLDER_TAG = "bf.folder"
+#: Where a kept model stands among the files of an MLflow run, and what we need of it below.
+KEPT, DATA = "model", "data"
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_REGISTERED = re.compile(r"models:/([^/]+)/(\d+)")
+_MOST_LETTERS = 10_000_000
+
+
+class NoModel(LookupError):
+    """What was named holds no trained model, or not yet."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model: its file, the configuration that it was trained with, the names of its classes."""
+
+    shown: str
+    model: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
+
+
+def write_trained(folder: Path, config: str, classes: Sequence[Any] | None) -> None:
+    """Write configuration and names of classes beside the model of a run."""
+    texts = {CONFIG: config}
+    if classes is not None:
+        texts[CLASSES] = json.dumps([str(name) for name in classes], indent=0, ensure_ascii=False)
+    for name, text in texts.items():
+        part = folder / f".{name}.tmp"
+        with open(part, "w", encoding="utf-8", opener=open_plain) as file:
+            file.write(text)
+        os.replace(part, folder / name)
+
+
+def find_classes(dataset: Any) -> tuple[str, ...] | None:
+    """Return the names of a data set's classes, numbers where they have none; None without classes."""
+    names = getattr(dataset, "classes", None)
+    if names is None and isinstance(count := getattr(dataset, "num_classes", None), int):
+        names = range(count)
+    return None if names is None else tuple(map(str, names))
+
+
+def find_trained(name: str, uri: str | None = None, unfinished: bool = False) -> Trained:
+    """Return what a name stands for: a run's folder, a model file, an MLflow run id, ``models:/name/version``.
+
+    ``uri`` is the store of MLflow's runs. ``NoModel`` says what is missing and how to go on; with
+    ``unfinished`` the best model so far is taken of a run that goes on.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _read_folder(path, unfinished)
+    if path.is_file():
+        return _read_beside(path)
+    if _REGISTERED.fullmatch(name) or _RUN_ID.fullmatch(name):
+        return _find_recorded(name, address(uri), unfinished)
+    raise NoModel(
+        f"{name!r} is no folder of a run, no model file, no MLflow run id (32 digits) and no "
+        f"models:/name/version (working folder {os.getcwd()!r})"
+    )
+
+
+def _read_folder(path: Path, unfinished: bool) -> Trained:
+    """Read the folder of a run, or a model that MLflow has kept."""
+    if (path / "MLmodel").is_file() and (path / DATA).is_dir():
+        path = path / DATA
+    record = read_record(path)
+    if record and record.get("state") != FINISHED and not unfinished:
+        raise NoModel(
+            f"{escape(path)}: the training is not finished (iteration {record.get('iteration', 0)}); the command "
+            "that began it goes on with it; unfinished=true takes the best model so far"
+        )
+    if not (path / MODEL).is_file():
+        has = "a training without checkpoints keeps no model" if record else f"no training left a {RECORD} here"
+        raise NoModel(f"{escape(path)}: there is no {MODEL}: {has}; name the folder of a run that has one")
+    return _read_beside(path / MODEL)
+
+
+def _read_beside(file: Path) -> Trained:
+    """Read a model file with the configuration and the classes that stand beside it, if they do."""
+    config = _read_config(file.parent / CONFIG)
+    return Trained(escape(file), file, config, read_classes(file.parent / CLASSES))
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        with open(path, encoding="utf-8", opener=open_plain) as file:
+            text = file.read(_MOST_LETTERS + 1)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{escape(path)}: no text: {escape(error)}") from error
+    if len(text) > _MOST_LETTERS:
+        raise ValueError(f"{escape(path)}: more than {_MOST_LETTERS:,} letters")
+    return text
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    """Return the configuration in a file as plain data; nothing where there is none."""
+    import yaml
+
+    text = _read_text(path)
+    if text is None:
+        return {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("an alias (*name), which no configuration that a training wrote has")
+        found = yaml.load(text, Loader=loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{escape(path)}: no configuration of a run: {escape(error)}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{escape(path)}: a mapping was expected, got {type(found).__name__}")
+    return found
+
+
+def read_classes(path: Path) -> tuple[str, ...] | None:
+    """Return the names of classes in a file; None where there is none."""
+    text = _read_text(path)
+    if text is None:
+        return None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text)
+        if isinstance(found, list) and found and all(isinstance(name, str) for name in found):
+            if len(set(found)) == len(found):
+                return tuple(found)
+    raise ValueError(f"{escape(path)}: a list of different names of classes was expected, got {text[:80]!r}")
+
+
+def _find_recorded(name: str, uri: str, unfinished: bool) -> Trained:
+    """Find what MLflow has of a run or of a registered version: its folder here, else the kept model."""
+    client = open_store(uri)
+    registered = _REGISTERED.fullmatch(name)
+    run_id: str | None
+    if registered is None:
+        run_id, source = find_run(client, name), f"runs:/{name}/{KEPT}"
+    else:
+        run_id, source = _find_version(client, registered[1], registered[2])
+    if registered is None and run_id is None:
+        raise NoModel(f"run={name}: the store {uri} has no such run; tracking.uri=... names another store")
+    if run_id is not None:
+        run = client.get_run(run_id)
+        folder = run.data.tags.get(FOLDER_TAG)
+        # the folder of another run may stand under the name meanwhile
+        if folder and registered is None and read_record(Path(folder)).get("run_id") == run_id:
+            return _read_folder(Path(folder), unfinished)
+    return _fetch(source, uri, name)
+
+
+def _find_version(client: Any, name: str, version: str) -> tuple[str | None, str]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_model_version(name, version)
+        return found.run_id, str(client.get_model_version_download_uri(name, version))
+    except MlflowException as error:
+        raise NoModel(f"models:/{name}/{version}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _fetch(source: str, uri: str, name: str) -> Trained:
+    """Copy a kept model from the store into a folder that goes with this process."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    place = tempfile.TemporaryDirectory(prefix="bf-model-")
+    try:
+        path = download_artifacts(artifact_uri=source, dst_path=place.name, tracking_uri=uri)
+    except (MlflowException, OSError) as error:
+        place.cleanup()
+        raise NoModel(
+            f"{name}: MLflow keeps no model of this run, and its folder is not on this machine; train with "
+            f"tracking.keep_model=true, or name the folder ({str(error).partition(chr(10))[0]})"
+        ) from error
+    try:
+        found = _read_folder(Path(path), unfinished=True)
+    except NoModel as error:
+        raise NoModel(f"{name}: the model that MLflow has is none of BatchFlow: {error}") from None
+    _PLACES.append(place)
+    return Trained(name, found.model, found.config, found.classes)
+
+
+#: Folders of models that were fetched; they go when the process ends.
+_PLACES: list[tempfile.TemporaryDirectory[str]] = []
