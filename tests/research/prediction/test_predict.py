@@ -1,4 +1,4 @@
-"""Predictions for data of one's own, held against the bare network on what Pillow and numpy make of the data."""
+"""Predictions for data of one's own, held against the bare network and what Pillow reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ CONFIG: dict[str, Any] = {
         "load": [{"load": {"mode": "gray"}}],
         "augment": [{"flip": {"p": 0.5}}],
         "prepare": [{"resize": {"size": [6, 5]}}, {"to_array": {"dtype": "float32", "scale": 1 / 255}}],
-        "test": [{"predict_model": {"name": "net", "inputs": INPUTS, "targets": LABELS, "fetches": "labels"}}],
+        "test": [
+            {"predict_model": {"name": "net", "inputs": INPUTS, "targets": LABELS, "fetches": "labels"}}
+        ],
     },
 }
 
@@ -94,7 +96,9 @@ def shares_of(trained: Path, files: list[Path]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("engine", ["threads", "inline"])
-def test_new_files_are_predicted_by_name_as_the_bare_network_does(configure, run: Path, trained: Path, engine):
+def test_new_files_are_predicted_by_name_as_the_bare_network_does(
+    configure, run: Path, trained: Path, engine
+):
     done = predict(configure("dataset.path=new", "batch_size=5", f"engine={engine}"))
     assert done == Written(Path("predictions.csv"), 12, 0, done.seconds)
     rows = read(Path("predictions.csv"))
@@ -153,7 +157,7 @@ def test_a_bare_model_file_takes_steps_and_names_from_the_command(configure, run
     alone = alone.rename(run.parent / "here" / "alone.bf")
     with pytest.raises(NoModel, match=r"alone\.bf: no configuration.*pipeline=NAME dataset=NAME"):
         predict(configure(f"run={alone}", "dataset.path=new"))
-    steps = json.dumps(change(test=[{"predict_model": ["net", INPUTS]}])["pipeline"]).replace('"', "")
+    steps = json.dumps({**CONFIG["pipeline"], "test": [], "inputs": INPUTS}).replace('"', "")
     data = "dataset={_target_: bf_batch.opensets.ImageFolder, path: new}"
     done = predict(configure(f"run={alone}", f"pipeline={steps}", data, "classes=[x,y,z]"))
     assert {row["prediction"] for row in read(done.path)} <= {"x", "y", "z"}
@@ -175,7 +179,9 @@ def test_numbers_and_pictures_of_predictions_are_written(configure, run: Path, t
     files = sorted((run.parent / "new").rglob("*.png"))
     grey = [np.asarray(Image.open(file).convert("L"))[:6, :5, None] / 255 for file in files]
     want = maps.predict(np.stack(grey), fetches="labels")
-    written = [np.asarray(Image.open(tmp_path / "masks" / file.relative_to(tmp_path / "new"))) for file in files]
+    written = [
+        np.asarray(Image.open(tmp_path / "masks" / file.relative_to(tmp_path / "new"))) for file in files
+    ]
     np.testing.assert_array_equal(np.stack(written), want)
 
 
@@ -194,12 +200,14 @@ WRONG = {
         {"prepare": [{"dump": {"dst": "/tmp/elsewhere"}}]}, TargetError,
         r"config\.yaml: the step dump .*refused: a prediction writes nothing but its own file",
     ),
-    "no step that predicts": ({"test": [], "train": []}, NoModel, "no step of pipeline.test or pipeline.train"),
+    "no step that predicts": ({"test": []}, NoModel, "no step of pipeline.test or pipeline.train"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("sections", "error", "message"), WRONG.values(), ids=WRONG)
-def test_steps_that_do_not_fit_are_told_with_the_file(configure, run: Path, trained, sections, error, message):
+def test_steps_that_do_not_fit_are_told_with_the_file(
+    configure, run: Path, trained, sections, error, message
+):
     make_run(run, trained, change(**sections))
     with pytest.raises(error, match=message):
         predict(configure("dataset.path=new"))
@@ -217,10 +225,10 @@ def test_what_is_no_finished_run_is_told_with_the_way_on(configure, run: Path, t
         predict(configure())
     with pytest.raises(NoModel, match="'nowhere' is no folder of a run"):
         predict(configure("run=nowhere"))
-    with pytest.raises(ValueError, match=r"out='x\.txt': a table ends in \.csv or \.parquet"):
+    with pytest.raises(ValueError, match=r"out=x\.txt: a table ends in \.csv or \.parquet"):
         predict(configure("out=x.txt"))
+    make_run(run, trained)
     with pytest.raises(FileNotFoundError, match="no pictures below"):
-        make_run(run, trained)
         predict(configure("dataset.path=a"))
 
 

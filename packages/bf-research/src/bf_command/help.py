@@ -11,7 +11,7 @@ from bf_command.schema import offered_models
 
 COLUMNS = 100
 #: A group in a list of defaults.
-_NAMED = re.compile(r"^ *- +(?:optional +)?/?([a-z]\w*): ", re.MULTILINE)
+_NAMED = re.compile(r"^ *- +(?:optional +)?/?([a-z]\w*): (?!null  # unused)", re.MULTILINE)
 FLAGS = """\
 options (Hydra's own):
   -m, --multirun             run every combination of the values given: model=vgg7,resnet18
@@ -46,7 +46,10 @@ def _examples(groups: Container[str], program: str) -> list[str]:
     """Return commands to begin with."""
     if "model" in groups:
         return [f"python {program} model=resnet18", f"python {program} -m model=vgg7,resnet18"]
-    return [f"python {program} run=outputs/NAME", f"python {program} run=outputs/NAME dataset.path=new_photos"]
+    return [
+        f"python {program} run=outputs/NAME",
+        f"python {program} run=outputs/NAME dataset.path=new_photos",
+    ]
 
 
 def _groups(folder: Path, config_name: str) -> dict[str, list[str]]:

@@ -55,6 +55,9 @@ class PredictSchema:
     run: str
     dataset: Any = None
     pipeline: Any = None
+    task: Any = None
+    model: Any = None
+    optimizer: Any = None
     out: str = "predictions.csv"
     part: str | None = None
     classes: list[str] | None = None
@@ -82,7 +85,7 @@ def register(
     store.store(name="train_schema", node=TrainSchema, provider="bf_research")
     # options of data sets and steps are added as they are, without a plus
     predict = OmegaConf.structured(PredictSchema(run="???"))
-    for part in ("dataset", "pipeline"):
+    for part in ("dataset", "pipeline", "task", "model", "optimizer"):
         predict[part] = OmegaConf.create({}, flags={"struct": False})
     store.store(name="predict_schema", node=predict, provider="bf_research")
     # what was offered to another application goes, and no empty group stays; the application's own stay

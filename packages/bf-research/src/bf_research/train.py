@@ -29,10 +29,10 @@ from bf_research.train_pipelines import (
     pipelines,
     start_options,
 )
+from bf_research.trained import CONFIG, FOLDER_TAG, find_classes, write_trained
 from bf_research.training.checkpoints import MODEL as MODEL_FILE
 from bf_research.training.checkpoints import read_model_record
 from bf_research.training.folder import FINISHED, RunFolder
-from bf_research.trained import CONFIG, FOLDER_TAG, find_classes, write_trained
 from bf_research.training.training import Training
 from bf_research.trusted import trusted_packages
 
@@ -100,7 +100,7 @@ def train(config: DictConfig) -> Outcome:
         run_id = None if folder is None else folder.record.get("run_id")
         with record_run(tracker, run_name(name), tags, run_id):
             text = to_yaml(redact_config(config, resolve=True))
-            classes = find_classes(dataset)
+            classes = None if config.task.get("name") == "regression" else find_classes(dataset)
             if folder is not None:
                 write_trained(folder.path, text, classes)
                 tracker.set_tags({FOLDER_TAG: str(folder.path.absolute())})

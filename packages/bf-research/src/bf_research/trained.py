@@ -67,7 +67,7 @@ def find_classes(dataset: Any) -> tuple[str, ...] | None:
 
 
 def find_trained(name: str, uri: str | None = None, unfinished: bool = False) -> Trained:
-    """Return what a name stands for: a run's folder, a model file, an MLflow run id, ``models:/name/version``.
+    """Return what a name stands for: a run's folder, model file or MLflow id, ``models:/name/version``.
 
     ``uri`` is the store of MLflow's runs. ``NoModel`` says what is missing and how to go on; with
     ``unfinished`` the best model so far is taken of a run that goes on.
@@ -92,11 +92,13 @@ def _read_folder(path: Path, unfinished: bool) -> Trained:
     record = read_record(path)
     if record and record.get("state") != FINISHED and not unfinished:
         raise NoModel(
-            f"{escape(path)}: the training is not finished (iteration {record.get('iteration', 0)}); the command "
-            "that began it goes on with it; unfinished=true takes the best model so far"
+            f"{escape(path)}: the training is not finished (iteration {record.get('iteration', 0)}); the "
+            "command that began it goes on with it; unfinished=true takes the best model so far"
         )
     if not (path / MODEL).is_file():
-        has = "a training without checkpoints keeps no model" if record else f"no training left a {RECORD} here"
+        has = (
+            "a training without checkpoints keeps no model" if record else f"no training left a {RECORD} here"
+        )
         raise NoModel(f"{escape(path)}: there is no {MODEL}: {has}; name the folder of a run that has one")
     return _read_beside(path / MODEL)
 
@@ -147,9 +149,9 @@ def read_classes(path: Path) -> tuple[str, ...] | None:
         return None
     with suppress(ValueError, RecursionError):
         found = json.loads(text)
-        if isinstance(found, list) and found and all(isinstance(name, str) for name in found):
-            if len(set(found)) == len(found):
-                return tuple(found)
+        named = isinstance(found, list) and found and all(isinstance(name, str) for name in found)
+        if named and len(set(found)) == len(found):
+            return tuple(found)
     raise ValueError(f"{escape(path)}: a list of different names of classes was expected, got {text[:80]!r}")
 
 

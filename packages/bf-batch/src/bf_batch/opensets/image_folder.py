@@ -129,12 +129,11 @@ class ImageFolder(Openset):
         The arguments are those of the class; what says how photos are labelled and shared out is not used.
         """
         root = os.fspath(path)
-        if os.path.isdir(root):
-            index = FilesIndex(f"{root}/**/*", relative=True).filter(_is_photo)
-        else:
-            index = FilesIndex(root)
-        if len(index) == 0:
+        is_folder = os.path.isdir(root)
+        index = FilesIndex(f"{root}/**/*", relative=True) if is_folder else FilesIndex(root)
+        if not any(map(_is_photo, index)):
             raise FileNotFoundError(f"no pictures below {root!r}; known endings: {', '.join(ENDINGS)}")
+        index = index.filter(_is_photo)
         return Dataset(index, ImagesBatch if batch_class is None else batch_class)
 
 

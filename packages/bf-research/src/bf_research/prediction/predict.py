@@ -15,6 +15,7 @@ from bf_index.names import TargetError
 from bf_pipeline.redaction.texts import MASK
 from bf_research import targets
 from bf_research.prediction.predictor import Predictor
+from bf_research.prediction.steps import SECTIONS
 from bf_research.prediction.tables import check_out, open_table
 from bf_research.train_names import hydra_part
 from bf_research.train_pipelines import as_plain
@@ -60,33 +61,34 @@ def predict(config: DictConfig) -> Written:
         raise ValueError("dataset: there are no items to predict for")
     predictor = Predictor(trained, allow)
     options = {"prefetch": config.prefetch, "engine": config.engine, "bar": config.bar}
-    count = 0
+    count, known = 0, known and predictor.knows(data)
     with open_table(out, predictor.classes) as table:
-        for predicted in predictor.predict(data, config.batch_size, known, **options):
+        for predicted in predictor.predict(data, min(config.batch_size, len(data)), known, **options):
             table.write(predicted)
             count += len(predicted.ids)
     return Written(out, count, len(data) - count, time.monotonic() - began)
 
 
 def _with_steps(config: DictConfig, trained: Trained) -> Trained:
-    """Return the trained model with the steps and the names of classes that the command gives."""
-    pipeline = as_plain(config.pipeline) or {}
+    """Return the trained model with names of classes that the command gives, and steps where it has none."""
     if config.classes is not None:
         trained = replace(trained, classes=tuple(config.classes))
-    if pipeline:
-        return replace(trained, config={**trained.config, "pipeline": pipeline})
-    if not trained.config:
+    if trained.config.get("pipeline"):
+        return trained
+    given = config.pipeline or {}
+    steps = {key: as_plain(given[key]) for key in ("inputs", *SECTIONS) if given.get(key) is not None}
+    if not steps:
         raise NoModel(
-            f"{trained.shown}: no configuration of its training stands beside the model, so that its steps are not "
-            "known; name the run's folder, or give them: pipeline=NAME dataset=NAME"
+            f"{trained.shown}: no configuration of its training stands beside the model, so that its "
+            "steps are not known; name the run's folder, or give them: pipeline=NAME dataset=NAME"
         )
-    return trained
+    return replace(trained, config={**trained.config, "pipeline": steps})
 
 
 def make_data(
     trained: Trained, given: Mapping[str, Any], part: str | None, allow: Sequence[str]
 ) -> tuple[Any, bool]:
-    """Return what to predict for, and whether it has the right answers.
+    """Return what to predict for, and whether it may have the right answers.
 
     ``given`` changes options of the data set that was trained on, or with ``_target_`` takes its place. With
     a path of its own that is all that is found there, without labels; else the part ``test``.
@@ -94,7 +96,9 @@ def make_data(
     recorded = trained.config.get("dataset") or {}
     options = dict(given) if "_target_" in given else {**recorded, **given}
     if not options:
-        raise NoModel(f"{trained.shown}: it is not known what it was trained on: dataset=NAME says what to read")
+        raise NoModel(
+            f"{trained.shown}: it is not known what it was trained on: dataset=NAME says what to read"
+        )
     for name, value in options.items():
         if name not in given:
             _check_recorded(trained, name, value)
@@ -105,7 +109,7 @@ def make_data(
     dataset = targets.build(options, "dataset", allow)
     _check_classes(trained, dataset)
     try:
-        return getattr(dataset, part or "test"), "labels" in dataset.preloaded
+        return getattr(dataset, part or "test"), True
     except AttributeError as error:
         raise ValueError(f"part={part or 'test'}: {error}") from None
 
@@ -114,13 +118,13 @@ def _check_recorded(trained: Trained, name: str, value: Any) -> None:
     """Refuse what a run's folder, perhaps of another person, may not say or does not know."""
     if isinstance(value, str) and MASK in value:
         raise ValueError(
-            f"{trained.shown}: dataset.{name} is a secret or came from the environment, and is not in the record; "
-            f"give it again: dataset.{name}=..."
+            f"{trained.shown}: dataset.{name} is a secret or came from the environment, and is not in the "
+            f"record; give it again: dataset.{name}=..."
         )
     if name in _WRITTEN_TO and value is not None and not _stays(str(value)):
         raise TargetError(
-            f"{trained.shown}: dataset.{name}: {value!r} is refused: it is written outside of the working folder; "
-            f"if you trust it, say dataset.{name}={value}"
+            f"{trained.shown}: dataset.{name}: {value!r} is refused: it is written outside of the "
+            f"working folder; if you trust it, say dataset.{name}={value}"
         )
 
 

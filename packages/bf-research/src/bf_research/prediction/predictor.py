@@ -13,7 +13,6 @@ import numpy as np
 from bf_batch import Batch, Dataset
 from bf_index.errors import escape
 from bf_pipeline import B, Pipeline, V
-from bf_pipeline.expressions.base import Expr
 from bf_research import targets
 from bf_research.prediction.steps import find_inputs, make_steps
 from bf_research.trained import Trained
@@ -64,16 +63,23 @@ class Predictor:
                 f"{len(self.classes)} names of classes beside it; these files are not of one training"
             )
 
+    def knows(self, dataset: Dataset) -> bool:
+        """Whether a data set has the right answers at hand."""
+        return isinstance(self.targets, B) and self.targets.name in dataset.preloaded
+
     def read(self, dataset: Dataset, known: bool = False) -> Pipeline:
         """Return the pipeline that predicts for a data set; ``known``: with the right answers it has."""
-        fetches = {"values": "predictions"} if self.classes is None else {"values": "labels", "shares": "proba"}
+        fetches = (
+            {"values": "predictions"} if self.classes is None else {"values": "labels", "shares": "proba"}
+        )
         pipeline = (
-            Pipeline().init_variable(_VALUES).init_variable(_KNOWN).import_model(_MODEL, self.model) + self.steps
+            Pipeline().init_variable(_VALUES).init_variable(_KNOWN).import_model(_MODEL, self.model)
+            + self.steps
         )
         pipeline = pipeline.call(self._check, self.inputs, B(), in_parent=True).predict_model(
             _MODEL, self.inputs, fetches=fetches, save_to=V(_VALUES)
         )
-        if known and isinstance(self.targets, Expr):
+        if known:
             pipeline = pipeline.update(V(_KNOWN), self.targets)
         return pipeline << dataset
 

@@ -25,41 +25,37 @@ def read_steps(trained: Trained, section: str) -> list[Any]:
     return steps
 
 
-def reads_files(trained: Trained) -> bool:
-    """Whether the steps read the files of the items: these are what is given to predict."""
-    return any(name.startswith("load") for name, _ in _list_steps(read_steps(trained, "load"))) or any(
-        name.startswith("load") for name, _ in _list_steps(read_steps(trained, "prepare"))
-    )
-
-
 def make_steps(trained: Trained) -> Pipeline:
     """Return a pipeline of the steps ``load`` and ``prepare``; those that write are a ``TargetError``."""
     listed = [step for section in SECTIONS for step in read_steps(trained, section)]
     for name, given in _list_steps(listed):
         if name in _WRITERS:
             raise TargetError(
-                f"{trained.shown}, {CONFIG}: the step {name} ({given!r:.{_SHOWN}}) is refused: a prediction writes "
-                "nothing but its own file; take the step out of the configuration if it is yours"
+                f"{trained.shown}, {CONFIG}: the step {name} ({given!r:.{_SHOWN}}) is refused: "
+                "a prediction writes nothing but its own file; if it is yours, take the step out"
             )
     return build({"steps": listed})
 
 
 def find_inputs(trained: Trained) -> tuple[Any, Any]:
-    """Return the expressions of what the network predicts from, and of the right answers, None without any.
+    """Return the expressions of what the network predicts from and of the right answers, or None.
 
-    They are those of ``predict_model`` in the section ``test``, else of ``train_model``.
+    They are ``pipeline.inputs`` and ``targets``, else those of ``predict_model`` in ``pipeline.test``, else
+    of ``train_model`` in ``pipeline.train``.
     """
+    told = trained.config.get("pipeline") or {}
+    if told.get("inputs") is not None:
+        return read_expressions(told["inputs"]), read_expressions(told.get("targets"))
     for section, verb in (("test", "predict_model"), ("train", "train_model")):
         for name, given in _list_steps(read_steps(trained, section)):
             if name != verb:
                 continue
-            if isinstance(given, list):
-                given = dict(zip(("name", "inputs", "targets"), given))
-            if isinstance(given, Mapping) and given.get("inputs") is not None:
-                return read_expressions(given["inputs"]), read_expressions(given.get("targets"))
+            named = dict(zip(("name", "inputs", "targets"), given)) if isinstance(given, list) else given
+            if isinstance(named, Mapping) and named.get("inputs") is not None:
+                return read_expressions(named["inputs"]), read_expressions(named.get("targets"))
     raise NoModel(
-        f"{trained.shown}, {CONFIG}: no step of pipeline.test or pipeline.train says what the network predicts "
-        "from (predict_model: {name: net, inputs: ...})"
+        f"{trained.shown}, {CONFIG}: no step of pipeline.test or pipeline.train says what the network "
+        "predicts from (predict_model: {name: net, inputs: ...})"
     )
 
 

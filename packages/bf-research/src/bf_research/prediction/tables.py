@@ -1,4 +1,4 @@
-"""Tables of predictions, written batch by batch: csv or parquet; and pictures, for predictions of each pixel."""
+"""Tables of predictions, written batch by batch: csv or parquet; pictures for predictions of each pixel."""
 
 from __future__ import annotations
 
@@ -65,23 +65,27 @@ def check_out(path: Path) -> None:
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
-            raise ImportError(f"out={path}: parquet needs pyarrow: pip install pyarrow, or out=...csv") from error
+            raise ImportError(
+                f"out={path}: parquet needs pyarrow: pip install pyarrow, or out=...csv"
+            ) from error
     elif kind not in CSV and (kind or path.is_file()):
         raise ValueError(
-            f"out={escape(path)}: a table ends in .csv or .parquet, and a folder (no ending) takes pictures for "
-            f"predictions of each pixel; got {kind or 'a file'!r}"
+            f"out={escape(path)}: a table ends in .csv or .parquet, and a folder (no ending) takes pictures "
+            f"for predictions of each pixel; got {kind or 'a file'!r}"
         )
 
 
 def list_columns(predicted: Predicted, classes: Sequence[str] | None) -> dict[str, Any]:
-    """Return the columns of a table by name: id, prediction, perhaps label, and a probability for each class."""
+    """Return the columns of a table by name: id, prediction, label if known, a probability for each class."""
     values = predicted.values
     columns: dict[str, Any] = {ID: predicted.ids}
     if isinstance(values, np.ndarray) and values.ndim > 1:
         flat = values.reshape(len(values), -1)
         _check_width(flat.shape[1], classes, values.shape[1:])
         if classes is not None:  # a yes or no of each class
-            columns[VALUE] = ["|".join(name for name, yes in zip(classes, row) if yes) for row in flat.tolist()]
+            columns[VALUE] = [
+                "|".join(name for name, yes in zip(classes, row) if yes) for row in flat.tolist()
+            ]
         elif flat.shape[1] == 1:
             columns[VALUE] = flat[:, 0]
         else:
@@ -103,8 +107,8 @@ def _check_width(width: int, classes: Sequence[str] | None, shape: Sequence[int]
     good = width == len(classes) if classes is not None else width <= _WIDEST
     if not good:
         raise ValueError(
-            f"a prediction of the shape {tuple(shape)} for each item is no row of a table; out=FOLDER writes a "
-            "picture for each item"
+            f"a prediction of the shape {tuple(shape)} for each item is no row of a table; out=FOLDER writes "
+            "a picture for each item"
         )
 
 
@@ -138,7 +142,8 @@ class ParquetTable:
     """A parquet file, a row group for each batch."""
 
     def __init__(self, path: Path, classes: Sequence[str] | None) -> None:
-        self._path, self._classes, self._writer = path, classes, None
+        self._path, self._classes = path, classes
+        self._writer: Any = None
 
     def write(self, predicted: Predicted) -> None:
         """Add the rows of a batch."""
@@ -169,8 +174,8 @@ class Masks:
             maps = maps[..., 0]
         if maps.ndim != 3:
             raise ValueError(
-                f"out={escape(self._folder)}: a picture for each item needs predictions of each pixel, got one of "
-                f"the shape {maps.shape[1:]} an item; out=predictions.csv writes a table"
+                f"out={escape(self._folder)}: a picture for each item needs predictions of each pixel, got "
+                f"one of the shape {maps.shape[1:]} an item; out=predictions.csv writes a table"
             )
         if maps.dtype.kind not in "iu" or maps.min() < 0 or maps.max() > np.iinfo(np.uint16).max:
             raise ValueError(f"out={escape(self._folder)}: predictions of a pixel are no numbers of classes")
