@@ -47,9 +47,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but the slow ones; any pytest option may follow."""
+    """All tests but the slow ones, a process for each core; other options of pytest may follow."""
     sync(session)
-    arguments = session.posargs or ["-q", "-m", "not slow and not browser"]
+    processes = ["--numprocesses=logical", "--maxprocesses=4", "--dist=worksteal"]
+    arguments = session.posargs or ["-q", "-m", "not slow and not browser", *processes]
     session.run("pytest", *arguments, env=ENVIRONMENT)
 
 

@@ -401,7 +401,7 @@ def test_no_source_of_the_opensets_unpickles():
         link("inside", "a", tarfile.LNKTYPE),
         link("inside", "", tarfile.FIFOTYPE),
     ],
-    ids=str,
+    ids=lambda member: member if isinstance(member, str) else f"{member.type!r} to {member.linkname!r}",
 )
 def test_members_that_lead_outside_are_refused(tmp_path, member):
     archive = tar(tmp_path / "bad.tar.gz", ("a/fine", b"x"), (member, b""))
