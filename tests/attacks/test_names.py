@@ -330,7 +330,7 @@ def test_modules_that_workers_import(run_script, tmp_path):
     (tmp_path / "stranger_of_a_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     sweep = [
         "-m",
-        "model=mlp,lenet",
+        "model=mlp",
         "n_iters=1",
         "tracking=none",
         "hydra/launcher=gpu",

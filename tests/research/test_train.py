@@ -35,6 +35,7 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         yield lambda *overrides: compose("train", overrides=[*SMALL, *overrides])
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_a_training_is_recorded_whole(configure, tmp_path: Path):
     outcome = train(configure())
     assert outcome.iterations == 3
@@ -215,7 +216,7 @@ def test_what_follows_from_other_settings_is_recorded(configure) -> None:
 @pytest.mark.parametrize(("sweeper", "state"), [("domain", "FINISHED"), ("basic", "FAILED")])
 def test_a_trial_that_fails_before_it_begins_has_a_run(run_script, tmp_path: Path, sweeper, state) -> None:
     settings = ["loss=ce,nosuch", "hydra.sweep.dir=sweep", f"hydra/sweeper={sweeper}"]
-    done = run_script(program("-m", *SMALL, *settings))
+    done = run_script(program("-m", *SMALL[1:], "model=mlp", *settings))
     assert done.code == 1
     client = open_store(f"sqlite:///{tmp_path}/mlflow.db")
     runs: list[Any] = client.search_runs(["1"], "tags.`bf.kind` = 'trial'")
@@ -305,9 +306,35 @@ def test_a_sweep_is_one_run_with_a_child_a_trial(run_script, tmp_path: Path, lau
     assert "unknown result 'test/acuracy'" in misspelt.out + misspelt.err
 
 
+IDLE = """
+import time
+
+import numpy as np
+
+class Idle:
+    '''A model without a network: TensorFlow need not be loaded for it.'''
+
+    def __init__(self, config=None):
+        self.iterations = 0
+
+    def train(self, inputs=None, targets=None, **options):
+        time.sleep(0.01)
+        self.iterations += 1
+        return 1.0
+
+    def predict(self, inputs=None, targets=None, **options):
+        return [np.zeros(len(inputs), int), 1.0]
+
+    def save(self, path):
+        path.write_text("")
+"""
+
+
 @pytest.mark.usefixtures("ready_store")
 def test_a_second_driver_leaves_the_run_of_the_first_alone(run_script, start_script, tmp_path: Path):
-    sweep = ["-m", *SMALL, "n_iters=100000", "model=lenet,mlp", "hydra.sweep.dir=sweep"]
+    (tmp_path / "idle.py").write_text(IDLE)
+    idle = ["model=mlp", "model._target_=idle.Idle", "targets=[idle]"]
+    sweep = ["-m", *SMALL[1:], *idle, "n_iters=100000", "seed=1,2", "hydra.sweep.dir=sweep"]
     first = start_script(program(*sweep))
     first.wait_for("100000 iterations on")
     second = run_script(program(*sweep))

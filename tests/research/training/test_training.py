@@ -384,6 +384,7 @@ def command(folder: Path, *settings: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_the_same_command_goes_on_after_a_kill_and_ends_the_same(tmp_path: Path) -> None:
     whole = command(tmp_path, "name=whole", "tracking=none")
     told = whole.communicate()[0]
