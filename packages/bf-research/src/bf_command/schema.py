@@ -36,6 +36,7 @@ class TrainSchema:
     seed: int = 0
     bar: bool = True
     loss: Any = "ce"
+    class_weights: Any = None
     repetition: int = 0
     launch: dict[str, Any] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)

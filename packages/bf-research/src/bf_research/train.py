@@ -17,6 +17,7 @@ from bf_research.launcher.channel import where
 from bf_research.launcher.hydra_private import to_yaml
 from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, Tracker
+from bf_research.train_found import find_out
 from bf_research.train_names import hydra_part, own_settings, parameters, run_name
 from bf_research.train_parts import make_events, open_folder, split_validation
 from bf_research.train_pipelines import (
@@ -90,6 +91,7 @@ def train(config: DictConfig) -> Outcome:
     with _record_failure(tracker, run_name(name), tags, config):
         dataset = targets.build(as_plain(config.dataset), "dataset", allow)
         training_data, validation_data = split_validation(config, dataset)
+        config = find_out(config, dataset, training_data)
         config = complete(config, training_data)
         parts = pipelines(config, dataset, training_data, validation_data, allow)
         events, test = make_events(config, parts, allow)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from bf_index.errors import unknown
 from bf_index.seeding import rng_at
 from bf_pipeline.redaction.values import redact_config
@@ -49,13 +51,17 @@ def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
     """Return the data to train and to validate on; the latter is None without ``validation``.
 
     ``validation.part`` names a part of the data set; ``validation.share`` takes a share of the training data,
-    stratified where labels are at hand, by a seed of its own.
+    stratified where labels are at hand, by a seed of its own. ``part: auto`` is the part ``validation`` of a
+    data set that has one, else the share.
     """
     options = _section(config, "validation", ("share", "part", "every", "metrics", "batch_size"))
     if options is None:
         return dataset.train, None
-    if options.get("part") is not None:
-        part = str(options["part"])
+    part = options.get("part")
+    if part == "auto" and hasattr(dataset, "validation"):
+        part = "validation"
+    if part not in (None, "auto"):
+        part = str(part)
         try:
             return dataset.train, getattr(dataset, part)
         except AttributeError as error:
@@ -64,7 +70,7 @@ def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise ValueError(f"validation.share must be above 0 and below 1, got {share!r}")
     seed = int(rng_at(config.seed, _VALIDATION).integers(2**31))
-    labels = "labels" if "labels" in dataset.preloaded else None
+    labels = "labels" if "labels" in dataset.preloaded and not _is_number(dataset) else None
     split = dataset.train.split(1 - share, shuffle=True, seed=seed, stratify=labels)
     if len(split.test) == 0:
         raise ValueError(
@@ -72,6 +78,11 @@ def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
             "validation=null"
         )
     return split.train, split.test
+
+
+def _is_number(dataset: Any) -> bool:
+    """Whether labels are numbers to tell, not classes."""
+    return bool(np.asarray(dataset.rows("labels", slice(0, 1))).dtype.kind == "f")
 
 
 def make_events(config: DictConfig, parts: Measured, allow: Sequence[str]) -> tuple[list[Event], Evaluation]:

@@ -67,10 +67,32 @@ def pipelines(
     # KerasModel and SklearnModel read names in their config; a class of the user's own need not know the key
     settings = _make_model_config(config, dataset, options, allow if _takes_allow(model_class) else ())
     model = Pipeline().init_model("static", model_class, MODEL, settings)
-    training = (model + part("load", "augment", "prepare", "train")) << training_data
+    augmented = part("load", "augment") + _switched(config, dataset, ("rand_augment",))
+    prepared = augmented + part("prepare") + _switched(config, dataset, ("mixup", "cutmix"))
+    training = (model + prepared + part("train")) << training_data
     measuring = Pipeline().import_model(MODEL, training) + part("load", "prepare", "test")
     validating = None if validation_data is None else measuring << validation_data
     return Parts(training, validating, measuring << dataset.test)
+
+
+def _switched(config: DictConfig, dataset: Any, names: Sequence[str]) -> Pipeline:
+    """Return the steps of augmentation that the pipeline has a switch for and that are on."""
+    from bf_pipeline import Pipeline, build
+
+    on = {name: as_plain(config.pipeline[name]) for name in names if config.pipeline.get(name)}
+    if len(on) > 1:
+        raise ValueError(f"pipeline: {' and '.join(on)} are two ways to mix pictures; switch one of them off")
+    steps = []
+    for name, options in on.items():
+        if not isinstance(options, Mapping):
+            raise ValueError(f"pipeline.{name} must be null or a mapping of arguments, got {options!r}")
+        classes = {} if name == "rand_augment" else {"classes": getattr(dataset, "num_classes", None)}
+        if None in classes.values():
+            raise ValueError(
+                f"pipeline.{name} mixes labels of classes, and there are none here; switch it off"
+            )
+        steps.append({name: {**classes, **options}})
+    return build({"steps": steps}) if steps else Pipeline()
 
 
 def _check_sections(steps: Mapping[str, Any]) -> None:
@@ -127,6 +149,8 @@ def _make_model_config(
         "schedule": None if is_plateau(config.schedule) else as_plain(config.schedule),
         "seed": seed_of(config),
     }
+    if config.get("class_weights") is not None:
+        known["class_weights"] = as_plain(config.class_weights)
     return {**known, **options, **({"allow": tuple(allow)} if allow else {})}
 
 

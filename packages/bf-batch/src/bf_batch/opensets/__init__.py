@@ -8,21 +8,29 @@ from bf_batch.opensets.fashion_mnist import FashionMNIST
 from bf_batch.opensets.image_folder import ImageFolder
 from bf_batch.opensets.imagenette import Imagenette
 from bf_batch.opensets.mnist import MNIST
+from bf_batch.opensets.own.array_files import ArrayFiles
+from bf_batch.opensets.own.image_files import ImageFiles
+from bf_batch.opensets.own.rows import RowsBatch
+from bf_batch.opensets.own.table import Table
 from bf_batch.opensets.pets import Pets
 
 __all__ = [
     "CIFAR10",
     "CIFAR100",
     "MNIST",
+    "ArrayFiles",
     "Digits",
     "DownloadError",
     "FashionMNIST",
+    "ImageFiles",
     "ImageFolder",
     "Imagenette",
     "Openset",
     "Patience",
     "Pets",
     "RemoteFile",
+    "RowsBatch",
+    "Table",
     "cache_folder",
     "fetch",
 ]

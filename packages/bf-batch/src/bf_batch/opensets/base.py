@@ -33,14 +33,16 @@ class Openset(Dataset):
         self,
         index: Any,
         parts: Mapping[str, Any],
-        classes: Sequence[str],
+        classes: Sequence[str] | None,
         preloaded: Any = None,
         batch_class: type[Batch] | None = None,
+        **attributes: Any,
     ) -> None:
         if batch_class is None:
             batch_class = ImagesBatch
-        super().__init__(index, batch_class, preloaded)
-        self.classes = tuple(classes)
+        super().__init__(index, batch_class, preloaded, **attributes)
+        if classes is not None:  # without them there is no attribute: numbers are told
+            self.classes = tuple(classes)
         self._bf_parts = {name: self.subset(positions) for name, positions in parts.items()}
 
     @property

@@ -16,11 +16,14 @@ from bf_batch.batch import Batch
 from bf_batch.dataset import Dataset
 from bf_batch.images import ImagesBatch
 from bf_batch.opensets.base import Openset
-from bf_index import FilesIndex, split_positions
+from bf_batch.opensets.own.labels import refuse_lacking
+from bf_batch.opensets.own.parts import make_parts
+from bf_batch.opensets.own.pictures import ENDINGS, Unreadable, is_picture, list_endings, look_at, pick_parts
+from bf_index import FilesIndex
 from bf_index.errors import escape
 
 _SHOWN = 5
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_STRICT = "add photos, remove the folder, or allow it with strict=false"
 
 PARTS = {
     "train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation",
@@ -46,7 +49,7 @@ def find_classes(path: str | os.PathLike[str], parts: Mapping[str, str]) -> Clas
     index = FilesIndex(f"{root}/**/*", relative=True)
     if not any(name.lower().endswith(ENDINGS) for name in index):
         raise FileNotFoundError(f"no pictures below {root!r}; known endings: {', '.join(ENDINGS)}")
-    index = index.filter(_is_photo)
+    index = index.filter(is_picture)
     folders = [name.split("/")[:-1] for name in index]
     depth = 1 if {folder[0] for folder in folders if folder} <= set(parts) else 0
     names = []
@@ -93,8 +96,12 @@ class ImageFolder(Openset):
     ----------
     path : the folder
     shares : of train, test and validation when the folders themselves are no parts; None for no parts.
-        Each part gets the classes in the same proportions
+        Each part gets the classes in the same proportions. 'auto': the parts that the folders are, else
+        0.8 to train on; folders of train and validation alone are train and test
     seed : fixes which photos go to which part
+    unreadable : 'raise' names files that are no pictures, 'leave_out' leaves them out; None: they are not
+        looked at. Looked at, they have ``sizes`` (height, width), and ``channels``, 1 if all are grey, else 3
+    strict : refuse a class without photos, and one that has photos in one part and none in another
 
     Batches have labels (int64 numbers of ``classes``, which are sorted) and read their photos with
     ``batch.load()``; ids are paths relative to the folder.
@@ -105,20 +112,32 @@ class ImageFolder(Openset):
         path: str | os.PathLike[str],
         shares: Any = None,
         seed: int = 0,
+        unreadable: Unreadable | None = None,
+        strict: bool = False,
         batch_class: type[Batch] | None = None,
     ) -> None:
-        found = find_classes(path, PARTS)
-        parts: dict[str, Any] = dict(found.parts)
+        with warnings.catch_warnings():
+            if strict:  # they are refused below
+                warnings.simplefilter("ignore")
+            found = find_classes(path, PARTS)
+        index, labels, parts = found.index, found.labels, dict(found.parts)
+        seen: dict[str, Any] = {}
+        if unreadable is not None:
+            pictures = look_at(index, unreadable, "ImageFolder")
+            parts = pick_parts(parts, pictures.positions, len(index))
+            index, labels = index.subset(pictures.positions), labels[pictures.positions]
+            seen = {"sizes": pictures.sizes, "channels": pictures.channels}
+        where = os.fspath(path)
         if shares is not None:
-            if parts:
+            parts = make_parts(len(labels), labels, parts, shares, seed, f"ImageFolder: {where}")
+        if strict:
+            if len(found.classes) < 2:
                 raise ValueError(
-                    f"ImageFolder: {escape(path)} has the parts {', '.join(map(escape, parts))}; "
-                    "leave out shares"
+                    f"{escape(where)}: one folder, {found.classes[0]!r}, is one class; give the folder "
+                    "above, with a folder for each class"
                 )
-            split = split_positions(len(found.labels), shares, True, seed, found.labels)
-            named = zip(("train", "test", "validation"), split)
-            parts = {name: positions for name, positions in named if positions is not None}
-        super().__init__(found.index, parts, found.classes, {"labels": found.labels}, batch_class)
+            refuse_lacking(labels, found.classes, parts or {"it": slice(None)}, where, _STRICT)
+        super().__init__(index, parts, found.classes, {"labels": labels}, batch_class, **seen)
 
     @classmethod
     def unlabelled(
@@ -131,11 +150,7 @@ class ImageFolder(Openset):
         root = os.fspath(path)
         is_folder = os.path.isdir(root)
         index = FilesIndex(f"{root}/**/*", relative=True) if is_folder else FilesIndex(root)
-        if not any(map(_is_photo, index)):
-            raise FileNotFoundError(f"no pictures below {root!r}; known endings: {', '.join(ENDINGS)}")
-        index = index.filter(_is_photo)
+        if not any(map(is_picture, index)):
+            raise FileNotFoundError(f"no pictures below {root!r}; known endings: {list_endings()}")
+        index = index.filter(is_picture)
         return Dataset(index, ImagesBatch if batch_class is None else batch_class)
-
-
-def _is_photo(name: str) -> bool:
-    return name.lower().endswith(ENDINGS)

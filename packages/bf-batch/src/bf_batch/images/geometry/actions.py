@@ -182,6 +182,38 @@ class GeometryActions(Batch):
         return apply_step(self, make, p, how, "resize")
 
     @action(itemwise=True, pending=joins_resample)
+    def fit(
+        self,
+        shape: tuple[int, int],
+        margin: float = 0.0,
+        *,
+        p: float | PerItem = 1.0,
+        order: Order | None = None,
+        fuse: bool = True,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Bring pictures to (height, width): the largest part of that ratio in the middle, resized.
+
+        ``margin`` is the share of each side of that part which is cut off: 0.0625 is torchvision's resize to
+        256 and crop to 224. A picture that has the shape already stays as it is.
+        """
+        after = as_size(shape, "fit: shape")
+        if not 0 <= margin < 0.5:
+            raise ValueError(f"fit: margin must be from 0 to below 0.5, got {margin!r}")
+
+        def make(sizes: Sizes) -> Step | None:
+            rows = rows_of(sizes)
+            same = (rows == after).all(axis=1)
+            if same.all():
+                return None
+            factor = (np.array(after) / rows).max(axis=1) / (1 - 2 * margin)
+            both = np.where(same, 1.0, factor)[:, None].repeat(2, axis=1)
+            return Step(after, scale=both, centre=centres_of(after, sizes), repeats=True)
+
+        return apply_step(self, make, p, StepOptions(order, None, fuse, src, dst), "fit")
+
+    @action(itemwise=True, pending=joins_resample)
     def shift(
         self,
         offset: float | tuple[float, float] | PerItem,

@@ -1,0 +1,196 @@
+"""What a training finds out from its data, in place of each ``auto`` of its configuration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bf_index.errors import unknown
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+AUTO, IMAGENET, BALANCED = "auto", "imagenet", "balanced"
+#: Sides of pictures that networks are trained with.
+_SIDES = (32, 48, 64, 96, 128, 160, 192, 224)
+_SMALLEST, _LOOKED_AT = 28, 512
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_PUBLISHED = (".pth", ".pt", ".safetensors", ".h5")
+_SHOWN = 10
+
+
+def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig:
+    """Return the configuration with values in place of each ``auto``, and tell them in the log."""
+    from omegaconf import OmegaConf
+
+    _refuse_unknown(config)
+    found: dict[str, Any] = {}
+
+    def keep(key: str, value: Any) -> Any:
+        nonlocal config
+        found[key] = value
+        config = OmegaConf.merge(config, _nest(key, value))  # type: ignore[assignment]
+        return value
+
+    if "features" in config.dataset and config.dataset.features is None and hasattr(dataset, "features"):
+        keep("dataset.features", list(dataset.features))
+    steps = config.pipeline
+    if AUTO in (steps.get("mode"), steps.get("size")):
+        sizes, channels = _look(dataset, training_data)
+        if steps.get("mode") == AUTO:
+            keep("pipeline.mode", "gray" if channels == 1 else "rgb")
+        if steps.get("size") == AUTO:
+            keep("pipeline.size", choose_side(sizes))
+    if steps.get("load") == AUTO:
+        at_hand = "images" in dataset.preloaded
+        keep("pipeline.load", [] if at_hand else [{"load": {"fmt": "image", "mode": config.pipeline.mode}}])
+    _find_statistics(config, training_data, keep)
+    if config.get("class_weights") == BALANCED:
+        keep("class_weights", balance(training_data, _count_classes(dataset)))
+    _tell(dataset, found)
+    return config
+
+
+def _refuse_unknown(config: DictConfig) -> None:
+    """Refuse texts that mean nothing."""
+    for key, known in (("size", [AUTO]), ("mode", [AUTO, "gray", "rgb", "rgba"]), ("load", [AUTO])):
+        value = config.pipeline.get(key)
+        if isinstance(value, str) and value not in known:
+            raise ValueError(unknown("value", value, known, f"pipeline.{key}"))
+    for key in ("mean", "std"):
+        value = config.pipeline.get(key)
+        if isinstance(value, str) and value not in (AUTO, IMAGENET):
+            raise ValueError(unknown("value", value, [AUTO, IMAGENET], f"pipeline.{key}"))
+    weights = config.get("class_weights")
+    if isinstance(weights, str) and weights != BALANCED:
+        raise ValueError(unknown("value", weights, [BALANCED], "class_weights"))
+
+
+def _nest(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _look(dataset: Any, training_data: Any) -> tuple[np.ndarray, int]:
+    """Return (height, width) of pictures, and 1 if all are grey, else 3."""
+    if "images" in dataset.preloaded:
+        one = np.asarray(training_data.rows("images", slice(0, 1)))[0]
+        return np.array([one.shape[:2]]), 1 if one.ndim == 2 else one.shape[2]
+    if (sizes := getattr(dataset, "sizes", None)) is not None:
+        return sizes, dataset.channels
+    from bf_batch.opensets.own.pictures import look_at
+
+    if not hasattr(training_data.index, "fullpath"):
+        raise ValueError(
+            f"{type(dataset).__name__} has neither pictures at hand nor files; say pipeline.size=... and "
+            "pipeline.mode=gray or rgb"
+        )
+    seen = look_at(training_data.index.subset(_spread(len(training_data))), "raise", type(dataset).__name__)
+    return seen.sizes, seen.channels
+
+
+def choose_side(sizes: np.ndarray) -> int:
+    """Return the side of square pictures to train with: that of all, or a usual one that half have."""
+    shorter = int(np.median(np.min(sizes, axis=1)))
+    if (sizes == sizes[0, 0]).all() and _SMALLEST <= shorter <= _SIDES[-1]:
+        return shorter
+    return max((side for side in _SIDES if side <= shorter), default=_SIDES[0])
+
+
+def _spread(count: int) -> np.ndarray:
+    """Return positions of some items, all over the data."""
+    return np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(np.int64))
+
+
+def _find_statistics(config: DictConfig, training_data: Any, keep: Any) -> None:
+    """Find mean and deviation of the channels of pictures, or of the columns of rows."""
+    asked = {key: config.pipeline.get(key) for key in ("mean", "std")}
+    texts = {key: value for key, value in asked.items() if isinstance(value, str)}
+    if not texts:
+        return
+    pictures = "images" in training_data.batch_class.components
+    published = str(config.model.get("pretrained") or "").lower().endswith(_PUBLISHED)
+    statistics: Sequence[Any]
+    if pictures and (published or IMAGENET in texts.values()):
+        statistics = _IMAGENET
+        if config.pipeline.get("mode") == "gray":
+            statistics = [[float(np.mean(values))] for values in _IMAGENET]
+    else:
+        statistics = measure_pictures(config, training_data) if pictures else measure_rows(training_data)
+    for key, values in zip(("mean", "std"), statistics, strict=True):
+        if key in texts:
+            keep(f"pipeline.{key}", [_round(value) for value in values])
+
+
+def _round(value: Any) -> float:
+    return float(f"{float(value):.6g}")
+
+
+def measure_rows(training_data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of the columns of all rows; the deviation of a constant one is 1."""
+    rows = np.asarray(training_data.rows("features", slice(0, len(training_data))), np.float64)
+    if not np.isfinite(rows).all():
+        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        raise ValueError(f"features: the item {training_data.indices[row]!r} has a number that is not finite")
+    deviation = rows.std(axis=0)
+    return rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+
+def measure_pictures(config: DictConfig, training_data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of the channels over some pictures, in the units of ``normalize``."""
+    from omegaconf import OmegaConf
+
+    from bf_pipeline import build
+
+    load = OmegaConf.to_container(config.pipeline.load, resolve=True)
+    some = training_data.subset(_spread(len(training_data)))
+    total = squares = count = 0.0
+    for batch in (build({"steps": load}) << some).gen_batch(min(32, len(some)), n_epochs=1):
+        for picture in batch.images:
+            pixels = np.asarray(picture)
+            top = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1.0
+            values = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1).astype(np.float64) / top
+            total, squares = total + values.mean(axis=0), squares + (values**2).mean(axis=0)
+            count += 1
+    mean = np.atleast_1d(total / count)
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return mean, np.where(deviation > 0, deviation, 1.0)
+
+
+def balance(training_data: Any, classes: int) -> list[float]:
+    """Return weights by which all classes count alike: items / (classes * items of the class)."""
+    labels = np.asarray(training_data.rows("labels", slice(0, len(training_data))))
+    counts = np.bincount(labels, minlength=classes)
+    return [_round(len(labels) / (classes * number)) if number else 1.0 for number in counts.tolist()]
+
+
+def _count_classes(dataset: Any) -> int:
+    count = getattr(dataset, "num_classes", None)
+    if count is None or "labels" not in dataset.preloaded:
+        raise ValueError(
+            "class_weights=balanced needs labels of classes that are at hand; give a list of weights, one "
+            "for each class"
+        )
+    return int(count)
+
+
+def _tell(dataset: Any, found: Mapping[str, Any]) -> None:
+    """Log what was found out."""
+    names = getattr(dataset, "classes", None)
+    if names and found:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        log.info("%d classes: %s%s", len(names), ", ".join(names[:_SHOWN]), more)
+    if found:
+        log.info("found out: %s", ", ".join(f"{key}={_show(value)}" for key, value in found.items()))
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return f"[{', '.join(map(str, value[:_SHOWN]))}, ... {len(value)} in all]"
+    return str(value).replace("'", "")

@@ -1,0 +1,191 @@
+"""Data of one's own: class folders, tables of paths, tables of numbers, arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_iris, load_sample_image
+
+from bf_batch.opensets import ArrayFiles, ImageFiles, ImageFolder, RowsBatch, Table
+from bf_batch.opensets.own.labels import number_labels
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return np.asarray(load_sample_image("china.jpg"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    """Twelve crops of a photo in two class folders, of sizes that differ."""
+    for number in range(12):
+        file = tmp_path / "photos" / ("cat", "dog")[number % 2] / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo[: 40 + number, : 60 + number]).save(file)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> Path:
+    frame = load_iris(as_frame=True).frame
+    frame["kind"] = frame.pop("target").map({0: "setosa", 1: "versicolor", 2: "virginica"})
+    frame.to_csv(tmp_path / "iris.csv", index=False, sep=";")
+    return tmp_path / "iris.csv"
+
+
+def test_a_class_folder_is_split_and_looked_at(folder: Path) -> None:
+    dataset = ImageFolder(folder, shares="auto", unreadable="raise", strict=True)
+    assert (dataset.classes, dataset.channels) == (("cat", "dog"), 3)
+    assert len(dataset.train) + len(dataset.test) == 12
+    assert dataset.sizes.tolist() == [
+        list(np.asarray(Image.open(folder / n)).shape[:2]) for n in dataset.indices
+    ]
+
+
+def test_a_file_that_is_no_picture_is_named_or_left_out(folder: Path) -> None:
+    (folder / "cat" / "0.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match=r"1 of 12 files are no pictures.*cat/0\.jpg.*unreadable=leave_out"):
+        ImageFolder(folder, shares="auto", unreadable="raise")
+    dataset = ImageFolder(folder, shares="auto", unreadable="leave_out")
+    assert len(dataset) == len(dataset.sizes) == 11
+    assert "cat/0.jpg" not in dataset.indices
+    assert dataset.next_batch(11).labels.tolist() == [name.startswith("dog") for name in dataset.indices]
+
+
+def test_a_class_without_pictures_is_refused_if_strict(folder: Path) -> None:
+    (folder / "fox").mkdir()
+    with pytest.raises(
+        ValueError, match=r"photos: classes without items: 'fox' has none in train.*strict=false"
+    ):
+        ImageFolder(folder, shares="auto", strict=True)
+    with pytest.warns(UserWarning, match="fox"):
+        assert ImageFolder(folder, shares="auto").num_classes == 3
+
+
+def test_a_class_that_has_pictures_in_train_only_is_refused_if_strict(folder: Path) -> None:
+    for part, classes in {"train": ("cat", "dog"), "val": ("cat",)}.items():
+        for name in classes:
+            (folder / part / name).mkdir(parents=True)
+            for number, file in enumerate(sorted((folder / name).iterdir())):
+                (folder / part / name / f"{number}.jpg").write_bytes(file.read_bytes())
+    own = folder / "both"
+    own.mkdir()
+    for part in ("train", "val"):
+        (folder / part).rename(own / part)
+    with pytest.raises(ValueError, match="'dog' has none in test"):
+        ImageFolder(own, shares="auto", strict=True)
+    loose = ImageFolder(own, shares="auto")
+    assert (len(loose.train), len(loose.test)) == (12, 6)  # what is called val is the test
+
+
+def test_labels_of_pictures_come_from_a_table(folder: Path, tmp_path: Path) -> None:
+    names = [f"{kind}/{number}.jpg" for number in range(12) for kind in [("cat", "dog")[number % 2]]]
+    rows = [f"{name},{number / 4},{name[:3]}" for number, name in enumerate(names)]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,weight,kind", *rows]))
+    dataset = ImageFiles(folder, table, label="kind")
+    assert dataset.classes == ("cat", "dog")
+    batch = dataset.next_batch(12).load()
+    assert [image.shape for image in batch.images] == [(40 + k, 60 + k, 3) for k in range(12)]
+    assert batch.labels.tolist() == [0, 1] * 6
+    numbers = ImageFiles(folder, table, task="regression")
+    assert numbers.next_batch(12).labels.tolist() == [k / 4 for k in range(12)]
+    assert not hasattr(numbers, "num_classes")
+    with pytest.raises(ValueError, match=r"labels\.csv, column weight: .*such as 0\.25.*task=regression"):
+        ImageFiles(folder, table)
+    Image.new("RGB", (9, 9)).save(folder / "cat" / "more.png")
+    with pytest.raises(
+        ValueError, match=r"1 of the 13 pictures of .* are not in the table, such as .*more\.png"
+    ):
+        ImageFiles(f"{folder}/**/*", table, label="kind")
+
+
+def test_paths_that_are_not_there_are_named(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("path,kind\ncat/0.jpg,a\ncat/99.jpg,b\n")
+    with pytest.raises(
+        FileNotFoundError, match=r"labels\.csv, column path: 1 of 2 .*cat/99\.jpg.*path=FOLDER"
+    ):
+        ImageFiles(folder, table)
+    table.write_text("path,kind\ncat/0.jpg,a\ncat/0.jpg,b\n")
+    with pytest.raises(ValueError, match=r"'cat/0\.jpg' is there twice"):
+        ImageFiles(folder, table)
+
+
+def test_a_table_gives_features_and_classes(iris: Path) -> None:
+    dataset = Table(iris, "kind", strict=True)
+    want = load_iris()
+    assert dataset.classes == tuple(want.target_names)
+    assert dataset.train.features == tuple(want.feature_names)
+    batch = dataset.next_batch(150)
+    assert isinstance(batch, RowsBatch)
+    np.testing.assert_array_equal(batch.features, want.data.astype(np.float32))
+    np.testing.assert_array_equal(batch.labels, want.target)
+    assert [
+        np.bincount(part.next_batch(len(part)).labels).tolist() for part in (dataset.train, dataset.test)
+    ] == [
+        [40] * 3,
+        [10] * 3,
+    ]
+    mean, std = want.data.mean(0), want.data.std(0)
+    np.testing.assert_allclose(batch.normalize(mean, std).features, (want.data - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"which column is the target\? target=NAME, one of sepal"),
+        ({"target": "kinds"}, "unknown column 'kinds' of .*did you mean 'kind'"),
+        (
+            {"target": "sepal width (cm)", "ignore": "kind"},
+            r"sepal width \(cm\): labels are numbers such as .*task=regression",
+        ),
+        (
+            {"target": "sepal width (cm)", "task": "regression"},
+            r"'kind' holds texts such as 'setosa'.*ignore=\[kind\]",
+        ),
+        ({"target": "kind", "task": "regression"}, "'setosa' is no number"),
+        ({"target": "kind", "task": "both"}, "'classification' or 'regression', got 'both'"),
+    ],
+)
+def test_what_a_table_lacks_is_said(iris: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, KeyError), match=message):
+        Table(iris, **options)
+
+
+def test_rows_with_gaps_are_named_or_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y,part\n1,2,u,train\n3,,v,train\n5,6,v,train\n7,8,u,test\n9,9,v,test\n")
+    with pytest.raises(ValueError, match=r"t\.csv: row 2 has no value in the column 'b'.*missing=leave_out"):
+        Table(path, "y", part="part")
+    dataset = Table(path, "y", part="part", missing="leave_out")
+    assert dataset.train.next_batch(2).features.tolist() == [[1, 2], [5, 6]]
+    assert (dataset.features, len(dataset.test)) == (("a", "b"), 2)
+    rows = Table.unlabelled(path, features=["a"], target="y")
+    assert rows.next_batch(5).features[:, 0].tolist() == [1, 3, 5, 7, 9]
+
+
+def test_arrays_are_rows_or_pictures(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(20.0).reshape(10, 2))
+    np.save(tmp_path / "p.npy", np.zeros((10, 8, 8), np.uint8))
+    np.save(tmp_path / "y.npy", np.array(["u", "v"] * 5))
+    rows = ArrayFiles(tmp_path / "x.npy", tmp_path / "y.npy")
+    assert rows.classes == ("u", "v")
+    assert rows.next_batch(3).features.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert ArrayFiles(tmp_path / "p.npy", tmp_path / "y.npy").train.next_batch(2).images.shape == (2, 8, 8)
+    np.save(tmp_path / "y.npy", np.zeros(9))
+    with pytest.raises(ValueError, match=r"y\.npy: labels of shape \(9,\) for 10 items of .*x\.npy"):
+        ArrayFiles(tmp_path / "x.npy", tmp_path / "y.npy")
+
+
+def test_labels_are_numbered_in_their_own_order() -> None:
+    numbers, classes = number_labels([10, 2, 10, 2], "it")
+    assert (numbers.tolist(), classes) == ([1, 0, 1, 0], ("2", "10"))
+    with pytest.raises(ValueError, match="all 2 items have the label 'a'"):
+        number_labels(["a", "a"], "it")
+    with pytest.raises(ValueError, match="row 2 has no label"):
+        number_labels(np.array(["a", None, "b", "a"], object), "it")

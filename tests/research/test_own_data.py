@@ -1,0 +1,136 @@
+"""Trainings on data of one's own: what is found out, and what is told before the first iteration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+from sklearn.datasets import load_diabetes, load_sample_images
+from sklearn.utils.class_weight import compute_class_weight
+
+from bf_batch import Dataset, ImagesBatch
+from bf_command.schema import register
+from bf_research import targets
+from bf_research.train import train
+from bf_research.train_found import balance, choose_side, find_out
+from bf_research.train_parts import split_validation
+from bf_research.train_pipelines import as_plain
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["tracking=none", "n_iters=2", "batch_size=4", "bar=false", "prefetch=0"]
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DictConfig]]:
+    monkeypatch.chdir(tmp_path)
+    register(ROOT / "conf")
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        yield lambda *overrides: compose("train", overrides=[*SMALL, *overrides])
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(15):
+            crop = photo[10 * number : 10 * number + 70, : 40 + number]
+            Image.fromarray(crop).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def found_out(config: DictConfig) -> DictConfig:
+    dataset = targets.build(as_plain(config.dataset), "dataset")
+    return find_out(config, dataset, split_validation(config, dataset)[0])
+
+
+def test_class_folders_train_at_the_first_try(configure, photos: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    outcome = train(configure("dataset=image_folder", f"dataset.path={photos}", "model=lenet"))
+    assert set(outcome.metrics) >= {"validation/accuracy", "test/accuracy", "test/loss"}
+    assert "2 classes: china, flower" in caplog.text
+    assert "pipeline.size=32" in caplog.text
+
+
+def test_what_is_found_out_stands_in_the_configuration(configure, photos: Path) -> None:
+    config = configure("dataset=image_folder", f"dataset.path={photos}", "validation=null")
+    done = found_out(config)
+    assert (done.pipeline.size, done.pipeline.mode) == (32, "rgb")
+    assert as_plain(done.pipeline.load) == [{"load": {"fmt": "image", "mode": "rgb"}}]
+    dataset = targets.build(as_plain(config.dataset), "dataset")
+    pictures = [np.asarray(Image.open(photos / name)) / 255 for name in dataset.train.indices]
+    mean = np.mean([picture.mean(axis=(0, 1)) for picture in pictures], axis=0)
+    squares = np.mean([(picture**2).mean(axis=(0, 1)) for picture in pictures], axis=0)
+    np.testing.assert_allclose(done.pipeline.mean, mean, atol=1e-5)
+    np.testing.assert_allclose(done.pipeline.std, np.sqrt(squares - mean**2), atol=1e-5)
+    said = found_out(configure("dataset=image_folder", f"dataset.path={photos}", "pipeline.size=40"))
+    assert said.pipeline.size == 40
+    published = configure("dataset=image_folder", f"dataset.path={photos}", "pipeline.mean=imagenet")
+    assert list(found_out(published).pipeline.mean) == [0.485, 0.456, 0.406]
+
+
+def test_switches_of_augmentation_train(configure, photos: Path) -> None:
+    switches = ("pipeline.rand_augment={n: 1}", "class_weights=balanced", "pipeline.size=32")
+    folder = ("dataset=image_folder", f"dataset.path={photos}", "model=lenet")
+    assert train(configure(*folder, *switches, "pipeline.cutmix={alpha: 1.0}")).iterations == 2
+    with pytest.raises(ValueError, match="mixup and cutmix are two ways"):
+        train(configure(*folder, "pipeline.mixup={alpha: 1}", "pipeline.cutmix={alpha: 1}"))
+
+
+def test_a_table_of_numbers_is_a_regression(configure, tmp_path: Path) -> None:
+    frame = load_diabetes(as_frame=True, scaled=False).frame
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    table = ("dataset=csv", "dataset.path=d.csv", "dataset.target=target", "task=regression")
+    outcome = train(configure(*table))
+    assert set(outcome.metrics) >= {"test/mae", "test/rmse", "test/r2", "validation/mae"}
+    done = found_out(configure(*table, "validation=null"))
+    assert list(done.dataset.features) == list(frame.columns[:-1])
+    rows = targets.build(as_plain(done.dataset), "dataset").train
+    values = frame.drop(columns="target").to_numpy()[rows.indices]
+    np.testing.assert_allclose(done.pipeline.mean, values.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(done.pipeline.std, values.std(axis=0), rtol=1e-5)
+
+
+def test_pictures_at_hand_need_no_loading(configure) -> None:
+    done = found_out(configure("dataset=mnist", "pipeline=photos"))
+    assert (done.pipeline.size, done.pipeline.mode, list(done.pipeline.load)) == (28, "gray", [])
+
+
+def test_a_part_of_its_own_is_what_is_validated_on(configure, tmp_path: Path) -> None:
+    lines = [f"{k},{k % 2},{('train', 'train', 'test', 'val')[k // 2 % 4]}" for k in range(16)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y,part", *lines]))
+    config = configure("dataset=csv", "dataset.path=t.csv", "dataset.target=y", "dataset.part=part")
+    dataset = targets.build(as_plain(config.dataset), "dataset")
+    training, validation = split_validation(config, dataset)
+    assert (len(training), len(validation), len(dataset.test)) == (8, 4, 4)
+    share = configure("dataset=csv", "dataset.path=t.csv", "validation.part=null", "validation.share=0.25")
+    assert [len(part) for part in split_validation(share, dataset)] == [6, 2]
+
+
+def test_a_word_that_means_nothing_is_named(configure, photos: Path) -> None:
+    folder = ("dataset=image_folder", f"dataset.path={photos}")
+    for setting in ("pipeline.size=autos", "pipeline.mean=imagnet", "class_weights=balanced2"):
+        with pytest.raises(
+            ValueError, match=f"unknown value .* of {setting.partition('=')[0]}; did you mean"
+        ):
+            found_out(configure(*folder, setting))
+
+
+def test_weights_of_classes_are_those_of_scikit_learn() -> None:
+    labels = np.array([0] * 5 + [1] * 2 + [2])
+    dataset = Dataset(8, ImagesBatch, preloaded={"labels": labels})
+    want = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(balance(dataset, 3), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side"),
+    [([[28, 28]] * 3, 28), ([[8, 8]], 32), ([[375, 500]], 224), ([[100, 150], [90, 99]], 64)],
+)
+def test_sides_of_pictures(sizes: list[list[int]], side: int) -> None:
+    assert choose_side(np.array(sizes)) == side
