@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bf_index.errors import escape
 from bf_models.convert.report import Report, Target, restart_averages
 from bf_models.errors import WeightsError
 from bf_models.saving.model_file import is_seed, network_variables, read_weights
@@ -33,7 +34,8 @@ def load_saved(model: Target, path: Path, *, strict: bool = True, replace_head: 
             if wrong
             else "load_weights(path, strict=False) takes those that fit"
         )
-        raise WeightsError(f"{model.name}: the weights of {path} do not fit: {report}{shapes}; {advice}")
+        told = f"{model.name}: the weights of {escape(path)} do not fit"
+        raise WeightsError(f"{told}: {report}{shapes}; {advice}")
     loaded = tuple(name for name in wanted if name in given and name not in other)
     for name in loaded:
         wanted[name].assign(given[name])

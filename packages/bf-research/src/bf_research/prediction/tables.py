@@ -66,7 +66,7 @@ def check_out(path: Path) -> None:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
             raise ImportError(
-                f"out={path}: parquet needs pyarrow: pip install pyarrow, or out=...csv"
+                f"out={escape(path)}: parquet needs pyarrow: pip install pyarrow, or out=...csv"
             ) from error
     elif kind not in CSV and (kind or path.is_file()):
         raise ValueError(
