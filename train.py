@@ -13,7 +13,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@command(config_path="conf", config_name="train")
+def show_steps(config: DictConfig) -> str:
+    """Return the steps that the data set's batches know, for ``--steps``."""
+    from bf_research.train_steps import describe_steps  # not for --help, which answers at once
+
+    return describe_steps(config)
+
+
+def complete(text: str) -> str:
+    """Return a configuration with what is found out from the data, for ``--cfg job``."""
+    from bf_research.train_steps import complete_text  # not for --help, which answers at once
+
+    return complete_text(text)
+
+
+@command(config_path="conf", config_name="train", shows={"--steps": show_steps}, completes=complete)
 def main(config: DictConfig) -> dict[str, float]:
     """Train as the configuration says; the metrics are what a sweep compares."""
     from bf_research.train import train  # not for --help, which answers at once

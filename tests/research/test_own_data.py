@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from sklearn.datasets import load_diabetes, load_sample_images
 from sklearn.utils.class_weight import compute_class_weight
@@ -21,6 +21,7 @@ from bf_research.train import train
 from bf_research.train_found import balance, choose_side, find_out
 from bf_research.train_parts import split_validation
 from bf_research.train_pipelines import as_plain
+from bf_research.train_steps import complete_text, describe_steps
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["tracking=none", "n_iters=2", "batch_size=4", "bar=false", "prefetch=0"]
@@ -134,3 +135,34 @@ def test_weights_of_classes_are_those_of_scikit_learn() -> None:
 )
 def test_sides_of_pictures(sizes: list[list[int]], side: int) -> None:
     assert choose_side(np.array(sizes)) == side
+
+
+def test_steps_are_listed_with_arguments_and_a_sentence(configure) -> None:
+    text = describe_steps(configure("dataset=cifar10"))  # without a download
+    assert "  flip(mode='lr', p=1.0, fuse=True, src='images', dst=None)\n    Mirror pictures:" in text
+    assert all(f"  {name}(" in text for name in ("load", "fit", "random_resized_crop", "train_model"))
+    assert max(map(len, text.splitlines())) <= 120
+    rows = describe_steps(configure("dataset=csv"))  # without a path
+    assert "  normalize(mean, std)\n    Replace features" in rows
+    assert "flip" not in rows
+
+
+def test_a_printed_configuration_has_what_is_found_out(configure, photos: Path) -> None:
+    config = configure("dataset=image_folder", f"dataset.path={photos}")
+    printed = OmegaConf.create(complete_text(OmegaConf.to_yaml(config)))
+    assert printed.pipeline.size == 32
+    assert OmegaConf.to_yaml(printed.pipeline.mean) == OmegaConf.to_yaml(found_out(config).pipeline.mean)
+    gone = OmegaConf.to_yaml(configure("dataset=image_folder", "dataset.path=gone"))
+    assert complete_text(gone).splitlines()[-1].startswith("# not found out: no folder 'gone'")
+    other = OmegaConf.to_yaml(configure())
+    assert complete_text(other) == other
+
+
+def test_steps_are_an_option_of_the_command(run_script) -> None:
+    done = run_script(f"""
+        import runpy, sys
+        sys.argv = ["train.py", "--steps", "dataset=csv"]
+        runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+    """)
+    assert done.code == 0
+    assert done.out.startswith("Steps of RowsBatch")

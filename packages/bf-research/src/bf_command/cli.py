@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -42,13 +42,17 @@ SHOWN_FRAMES = 4
 
 
 def command(
-    config_path: str = "conf", config_name: str = "train"
+    config_path: str = "conf",
+    config_name: str = "train",
+    shows: Mapping[str, Callable[[DictConfig], str]] | None = None,
+    completes: Callable[[str], str] | None = None,
 ) -> Callable[[Callable[[DictConfig], Result]], Callable[[], None]]:
     """Make a function of a configuration the program: ``@command("conf", "train")``.
 
     Like ``hydra.main``, and: ``--help`` answers without loading Hydra, an error is one message with what,
     got, where and what next (``HYDRA_FULL_ERROR=1`` shows the whole traceback), and the exit code is 0,
-    1 for an error, 2 for a wrong command line, 130 after Ctrl-C and 143 after SIGTERM.
+    1 for an error, 2 for a wrong command line, 130 after Ctrl-C and 143 after SIGTERM. An option of ``shows``
+    prints what its function makes of the configuration; ``completes`` gets what ``--cfg job`` would print.
     """
 
     def decorate(task: Callable[[DictConfig], Result]) -> Callable[[], None]:
@@ -61,15 +65,22 @@ def command(
 
                 sys.stdout.write(describe(base / config_path, config_name, Path(sys.argv[0]).name))
                 return
-            sys.exit(_run(task, base, config_path, config_name))
+            sys.exit(_run(task, base, (config_path, config_name), shows or {}, completes))
 
         return program
 
     return decorate
 
 
-def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config_name: str) -> int:
+def _run(
+    task: Callable[[DictConfig], Any],
+    base: Path,
+    place: tuple[str, str],
+    own: Mapping[str, Callable[[DictConfig], str]],
+    completes: Callable[[str], str] | None,
+) -> int:
     """Run the Hydra application and translate how it ended into an exit code."""
+    config_path, config_name = place
     complete = os.environ.get(FULL_ERROR) == "1"
     # Hydra would print a long traceback for an unexpected error; asked for all, it raises it to here.
     os.environ[FULL_ERROR] = "1"
@@ -85,8 +96,9 @@ def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config
 
         gc.freeze()
         gc.enable()
-        arguments = sys.argv[1:]
-        _check_arguments(arguments)
+        shown = next((argument for argument in sys.argv[1:] if argument in own), None)
+        arguments = sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != shown]
+        _check_arguments(arguments, list(own))
         sys.argv[1:] = arguments = put_options_first(arguments)
         folder = folder_of(_option(arguments, "--config-path", "-cp") or config_path, base) or base
         name = _option(arguments, "--config-name", "-cn") or config_name
@@ -98,7 +110,10 @@ def _run(task: Callable[[DictConfig], Any], base: Path, config_path: str, config
 
             register_resolvers()
         shows = {"--cfg", "-c", "--info", "-i"} & {argument.partition("=")[0] for argument in arguments}
-        with _without_secrets() if shows else contextlib.nullcontext():
+        if shown is not None:
+            sys.stdout.write(own[shown](_compose(folder, name, arguments)))
+            return 0
+        with _without_secrets(completes if _prints_all(arguments) else None) if shows else _NOTHING:
             hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except KeyboardInterrupt as error:
         _write_error(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
@@ -131,8 +146,26 @@ def _write_error(message: str) -> None:
     sys.stderr.write(escape(redact_text(message.rstrip()), keep="\n\t") + "\n")
 
 
+_NOTHING = contextlib.nullcontext()
+
+
+def _compose(folder: Path, name: str, arguments: list[str]) -> DictConfig:
+    """Return the configuration of a command without running anything."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(config_dir=str(folder.resolve()), version_base="1.3"):
+        return compose(name.removesuffix(".yaml"), overrides=[text for text in arguments if "=" in text])
+
+
+def _prints_all(arguments: list[str]) -> bool:
+    """Whether the whole configuration of the job is printed, as it is written."""
+    options = {argument.partition("=")[0] for argument in arguments}
+    job = _option(arguments, "--cfg", "-c") == "job"
+    return job and not {"--package", "-p", "--resolve"} & options
+
+
 @contextlib.contextmanager
-def _without_secrets() -> Iterator[None]:
+def _without_secrets(completes: Callable[[str], str] | None = None) -> Iterator[None]:
     """Write what is printed meanwhile at the end, without secrets: Hydra prints the whole configuration."""
     from bf_pipeline.redaction.texts import redact_file  # late: start-up time
 
@@ -141,12 +174,13 @@ def _without_secrets() -> Iterator[None]:
         with contextlib.redirect_stdout(printed):
             yield
     finally:
-        sys.stdout.write(redact_file(printed.getvalue()))
+        text = printed.getvalue()
+        sys.stdout.write(redact_file(completes(text) if completes is not None and text else text))
 
 
-def _check_arguments(arguments: list[str]) -> None:
+def _check_arguments(arguments: list[str], own: Sequence[str] = ()) -> None:
     """Refuse what is neither an option nor an override, with the close match."""
-    options = HYDRA_OPTIONS.split()
+    options = [*HYDRA_OPTIONS.split(), *own]
     if {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
         _write_error("--cfg prints one configuration and -m makes many: leave -m out")
         raise SystemExit(MISUSED)

@@ -16,6 +16,7 @@ FLAGS = """\
 options (Hydra's own):
   -m, --multirun             run every combination of the values given: model=vgg7,resnet18
   --cfg job                  print the configuration and stop; --cfg all includes Hydra's
+  --steps                    of train.py: list the steps of the data set's batches with their arguments
   --config-name, -cn NAME    another file of conf/ than train
   --config-dir, -cd FOLDER   one more folder of configurations
   --info, --hydra-help       about the configuration's sources; everything Hydra can do

@@ -1,0 +1,107 @@
+"""What the command line shows without training: the steps that data know, and what is found out from data."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from bf_index.errors import escape
+from bf_research import targets
+from bf_research.launcher.hydra_private import to_yaml
+from bf_research.train_found import find_out, log
+from bf_research.train_parts import split_validation
+from bf_research.train_pipelines import SECTIONS, as_plain
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_COLUMNS = 110
+#: Data sets that only read files of the user's own; others may be downloaded when they are made.
+_OWN = ("ImageFolder", "ImageFiles", "Table", "ArrayFiles")
+
+
+def describe_steps(config: DictConfig) -> str:
+    """Return the actions of the data set's batches: name, arguments and one sentence each.
+
+    ``targets`` of the configuration are not looked at: data sets of BatchFlow are described.
+    """
+    from bf_pipeline import Pipeline
+
+    path, _ = targets.split(_plain_dataset(config), "dataset")
+    batch_class = _batch_class(config, targets.resolve(path, "dataset"))
+    lines = [f"Steps of {batch_class.__name__}, for the lists {', '.join(SECTIONS)} of the pipeline:", ""]
+    for name in sorted(_list_actions(batch_class)):
+        lines += _describe(name, getattr(batch_class, name))
+    own = ("init_variable", "update", "train_model", "predict_model", "gather_metrics", "call")
+    lines += ["", "Steps of every pipeline:", ""]
+    for name in own:
+        lines += _describe(name, getattr(Pipeline, name))
+    return "\n".join(lines) + "\n"
+
+
+def _plain_dataset(config: DictConfig) -> dict[str, Any]:
+    """Return the section of the data set; values that are still missing do not matter here."""
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(config.dataset, resolve=False)
+    return dict(plain)
+
+
+def _batch_class(config: DictConfig, dataset_class: Any) -> Any:
+    """Return the class of batches that a class of data sets makes, by the inputs where it may be either."""
+    from omegaconf import OmegaConf
+
+    from bf_batch import ImagesBatch
+    from bf_batch.opensets import RowsBatch
+
+    inputs = str(OmegaConf.to_container(config.pipeline, resolve=False).get("inputs"))  # type: ignore[union-attr]
+    return getattr(dataset_class, "batches", RowsBatch if "features" in inputs else ImagesBatch)
+
+
+def _list_actions(batch_class: Any) -> list[str]:
+    return [
+        name
+        for name in dir(batch_class)
+        if not name.startswith("_") and hasattr(getattr(batch_class, name), "__bf_action__")
+    ]
+
+
+def _describe(name: str, method: Any) -> list[str]:
+    """Return the lines of a step: how it is called, and its first sentence."""
+    shown = []
+    for parameter in list(inspect.signature(method).parameters.values())[1:]:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            shown.append("...")
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            has = parameter.default is not parameter.empty
+            default = repr(parameter.default).replace("<not given>", "...")
+            shown.append(f"{parameter.name}={default}" if has else parameter.name)
+    lines = textwrap.wrap(
+        f"{name}({', '.join(shown)})", _COLUMNS, initial_indent="  ", subsequent_indent="      "
+    )
+    sentence = " ".join((inspect.getdoc(method) or "").partition("\n\n")[0].split())
+    return [*lines, *textwrap.wrap(sentence, _COLUMNS, initial_indent="    ", subsequent_indent="    ")]
+
+
+def complete_text(text: str) -> str:
+    """Return a printed configuration with what is found out from data of the user's own.
+
+    A comment at its end says why something could not be found out.
+    """
+    from omegaconf import OmegaConf
+
+    config: Any = OmegaConf.create(text)
+    target = str((config.get("dataset") or {}).get("_target_"))
+    if target not in [f"bf_batch.opensets.{name}" for name in _OWN]:
+        return text
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        dataset = targets.build(as_plain(config.dataset), "dataset")
+        return to_yaml(find_out(config, dataset, split_validation(config, dataset)[0]))
+    except Exception as error:  # noqa: BLE001 - what is printed is told why it is not complete
+        return f"{text.rstrip()}\n# not found out: {escape(error).partition(chr(10))[0]}\n"
+    finally:
+        log.setLevel(level)
