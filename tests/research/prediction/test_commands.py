@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import pyfunc
 
 from bf_batch.opensets import MNIST
 from bf_models import LeNet
+from bf_research.trained import find_trained
 
+KEEP = "tracking.register=small"
 ROOT = Path(__file__).parents[3]
 
 
@@ -25,7 +29,9 @@ def program(name: str, *arguments: str) -> str:
 
 @pytest.mark.usefixtures("ready_store")
 def test_what_was_trained_is_used_by_its_id_as_by_its_folder(run_script, tmp_path: Path) -> None:
-    done = run_script(program("train.py", "model=lenet", "n_iters=3", "batch_size=32", "bar=false", "name=a"))
+    done = run_script(
+        program("train.py", "model=lenet", "n_iters=3", "batch_size=32", "bar=false", "name=a", KEEP)
+    )
     assert done.code == 0, done.err
     run_id = json.loads((tmp_path / "outputs/a/run.json").read_text())["run_id"]
     before = set(tmp_path.iterdir())
@@ -44,4 +50,10 @@ def test_what_was_trained_is_used_by_its_id_as_by_its_folder(run_script, tmp_pat
     got = np.array([[row[f"proba_{digit}"] for digit in range(10)] for row in rows], "f4")
     np.testing.assert_allclose(got, want, atol=1e-5)
     assert [row["label"] for row in rows] == [str(label) for label in batch.labels.tolist()]
+    shutil.rmtree(tmp_path / "outputs")
+    kept = find_trained(run_id, f"sqlite:///{tmp_path}/mlflow.db")
+    loaded = pyfunc.load_model(str(kept.model.parents[2])).predict(batch.images)
+    assert loaded["prediction"].tolist() == [row["prediction"] for row in rows]
+    version = find_trained("models:/small/1", f"sqlite:///{tmp_path}/mlflow.db")
+    assert (version.classes, version.config) == (kept.classes, kept.config)
     assert [row["id"] for row in rows] == [str(id) for id in test.indices.tolist()]

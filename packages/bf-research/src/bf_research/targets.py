@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bf_batch import Dataset
+from bf_batch import Batch, Dataset
 from bf_index.errors import unknown
 from bf_index.names import Kind, TargetError
 from bf_index.names import resolve as resolve_name
@@ -36,6 +36,10 @@ def _is_dataset(found: Any) -> bool:
     return isinstance(found, type) and issubclass(found, Dataset)
 
 
+def _is_batch(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, Batch)
+
+
 def _is_tracker(found: Any) -> bool:
     return _has(found, "log_metric", "log_params", "end")
 
@@ -58,6 +62,7 @@ KINDS: Mapping[str, Kind] = {
     "model": _MODEL,
     "model_class": _MODEL,
     "dataset": Kind("a data set", ("bf_batch.opensets",), _is_dataset, _ADVICE),
+    "batch_class": Kind("a class of batches", ("bf_batch",), _is_batch, _ADVICE),
     "tracking": Kind("a tracker", ("bf_research.tracking",), _is_tracker, _ADVICE),
     "metrics_class": Kind("a class of metrics", ("bf_models.metrics",), _is_metrics, _ADVICE),
     "events": Kind(

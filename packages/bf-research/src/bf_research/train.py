@@ -15,6 +15,7 @@ from bf_research import targets
 from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.channel import where
 from bf_research.launcher.hydra_private import to_yaml
+from bf_research.prediction.kept import KeptModel
 from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, Tracker
 from bf_research.train_found import find_out
@@ -121,9 +122,7 @@ def train(config: DictConfig) -> Outcome:
             for metric, value in tested.items():
                 tracker.log_metric(metric, value, done.iterations)
             model = parts.training.m(MODEL)
-            # what predicts: with averages of weights that is not the network that learns
-            if (network := getattr(model, "averaged_network", getattr(model, "network", None))) is not None:
-                tracker.log_model(network)
+            tracker.log_model(KeptModel(model, text, classes, parts.testing.dataset))
         metrics = {**_told(done.metrics), **tested}
         if folder is not None:
             folder.note(state=FINISHED, metrics=metrics, iteration=done.iterations)

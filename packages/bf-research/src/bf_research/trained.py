@@ -26,7 +26,7 @@ CONFIG, CLASSES = "config.yaml", "classes.json"
 #: The tag of an MLflow run that holds its folder on the machine that trained.
 FOLDER_TAG = "bf.folder"
 #: Where a kept model stands among the files of an MLflow run, and what we need of it below.
-KEPT, DATA = "model", "data"
+KEPT, DATA = "model", "data/files"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _REGISTERED = re.compile(r"models:/([^/]+)/(\d+)")
 _MOST_LETTERS = 10_000_000
@@ -105,11 +105,12 @@ def _read_folder(path: Path, unfinished: bool) -> Trained:
 
 def _read_beside(file: Path) -> Trained:
     """Read a model file with the configuration and the classes that stand beside it, if they do."""
-    config = _read_config(file.parent / CONFIG)
+    config = read_config(file.parent / CONFIG)
     return Trained(escape(file), file, config, read_classes(file.parent / CLASSES))
 
 
-def _read_text(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """Return what is in a file of a run; None where there is none, ``ValueError`` for too much."""
     try:
         with open(path, encoding="utf-8", opener=open_plain) as file:
             text = file.read(_MOST_LETTERS + 1)
@@ -122,11 +123,11 @@ def _read_text(path: Path) -> str | None:
     return text
 
 
-def _read_config(path: Path) -> Mapping[str, Any]:
+def read_config(path: Path) -> Mapping[str, Any]:
     """Return the configuration in a file as plain data; nothing where there is none."""
     import yaml
 
-    text = _read_text(path)
+    text = read_text(path)
     if text is None:
         return {}
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -144,7 +145,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 def read_classes(path: Path) -> tuple[str, ...] | None:
     """Return the names of classes in a file; None where there is none."""
-    text = _read_text(path)
+    text = read_text(path)
     if text is None:
         return None
     with suppress(ValueError, RecursionError):

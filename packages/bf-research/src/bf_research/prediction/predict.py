@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bf_index.errors import unknown
 from bf_index.names import TargetError
@@ -51,11 +51,16 @@ def predict(config: DictConfig) -> Written:
 
     Wrong names, data and places are errors before anything is predicted.
     """
+    from omegaconf import OmegaConf
+
     began = time.monotonic()
     allow = trusted_packages(config, hydra_part())
     out = Path(str(config.out)).expanduser()
     check_out(out)
     trained = _with_steps(config, find_trained(str(config.run), config.tracking.uri, bool(config.unfinished)))
+    if not config.task:  # what files of data sets refer to
+        task = trained.config.get("task") or {"name": "classification"}
+        config = cast("DictConfig", OmegaConf.merge(config, {"task": task}))
     data, known = make_data(trained, as_plain(config.dataset) or {}, config.part, allow)
     if len(data) == 0:
         raise ValueError("dataset: there are no items to predict for")

@@ -14,6 +14,8 @@ from bf_research.trained import CONFIG, NoModel, Trained
 SECTIONS = ("load", "prepare")
 #: Steps that write files; a folder of somebody else could say where.
 _WRITERS = ("dump", "save_model", "print")
+#: Steps that read the files of the items.
+_READERS = ("load", "load_images")
 _SHOWN = 60
 
 
@@ -23,6 +25,12 @@ def read_steps(trained: Trained, section: str) -> list[Any]:
     if not isinstance(steps, list):
         raise ValueError(f"{trained.shown}, {CONFIG}: pipeline.{section} is no list of steps: {steps!r:.80}")
     return steps
+
+
+def reads_files(trained: Trained) -> bool:
+    """Whether the steps read the files of the items: these are what is given to predict."""
+    listed = [step for section in SECTIONS for step in read_steps(trained, section)]
+    return any(name in _READERS for name, _ in _list_steps(listed))
 
 
 def make_steps(trained: Trained) -> Pipeline:

@@ -110,12 +110,20 @@ class MLflowTracker:
         self._running().put("data", data)
 
     def log_model(self, network: Any) -> None:
-        """Record the signature of a Keras network with one input and one output; keep it if wanted."""
-        shapes = (network.input_shape, network.output_shape)
-        if not all(isinstance(shape, tuple) for shape in shapes):
+        """Record the signature of a Keras network with one input and one output; keep the model if wanted.
+
+        What has ``write(folder)``, and may have a ``network``, says itself how it is kept.
+        """
+        kept: Any = None
+        examples: list[Any] | None = None
+        if hasattr(network, "write"):
+            kept, network = network, network.network
+        shapes: list[Any] = [getattr(network, f"{end}_shape", None) for end in ("input", "output")]
+        if all(isinstance(shape, tuple) for shape in shapes):
+            examples = [np.zeros((1, *[size or 1 for size in shape[1:]]), np.float32) for shape in shapes]
+        elif kept is None:
             return
-        inputs, outputs = (np.zeros((1, *[size or 1 for size in shape[1:]]), np.float32) for shape in shapes)
-        item = {"network": network, "inputs": inputs, "outputs": outputs}
+        item = {"network": network, "kept": kept, "examples": examples}
         self._running().put("model", {**item, "keep": self._keep_model, "register": self._register})
 
     def end(self, status: Status = "FINISHED") -> Location | None:

@@ -114,6 +114,8 @@ def find_run(client: Any, run_id: str) -> str | None:
 def quiet() -> None:
     """Set MLflow to log little and not to try a server for minutes: the recorder tries again itself."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # else it would keep the uv.lock of the working folder with a model, which has the addresses of registries
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.system_metrics", "mlflow.utils.environment"):

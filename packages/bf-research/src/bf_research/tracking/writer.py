@@ -223,17 +223,18 @@ class Writer:
         """Write a model's signature; the model itself and its registration if asked for."""
         from mlflow.models import infer_signature
 
-        signature = infer_signature(item["inputs"], item["outputs"])
-        self.text((json.dumps(signature.to_dict(), indent=1), "signature.json"))
+        signature = None
+        if item["examples"] is not None:
+            signature = infer_signature(*item["examples"])
+            self.text((json.dumps(signature.to_dict(), indent=1), "signature.json"))
         if not item["keep"]:
             return
-        from mlflow import keras
-
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model"
-            # MLflow would take ten seconds to find the requirements out
-            needs = ["tensorflow", "keras"]
-            keras.save_model(item["network"], str(path), signature=signature, pip_requirements=needs)
+            if item["kept"] is not None:
+                item["kept"].write(path)
+            else:
+                _write_keras(item["network"], path, signature)
             self._client.log_artifacts(self._run_id, str(path), "model")
         if item["register"]:
             self._register(str(item["register"]))
@@ -294,3 +295,11 @@ class Writer:
         if (kind, name) not in self._told:
             self._told.add((kind, name))
             log.warning("%s", message)
+
+
+def _write_keras(network: Any, path: Path, signature: Any) -> None:
+    """Write a bare network as an MLflow model."""
+    from mlflow import keras
+
+    # MLflow would take ten seconds to find the requirements out
+    keras.save_model(network, str(path), signature=signature, pip_requirements=["tensorflow", "keras"])
