@@ -24,21 +24,29 @@ ROOT = Path(__file__).resolve().parents[2]
 PEM = "-----BEGIN PRIVATE " + "KEY-----MIIEvQIBADANBgkqhkiG9w0-----END PRIVATE KEY-----"
 #: Each is a word of its own, so that it is found wherever it went.
 SETTINGS = {
-    "+service.api_key": "canary1name",
-    "+service.auth": "{user: canary2below, more: {who: canary3deeper}}",
-    "+service.url": "postgresql://me:canary4address@127.0.0.1:1/db",
-    "+service.headers": "['X-Id: canary5listed']",
-    "+service.note": "AKIA" + "CANARY6LOOKSABCD",
-    "+service.notes": "[ghp_" + "canary7listed0123456789012345678901]",
-    "+service.pem": f"'{PEM}'",
-    "+service.hidden": "${oc.env:BF_TEST_SECRET}",
-    "+service.far": "to-${service.hidden}",
-    "+service.fallback": "${oc.env:BF_TEST_NONE,canary8fallback}",
-    "+service.bearer": "'Bearer canary9bearer'",
-    "+service.number_password": "81547093",
-    "+service.num_tokens": "4321",
-    "+service.tokenizer": "harmless",
+    "+dataset.api_key": "canary1name",
+    "+dataset.auth": "{user: canary2below, more: {who: canary3deeper}}",
+    "+dataset.url": "postgresql://me:canary4address@127.0.0.1:1/db",
+    "+dataset.headers": "['X-Id: canary5listed']",
+    "+dataset.note": "AKIA" + "CANARY6LOOKSABCD",
+    "+dataset.notes": "[ghp_" + "canary7listed0123456789012345678901]",
+    "+dataset.pem": f"'{PEM}'",
+    "+dataset.hidden": "${oc.env:BF_TEST_SECRET}",
+    "+dataset.far": "to-${dataset.hidden}",
+    "+dataset.fallback": "${oc.env:BF_TEST_NONE,canary8fallback}",
+    "+dataset.bearer": "'Bearer canary9bearer'",
+    "+dataset.number_password": "81547093",
+    "+dataset.num_tokens": "4321",
+    "+dataset.tokenizer": "harmless",
 }
+#: A data set of somebody's own, which is told how to reach a service.
+REMOTE = """
+from bf_batch.opensets import MNIST
+
+class Remote(MNIST):
+    def __init__(self, **service):
+        super().__init__()
+"""
 SECRETS = words(
     """
     canary1 canary2 canary3 canary4 CANARY6 canary7 MIIEvQ canary5 canary8 canary9 81547093 canaryenv
@@ -61,6 +69,7 @@ def found(folder: Path, *shown: str) -> list[str]:
 def checkout(tmp_path):
     """Return a git checkout whose changes hold secrets, and where a training is recorded."""
     (tmp_path / "conf.yaml").write_text("lr: 1\n")
+    (tmp_path / "remote_digits.py").write_text(REMOTE)
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@x"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
@@ -76,8 +85,10 @@ def train(folder: Path, *words: str) -> str:
         "BF_TEST_SECRET": "canaryenv",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "TMPDIR": str(folder.parent),
+        "PYTHONPATH": str(folder),
     }
     settings = [f"{name}={value}" for name, value in SETTINGS.items()]
+    settings += ["dataset._target_=remote_digits.Remote", "targets=[remote_digits]"]
     short = ["model=lenet", "n_iters=2", "batch_size=32", "bar=false"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words, *short, *settings],
@@ -93,12 +104,12 @@ def train(folder: Path, *words: str) -> str:
 
 
 def test_a_sweep(checkout, monkeypatch):
-    sweep = ["+service.token=canaryswept1,canaryswept2", "hydra/launcher=gpu", "hydra.sweep.dir=sweep"]
+    sweep = ["+dataset.token=canaryswept1,canaryswept2", "hydra/launcher=gpu", "hydra.sweep.dir=sweep"]
     devices = ["hydra.launcher.devices=[cpu:0]", "hydra.launcher.workers=1"]
     shown = train(checkout, "-m", *sweep, *devices)
     records = journal.read(checkout / "sweep").records
     assert [record.state for record in records.values()] == ["DONE", "DONE"]
-    masks = [record.config["service.token"] for record in records.values()]
+    masks = [record.config["dataset.token"] for record in records.values()]
     assert len(set(masks)) == 2  # told apart, so that the summary does not take them for repetitions
     shown += train(checkout, "-m", *sweep, *devices)
     assert "holds 2 that are finished already" in shown
@@ -106,7 +117,7 @@ def test_a_sweep(checkout, monkeypatch):
     (checkout / "conf.yaml").unlink()
     assert found(checkout, shown) == []
     stored = (checkout / "mlflow.db").read_bytes()
-    for kept in (b"service.num_tokens", b"4321", b"harmless", b"BF_TEST_SECRET", b"127.0.0.1:1/db"):
+    for kept in (b"dataset.num_tokens", b"4321", b"harmless", b"BF_TEST_SECRET", b"127.0.0.1:1/db"):
         assert kept in stored
     assert (checkout / "sweep" / KEY).stat().st_mode & 0o077 == 0
 
