@@ -18,7 +18,7 @@ IDS = ["x.png", "y.png", "z.png"]
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(["adjust_brightness", "adjust_contrast", "adjust_gamma", "adjust_saturation"], (1.2,)),
     **dict.fromkeys(["adjust_sharpness", "multiply", "blur", "add", "pad", "shift"], (1,)),
-    **dict.fromkeys(["crop", "resize", "random_resized_crop", "cutout"], ((3, 3),)),
+    **dict.fromkeys(["crop", "resize", "fit", "random_resized_crop", "cutout"], ((3, 3),)),
     **dict.fromkeys(["rotate", "shear"], (10,)),
     **dict.fromkeys(["mixup", "cutmix"], (1.0, 3)),
     "adjust_hue": (0.1,),

@@ -144,6 +144,7 @@ def test_blocks_from_a_config_train_and_are_saved(batch, tmp_path):
         "num_classes": 3,
         "stem": "small",
         "body": body,
+        "seed": 1,
         "optimizer": {"name": "adam", "learning_rate": 0.02},
     }
     model = VGG7(config)

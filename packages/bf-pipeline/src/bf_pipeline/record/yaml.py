@@ -128,6 +128,8 @@ def _check_text(text: str, key: str, is_config: bool) -> None:
         raise TypeError(f"{key}: the text {text!r} would be read as an expression")
     if "${" in text or text == "???":
         raise TypeError(f"{key}: the text {text!r} means something to OmegaConf, which reads YAML too")
+    if "\x85" in text:  # PyYAML writes it as it is, and reads it as a space
+        raise TypeError(f"{key}: the text {text!r} has the sign U+0085, the end of a line to YAML")
     try:
         text.encode()
     except UnicodeEncodeError:
