@@ -135,6 +135,34 @@ def test_a_training_whose_loss_is_not_finite_is_stopped_if_that_is_asked(configu
     assert "MLP: the loss is nan at iteration 1" in str(outcome.stopped)
 
 
+def test_all_mistakes_of_a_configuration_are_told_at_once(configure):
+    wrong = ["pipeline.augment=[{rotat: {angle: 3}}]", "early_stopping={patience: 0}", "max_time=soon"]
+    wrong += ["checkpoint.every=often", "schedule=plateau", "schedule.metric=validation/lost"]
+    with pytest.raises(ValueError, match="5 mistakes in the configuration") as caught:
+        train(configure("tracking=none", *wrong))
+    for told in ("'rotat'", "patience must be", "max_time must be", "every must be", "of schedule.metric"):
+        assert told in str(caught.value)
+
+
+def test_a_share_that_leaves_a_class_out_is_refused(configure):
+    with pytest.raises(ValueError, match=r"share=0.002 of 4000 items leaves classes out .*class 8"):
+        train(configure("tracking=none", "validation.share=0.002"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("resume=nosuch", r"resume=nosuch: there is no run.json in '.*nosuch'; give the folder of a run"),
+        ("name=a/b", r"name='a/b': a name of letters, numbers and any of"),
+    ],
+)
+def test_a_run_that_there_is_not_or_cannot_be_is_named(run_script, tmp_path: Path, setting: str, told: str):
+    done = run_script(program(*SMALL, "tracking=none", setting))
+    assert done.code == 1
+    assert re.search(told, done.err)
+    assert not (tmp_path / "nosuch").exists()
+
+
 def test_a_training_of_nothing_is_refused(configure):
     with pytest.raises(ValueError, match="n_iters=0: nothing is trained"):
         train(configure("tracking=none", "n_iters=0"))

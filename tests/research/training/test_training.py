@@ -303,6 +303,33 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path: Path) -> None:
         RunFolder(tmp_path)
 
 
+class Buildable(Line):
+    """A model that can predict before it has learnt."""
+
+    def build(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("model", "iterations"), [(Line, 1), (Buildable, 0)])
+def test_events_are_tried_before_the_first_iteration_if_the_model_can(model: Any, iterations: int) -> None:
+    seen = []
+
+    class Look(Event):
+        def check(self, state: TrainingState) -> None:
+            seen.append(state.model.iterations)
+
+    steps = Pipeline().init_variable("loss", 0.0).init_model("static", model, "net")
+    pipeline = steps.train_model("net", B("x"), B("y"), fetches="loss", save_to=V("loss")) << DATA
+    Training(pipeline, events=[Look()]).run(8, n_iters=3)
+    assert seen == [iterations]
+
+
+def test_a_validation_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    value = run(tmp_path, n_epochs=1).metrics["validation/mae"]
+    assert f"validation after 5 iterations: mae {value:.4g}" in caplog.text
+
+
 def test_the_newest_unfinished_training_of_the_same_settings_is_found(tmp_path: Path) -> None:
     for name, settings, state in [("a", "1", "running"), ("b", "1", "finished"), ("c", "2", "running")]:
         with RunFolder(tmp_path / "day" / name) as folder:

@@ -92,6 +92,7 @@ def check(config: Any, overrides: Sequence[str], said: Said) -> None:
     from omegaconf import OmegaConf
 
     plain: Any = OmegaConf.to_container(config, resolve=False)
+    _check_name(plain)
     _check_overrides(plain["hydra"], overrides)
     _check_references(plain, said)
     for name in (plain["hydra"].get("sweeper") or {}).get("params") or ():
@@ -111,6 +112,15 @@ def check(config: Any, overrides: Sequence[str], said: Said) -> None:
             config.hydra.job[name] = "???"
         if output == "???":
             config.hydra.runtime.output_dir = "???"
+
+
+def _check_name(plain: Mapping[str, Any]) -> None:
+    """Refuse a name of a run that is no folder's name, before its folder is looked at: ``ValueError``."""
+    from bf_command.schema import name_folder  # late: start-up time
+
+    name = plain.get("name")
+    if isinstance(name, str) and "${" not in name and "${run_folder:" in str(plain["hydra"]["run"]["dir"]):
+        name_folder(name)
 
 
 def _check_values(config: Any, said: Said) -> None:

@@ -20,7 +20,7 @@ from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, Tracker
 from bf_research.train_found import find_out
 from bf_research.train_names import hydra_part, own_settings, parameters, run_name
-from bf_research.train_parts import make_events, open_folder, split_validation
+from bf_research.train_parts import Mistakes, make_events, open_folder, split_validation
 from bf_research.train_pipelines import (
     LOSS,
     MODEL,
@@ -88,14 +88,19 @@ def train(config: DictConfig) -> Outcome:
     tracker: Tracker = targets.build(as_plain(config.tracking), "tracking", allow)
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(own_settings())}
-    began = time.monotonic()
+    began, mistakes = time.monotonic(), Mistakes()
     with _record_failure(tracker, run_name(name), tags, config):
-        dataset = targets.build(as_plain(config.dataset), "dataset", allow)
-        training_data, validation_data = split_validation(config, dataset)
-        config = find_out(config, dataset, training_data)
-        config = complete(config, training_data)
-        parts = pipelines(config, dataset, training_data, validation_data, allow)
-        events, test = make_events(config, parts, allow)
+        parts: Parts | None = None
+        with mistakes.collect():
+            dataset = targets.build(as_plain(config.dataset), "dataset", allow)
+            training_data, validation_data = split_validation(config, dataset)
+            config = find_out(config, dataset, training_data)
+            config = complete(config, training_data)
+            parts = pipelines(config, dataset, training_data, validation_data, allow)
+        events, test = make_events(config, parts, allow, mistakes)
+        mistakes.tell()
+        assert parts is not None
+        assert test is not None
     with open_folder(config) as folder:
         if folder is not None and folder.is_finished:
             return _tell_finished(name, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from bf_research.targets import build
 from bf_research.tracking.tracker import flatten
 from bf_research.train_pipelines import is_plateau
 from bf_research.training.checkpoints import CHECKPOINTS, Checkpoints
-from bf_research.training.folder import RunFolder, make_free, open_unfinished
+from bf_research.training.folder import RECORD, RunFolder, make_free, open_unfinished
 from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event
 from bf_research.training.stopping import EarlyStopping, TimeLimit
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 _INDIFFERENT = ("bar", "prefetch", "engine", "name", "resume", "launch", "tracking", "research", "debug")
 #: The address of the random numbers that choose what is validated on, apart from all others.
 _VALIDATION = 11
+
+
+VALIDATION_KEYS = ("share", "part", "every", "metrics", "batch_size")
 
 
 class Measured(Protocol):
@@ -54,7 +58,7 @@ def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
     stratified where labels are at hand, by a seed of its own. ``part: auto`` is the part ``validation`` of a
     data set that has one, else the share.
     """
-    options = _section(config, "validation", ("share", "part", "every", "metrics", "batch_size"))
+    options = _section(config, "validation", VALIDATION_KEYS)
     if options is None:
         return dataset.train, None
     part = options.get("part")
@@ -71,7 +75,15 @@ def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
         raise ValueError(f"validation.share must be above 0 and below 1, got {share!r}")
     seed = int(rng_at(config.seed, _VALIDATION).integers(2**31))
     labels = "labels" if "labels" in dataset.preloaded and not _is_number(dataset) else None
-    split = dataset.train.split(1 - share, shuffle=True, seed=seed, stratify=labels)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "split: too few items to stratify")
+        try:
+            split = dataset.train.split(1 - share, shuffle=True, seed=seed, stratify=labels)
+        except UserWarning as error:
+            raise ValueError(
+                f"validation.share={share:g} of {len(dataset.train)} items leaves classes out ('test' is "
+                f"what is validated on): {error}; or name a part of the data by validation.part"
+            ) from None
     if len(split.test) == 0:
         raise ValueError(
             f"validation.share={share:g} of {len(dataset.train)} items is none; give a larger share, or "
@@ -85,41 +97,89 @@ def _is_number(dataset: Any) -> bool:
     return bool(np.asarray(dataset.rows("labels", slice(0, 1))).dtype.kind == "f")
 
 
-def make_events(config: DictConfig, parts: Measured, allow: Sequence[str]) -> tuple[list[Event], Evaluation]:
-    """Return the events of a training, and the evaluation on test data, which is tried out with them."""
+class Mistakes:
+    """What is wrong with a configuration: looked for in all of its parts, and told together."""
+
+    def __init__(self) -> None:
+        self._found: list[Exception] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Keep an error of the block for later."""
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, OSError) as error:
+            self._found.append(error)
+
+    def tell(self) -> None:
+        """Raise the mistake that was found, or a ``ValueError`` with all of them."""
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            told = [str(error).strip() for error in self._found]
+            raise ValueError(f"{len(told)} mistakes in the configuration:\n" + "\n".join(told))
+
+
+def make_events(
+    config: DictConfig, parts: Measured | None, allow: Sequence[str], mistakes: Mistakes
+) -> tuple[list[Event], Evaluation | None]:
+    """Return the events of a training, and the evaluation on test data, which is tried out with them.
+
+    Without ``parts``, which have mistakes of their own, the other events are looked at nevertheless.
+    """
     names = [str(name) for name in config.pipeline.metrics]
     events: list[Event] = [IterationLog()]
-    validation = _section(config, "validation", ("share", "part", "every", "metrics", "batch_size"))
-    best: str | None = None
     measured: list[str] = []
-    if parts.validating is not None and validation is not None:
-        metrics = [str(name) for name in validation.get("metrics") or names]
-        size = validation.get("batch_size") or config.test_batch_size
-        events.append(
-            Validation(parts.validating, validation.get("every", "epoch"), metrics, batch_size=size)
-        )
-        measured = [f"validation/{name}" for name in (*metrics, "loss")]
-        best = measured[0]
-    test = Evaluation(parts.testing, names, batch_size=config.test_batch_size)
-    events += [test, *_own_events(config, allow)]
-    early = _section(config, "early_stopping", ("metric", "patience", "min_delta", "mode", "start"))
-    if early is not None:
-        events.append(EarlyStopping(**early))
-        _check_measured(events[-1], measured, "early_stopping.metric")
-    if is_plateau(config.schedule):
-        plateau = _section(config, "schedule", ("name", *inspect.signature(ReduceOnPlateau).parameters)) or {}
-        plateau.pop("name")
-        events.append(ReduceOnPlateau(**plateau))
-        _check_measured(events[-1], measured, "schedule.metric")
-    if config.get("max_time") is not None:
-        events.append(TimeLimit(config.max_time))
-    checkpoint = _section(config, "checkpoint", ("every", "keep", "best", "mode"))
-    if checkpoint is not None and output_folder() is not None:
-        if checkpoint.get("best") == "auto":
-            checkpoint["best"] = best
-        events.append(Checkpoints(**checkpoint))
-        _check_measured(events[-1], measured, "checkpoint.best")
+    with mistakes.collect():
+        validation = _section(config, "validation", VALIDATION_KEYS)
+        if validation is not None:
+            metrics = [str(name) for name in validation.get("metrics") or names]
+            measured = [f"validation/{name}" for name in (*metrics, "loss")]
+            size = validation.get("batch_size") or config.test_batch_size
+            pipeline = None if parts is None else parts.validating
+            events.append(Validation(pipeline, validation.get("every", "epoch"), metrics, batch_size=size))
+    test = Evaluation(parts.testing, names, batch_size=config.test_batch_size) if parts is not None else None
+    events += [] if test is None else [test]
+    with mistakes.collect():
+        events += _own_events(config, allow)
+    for make in (_make_early_stopping, _make_plateau, _make_time_limit, _make_checkpoints):
+        with mistakes.collect():
+            events += make(config, measured)
     return events, test
+
+
+def _make_early_stopping(config: DictConfig, measured: list[str]) -> list[Event]:
+    early = _section(config, "early_stopping", ("metric", "patience", "min_delta", "mode", "start"))
+    if early is None:
+        return []
+    event = EarlyStopping(**early)
+    _check_measured(event.metric, measured, "early_stopping.metric")
+    return [event]
+
+
+def _make_plateau(config: DictConfig, measured: list[str]) -> list[Event]:
+    if not is_plateau(config.schedule):
+        return []
+    known = ("name", *inspect.signature(ReduceOnPlateau).parameters)
+    plateau = _section(config, "schedule", known) or {}
+    event = ReduceOnPlateau(**{name: value for name, value in plateau.items() if name != "name"})
+    _check_measured(event.metric, measured, "schedule.metric")
+    return [event]
+
+
+def _make_time_limit(config: DictConfig, measured: list[str]) -> list[Event]:
+    return [] if config.get("max_time") is None else [TimeLimit(config.max_time)]
+
+
+def _make_checkpoints(config: DictConfig, measured: list[str]) -> list[Event]:
+    checkpoint = _section(config, "checkpoint", ("every", "keep", "best", "mode"))
+    if checkpoint is None:
+        return []
+    if checkpoint.get("best") == "auto":
+        checkpoint["best"] = measured[0] if measured else None
+    event = Checkpoints(**checkpoint)
+    _check_measured(event.best, measured, "checkpoint.best")
+    return [event] if output_folder() is not None else []
 
 
 def _own_events(config: DictConfig, allow: Sequence[str]) -> list[Event]:
@@ -143,9 +203,8 @@ def _own_events(config: DictConfig, allow: Sequence[str]) -> list[Event]:
     return events
 
 
-def _check_measured(event: Any, measured: list[str], owner: str) -> None:
+def _check_measured(name: str | None, measured: list[str], owner: str) -> None:
     """Refuse a metric of the validation that is not measured, before anything is trained."""
-    name = getattr(event, "metric", None) or getattr(event, "best", None)
     if name is not None and str(name).startswith("validation/") and name not in measured:
         hint = "" if measured else "; there is no validation: validation={share: 0.1}"
         raise ValueError(unknown("metric", str(name), measured, owner) + hint)
@@ -197,6 +256,11 @@ def open_folder(config: DictConfig) -> Iterator[RunFolder | None]:
     trial = HydraConfig.get().mode is RunMode.MULTIRUN
     resume = str(config.get("resume", "auto"))
     if resume not in ("auto", "never"):
+        if not (Path(resume) / RECORD).is_file():
+            raise FileNotFoundError(
+                f"resume={resume}: there is no {RECORD} in {str(Path(resume).absolute())!r}; give the folder "
+                "of a run, such as outputs/NAME, or auto, or never"
+            )
         folder = RunFolder(Path(resume))
         folder.check_same(settings)
     elif trial:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MODEL = "net"
 LOSS = "loss"
+VALIDATION = "validation"
 #: Keys under which steps name classes; they are looked up among the allowed packages.
 _CLASS_KEYS = ("metrics_class", "model_class")
 #: Lists of steps; what is used later on new data is ``load`` and ``prepare``.
@@ -69,7 +70,10 @@ def pipelines(
     model = Pipeline().init_model("static", model_class, MODEL, settings)
     augmented = part("load", "augment") + _switched(config, dataset, ("rand_augment",))
     prepared = augmented + part("prepare") + _switched(config, dataset, ("mixup", "cutmix"))
-    training = (model + prepared + part("train")) << training_data
+    shown = (
+        Pipeline() if validation_data is None else Pipeline().init_variable(VALIDATION, "-")
+    )  # for the bar
+    training = (shown + model + prepared + part("train")) << training_data
     measuring = Pipeline().import_model(MODEL, training) + part("load", "prepare", "test")
     validating = None if validation_data is None else measuring << validation_data
     return Parts(training, validating, measuring << dataset.test)
@@ -111,7 +115,7 @@ def start_options(config: DictConfig) -> dict[str, Any]:
         "prefetch": config.prefetch,
         "engine": config.engine,
         "bar": config.bar and not where(),
-        "bar_variables": [LOSS],
+        "bar_variables": [LOSS] if config.validation is None else [LOSS, VALIDATION],
     }
 
 

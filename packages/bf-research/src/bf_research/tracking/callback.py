@@ -144,8 +144,6 @@ class SweepTracking(Callback):
 
 def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
     """Return the run of an earlier start of the same sweep, if the store still has it."""
-    from mlflow.exceptions import MlflowException
-
     path = folder / MEMORY
     if not path.exists():
         return None
@@ -157,13 +155,8 @@ def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
     except (ValueError, TypeError, KeyError) as error:
         log.warning("%s is damaged, the sweep gets a new run in MLflow: %s", escape(path), first_line(error))
         return None
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
-    return None if run.info.lifecycle_stage == "deleted" else run_id
+    run = store.get_run(client, run_id)
+    return None if run is None or run.info.lifecycle_stage == "deleted" else run_id
 
 
 def _record_surroundings(writer: Writer) -> None:

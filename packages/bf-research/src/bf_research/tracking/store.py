@@ -93,16 +93,23 @@ def explain(uri: str, error: Exception) -> TrackingError:
     )
 
 
-def find_run(client: Any, run_id: str) -> str | None:
-    """Return the id of a run that the store has, None if it has not; ``TrackingError`` for a deleted one."""
+def get_run(client: Any, run_id: str) -> Any:
+    """Return a run, also a deleted one; None if the store has not got it."""
     from mlflow.exceptions import MlflowException
 
     try:
-        run = client.get_run(run_id)
+        return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
+
+
+def find_run(client: Any, run_id: str) -> str | None:
+    """Return the id of a run that the store has, None if it has not; ``TrackingError`` for a deleted one."""
+    run = get_run(client, run_id)
+    if run is None:
+        return None
     if run.info.lifecycle_stage == "deleted":
         raise TrackingError(
             f"run {run_id} was deleted: {sys.executable} -m mlflow runs restore --run-id {run_id} "

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from bf_index.errors import unknown
-from bf_research.training.state import Event, Mode, TrainingState, check_count, check_mode, is_better
+from bf_research.training.state import Event, Mode, TrainingState, Watch, check_count
 
 log = logging.getLogger(__name__)
 
@@ -32,22 +31,22 @@ class ReduceOnPlateau(Event):
     ) -> None:
         check_count(patience, 1, "plateau: patience")
         check_count(cooldown, 0, "plateau: cooldown")
-        check_mode(mode, "plateau")
         for name, value in (("factor", factor), ("least", least)):
             if not (isinstance(value, int | float) and 0 < value < 1):
                 raise ValueError(f"plateau: {name} must be between 0 and 1, got {value!r}")
-        if not (isinstance(min_delta, int | float) and min_delta >= 0):
-            raise ValueError(f"plateau: min_delta must be 0 or more, got {min_delta!r}")
-        self.metric, self.factor, self.patience, self.min_delta = metric, factor, patience, min_delta
-        self.mode, self.cooldown, self.least = mode, cooldown, least
-        self._best: float | None = None
-        self._waited, self._resting, self._seen = 0, 0, 0
+        self.watch = Watch(metric, min_delta, mode, "plateau")
+        self.factor, self.patience, self.cooldown, self.least = factor, patience, cooldown, least
+        self._waited, self._resting = 0, 0
         self._scale = 1.0
+
+    @property
+    def metric(self) -> str:
+        """The metric that is looked at."""
+        return self.watch.metric
 
     def check(self, state: TrainingState) -> None:
         """Refuse a metric that nobody measures, and a model whose rate can't be changed: ``ValueError``."""
-        if self.metric not in state.metrics:
-            raise ValueError(unknown("metric", self.metric, sorted(state.metrics), "plateau"))
+        self.watch.check(state)
         if not hasattr(state.model, "rate_factor"):
             raise ValueError(
                 f"plateau: {type(state.model).__name__} has no rate_factor, by which its rate is changed"
@@ -60,19 +59,16 @@ class ReduceOnPlateau(Event):
 
     def after_iteration(self, state: TrainingState) -> None:
         """Look at a metric that was measured now."""
-        self._look(state)
+        if (better := self.watch.look(state)) is not None:
+            self._count(state, better)
 
     def after_epoch(self, state: TrainingState) -> None:
         """Look at a metric that was measured now."""
-        self._look(state)
+        self.after_iteration(state)
 
-    def _look(self, state: TrainingState) -> None:
-        measured = state.measured.get(self.metric, 0)
-        if measured != state.iteration or measured == self._seen:
-            return
-        self._seen, value = measured, state.metrics[self.metric]
-        if is_better(value, self._best, self.metric, self.mode, self.min_delta):
-            self._best, self._waited = value, 0
+    def _count(self, state: TrainingState, better: bool) -> None:
+        if better:
+            self._waited = 0
             return
         if self._resting > 0:
             self._resting -= 1
@@ -88,15 +84,10 @@ class ReduceOnPlateau(Event):
 
     def state(self) -> dict[str, Any]:
         """Return the factor reached, the best value, and how long there was no better one."""
-        return {
-            "scale": self._scale,
-            "best": self._best,
-            "waited": self._waited,
-            "resting": self._resting,
-            "seen": self._seen,
-        }
+        progress = {"scale": self._scale, "waited": self._waited, "resting": self._resting}
+        return {**self.watch.state(), **progress}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take back what ``state`` returned."""
-        self._scale, self._best = saved["scale"], saved["best"]
-        self._waited, self._resting, self._seen = saved["waited"], saved["resting"], saved["seen"]
+        self.watch.restore(saved)
+        self._scale, self._waited, self._resting = saved["scale"], saved["waited"], saved["resting"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bf_index.errors import unknown
 from bf_research.tracking.tracker import NoTracker, Tracker
 
 Mode = Literal["auto", "min", "max"]
@@ -62,8 +63,9 @@ class Event:
     """
 
     def check(self, state: TrainingState) -> None:
-        """Raise what can be known to be wrong when the model has been built, in the first iteration.
+        """Raise what can be known to be wrong when there is a model: before the first iteration.
 
+        With a model that has no method ``build`` it is called in the first iteration.
         An event that will measure something says its name here: ``state.metrics.setdefault(name, nan)``.
         """
 
@@ -149,6 +151,42 @@ def check_count(value: Any, least: int, owner: str) -> None:
     """Refuse what is no whole number, or is below the least: ``ValueError``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{owner} must be a whole number of at least {least}, got {value!r}")
+
+
+class Watch:
+    """A metric, and the best value of it so far."""
+
+    def __init__(self, metric: str, min_delta: float, mode: Mode, owner: str) -> None:
+        if not (isinstance(min_delta, int | float) and min_delta >= 0 and math.isfinite(min_delta)):
+            raise ValueError(f"{owner}: min_delta must be 0 or more, got {min_delta!r}")
+        check_mode(mode, owner)
+        self.metric, self.min_delta, self.mode, self.owner = metric, min_delta, mode, owner
+        self.best: float | None = None
+        self._seen = 0
+
+    def check(self, state: TrainingState) -> None:
+        """Refuse a metric that nobody measures: ``ValueError`` with those that are."""
+        if self.metric not in state.metrics:
+            raise ValueError(unknown("metric", self.metric, sorted(state.metrics), self.owner))
+
+    def look(self, state: TrainingState) -> bool | None:
+        """Return whether the metric is better than ever before; None if it was not measured now."""
+        measured = state.measured.get(self.metric, 0)
+        if measured != state.iteration or measured == self._seen:
+            return None
+        self._seen, value = measured, state.metrics[self.metric]
+        if not is_better(value, self.best, self.metric, self.mode, self.min_delta):
+            return False
+        self.best = value
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value and when the metric was looked at, as JSON."""
+        return {"best": self.best, "seen": self._seen}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take back what ``state`` returned."""
+        self.best, self._seen = saved["best"], saved["seen"]
 
 
 def is_better(value: float, best: float | None, metric: str, mode: Mode, margin: float = 0.0) -> bool:

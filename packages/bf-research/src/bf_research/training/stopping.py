@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from bf_index.errors import unknown
-from bf_research.training.state import (
-    Event,
-    Mode,
-    TrainingState,
-    check_count,
-    check_mode,
-    is_better,
-    read_seconds,
-)
+from bf_research.training.state import Event, Mode, TrainingState, Watch, check_count, read_seconds
 
 
 class EarlyStopping(Event):
@@ -35,50 +25,43 @@ class EarlyStopping(Event):
         start: int = 0,
     ) -> None:
         check_count(patience, 1, "early_stopping: patience")
-        if not (isinstance(min_delta, int | float) and min_delta >= 0 and math.isfinite(min_delta)):
-            raise ValueError(f"early_stopping: min_delta must be 0 or more, got {min_delta!r}")
         check_count(start, 0, "early_stopping: start, a number of epochs,")
-        check_mode(mode, "early_stopping")
-        self.metric, self.patience, self.min_delta, self.mode, self.start = (
-            metric, patience, min_delta, mode, start,
-        )  # fmt: skip
-        self._best: float | None = None
+        self.watch = Watch(metric, min_delta, mode, "early_stopping")
+        self.patience, self.start = patience, start
         self._waited = 0
-        self._seen = 0
+
+    @property
+    def metric(self) -> str:
+        """The metric that is looked at."""
+        return self.watch.metric
 
     def check(self, state: TrainingState) -> None:
         """Refuse a metric that nobody measures: ``ValueError`` with those that are."""
-        if self.metric not in state.metrics:
-            raise ValueError(unknown("metric", self.metric, sorted(state.metrics), "early_stopping"))
+        self.watch.check(state)
 
     def after_iteration(self, state: TrainingState) -> None:
         """Look at a metric that was measured now."""
-        self._look(state)
+        if state.epoch >= self.start and (better := self.watch.look(state)) is not None:
+            self._count(state, better)
 
     def after_epoch(self, state: TrainingState) -> None:
         """Look at a metric that was measured now."""
-        self._look(state)
+        self.after_iteration(state)
 
-    def _look(self, state: TrainingState) -> None:
-        measured = state.measured.get(self.metric, 0)
-        if measured != state.iteration or measured == self._seen or state.epoch < self.start:
-            return
-        self._seen, value = measured, state.metrics[self.metric]
-        if is_better(value, self._best, self.metric, self.mode, self.min_delta):
-            self._best, self._waited = value, 0
-            return
-        self._waited += 1
+    def _count(self, state: TrainingState, better: bool) -> None:
+        self._waited = 0 if better else self._waited + 1
         if self._waited >= self.patience:
-            best = "never a number" if self._best is None else f"best {self._best:.4f}"
+            best = "never a number" if self.watch.best is None else f"best {self.watch.best:.4f}"
             state.stop(f"{self.metric} did not become better in {self.patience} measurements ({best})")
 
     def state(self) -> dict[str, Any]:
         """Return the best value, and how long there was no better one."""
-        return {"best": self._best, "waited": self._waited, "seen": self._seen}
+        return {**self.watch.state(), "waited": self._waited}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take back what ``state`` returned."""
-        self._best, self._waited, self._seen = saved["best"], saved["waited"], saved["seen"]
+        self.watch.restore(saved)
+        self._waited = saved["waited"]
 
 
 class TimeLimit(Event):

@@ -197,12 +197,17 @@ class Training:
         try:
             for event in self.events:
                 event.before(state)
+            checked = state.stopped is None and _can_predict(state)
+            if checked:
+                self._check(state)
             with Signals() as signals:
                 for _ in batches if state.stopped is None else ():
                     state.iteration += 1
                     state.loss = float(batches.v(self._loss))
                     if state.iteration == first + 1:
                         self._begin(state, folder)
+                        if not checked:
+                            self._check(state)
                     self._tell(state)
                     report(state.iteration, state.total, loss=state.loss)
                     self._answer(state, signals)
@@ -221,10 +226,13 @@ class Training:
                 event.close()
 
     def _begin(self, state: TrainingState, folder: RunFolder | None) -> None:
-        """Check after the first batch what needs a model: until then TensorFlow and MLflow were loaded."""
+        """Wait after the first batch for the store: until then MLflow was loaded."""
         location = self.tracker.ready()
         if location is not None and folder is not None:
             folder.note(run_id=location.run_id)
+
+    def _check(self, state: TrainingState) -> None:
+        """Let events try what they will do, with one batch."""
         for event in self.events:
             event.check(state)
 
@@ -255,6 +263,14 @@ class Training:
             note += f"; saved in {state.folder}: the same command goes on"
         error.add_note(note)
         raise error
+
+
+def _can_predict(state: TrainingState) -> bool:
+    """Whether the model can predict before it has learnt; one without ``build`` is tried after a step."""
+    try:
+        return hasattr(state.model, "build")
+    except LookupError:  # the first batch makes it
+        return False
 
 
 def _ordered(events: Sequence[Event]) -> list[Event]:

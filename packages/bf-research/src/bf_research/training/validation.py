@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from bf_research.training.state import Event, Every, TrainingState, check_count
+
+log = logging.getLogger(__name__)
 
 
 class Evaluation(Event):
@@ -97,8 +100,13 @@ class Validation(Evaluation):
             self._log(state)
 
     def _log(self, state: TrainingState) -> None:
-        for name, value in self.measure().items():
+        found = self.measure()
+        for name, value in found.items():
             state.log(name, value)
+        told = ", ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in found.items())
+        log.info("%s after %d iterations: %s", self.name, state.iteration, told)
+        if self.name in state.run.variables:  # which the bar may show
+            state.run.variables[self.name] = told
         self._last, self._measured = time.monotonic(), state.iteration
 
 
