@@ -11,7 +11,36 @@ from bf_models._backend import keras, tensorflow
 from bf_models.errors import unknown
 from bf_models.optim import Named, is_pair, read_named
 
+#: What targets of a loss are: labels, shares of classes (or their labels), yes or no for each output, numbers
+#: of the outputs' shape, or what a function of the user makes of them.
+Meaning: TypeAlias = Literal["labels", "classes", "answers", "numbers", "own"]
 _KERAS = "keras.losses."
+_OF_KERAS: Mapping[str, Meaning] = {
+    "SparseCategoricalCrossentropy": "labels",
+    "BinaryCrossentropy": "answers",
+    "BinaryFocalCrossentropy": "answers",
+    "CategoricalCrossentropy": "classes",
+    "CategoricalFocalCrossentropy": "classes",
+    "CategoricalHinge": "classes",
+    "MeanSquaredError": "numbers",
+    "MeanAbsoluteError": "numbers",
+    "MeanAbsolutePercentageError": "numbers",
+    "MeanSquaredLogarithmicError": "numbers",
+    "CosineSimilarity": "numbers",
+    "KLDivergence": "numbers",
+    "Poisson": "numbers",
+    "Huber": "numbers",
+    "LogCosh": "numbers",
+    "Hinge": "numbers",
+    "SquaredHinge": "numbers",
+    "Tversky": "numbers",
+}
+_MEANINGS: Mapping[str, Meaning] = {
+    **_OF_KERAS,
+    "CrossEntropy": "classes",
+    "SoftIoU": "classes",
+    "SoftDice": "classes",
+}
 #: Short names, those of the older BatchFlow among them; ``ce`` takes labels or shares of classes.
 LOSSES: Mapping[str, str] = {
     "ce": "bf_models.losses.CrossEntropy",
@@ -27,66 +56,7 @@ LOSSES: Mapping[str, str] = {
     "focal": _KERAS + "BinaryFocalCrossentropy",
     "iou": "bf_models.losses.SoftIoU",
     "dice": "bf_models.losses.SoftDice",
-    **{
-        name.lower(): _KERAS + name
-        for name in [
-            "BinaryCrossentropy",
-            "CategoricalCrossentropy",
-            "SparseCategoricalCrossentropy",
-            "BinaryFocalCrossentropy",
-            "CategoricalFocalCrossentropy",
-            "MeanSquaredError",
-            "MeanAbsoluteError",
-            "MeanAbsolutePercentageError",
-            "MeanSquaredLogarithmicError",
-            "CosineSimilarity",
-            "KLDivergence",
-            "Poisson",
-            "Huber",
-            "LogCosh",
-            "Hinge",
-            "SquaredHinge",
-            "CategoricalHinge",
-            "Tversky",
-        ]
-    },
-}
-
-
-#: What targets of a loss are: labels, shares of classes (or their labels), yes or no for each output, numbers
-#: of the outputs' shape, or what a function of the user makes of them.
-Meaning: TypeAlias = Literal["labels", "classes", "answers", "numbers", "own"]
-_MEANINGS: Mapping[str, Meaning] = {
-    "SparseCategoricalCrossentropy": "labels",
-    **dict.fromkeys(("BinaryCrossentropy", "BinaryFocalCrossentropy"), "answers"),
-    **dict.fromkeys(
-        (
-            "CrossEntropy",
-            "SoftIoU",
-            "SoftDice",
-            "CategoricalCrossentropy",
-            "CategoricalFocalCrossentropy",
-            "CategoricalHinge",
-        ),
-        "classes",
-    ),
-    **dict.fromkeys(
-        (
-            "MeanSquaredError",
-            "MeanAbsoluteError",
-            "MeanAbsolutePercentageError",
-            "MeanSquaredLogarithmicError",
-            "CosineSimilarity",
-            "KLDivergence",
-            "Poisson",
-            "Huber",
-            "LogCosh",
-            "Hinge",
-            "SquaredHinge",
-            "Tversky",
-        ),
-        "numbers",
-    ),
+    **{name.lower(): _KERAS + name for name in _OF_KERAS},
 }
 
 

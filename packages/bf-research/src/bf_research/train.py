@@ -75,7 +75,7 @@ def train(config: DictConfig) -> Outcome:
     """Train, validate and test the model of a configuration (see ``conf/train.yaml``); return the metrics.
 
     An unknown class, action, component or option is an error that names it, before anything is trained; one
-    batch goes through validation and test after the first iteration. A thread opens MLflow while TensorFlow
+    batch goes through validation and test before the first iteration. A thread opens MLflow while TensorFlow
     is loaded. Asked to stop by the launcher of a sweep, it raises KeyboardInterrupt at the next iteration.
     The same command goes on where it was cut off, from the checkpoints in the run's folder.
     """
