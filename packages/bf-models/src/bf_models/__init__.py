@@ -54,6 +54,7 @@ from bf_models.zoo.resnet_v2 import (
     ResNetAttention56,
     ResNetAttention92,
 )
+from bf_models.zoo.segmentation.unet import UNet
 from bf_models.zoo.squeezenet import SqueezeNet1_0, SqueezeNet1_1
 from bf_models.zoo.vgg import VGG7, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
 from bf_models.zoo.vit import ViTB16, ViTB32, ViTS16
@@ -128,6 +129,7 @@ __all__ = [
     "SklearnModel",
     "SqueezeNet1_0",
     "SqueezeNet1_1",
+    "UNet",
     "ViTB16",
     "ViTB32",
     "ViTS16",

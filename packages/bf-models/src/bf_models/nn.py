@@ -118,6 +118,26 @@ class Net:
             filters, kernel, strides, groups=groups, kernel_initializer=init, pads=pads or 0, **arguments
         )(x)
 
+    def conv_transposed(
+        self, x: Tensor, filters: int, kernel: int, strides: int, *, name: str, **options: Any
+    ) -> Tensor:
+        """Add a transposed convolution: a map ``strides`` times as large; ``options`` are bias and init.
+
+        A place of the result reads ``kernel / strides`` taps along an axis, which count as its fan in.
+        """
+        taps = max(1, kernel // strides) ** (len(x.shape) - 2)
+        fans = (taps * x.shape[-1], kernel ** (len(x.shape) - 2) * filters)
+        layers = keras().layers
+        cls = layers.Conv3DTranspose if len(x.shape) == 5 else layers.Conv2DTranspose
+        arguments = {
+            "use_bias": options.pop("bias", False),
+            "kernel_initializer": initializer(options.pop("init", self.common.conv_init), *fans),
+            "bias_initializer": initializer(self.common.conv_bias, *fans),
+        }
+        if options:
+            raise TypeError(f"conv {name}: unknown options {sorted(options)}")
+        return cls(filters, kernel, strides, padding="same", name=name, **arguments)(x)
+
     def _find_pads(
         self, x: Tensor, kernel: int | tuple[int, int], strides: int, dilation: int, padding: Any, name: str
     ) -> tuple[int, int] | None:

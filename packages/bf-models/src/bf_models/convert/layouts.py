@@ -46,6 +46,8 @@ CHANNELS = Layout(shape=lambda shape: (*shape, 1, 1))
 #: By the class of a layer: (attribute of the layer, suffix of the torch name, layout).
 _TABLE: dict[str, tuple[tuple[str, str, Layout], ...]] = {
     "Conv2D": (("kernel", ".weight", CONV), ("bias", ".bias", SAME)),
+    # torch has the inputs of a transposed convolution first, Keras its filters: the same turn
+    "Conv2DTranspose": (("kernel", ".weight", CONV), ("bias", ".bias", SAME)),
     "DepthwiseConv2D": (("kernel", ".weight", DEPTHWISE), ("bias", ".bias", SAME)),
     "Dense": (("kernel", ".weight", DENSE), ("bias", ".bias", SAME)),
     "BatchNorm": (

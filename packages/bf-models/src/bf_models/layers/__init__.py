@@ -13,6 +13,7 @@ from bf_models.layers.channels import (
 )
 from bf_models.layers.conv import Conv2D
 from bf_models.layers.norm import BatchNorm
+from bf_models.layers.sizes import CropLike, PadToMultiple, ResizeLike
 from bf_models.layers.vit import ClassToken, PositionEmbedding, SelfAttention
 
 __all__ = [
@@ -21,11 +22,14 @@ __all__ = [
     "ChannelStatistics",
     "ClassToken",
     "Conv2D",
+    "CropLike",
     "DropBlock",
     "GroupMax",
     "GroupSum",
     "LayerScale",
+    "PadToMultiple",
     "PositionEmbedding",
+    "ResizeLike",
     "SelfAttention",
     "SoftSum",
     "StochasticDepth",

@@ -22,6 +22,7 @@ from bf_models.zoo import (
     vit,
     xception,
 )
+from bf_models.zoo.segmentation import unet
 
 # Configs in files name parts by the modules that families had before: bf_models.zoo.preact.PreactBody.
 resnext = senet = resnet
@@ -33,6 +34,7 @@ for _name in ("resnext", "senet", "preact", "attention", "googlenet", "plain"):
 _FAMILIES = (
     *(vgg, resnet, resnet_v2, densenet, squeezenet, mobilenet, efficientnet),
     *(inception, inception_v4, xception, convnext, vit, lenet_mlp),
+    *(unet,),
 )
 #: Bases of families, which are no networks of their own.
 _BASES = frozenset(

@@ -1,0 +1,1 @@
+"""Networks that tell the class of each place of a map."""

@@ -1,0 +1,143 @@
+"""Networks that tell the class of each place: counts of parameters, sizes of images, what is refused."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+
+import numpy as np
+import pytest
+
+from bf_models import UNet, zoo_names
+from bf_models.zoo.segmentation.segmenter import Segmenter
+
+NAMES = sorted(name for name, model in zoo_names().items() if issubclass(model, Segmenter))
+FAST = ["unet"]
+PARAMETERS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+
+
+def conv(kernel, channels, filters, bias=True):
+    """Weights of a convolution, counted by hand."""
+    return kernel**2 * channels * filters + (filters if bias else 0)
+
+
+def count_unet(channels, classes, filters=64, depth=4):
+    """The paper's figure 1, line by line."""
+    widths = [filters * 2**stage for stage in range(depth + 1)]
+    count = 0
+    for before, width in zip([channels, *widths], widths):
+        count += conv(3, before, width) + conv(3, width, width)
+    for width in reversed(widths[:-1]):
+        count += conv(2, 2 * width, width) + conv(3, 2 * width, width) + conv(3, width, width)
+    return count + conv(1, filters, classes)
+
+
+def small_unet(**config):
+    return UNet({"num_classes": 3, "seed": 1, "body": {"filters": 4, "depth": 3}, **config})
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_count_of_trainable_parameters_is_the_one_that_is_told(name):
+    model = zoo_names()[name]
+    told = re.search(r"([\d,]{6,}) parameters for (\d+) channels?, (\d+) classes", model.__doc__)
+    assert told, f"{name} tells no count"
+    count, channels, classes = (int(item.replace(",", "")) for item in told.groups())
+    config = {"num_classes": classes, "inputs": {"images": {"shape": (256, 256, channels)}}}
+    assert model(config).count_parameters() == count
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_configuration_of_a_model_gives_a_class_for_each_place(name):
+    configs = json.loads(importlib.resources.files("bf_models").joinpath("zoo/configs.json").read_text())
+    config = configs[name]
+    assert config.pop("_target_") == f"bf_models.{zoo_names()[name].__name__}"
+    digits = {"inputs": {"images": {"shape": (28, 28)}, "masks": {"classes": 10}}}
+    assert zoo_names()[name]({**digits, **config}).network.output_shape == (None, 28, 28, 10)
+
+
+def test_unet_has_the_parameters_of_its_figure():
+    assert count_unet(1, 2) == 31_030_658
+    built = small_unet(inputs={"images": {"shape": (16, 16, 2)}}, num_classes=5)
+    assert built.count_parameters() == count_unet(2, 5, filters=4, depth=3)
+
+
+@pytest.mark.parametrize("shape", [(24, 32, 1), (37, 51, 2), (5, 4, 3), (None, None, 2)])
+def test_unet_takes_images_of_any_size_and_cuts_back_what_it_pads(shape):
+    model = small_unet(inputs={"images": {"shape": shape}})
+    sides = tuple(side or 21 for side in shape[:2])
+    images = np.random.default_rng(0).random((2, *sides, shape[2]))
+    outputs = model.predict(images)
+    assert outputs.shape == (2, *sides, 3)
+    # what is padded is 0 around the image, one pixel more behind it: the same as padding by hand
+    sizes = [-(-side // 8) * 8 for side in sides]
+    before = [(size - side) // 2 for size, side in zip(sizes, sides)]
+    by_hand = [(start, size - side - start) for start, size, side in zip(before, sizes, sides)]
+    whole = small_unet(inputs={"images": {"shape": (*sizes, shape[2])}}).build()
+    for one, other in zip(whole.network.weights, model.network.weights):
+        one.assign(other)
+    expected = whole.predict(np.pad(images, [(0, 0), *by_hand, (0, 0)]))
+    cut = expected[:, before[0] : before[0] + sides[0], before[1] : before[1] + sides[1]]
+    np.testing.assert_allclose(outputs, cut, atol=1e-5)
+
+
+def test_unet_of_the_paper_makes_388_pixels_of_572():
+    body = {"padding": "valid", "filters": 2}
+    config = {"num_classes": 2, "inputs": {"images": {"shape": (572, 572, 1)}}, "body": body}
+    assert UNet(config).network.output_shape == (None, 388, 388, 2)
+    with pytest.raises(ValueError, match=r"padding 'valid' needs maps of even sides before encoder\.2\.pool"):
+        UNet({**config, "inputs": {"images": {"shape": (570, 570, 1)}}}).build()
+
+
+def test_masks_of_another_size_are_refused_with_both_sizes():
+    model = small_unet()
+    with pytest.raises(ValueError, match=r"\(2, 16, 15\) do not go with outputs of shape \(2, 16, 16, 3\)"):
+        model.train(np.zeros((2, 16, 16, 1)), np.zeros((2, 16, 15), int))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"filters": 0}, "filters is a number from 1 on, got 0"),
+        ({"depth": 0}, "depth is a number from 1 on, got 0"),
+        ({"dropout": 1.0}, "dropout is a share from 0 to below 1, got 1.0"),
+        ({"padding": "full"}, "padding is 'same' or 'valid', got 'full'"),
+        ({"filter": 3}, "filter"),
+    ],
+)
+def test_unet_refuses_what_it_cannot_be_made_of(body, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        UNet({"num_classes": 2, "body": body})
+
+
+def test_unet_learns_masks(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 0.3, (8, 18, 22, 1)).astype("f4")
+    masks = np.zeros((8, 18, 22), int)
+    masks[:, 4:12, 6:15] = 1
+    images[masks == 1] += 1
+    model = UNet(
+        {
+            "num_classes": 2,
+            "seed": 1,
+            "body": {"filters": 8, "depth": 2, "norm": True},
+            "optimizer/name": "adam",
+        }
+    )
+    losses = [model.train(images, masks, fetches="loss") for _ in range(40)]
+    assert losses[-1] < losses[0] / 3
+    model.save(tmp_path / "unet.bf")
+    again = UNet.load(tmp_path / "unet.bf")
+    assert np.array_equal(again.predict(images), model.predict(images))
+
+
+def test_weights_of_a_unet_go_round_by_torchs_names():
+    from bf_models import convert
+
+    one, other = (small_unet(inputs={"images": {"shape": (16, 16, 1)}}, seed=seed).build() for seed in (1, 2))
+    arrays = convert.state_dict(one)
+    # torch has inputs first in a transposed convolution
+    assert arrays["decoder.2.up.weight"].shape == (32, 16, 2, 2)
+    assert not convert.load_state_dict(other, arrays).missing
+    x = np.ones((1, 16, 16, 1))
+    assert np.array_equal(one.predict(x), other.predict(x))
