@@ -68,6 +68,8 @@ class LossTerm:
     weight: float = 1.0
     output: str | None = None
     target: str | None = None
+    #: The label of what takes no part, such as 255 at the edges of objects.
+    ignore: int | None = None
 
     @property
     def name(self) -> str:
@@ -162,8 +164,9 @@ def multiply(values: Any, weights: Any) -> Any:
 def read_losses(option: Any, owner: str, targets: Sequence[str]) -> tuple[LossTerm, ...]:
     """Check the config key ``loss``: a name, a mapping, a callable, or a list of these that is summed.
 
-    A mapping may hold, beside the loss's own arguments, ``weight``, ``output`` (name of a layer) and
-    ``target``, one of ``targets``. ValueError names what is unknown, with close matches.
+    A mapping may hold, beside the loss's own arguments, ``weight``, ``output`` (name of a layer),
+    ``target``, one of ``targets``, and ``ignore``, a label of places that take no part. ValueError names what
+    is unknown, with close matches.
     """
     if option is None:
         return ()
@@ -178,9 +181,24 @@ def read_losses(option: Any, owner: str, targets: Sequence[str]) -> tuple[LossTe
 def _read_term(option: Any, owner: str) -> LossTerm:
     extra: dict[str, Any] = {}
     if isinstance(option, Mapping):
-        extra = {name: option[name] for name in ("weight", "output", "target") if name in option}
+        extra = {name: option[name] for name in ("weight", "output", "target", "ignore") if name in option}
         option = {name: value for name, value in option.items() if name not in extra}
-    return LossTerm(read_named("loss", option, LOSSES, owner), **extra)
+    term = LossTerm(read_named("loss", option, LOSSES, owner), **extra)
+    _check_ignore(term, owner)
+    return term
+
+
+def _check_ignore(term: LossTerm, owner: str) -> None:
+    """Refuse an ignored label that is none, or of a loss whose targets are no labels."""
+    if term.ignore is None:
+        return
+    if isinstance(term.ignore, bool) or not isinstance(term.ignore, int):
+        raise ValueError(f"{owner}: loss: ignore is a label such as 255, got {term.ignore!r}")
+    if term.meaning in ("numbers", "own"):
+        raise ValueError(
+            f"{owner}: loss {term.name} knows no labels, so none can be ignored; 'ce', 'bce', 'dice' and the "
+            "like do, and 'sample_weight' weighs items of any loss"
+        )
 
 
 class CrossEntropy:
@@ -217,8 +235,11 @@ class _Overlap:
     def __init__(self, smooth: float = 1.0) -> None:
         self.smooth = smooth
 
-    def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
-        """Return the mean over items of 1 - overlap; one channel is a yes or no, several are classes."""
+    def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None, kept: Any = None) -> Any:
+        """Return the mean over items of 1 - overlap; one channel is a yes or no, several are classes.
+
+        ``kept`` (N, ...) is 1 at places that take part and 0 at the others.
+        """
         tf = tensorflow()
         classes = outputs.shape[-1]
         proba = tf.nn.sigmoid(outputs) if classes == 1 else tf.nn.softmax(outputs)
@@ -226,6 +247,8 @@ class _Overlap:
             labels = tf.cast(targets, tf.int32)
             targets = labels[..., None] if classes == 1 else tf.one_hot(labels, classes)
         targets = tf.cast(targets, proba.dtype)
+        if kept is not None:
+            targets, proba = targets * kept[..., None], proba * kept[..., None]
         axes = list(range(1, outputs.shape.rank - 1))
         common = tf.reduce_sum(proba * targets, axes)
         total = tf.reduce_sum(proba, axes) + tf.reduce_sum(targets, axes)

@@ -262,25 +262,28 @@ class KerasModel:
         """Return the mean ``loss`` over arrays of any length, and ``accuracy`` where targets are classes.
 
         Accuracy is the share of right labels. Targets are labels or shares of classes; a map counts by its
-        places. ValueError when targets are empty.
+        places, those of a label that the loss ignores left out. ValueError when targets are empty.
         """
         targets = np.asarray(targets)
         if not len(targets):
             raise ValueError(f"{self.name}: there is nothing to evaluate, targets are empty")
         classes = any(term.classes for term in self._losses)
         fetches = {"loss": "loss", **({"labels": "labels", "predictions": "predictions"} if classes else {})}
-        sums = dict.fromkeys(("loss", "accuracy") if classes else ("loss",), 0.0)
+        ignored = [term.ignore for term in self._losses if term.ignore is not None]
+        loss, right, known = 0.0, 0, 0
         for start in range(0, len(targets), batch_size):
             part = slice(start, start + batch_size)
             values = self.predict(inputs[part], targets[part], fetches=fetches)
-            sums["loss"] += values["loss"] * len(targets[part])
+            loss += values["loss"] * len(targets[part])
             if classes:
                 labels = values["labels"]
                 if labels.ndim == targets.ndim + 1 and labels.shape[-1] > 1:
                     labels = values["predictions"].argmax(-1)  # a yes or no of each class, and one label
-                right = labels == _as_labels(targets[part], labels)
-                sums["accuracy"] += float(np.mean(right)) * len(right)
-        return {name: total / len(targets) for name, total in sums.items()}
+                wanted = _as_labels(targets[part], labels)
+                counted = ~np.isin(wanted, ignored)
+                right += int(np.count_nonzero((labels == wanted) & counted))
+                known += int(np.count_nonzero(counted))
+        return {"loss": loss / len(targets), **({"accuracy": right / max(known, 1)} if classes else {})}
 
     def count_parameters(self, trainable: bool = True) -> int:
         """Count the trainable parameters, the published number of a network; all of them with False."""

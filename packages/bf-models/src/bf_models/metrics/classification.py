@@ -7,25 +7,14 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from bf_models.metrics.confusion import confusion
 from bf_models.metrics.older import compute_older
 from bf_models.metrics.ranking import Scores
-from bf_models.metrics.rates import COUNTS, RANKED, Cells, average, compute, finite_mean, full_name
-from bf_models.metrics.reading import Format, read
+from bf_models.metrics.rates import COUNTS, MEANS, RANKED, Cells, average, compute, finite_mean, full_name
+from bf_models.metrics.reading import Format, Outcome, read
 
 Multiclass: TypeAlias = Literal["macro", "mean", "micro"] | None
 Convention: TypeAlias = Literal["scikit-learn", "batchflow"]
-
-
-def confusion(targets: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Count (classes, classes) of [predicted, target] labels; ValueError for labels out of range."""
-    for name, labels in (("targets", targets), ("predictions", predictions)):
-        if labels.size and (labels.min() < 0 or labels.max() >= classes):
-            raise ValueError(
-                f"metrics: {name} are labels 0..{classes - 1}, got {labels.min()}..{labels.max()}; "
-                "set num_classes"
-            )
-    cells = np.bincount(predictions.ravel() * classes + targets.ravel(), minlength=classes * classes)
-    return cells.reshape(classes, classes)
 
 
 class ClassificationMetrics:
@@ -35,7 +24,8 @@ class ClassificationMetrics:
     by ``fmt`` labels, probabilities or logits, with classes along ``axis`` (the last one when there is one
     more than targets have). ``update`` adds what another holds, ``append`` keeps batches apart,
     ``evaluate(name)`` returns a value. ``scores`` keeps the scores too, for ``roc_auc``,
-    ``average_precision`` and ``pr_auc``. ValueError for predictions that are not what ``fmt`` says.
+    ``average_precision`` and ``pr_auc``. Items whose target is ``ignore`` do not count. ValueError for
+    predictions that are not what ``fmt`` says.
 
     >>> metrics = ClassificationMetrics([0, 1, 1, 2], [0, 1, 2, 2], fmt='labels', num_classes=3)
     >>> metrics.evaluate('accuracy')
@@ -52,29 +42,33 @@ class ClassificationMetrics:
         threshold: float = 0.5,
         skip_bg: bool = False,
         scores: bool = False,
+        ignore: int | None = None,
     ) -> None:
         owner = type(self).__name__
         outcome = read(targets, predictions, fmt, axis, threshold, owner)
         self.skip_bg = skip_bg
-        self._labels, self._targets, shown = outcome.labels, outcome.targets, outcome.classes
+        shown = outcome.classes
         answers = outcome.scores is not None and outcome.scores.shape[-1] == 1
         if answers and num_classes == 1:
             num_classes = 2
         if shown is not None and num_classes is not None and shown != num_classes and not answers:
             raise ValueError(f"{owner}: predictions of {shown} classes, and num_classes={num_classes}")
-        largest = 1 + max([1, *(int(item.max()) for item in (self._labels, self._targets) if item.size)])
-        self.num_classes = num_classes or shown or largest
-        self._matrices = [self._count()]
+        self.num_classes = num_classes or shown or _find_classes(outcome, ignore)
+        self._matrices = [self._count(outcome, ignore)]
         self._grows = num_classes is None and shown is None
-        self._scores = [self._keep(outcome.scores) if scores else None]
+        self._scores = [self._keep(outcome, ignore) if scores else None]
 
-    def _count(self) -> np.ndarray:
-        return confusion(self._targets, self._labels, self.num_classes)[None]
+    def _count(self, outcome: Outcome, ignore: int | None) -> np.ndarray:
+        """Return matrices (M, classes, classes) of the counts; no label is kept."""
+        return confusion(outcome.targets, outcome.labels, self.num_classes, ignore)[None]
 
-    def _keep(self, scores: np.ndarray | None) -> Scores:
-        if scores is None:
+    def _keep(self, outcome: Outcome, ignore: int | None) -> Scores:
+        if outcome.scores is None:
             raise ValueError(f"{type(self).__name__}: labels have no scores; give fmt='proba' or 'logits'")
-        return Scores(((self._targets.reshape(-1), scores.reshape(-1, scores.shape[-1])),))
+        targets, scores = outcome.targets.reshape(-1), outcome.scores.reshape(-1, outcome.scores.shape[-1])
+        if ignore is not None:
+            targets, scores = targets[targets != ignore], scores[targets != ignore]
+        return Scores(((targets, scores),))
 
     @property
     def confusion_matrix(self) -> np.ndarray:
@@ -134,13 +128,18 @@ class ClassificationMetrics:
         ``agg='mean'`` averages over batches (and images) that were kept apart, with None all are returned.
         ``multiclass`` is macro (mean over the classes that targets or predictions have), micro (counts
         pooled) or None (a value a class); ``label`` is one class. With two classes the positive one is
-        meant. ``zero_division`` is the value of 0 / 0. Infinite values and NaN are left out of means.
-        ``convention='batchflow'`` is that of the older BatchFlow.
+        meant, but by ``mean_iou`` and ``mean_dice``, which are means over all. ``zero_division`` is the value
+        of 0 / 0. Infinite values and NaN are left out of means. ``convention='batchflow'`` is that of the
+        older BatchFlow.
         """
         if not isinstance(name, str):
             given = (agg, label, multiclass, zero_division, convention)
             return {item: self.evaluate(item, *given) for item in name}
         metric = full_name(name, type(self).__name__)
+        mean_of_all = metric in MEANS
+        if mean_of_all and (label is not None or multiclass in ("micro", None)):
+            raise ValueError(f"metrics: {metric} is a mean over classes; give neither label nor multiclass")
+        metric = MEANS.get(metric, metric)
         if multiclass not in ("macro", "mean", "micro", None):
             raise ValueError(f"metrics: multiclass is 'macro', 'mean', 'micro' or None, got {multiclass!r}")
         if agg not in ("mean", None):
@@ -156,7 +155,7 @@ class ClassificationMetrics:
             values = np.stack([self._rank(metric, scores, label, multiclass) for scores in self._scores])
         else:
             otherwise = np.inf if older else zero_division
-            options = (label, multiclass, zero_division, older)
+            options = (label, multiclass, zero_division, older, mean_of_all)
             values = np.concatenate([self._values(metric, item, *options) for item in self._matrices])
         if agg == "mean":
             values = finite_mean(values, 0, otherwise)
@@ -181,12 +180,14 @@ class ClassificationMetrics:
         multiclass: Multiclass,
         zero_division: float,
         older: bool,
+        mean_of_all: bool,
     ) -> np.ndarray:
         """Return the value of each matrix, (M,) or (M, classes); NaN where no class is left."""
         cells = Cells.of(matrices)
         if metric == "accuracy":
             return np.asarray(cells.tp.sum(-1) / np.maximum(matrices.sum((-2, -1)), 1))
-        if label is None and self.num_classes == 2 and not self.skip_bg and multiclass is not None:
+        two = self.num_classes == 2 and not self.skip_bg
+        if label is None and two and multiclass is not None and not mean_of_all:
             label = 1
         if label is None and self.skip_bg:
             cells = cells.without_first()
@@ -203,3 +204,9 @@ class ClassificationMetrics:
         if label is not None:
             return values[..., label]
         return values if each else values[..., 0]
+
+
+def _find_classes(outcome: Outcome, ignore: int | None) -> int:
+    """Return how many classes there are by the largest label, two at least."""
+    targets = outcome.targets if ignore is None else outcome.targets[outcome.targets != ignore]
+    return 1 + max([1, *(int(item.max()) for item in (outcome.labels, targets) if item.size)])

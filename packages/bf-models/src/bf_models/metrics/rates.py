@@ -103,7 +103,7 @@ ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("specificity", "tnr"), "true_negative_rate"),
     **dict.fromkeys(("precision", "ppv"), "positive_predictive_value"),
     "prv": "prevalence",
-    "acc": "accuracy",
+    **dict.fromkeys(("acc", "pixel_accuracy"), "accuracy"),
     "fdr": "false_discovery_rate",
     "for": "false_omission_rate",
     "npv": "negative_predictive_value",
@@ -112,6 +112,7 @@ ALIASES: Mapping[str, str] = {
     "dor": "diagnostics_odds_ratio",
     **dict.fromkeys(("dice", "f1s", "f1"), "f1_score"),
     **dict.fromkeys(("iou", "jac"), "jaccard"),
+    "miou": "mean_iou",
     "auc": "roc_auc",
     "ap": "average_precision",
 }
@@ -121,9 +122,11 @@ RATIOS: Mapping[str, tuple[str, str]] = {
     "negative_likelihood_ratio": ("false_negative_rate", "true_negative_rate"),
     "diagnostics_odds_ratio": ("positive_likelihood_ratio", "negative_likelihood_ratio"),
 }
+#: Means over all classes that targets or predictions have, of two classes too.
+MEANS: Mapping[str, str] = {"mean_iou": "jaccard", "mean_dice": "f1_score"}
 #: Made of scores, see ``ranking``.
 RANKED = ("roc_auc", "average_precision", "pr_auc")
-NAMES = ("accuracy", *COUNTS, *RATES, *RATIOS, *RANKED)
+NAMES = ("accuracy", *COUNTS, *RATES, *RATIOS, *MEANS, *RANKED)
 
 
 def full_name(name: str, owner: str) -> str:

@@ -91,7 +91,9 @@ def _refuse_objects(array: np.ndarray, what: str) -> None:
 
 
 def read_labels(array: np.ndarray, what: str) -> np.ndarray:
-    """Return labels as int64; ValueError names a value that is no whole number."""
+    """Return labels as whole numbers; ValueError names a value that is none."""
+    if array.dtype.kind in "iu":
+        return array
     labels = array.astype(np.int64) if array.dtype.kind != "f" or np.isfinite(array).all() else None
     wrong = array[~np.isfinite(array)] if labels is None else array[labels != array]
     if wrong.size:

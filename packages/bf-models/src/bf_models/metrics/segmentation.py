@@ -8,28 +8,60 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from bf_models.errors import unknown
-from bf_models.metrics.classification import ClassificationMetrics, Convention, confusion
+from bf_models.metrics.classification import ClassificationMetrics, Convention
+from bf_models.metrics.confusion import confusion
 from bf_models.metrics.ranking import Scores
 from bf_models.metrics.rates import divide, finite_mean
-from bf_models.metrics.reading import Format
+from bf_models.metrics.reading import Format, Outcome, read
 
 
 class SegmentationMetrics(ClassificationMetrics):
-    """ClassificationMetrics of masks (N, H, W): counts are kept image by image, rates averaged over images.
+    """ClassificationMetrics of masks (N, H, W), of which pixels with the target ``ignore`` do not count.
+
+    Counts are kept image by image, and rates averaged over images; with ``by_image=False`` all pixels are
+    counted together, in memory of classes^2 however many there are, as ``mean_iou`` is published.
 
     >>> mask = np.zeros((2, 4, 4), int)
     >>> SegmentationMetrics(mask, mask, fmt='labels').evaluate('accuracy')
     1.0
     """
 
-    def _count(self) -> np.ndarray:
-        pairs = zip(self._targets, self._labels)
-        return np.stack([confusion(target, labels, self.num_classes) for target, labels in pairs])
+    def __init__(
+        self,
+        targets: Any,
+        predictions: Any,
+        fmt: Format = "proba",
+        num_classes: int | None = None,
+        axis: int | None = None,
+        threshold: float = 0.5,
+        skip_bg: bool = False,
+        scores: bool = False,
+        ignore: int | None = None,
+        by_image: bool = True,
+    ) -> None:
+        self.by_image = by_image
+        super().__init__(targets, predictions, fmt, num_classes, axis, threshold, skip_bg, scores, ignore)
+
+    def _count(self, outcome: Outcome, ignore: int | None) -> np.ndarray:
+        if not self.by_image:
+            return super()._count(outcome, ignore)
+        pairs = zip(outcome.targets, outcome.labels)
+        return np.stack([confusion(target, labels, self.num_classes, ignore) for target, labels in pairs])
 
     def _join(self, mine: np.ndarray, other: ClassificationMetrics) -> np.ndarray:
+        if not self._is_by_image():
+            return super()._join(mine, other)
         return np.concatenate([mine, *other._matrices])
 
-    def _keep(self, scores: np.ndarray | None) -> Scores:
+    def _match(self, other: ClassificationMetrics) -> None:
+        super()._match(other)
+        if isinstance(other, SegmentationMetrics) and self._is_by_image() != other._is_by_image():
+            raise ValueError("metrics: counts by image and counts of all pixels do not go together")
+
+    def _is_by_image(self) -> bool:
+        return getattr(self, "by_image", True)  # a checkpoint may be older than the choice
+
+    def _keep(self, outcome: Outcome, ignore: int | None) -> Scores:
         raise ValueError(
             "SegmentationMetrics keeps no scores; ClassificationMetrics(..., scores=True) takes masks too, "
             "all pixels as one list"
@@ -100,6 +132,7 @@ class SegmentationMetricsByInstances:
         iot: float = 0.5,
     ) -> None:
         pixels = SegmentationMetrics(targets, predictions, fmt, num_classes, axis, threshold)
+        outcome = read(targets, predictions, fmt, axis, threshold, type(self).__name__)
         if not 0 < iot <= 1:
             raise ValueError(
                 f"SegmentationMetricsByInstances: iot is a share above 0 and up to 1, got {iot!r}"
@@ -107,7 +140,7 @@ class SegmentationMetricsByInstances:
         self.num_classes, self.iot = pixels.num_classes, iot
         #: (images, classes without background, [found, made up, missed])
         self._counts = np.stack(
-            [self._image(target, labels) for target, labels in zip(pixels._targets, pixels._labels)]
+            [self._image(target, labels) for target, labels in zip(outcome.targets, outcome.labels)]
         )
 
     def _image(self, target: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ and takes part as 0, so that the step can be left out as a whole.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -79,11 +79,15 @@ def _advise(term: LossTerm, outputs: Shape) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Targets as the loss takes them, the labels that they were, and how many values were wrong."""
+    """Targets as the loss takes them, the labels that they were, and how many values were wrong.
+
+    ``kept`` (N, ...) is 1.0 at places that take part and 0.0 at those of the ignored label, None without one.
+    """
 
     targets: Any
     labels: Any
     wrong: Any
+    kept: Any = None
 
 
 def match(term: LossTerm, targets: Any, outputs: Any, weighted: bool) -> Matched:
@@ -91,6 +95,9 @@ def match(term: LossTerm, targets: Any, outputs: Any, weighted: bool) -> Matched
 
     ``weighted`` asks for the labels that a function of the user gets.
     """
+    if term.ignore is not None:
+        targets, kept = _leave_out(term, targets, outputs)
+        return replace(match(replace(term, ignore=None), targets, outputs, weighted), kept=kept)
     tf = tensorflow()
     form, none = choose_form(term, tuple(targets.shape), tuple(outputs.shape)), tf.constant(0.0)
     classes = outputs.shape[-1]
@@ -112,6 +119,26 @@ def match(term: LossTerm, targets: Any, outputs: Any, weighted: bool) -> Matched
     shares = tf.cast(targets, outputs.dtype)
     good = tf.logical_and(shares >= 0, shares <= 1)
     return Matched(tf.where(good, shares, 0), None, _count_false(good))
+
+
+def _leave_out(term: LossTerm, targets: Any, outputs: Any) -> tuple[Any, Any]:
+    """Return targets with 0 in place of the ignored label, and 1.0 at each place (N, ...) that is kept."""
+    tf = tensorflow()
+    form, one = choose_form(term, tuple(targets.shape), tuple(outputs.shape)), outputs.shape[-1] == 1
+    if form == "full" and not one:
+        return targets, tf.ones(tf.shape(outputs)[:-1])
+    if targets.shape.rank == outputs.shape.rank:
+        targets = targets[..., 0]
+    wide = targets if targets.dtype.is_floating else tf.cast(targets, tf.int64)
+    ignored = tf.equal(wide, tf.cast(term.ignore, wide.dtype))
+    return tf.where(ignored, tf.zeros_like(wide), wide), tf.cast(tf.logical_not(ignored), tf.float32)
+
+
+def weigh_kept(kept: Any) -> Any:
+    """Return weights of places, 0 for those that take no part, so that the mean is that of the others."""
+    tf = tensorflow()
+    count = tf.maximum(tf.reduce_sum(kept), 1.0)
+    return kept * (tf.cast(tf.size(kept), tf.float32) / count)
 
 
 def _read_labels(targets: Any, classes: int) -> tuple[Any, Any]:
@@ -184,6 +211,8 @@ def explain_wrong(term: LossTerm, targets: Any, name: str, output: Shape, owner:
         what = "shares of classes are 0 to 1" if term.meaning == "classes" else "a yes or no is 0 to 1"
     else:
         return None
+    if term.ignore is not None:
+        good |= values == term.ignore
     if good.all():
         return None
     place = tuple(int(axis) for axis in np.argwhere(~good)[0])

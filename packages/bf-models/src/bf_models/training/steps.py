@@ -19,6 +19,7 @@ from bf_models.training.matching import (
     find_class_weights,
     match,
     match_weights,
+    weigh_kept,
 )
 from bf_models.training.verdict import Verdict
 
@@ -205,9 +206,13 @@ class Steps:
                 if of_class is not None:
                     weights = multiply(of_class, weights)
             wrong += matched.wrong
-            total += term.weight * tf.cast(
-                function(matched.targets, outputs, sample_weight=weights), tf.float32
-            )
+            more: dict[str, Any] = {}
+            if matched.kept is not None and term.areas:
+                more["kept"] = matched.kept
+            elif matched.kept is not None:
+                weights = multiply(weigh_kept(matched.kept), weights)
+            value = function(matched.targets, outputs, sample_weight=weights, **more)
+            total += term.weight * tf.cast(value, tf.float32)
         return total, wrong
 
     def _pick(self, values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
