@@ -148,6 +148,6 @@ def test_geometry_of_images_can_be_resumed_after_any_batch():
     pipeline = (
         Pipeline(data)
         .rotate(angle=P(R("uniform", -30, 30)), p=0.8)
-        .scale(factor=P(R("uniform", 0.8, 1.2)), preserve_shape=True)
+        .scale(factor=P(R("uniform", 0.8, 1.2)), preserve_size=True)
     )
     resumable(pipeline, batch_size=4, shuffle=True, n_epochs=1)

@@ -49,8 +49,8 @@ def ours_digits(images: np.ndarray, **options: object) -> Run:
     augmentation = (
         Pipeline()
         .rotate(angle=P(R("uniform", -10, 10)), p=0.8)
-        .crop(shape=images.shape[1:], origin="center")
-        .scale(factor=P(R("uniform", 0.9, 1.1)), preserve_shape=True, p=0.8)
+        .crop(size=images.shape[1:], origin="center")
+        .scale(factor=P(R("uniform", 0.9, 1.1)), preserve_size=True, p=0.8)
         .to_array("float32", scale=1 / 255)
     )
     pipeline = augmentation << Dataset(len(images), ImagesBatch, preloaded={"images": images})

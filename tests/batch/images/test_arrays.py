@@ -176,7 +176,7 @@ def test_memory_is_flat_over_two_thousand_batches(options):
     augmentation = (
         Pipeline()
         .rotate(7, p=0.8)
-        .scale(1.1, preserve_shape=True, p=0.8)
+        .scale(1.1, preserve_size=True, p=0.8)
         .invert(p=0.2)
         .to_array(scale=1 / 255)
     )

@@ -16,7 +16,7 @@ def test_repr_reads_like_the_code_and_runs_as_it():
         Pipeline()
         .init_variable("history", init_on_each_run=list)
         .rotate(angle=P(R("uniform", -10, 10)), p=0.8)
-        .crop(shape=(28, 28), origin="center")
+        .crop(size=(28, 28), origin="center")
         .update(V("history"), B("images").attr("mean")(), mode="a")
     )
     nested = (

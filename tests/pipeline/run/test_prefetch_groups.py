@@ -27,8 +27,8 @@ def augmentation():
     return (
         Pipeline()
         .rotate(angle=P(R("uniform", -30, 30)), p=0.8)
-        .crop(shape=(10, 10), origin="random")
-        .scale(factor=P(R("uniform", 0.8, 1.2)), preserve_shape=True, p=0.5)
+        .crop(size=(10, 10), origin="random")
+        .scale(factor=P(R("uniform", 0.8, 1.2)), preserve_size=True, p=0.5)
         .to_array("float32", scale=1 / 255)
     )
 

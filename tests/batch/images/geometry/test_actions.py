@@ -57,7 +57,7 @@ def test_rotation_with_expand_keeps_the_corners_in():
 @pytest.mark.parametrize("factor", [0.7, 1.3, (0.8, 1.4)])
 def test_scale_in_a_fixed_frame_equals_scikit_image(order, factor):
     picture = smooth((50, 70))
-    ours = batch_of(picture).scale(factor, preserve_shape=True, order=order).images[0]
+    ours = batch_of(picture).scale(factor, preserve_size=True, order=order).images[0]
     y, x = np.broadcast_to(factor, 2)
     middle = np.array([34.5, 24.5])
     move = skimage.transform.AffineTransform
@@ -189,7 +189,7 @@ def test_shear_slants_lower_rows_to_the_right():
 
 def test_many_steps_fused_equal_one_scipy_transform():
     picture = smooth((64, 64))
-    ours = batch_of(picture).rotate(15).scale(1.2, preserve_shape=True).crop((40, 40)).flip("lr").images[0]
+    ours = batch_of(picture).rotate(15).scale(1.2, preserve_size=True).crop((40, 40)).flip("lr").images[0]
     turn = np.deg2rad(15)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     mirror = np.diag([1, -1.0])
@@ -212,9 +212,9 @@ def test_fused_steps_keep_pixels_that_step_by_step_would_cut():
 
 def test_step_by_step_equals_fused_where_nothing_is_cut():
     picture = smooth((64, 64))
-    fused = batch_of(picture).rotate(10).scale(1.1, preserve_shape=True).crop((30, 30)).images
+    fused = batch_of(picture).rotate(10).scale(1.1, preserve_size=True).crop((30, 30)).images
     steps = (
-        batch_of(picture).rotate(10, fuse=False).scale(1.1, preserve_shape=True, fuse=False)
+        batch_of(picture).rotate(10, fuse=False).scale(1.1, preserve_size=True, fuse=False)
         .crop((30, 30), fuse=False).images
     )  # fmt: skip
     assert_allclose(fused, steps, atol=3e-3)

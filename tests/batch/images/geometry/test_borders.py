@@ -206,7 +206,7 @@ def test_resizing_one_axis_spreads_no_nan_along_the_other():
 def test_each_channel_has_a_fill_value_of_its_own(dtype, shape, order):
     picture = noise(shape, dtype)
     for name, argument in (("shift", (2.5, -1)), ("scale", 0.8), ("rotate", 25)):
-        options = {"preserve_shape": True} if name == "scale" else {}
+        options = {"preserve_size": True} if name == "scale" else {}
         together = getattr(batch_of(picture[None]), name)
         ours = together(argument, fill=(1, 20, 200), order=order, **options).images[0]
         for channel, value in enumerate((1, 20, 200)):
@@ -250,7 +250,7 @@ def test_every_action_that_looks_outside_has_fills_for_pictures_and_masks_apart(
         ({"masks": 0.5}, "fill=0.5 has no place in 'masks', which are uint8 (0 to 255); give a whole number"),
         ({"masks": 256}, "fill=256 has no place in 'masks'"),
         ({"mask": 1}, "unknown component 'mask' of src; did you mean 'masks'"),
-        ("edges", "fill must be a number, one a channel, 'edge' or 'reflect', got 'edges'"),
+        ("edges", "fill must be a number, one a channel, 'edge', 'reflect' or 'wrap', got 'edges'"),
         ((), "fill has no value"),
     ],
 )

@@ -23,7 +23,7 @@ def picture(shape, channels, dtype, top=0):
 
 def turned(batch, order, fill):
     """Seven steps, of which the middle ones take the order and the border of the first."""
-    batch.rotate(-33, order=order, fill=fill).scale(0.8, preserve_shape=True).shift((3, 1.5)).shear(-8)
+    batch.rotate(-33, order=order, fill=fill).scale(0.8, preserve_size=True).shift((3, 1.5)).shear(-8)
     return batch.flip("lr").crop((40, 40)).resize((64, 48)).images[0]
 
 

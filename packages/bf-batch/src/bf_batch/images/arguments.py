@@ -16,7 +16,7 @@ from bf_batch.itemwise.work import PerItem
 Floats = NDArray[np.float64]
 Level = float | Sequence[float]
 """A value of pixels, or one for each channel."""
-Border = Literal["reflect", "edge"]
+Border = Literal["reflect", "edge", "wrap"]
 Fill = Level | Border | Mapping[str, Level | Border]
 """What lies outside pictures; by component in a mapping."""
 Order = Literal[0, 1, 3]
@@ -85,6 +85,19 @@ def as_size(value: Any, what: str) -> tuple[int, int]:
         except TypeError:
             raise TypeError(f"{what}: got {value!r}; give (height, width)") from None
     return _as_size(value, what)
+
+
+def as_sizes(value: Any, n: int, what: str) -> tuple[int, int] | NDArray[np.int64]:
+    """Return a (height, width) argument as two positive ints or, per item, (n, 2).
+
+    A number an item is both sides.
+    """
+    if type(value) is not PerItem:
+        return as_size(value, what)
+    pairs = widen_pairs(as_pairs(value, n, what))
+    if not (pairs >= 1).all() or (pairs != np.floor(pairs)).any():
+        raise ValueError(f"{what}: got per-item values {value!r}; give (height, width) as positive ints each")
+    return pairs.astype(np.int64)
 
 
 @functools.lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from bf_batch.images.colour.filter_actions import FilterActions
 from bf_batch.images.colour.noise_actions import NoiseActions
 from bf_batch.images.colour.scaling_actions import PixelActions
 from bf_batch.images.drawing import show
@@ -12,7 +13,7 @@ from bf_batch.images.geometry.distort_actions import DistortActions
 from bf_batch.images.policies import PolicyActions
 
 
-class ImagesBatch(PolicyActions, DistortActions, PixelActions, NoiseActions, FileActions):
+class ImagesBatch(PolicyActions, DistortActions, PixelActions, FilterActions, NoiseActions, FileActions):
     """Pictures with labels and masks, and the actions of augmentation.
 
     ``images`` and ``masks`` are arrays (n, height, width) or (n, height, width, channels), or lists of

@@ -12,9 +12,10 @@ from bf_batch.core import BatchCore
 from bf_batch.images.arguments import Names, owner_of, role_of
 from bf_index.errors import unknown
 
-BORDERS = ("edge", "reflect")
+BORDERS: Mapping[str, int] = {"edge": 1, "reflect": 2, "wrap": 3}
+"""What lies outside when it is no value, by name and by the number that compiled loops know it by."""
 Outside = float | tuple[float, ...] | str
-"""A value of pixels, one for each channel, 'edge' or 'reflect'."""
+"""A value of pixels, one for each channel, 'edge', 'reflect' or 'wrap'."""
 
 
 def fill_of(batch: BatchCore, name: str, fill: Any, src: Names, what: str) -> Outside | None:
@@ -43,7 +44,9 @@ def _as_outside(fill: Any, owner: str) -> Outside:
     if isinstance(fill, str):
         if fill in BORDERS:
             return fill
-        raise ValueError(f"{owner}: fill must be a number, one a channel, 'edge' or 'reflect', got {fill!r}")
+        raise ValueError(
+            f"{owner}: fill must be a number, one a channel, 'edge', 'reflect' or 'wrap', got {fill!r}"
+        )
     if isinstance(fill, (Sequence, np.ndarray)):
         values = tuple(_as_number(value, fill, owner) for value in fill)
         if not values:
@@ -56,8 +59,8 @@ def _as_number(value: Any, fill: Any, owner: str) -> float:
     number = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 else value
     if not isinstance(number, (int, float)):
         raise TypeError(
-            f"{owner}: fill is a number, one a channel, 'edge' or 'reflect', or a mapping of these by "
-            f"component; got {fill!r} ({type(fill).__name__})"
+            f"{owner}: fill is a number, one a channel, 'edge', 'reflect' or 'wrap', or a mapping of these "
+            f"by component; got {fill!r} ({type(fill).__name__})"
         )
     return number
 

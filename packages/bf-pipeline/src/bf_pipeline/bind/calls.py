@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bf_batch.actions import ActionSpec, without_renaming
 from bf_index.errors import unknown
 from bf_pipeline.bind.blocks import bind_coin
 from bf_pipeline.bind.bound import BoundStep
@@ -174,7 +176,13 @@ def bind_action(names: Names, call: Call, number: int) -> BoundStep | None:
             return bind_function(names, name, where, number, function, call.args, kwargs)
         names.mistake(where, f"step {number}: {names.unknown_action(name)}")
         return None
-    function = getattr(names.batch_class, name)
+    function = without_renaming(getattr(names.batch_class, name))
+    if spec.older:
+        try:
+            kwargs = _rename_older(spec, kwargs, where)
+        except TypeError as error:
+            names.mistake(where, str(error))
+            return None
     takes_p = spec.itemwise or "p" in getattr(signature(function), "parameters", ())
     coin = None if takes_p else kwargs.pop("p", None)
     checked = {key: value for key, value in kwargs.items() if key != "p" or not spec.itemwise}
@@ -194,6 +202,18 @@ def bind_action(names: Names, call: Call, number: int) -> BoundStep | None:
     pending = spec.pending is not None and _leaves_pending(spec.pending, function, args, kwargs)
     step = BoundStep(number, name, where, run, contextual, parent, spec.resizes, pending and coin is None)
     return step if coin is None else bind_coin(names, step, coin)
+
+
+def _rename_older(spec: ActionSpec, kwargs: dict[str, Any], where: Location) -> dict[str, Any]:
+    """Return arguments by the names they have now; a warning points at the step that has older ones."""
+    kwargs, hints = spec.rename(kwargs)
+    for hint in hints:
+        warnings.warn_explicit(hint, FutureWarning, where.file, where.line, registry=_HINTS)
+    return kwargs
+
+
+_HINTS: dict[Any, Any] = {}
+"""The hints given so far, so that each step gets its own once."""
 
 
 def bind_function(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.images.arguments import Names
+from bf_batch.images.arrays import limit_to, read_only
 from bf_batch.images.colour.recolour import (
     LEVELS,
     Pictures,
+    Recolour,
     apply_curve,
     colour_loops,
     count_levels,
@@ -89,9 +92,27 @@ class ColourActions(Batch):
         return recolour(self, "adjust_sharpness", _adjust_sharpness, p, src, dst, factor=factor)
 
     @action(itemwise=True)
-    def invert(self, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
-        """Make negatives."""
-        return replace_pictures(self, "invert", lambda _: _invert, p, src, dst)
+    def invert(
+        self,
+        channels: int | Sequence[int] | Literal["all"] = "all",
+        *,
+        p: Number = 1.0,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Make negatives, of all channels or of those of some numbers (from 0; -1 is the last)."""
+        numbers = None if isinstance(channels, str) and channels == "all" else _as_channels(channels)
+
+        def function(pictures: Pictures) -> Pictures:
+            if numbers is None:
+                return _invert(pictures)
+            some = _pick_channels(numbers, pictures.shape[3])
+            out = new_output(pictures)
+            out[...] = pictures
+            out[..., some] = _invert(pictures[..., some])
+            return out
+
+        return replace_pictures(self, "invert", lambda _: function, p, src, dst)
 
     @action(itemwise=True)
     def solarize(
@@ -105,7 +126,7 @@ class ColourActions(Batch):
 
     @action(itemwise=True)
     def posterize(
-        self, bits: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+        self, bits: Number = 4, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
         """Keep the highest ``bits`` (1 to 8) of each byte."""
         return recolour(self, "posterize", _posterize, p, src, dst, bits=bits)
@@ -120,7 +141,7 @@ class ColourActions(Batch):
         """Stretch each channel so that its darkest pixel is black and its lightest white."""
         return recolour(self, "autocontrast", _stretch, p, src, dst)
 
-    @action(itemwise=True)
+    @action(itemwise=True, older={"multiplier": "factor"})
     def multiply(
         self, factor: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
     ) -> Self:
@@ -134,6 +155,40 @@ class ColourActions(Batch):
     def add(self, term: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None) -> Self:
         """Add a part of full white (0.1 is 25.5 on bytes); bytes are limited, floats are not."""
         return recolour(self, "add", _add, p, src, dst, term=term)
+
+    @action(itemwise=True)
+    def clip(
+        self, low: Number, high: Number, *, p: Number = 1.0, src: Names = "images", dst: Names | None = None
+    ) -> Self:
+        """Limit pixels to a range, in the units of the pictures; integers to the whole numbers within it."""
+        return replace_pictures(self, "clip", lambda _: _clip, p, src, dst, low=low, high=high)
+
+    @action(itemwise=True)
+    def enhance(
+        self,
+        factor: Number | Sequence[Number],
+        layout: str = "hcbs",
+        *,
+        p: Number = 1.0,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Change saturation (h), contrast (c), brightness (b) and sharpness (s), in the order of ``layout``.
+
+        ``factor`` is a number for all, or one for each letter; 1 leaves pictures as they are, see
+        ``adjust_saturation`` and the others.
+        """
+        letters = _check_layout(layout)
+        factors = _split_factors(factor, letters)
+
+        def function(pictures: Pictures, **values: Any) -> Pictures:
+            for number, letter in enumerate(letters):
+                changed = _ENHANCEMENTS[letter](pictures, values[f"factor_{number}"])
+                pictures = read_only(changed)
+            return pictures
+
+        named = {f"factor_{number}": value for number, value in enumerate(factors)}
+        return recolour(self, "enhance", function, p, src, dst, **named)
 
     @action(itemwise=True)
     def blur(
@@ -195,6 +250,23 @@ def _adjust_sharpness(pictures: Pictures, factor: Any) -> Pictures:
     return out
 
 
+def _as_channels(channels: Any) -> tuple[int, ...]:
+    """Return numbers of channels as a tuple."""
+    numbers = (channels,) if isinstance(channels, (int, np.integer)) else tuple(channels)
+    whole = [isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in numbers]
+    if not numbers or not all(whole):
+        raise ValueError(f"invert: channels is 'all', a number from 0 on, or several, got {channels!r}")
+    return numbers
+
+
+def _pick_channels(numbers: tuple[int, ...], count: int) -> list[int]:
+    """Return which of so many channels are meant; a ValueError for one that there is not."""
+    for number in numbers:
+        if not -count <= number < count:
+            raise ValueError(f"invert: channels={number} for pictures of {count}; give 0 to {count - 1}")
+    return sorted({number % count for number in numbers})
+
+
 def _invert(pictures: Pictures) -> Pictures:
     kind = pictures.dtype
     if kind.kind == "b":
@@ -237,6 +309,50 @@ def _apply_on_bytes(pictures: Pictures, tables: Any) -> Pictures:
     return found if _is_bytes(pictures) else (found / np.float32(255)).astype(np.float32)
 
 
+def _clip(pictures: Pictures, low: Any, high: Any) -> Pictures:
+    low, high = low.reshape(-1, 1, 1, 1), high.reshape(-1, 1, 1, 1)
+    kind = pictures.dtype
+    if kind.kind in "biu":  # the whole numbers within the range, as far as there are such in the dtype
+        low, high = np.ceil(low), np.floor(high)
+    if not (low <= high).all():
+        raise ValueError(
+            f"clip: low must not be above high, and of {kind} a whole number must lie between them; got "
+            f"low={low.max():g}, high={high.min():g}"
+        )
+    if kind.kind == "f":
+        return np.asarray(np.clip(pictures, low.astype(kind), high.astype(kind)))
+    return np.asarray(np.clip(pictures, limit_to(kind, low), limit_to(kind, high)))
+
+
+def _check_layout(layout: str) -> str:
+    for letter in layout if isinstance(layout, str) else "?":
+        if letter not in _ENHANCEMENTS:
+            raise ValueError(
+                "enhance: layout is made of h (saturation), c (contrast), b (brightness) and s (sharpness), "
+                f"got {layout!r}"
+            )
+    if not layout:
+        raise ValueError("enhance: layout is empty; give letters of 'hcbs'")
+    return layout
+
+
+def _split_factors(factor: Any, letters: str) -> list[Any]:
+    """Return a factor for each letter; rows of a ``PerItem`` hold one for each, too."""
+    if isinstance(factor, PerItem):
+        values = np.asarray(factor.values, np.float64).reshape(len(factor), -1)
+        columns = [PerItem(values[:, column]) for column in range(values.shape[1])]
+    elif isinstance(factor, (Sequence, np.ndarray)) and not isinstance(factor, str):
+        columns = list(factor)
+    else:
+        columns = [factor]
+    if len(columns) not in (1, len(letters)):
+        raise ValueError(
+            f"enhance: got {len(columns)} factors for the {len(letters)} letters of layout={letters!r}; give "
+            "one, or one each"
+        )
+    return columns * (len(letters) // len(columns))
+
+
 def _multiply(pictures: Pictures, factor: Any) -> Pictures:
     if _is_bytes(pictures):
         return look_up(pictures, round_to_tables(LEVELS[None] * factor[:, None]))
@@ -253,3 +369,12 @@ def _blur(pictures: Pictures, sigma: Any) -> Pictures:
     out = new_output(pictures)
     colour_loops().blur(pictures, np.array(sigma), _is_bytes(pictures), out)
     return out
+
+
+_ENHANCEMENTS: Mapping[str, Recolour] = {
+    "h": _adjust_saturation,
+    "c": _adjust_contrast,
+    "b": _adjust_brightness,
+    "s": _adjust_sharpness,
+}
+"""What the letters of ``enhance`` stand for."""

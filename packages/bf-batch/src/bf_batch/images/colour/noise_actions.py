@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import Level, Names, as_size, owner_of, require_component
+from bf_batch.images.arguments import Level, Names, as_sizes, owner_of, require_component
 from bf_batch.images.arrays import limit_to
 from bf_batch.images.checks import require_pictures
 from bf_batch.images.colour.recolour import Pictures, Recolour, new_output, recolour, replace_pictures
 from bf_batch.images.fills import check_fill, fill_of
+from bf_batch.images.geometry.frames import Origin, Placement, read_origin, rows_of
 from bf_batch.itemwise.work import PerItem
 
 Number = float | PerItem
@@ -53,6 +54,32 @@ class NoiseActions(Batch):
         return recolour(self, "noise", function, p, src, dst, deviation=deviation, mean=mean)
 
     @action(itemwise=True)
+    def multiplicative_noise(
+        self,
+        deviation: Number,
+        mean: Number = 1.0,
+        *,
+        by_channel: bool = True,
+        p: Number = 1.0,
+        src: Names = "images",
+        dst: Names | None = None,
+    ) -> Self:
+        """Multiply pixels by Gauss noise of a deviation about ``mean``: speckle, which leaves black black.
+
+        Each channel has noise of its own, or all of a pixel the same. Bytes are limited, floats are not.
+        """
+
+        def function(pictures: Pictures, deviation: Any, mean: Any) -> Pictures:
+            channels = pictures.shape[3] if by_channel else 1
+            noise = self.rng().standard_normal((*pictures.shape[:3], channels), dtype=np.float32)
+            noise *= deviation.astype(np.float32).reshape(-1, 1, 1, 1)
+            noise += mean.astype(np.float32).reshape(-1, 1, 1, 1)
+            done = pictures * noise
+            return limit_to(pictures.dtype, done) if pictures.dtype == np.uint8 else done
+
+        return recolour(self, "multiplicative_noise", function, p, src, dst, deviation=deviation, mean=mean)
+
+    @action(itemwise=True, older={"p_noise": "share"})
     def salt(
         self,
         share: Number = 0.015,
@@ -76,23 +103,27 @@ class NoiseActions(Batch):
 
         return replace_pictures(self, "salt", lambda _: function, p, src, dst, share=share)
 
-    @action(itemwise=True)
+    @action(itemwise=True, older={"shape": "size", "color": "fill"})
     def cutout(
         self,
-        shape: tuple[int, int],
+        size: tuple[int, int] | PerItem,
         fill: Level | Mapping[str, Level] = 0.0,
         *,
+        origin: Origin | None = None,
         p: Number = 1.0,
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
         """Erase a (height, width) part around a random point of each picture (DeVries 2017).
 
-        The part is cut at the edges of the picture. ``fill`` is the value that its pixels get, in the units
-        of the pictures, or one for each channel; masks that are named with pictures get 0, unless a mapping
-        has values for each component.
+        ``P(...)`` gives each its own size. The part is cut at the edges of the picture. ``origin`` says where
+        its top left corner is, as that of ``crop``: 'random' is a part within the picture. ``fill`` is the
+        value that its pixels get, in the units of the pictures, or one for each channel; masks that are named
+        with pictures get 0, unless a mapping has values for each component.
         """
-        height, width = as_size(shape, "cutout: shape")
+        height, width = rows_of(as_sizes(size, len(self), "cutout: size")).T
+        around = Placement("random", self.rng().random((len(self), 2))) if origin is None else None
+        where = around or read_origin(origin, self, "cutout")  # type: ignore[arg-type]
 
         def make(name: str) -> Recolour:
             level = fill_of(self, name, fill, src, "cutout")
@@ -101,21 +132,20 @@ class NoiseActions(Batch):
                     f"{owner_of(self, 'cutout')}: fill is a number, or one a channel, got {level!r}"
                 )
 
-            def function(pictures: Pictures) -> Pictures:
+            def function(pictures: Pictures, height: Any, width: Any, y: Any, x: Any) -> Pictures:
                 value: Any = 0 if level is None else level
                 check_fill(self, name, value, [(pictures.shape[3], pictures.dtype)], "cutout")
-                ready = limit_to(pictures.dtype, np.array(value, ndmin=1))
-                out = new_output(pictures)
-                out[...] = pictures
-                n, h, w = pictures.shape[:3]
-                for picture, (y, x) in zip(out, self.rng().random((n, 2)) * (h, w)):
-                    top, left = int(y) - height // 2, int(x) - width // 2
-                    picture[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = ready
-                return out
+                sides, frame = np.stack([height, width], axis=1), np.array(pictures.shape[1:3])
+                some = Placement(where.kind, np.stack([y, x], axis=1))
+                if around is None:
+                    return erase_parts(pictures, some.place(frame - sides), sides, value)
+                return erase_parts(pictures, np.floor(some.values * frame) - sides // 2, sides, value)
 
             return function
 
-        return replace_pictures(self, "cutout", make, p, src, dst)
+        given = {"height": height, "width": width, "y": where.values[:, 0], "x": where.values[:, 1]}
+        each = {name: PerItem(np.broadcast_to(values, (len(self),))) for name, values in given.items()}
+        return replace_pictures(self, "cutout", make, p, src, dst, **each)
 
     @action
     def mixup(
@@ -167,6 +197,17 @@ class NoiseActions(Batch):
             setattr(self, labels, mix_labels(own, other, share, classes, "cutmix"))
         setattr(self, src, mixed)
         return self
+
+
+def erase_parts(pictures: Pictures, corners: Any, sides: Any, value: Any) -> Pictures:
+    """Return pictures (n, h, w, c) with a value in parts of corners and sides (n, 2), cut at the edges."""
+    ready = limit_to(pictures.dtype, np.array(value, ndmin=1))
+    out = new_output(pictures)
+    out[...] = pictures
+    low, high = (np.maximum(ends, 0).astype(int) for ends in (corners, corners + sides))
+    for picture, (top, left), (bottom, right) in zip(out, low, high):
+        picture[top:bottom, left:right] = ready
+    return out
 
 
 def _require_array(batch: BatchCore, name: str, what: str) -> Pictures:

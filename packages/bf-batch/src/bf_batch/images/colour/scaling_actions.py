@@ -11,12 +11,14 @@ from numpy.typing import DTypeLike, NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
-from bf_batch.images.arguments import Names, owner_of, pair_names
+from bf_batch.errors import ItemError
+from bf_batch.images.arguments import Names, id_of, owner_of, pair_names
 from bf_batch.images.arrays import limit_to
 from bf_batch.images.checks import require_pictures
 from bf_batch.images.colour.recolour import warn_of_dark
 from bf_batch.images.geometry.apply import peek_pictures
 from bf_batch.images.geometry.warp import Warp
+from bf_index.errors import escape
 
 _PLAIN = {np.dtype(kind) for kind in (np.uint8, np.int8, np.bool, np.float16, np.float32, np.float64)}
 """Dtypes whose values can't be meant in a narrower one."""
@@ -98,6 +100,18 @@ class PixelActions(Batch):
         return self
 
     @action
+    def to_pil(self, mode: str | None = None, *, src: Names = "images", dst: Names | None = None) -> Self:
+        """Make a list of Pillow images: grey, colours, both with transparency; ``mode`` converts them.
+
+        Bool gives mode '1'; integers wider than bytes and floats, of one channel, 'I;16', 'I' and 'F'; floats
+        of more channels are taken as 0..1 and become bytes. Other kinds of pictures are an ItemError.
+        """
+        for name, target in zip(*pair_names(src, dst, "to_pil")):
+            pictures = require_pictures(self, name, "to_pil")
+            setattr(self, target, [_to_pil(self, one, i, mode) for i, one in enumerate(pictures)])
+        return self
+
+    @action
     def rgb(self, *, src: Names = "images", dst: Names | None = None) -> Self:
         """Convert pictures to three channels: grey is repeated, transparency is left out."""
         for name, target in zip(*pair_names(src, dst, "rgb")):
@@ -139,6 +153,36 @@ def _apply_to_each(pictures: Any, function: Any) -> Any:
     if isinstance(pictures, np.ndarray) and pictures.dtype != object:
         return function(pictures[..., None] if pictures.ndim == 3 else pictures)
     return [function((p[..., None] if p.ndim == 2 else p)[None])[0] for p in map(np.asarray, pictures)]
+
+
+def _to_pil(batch: BatchCore, picture: Any, position: int, mode: str | None) -> Any:
+    """Return a picture (h, w) or (h, w, c) as a Pillow image."""
+    from PIL import Image
+
+    array = np.asarray(picture)
+    flat = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if flat.ndim == 3 and flat.dtype.kind == "f":
+        flat = limit_to(np.dtype(np.uint8), flat.astype(np.float64) * 255)
+    elif flat.dtype in (np.int8, np.uint32, np.int64, np.uint64) and flat.ndim == 2:
+        flat = flat.astype(np.int64)
+        fits = flat.min() >= -(1 << 31) and flat.max() < 1 << 31
+        flat = flat.astype(np.int32) if fits else flat
+    elif flat.dtype.kind == "f":
+        flat = flat.astype(np.float32)
+    elif flat.dtype == np.int16:
+        flat = flat.astype(np.int32)
+    try:
+        image = Image.fromarray(np.ascontiguousarray(flat))
+        return image if mode is None else image.convert(mode)
+    except (TypeError, ValueError) as error:
+        wanted = "" if mode is None else f" in mode {mode!r}"
+        raise ItemError(
+            id_of(batch, position),
+            owner_of(batch, "to_pil"),
+            position,
+            f"Pillow has no image for shape {array.shape} and dtype {array.dtype}{wanted} ({escape(error)}); "
+            "make bytes with to_array('uint8')",
+        ) from error
 
 
 def _to_grey(pictures: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,17 @@ import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.images.arguments import Fill, Names, Order, Role, as_numbers, as_pairs, as_size, widen_pairs
+from bf_batch.images.arguments import (
+    Fill,
+    Names,
+    Order,
+    Role,
+    as_numbers,
+    as_pairs,
+    as_size,
+    as_sizes,
+    widen_pairs,
+)
 from bf_batch.images.geometry.antialias import resize_smoothly
 from bf_batch.images.geometry.apply import StepOptions, apply_map, apply_step
 from bf_batch.images.geometry.frames import (
@@ -35,9 +45,9 @@ class GeometryActions(Batch):
 
     All take ``p`` (the chance of each item), ``src`` and ``dst`` (a component or several, which get the same
     random parameters; the role of a component is read from ``roles``), ``order`` (0 nearest, 1 linear, 3
-    cubic; masks always 0), ``fill`` (the value outside, 'edge' or 'reflect'; None: as the steps before, at
-    first 0) and ``fuse`` (False: resample at once, in steps). Numbers may be ``PerItem``. Pairs are
-    (vertical, horizontal), sizes (height, width).
+    cubic; masks always 0), ``fill`` (the value outside, 'edge', 'reflect' or 'wrap'; None: as the steps
+    before, at first 0) and ``fuse`` (False: resample at once, in steps). Numbers may be ``PerItem``. Pairs
+    are (vertical, horizontal), sizes (height, width).
     """
 
     roles: ClassVar[dict[str, Role]] = {"masks": "mask", "boxes": "boxes", "keypoints": "keypoints"}
@@ -71,11 +81,11 @@ class GeometryActions(Batch):
 
         return apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "rotate")
 
-    @action(itemwise=True, pending=joins_resample)
+    @action(itemwise=True, pending=joins_resample, older={"preserve_shape": "preserve_size"})
     def scale(
         self,
         factor: float | tuple[float, float] | PerItem,
-        preserve_shape: bool = False,
+        preserve_size: bool = False,
         *,
         p: float | PerItem = 1.0,
         order: Order | None = None,
@@ -86,7 +96,7 @@ class GeometryActions(Batch):
     ) -> Self:
         """Enlarge (factor > 1) or shrink pictures.
 
-        With ``preserve_shape`` the frame stays, and its centre is the fixed point.
+        With ``preserve_size`` the frame stays, and its centre is the fixed point.
         """
         factors = as_pairs(factor, len(self), "scale: factor")
         if not factors.min() > 0:
@@ -95,17 +105,17 @@ class GeometryActions(Batch):
             )
 
         def make(sizes: Sizes) -> Step:
-            if preserve_shape:
+            if preserve_size:
                 return Step(sizes, scale=factors, centre=centres_of(sizes, sizes))
             after = np.maximum(np.rint(rows_of(sizes) * factors), 1).astype(np.int64)
             return resize_step(sizes, simplify(after))
 
         return apply_step(self, make, p, StepOptions(order, fill, fuse, src, dst), "scale")
 
-    @action(itemwise=True, pending=joins_resample)
+    @action(itemwise=True, pending=joins_resample, older={"shape": "size"})
     def crop(
         self,
-        shape: tuple[int, int],
+        size: tuple[int, int] | PerItem,
         origin: Origin = "center",
         *,
         p: float | PerItem = 1.0,
@@ -114,19 +124,19 @@ class GeometryActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Cut out (height, width) pixels; what lies outside the picture is filled.
+        """Cut out (height, width) pixels, or ``P(...)`` for an own size each; outside the picture is filled.
 
         ``origin`` is 'center', 'random' (each item its own), a corner ('top_left', ...), or where the top
         left corner of the cut is: a pair of ints in pixels, or of floats from 0 to 1 as parts of the room
         there is.
         """
-        after = as_size(shape, "crop: shape")
+        after = as_sizes(size, len(self), "crop: size")
 
         def make(sizes: Sizes) -> Step | None:
-            same = isinstance(sizes, tuple) and after == sizes
+            same = isinstance(sizes, tuple) and isinstance(after, tuple) and after == sizes
             if same and isinstance(origin, str) and origin in NAMES:
                 return None
-            return Step(after, shift=-find_corners(origin, after, sizes, self))
+            return Step(after, shift=-find_corners(origin, after, sizes, self, "crop"))
 
         return apply_step(self, make, p, StepOptions(None, fill, fuse, src, dst), "crop")
 
@@ -181,10 +191,10 @@ class GeometryActions(Batch):
             return apply_map(self, make, resize_smoothly, p, how, "resize")
         return apply_step(self, make, p, how, "resize")
 
-    @action(itemwise=True, pending=joins_resample)
+    @action(itemwise=True, pending=joins_resample, older={"shape": "size"})
     def fit(
         self,
-        shape: tuple[int, int],
+        size: tuple[int, int],
         margin: float = 0.0,
         *,
         p: float | PerItem = 1.0,
@@ -196,9 +206,9 @@ class GeometryActions(Batch):
         """Bring pictures to (height, width): the largest part of that ratio in the middle, resized.
 
         ``margin`` is the share of each side of that part which is cut off: 0.0625 is torchvision's resize to
-        256 and crop to 224. A picture that has the shape already stays as it is.
+        256 and crop to 224. A picture that has the size already stays as it is.
         """
-        after = as_size(shape, "fit: shape")
+        after = as_size(size, "fit: size")
         if not 0 <= margin < 0.5:
             raise ValueError(f"fit: margin must be from 0 to below 0.5, got {margin!r}")
 
@@ -213,7 +223,7 @@ class GeometryActions(Batch):
 
         return apply_step(self, make, p, StepOptions(order, None, fuse, src, dst), "fit")
 
-    @action(itemwise=True, pending=joins_resample)
+    @action(itemwise=True, pending=joins_resample, older={"mode": "fill"})
     def shift(
         self,
         offset: float | tuple[float, float] | PerItem,
@@ -225,7 +235,11 @@ class GeometryActions(Batch):
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
-        """Move pictures by (down, right) pixels in a frame that stays."""
+        """Move pictures by (down, right) pixels in a frame that stays.
+
+        With ``fill='wrap'`` what leaves at one side comes in at the other.
+        """
+        fill = 0.0 if isinstance(fill, str) and str(fill) == "const" else fill  # as older pipelines say it
         moves = widen_pairs(as_pairs(offset, len(self), "shift: offset"))
         return apply_step(
             self, lambda sizes: Step(sizes, shift=moves), p, StepOptions(order, fill, fuse, src, dst), "shift"

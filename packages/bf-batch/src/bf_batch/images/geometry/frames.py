@@ -103,28 +103,55 @@ _PARTS = {
 NAMES = frozenset({"random", *_PARTS})
 
 
-def find_corners(origin: Origin, shape: tuple[int, int], sizes: Sizes, batch: BatchCore) -> Floats:
-    """Return the top left corners of cuts of a shape, (1, 2) or (n, 2), in whole pixels."""
-    if isinstance(origin, str) and origin in _PARTS and isinstance(sizes, tuple):
-        return _find_named_corner(origin, shape, sizes)
-    room = rows_of(sizes) - shape
+def find_corners(origin: Origin, inner: Sizes, outer: Sizes, batch: BatchCore, what: str) -> Floats:
+    """Return the top left corners of frames within larger ones, (1, 2) or (n, 2), in whole pixels.
+
+    For a cut the picture is the outer frame, for pasting the background is; an inner frame may be the larger
+    one.
+    """
+    if isinstance(origin, str) and origin in _PARTS and isinstance(outer, tuple) and isinstance(inner, tuple):
+        return _find_named_corner(origin, inner, outer)
+    return read_origin(origin, batch, what).place(rows_of(outer) - rows_of(inner))
+
+
+class Placement(NamedTuple):
+    """Where inner frames lie: ``values`` (1, 2) or (n, 2) are pixels, or parts of the room that there is.
+
+    The kinds differ in how parts become pixels: of a name, of floats that were given, or of random ones.
+    """
+
+    kind: Literal["pixels", "name", "parts", "random"]
+    values: Floats
+
+    def place(self, room: Floats) -> Floats:
+        """Return the top left corners, in whole pixels, for a room (k, 2) that may be negative."""
+        if self.kind == "pixels":
+            return self.values
+        if self.kind == "random":
+            return np.asarray(np.floor(self.values * (np.abs(room) + 1)) * np.sign(room))
+        if self.kind == "name":
+            return np.asarray(np.floor(room * self.values))
+        return np.asarray(np.minimum(np.floor(self.values * (room + 1)), room))
+
+
+def read_origin(origin: Origin, batch: BatchCore, what: str) -> Placement:
+    """Return what an argument ``origin`` says, random places drawn; a ValueError when it says nothing."""
     if isinstance(origin, str):
         if origin == "random":
-            parts = batch.rng().random((len(batch), 2))
-            return np.asarray(np.floor(parts * (np.abs(room) + 1)) * np.sign(room))
+            return Placement("random", batch.rng().random((len(batch), 2)))
         if origin not in _PARTS:
             raise ValueError(
-                f"crop: origin must be one of {', '.join(['random', *_PARTS])}, a pair of ints (pixels) "
+                f"{what}: origin must be one of {', '.join(['random', *_PARTS])}, a pair of ints (pixels) "
                 f"or of floats (parts of the room), got {origin!r}"
             )
-        return np.asarray(np.floor(room * np.array(_PARTS[origin])))
+        return Placement("name", np.array([_PARTS[origin]]))
     values = np.asarray(origin.values if isinstance(origin, PerItem) else origin)
-    given = widen_pairs(as_pairs(origin, len(batch), "crop: origin"))
+    given = widen_pairs(as_pairs(origin, len(batch), f"{what}: origin"))
     if _whole(values):
-        return given
+        return Placement("pixels", given)
     if not ((given >= 0) & (given <= 1)).all():
-        raise ValueError(f"crop: origin in floats is parts of the room, from 0 to 1, got {origin!r}")
-    return np.asarray(np.minimum(np.floor(given * (room + 1)), room))
+        raise ValueError(f"{what}: origin in floats is parts of the room, from 0 to 1, got {origin!r}")
+    return Placement("parts", given)
 
 
 @functools.lru_cache(maxsize=256)

@@ -18,11 +18,11 @@ class PendingGeometry:
 
     ``source`` is an array (n, h, w) or (n, h, w, c) or rows of one that are still unread, a list of arrays
     (h, w) or (h, w, c), or an object like ``Files`` that decodes them. ``order`` is 0 (nearest), 1 (linear)
-    or 3 (cubic), ``fill`` what lies outside: a value, one for each channel, 'edge' or 'reflect', and ``rims``
-    where enlarging repeats the edge (see ``rims``). With a ``field`` a point goes through the matrix of
-    ``pre``, is displaced, and goes through that of ``matrices``. ``gain`` and ``bias`` (one or one a channel)
-    scale the result to ``dtype``; with ``relative`` integers are parts of the greatest number of their own
-    dtype.
+    or 3 (cubic), ``fill`` what lies outside: a value, one for each channel, 'edge', 'reflect' or 'wrap',
+    and ``rims`` where enlarging repeats the edge (see ``rims``). With a ``field`` a point goes through the
+    matrix of ``pre``, is displaced, and goes through that of ``matrices``. ``gain`` and ``bias`` (one or one
+    a channel) scale the result to ``dtype``; with ``relative`` integers are parts of the greatest number of
+    their own dtype.
     """
 
     def __init__(self, source: Any, sizes: Sizes, order: int = 1, fill: Outside = 0.0) -> None:

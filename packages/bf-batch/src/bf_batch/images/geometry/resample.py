@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.images.arrays import NATIVE, limit_to, outputs, read_only, white_of
+from bf_batch.images.fills import BORDERS
 from bf_batch.images.geometry.pending import PendingGeometry
 from bf_batch.images.geometry.rims import NO_RIM
 from bf_batch.images.geometry.still import find_still
@@ -17,7 +18,6 @@ from bf_batch.images.runtime import import_extra, spread
 
 _NO_FIELD = np.zeros((1, 1, 1, 2), np.float32)
 _NO_PRE = np.eye(3)[None].copy()
-_MODES = {"edge": 1, "reflect": 2}
 _MUCH = 1 << 20  # numbers of a result from which it is worth waking other threads
 _SMALL = 4096  # numbers in a picture below which the loop over points is faster than the one over rows
 _BYTES = range(256)
@@ -113,7 +113,7 @@ def _read_reached(warp: PendingGeometry, i: int) -> tuple[NDArray[Any], NDArray[
     source, matrices = warp.source, warp.matrices
     if isinstance(source, (list, np.ndarray)):
         return source[i], None
-    if matrices is None or warp.projective or warp.field is not None or warp.fill == "reflect":
+    if matrices is None or warp.projective or warp.field is not None or warp.fill in ("reflect", "wrap"):
         return source.whole(i), None
     height, width = warp.sizes if isinstance(warp.sizes, tuple) else warp.sizes[i]
     rim = NO_RIM[0] if warp.rims is None else warp.rims[i]
@@ -224,7 +224,8 @@ def _interpolate(
     kind = 2 if warp.field is not None else int(warp.projective)
     how = _loop_options(kind, mode, target.dtype == np.uint8)
     rims = NO_RIM if warp.rims is None else np.ascontiguousarray(warp.rims[rows])
-    if kind == 0 and warp.order == 1 and ready[0].size > _SMALL and _is_along_axes(matrices):
+    large = ready[0].size > _SMALL and warp.fill != "wrap"
+    if kind == 0 and warp.order == 1 and large and _is_along_axes(matrices):
         straight = import_extra("bf_batch.images.kernels.axes").warp_straight
         straight(ready, matrices, rims, how, level, *scaling, target)
     else:
@@ -247,7 +248,7 @@ def _border(warp: PendingGeometry, c: int) -> tuple[int, NDArray[np.float32]]:
     """Return the mode of the border and the values outside as the compiled loops want them."""
     fill = warp.fill
     if isinstance(fill, str):
-        return _MODES[fill], _channel_row((0.0,), c)
+        return BORDERS[fill], _channel_row((0.0,), c)
     return 0, _channel_row(fill if isinstance(fill, tuple) else (fill,), c, "fill")
 
 
@@ -265,7 +266,7 @@ def _fits_packing(warp: PendingGeometry, pictures: NDArray[Any]) -> bool:
         and not warp.projective
         and warp.field is None
         and shape[1] * shape[2] <= _WORDS
-        and (isinstance(warp.fill, str) or warp.fill in _BYTES)
+        and (warp.fill in ("edge", "reflect") if isinstance(warp.fill, str) else warp.fill in _BYTES)
         and (warp.dtype is None or warp.dtype in NATIVE)
     )
 
@@ -280,7 +281,7 @@ def _interpolate_packed(
 ) -> None:
     """Interpolate the picked ones of pictures (n, h, w) or (n, h, w, 1) by the loop on packed bytes."""
     fill: Any = warp.fill
-    mode, level = (_MODES[fill], 0) if isinstance(fill, str) else (0, int(fill))
+    mode, level = (BORDERS[fill], 0) if isinstance(fill, str) else (0, int(fill))
     gain, bias = _scaling(warp, pictures.dtype)
     scaling = _check_one(gain), _check_one(bias)
     if matrices is None and warp.matrices is not None:
@@ -307,7 +308,7 @@ def _copy_nearest(
     outside: Any = 0 if isinstance(warp.fill, str) else warp.fill
     level = _check_channels(outside if isinstance(outside, tuple) else (outside,), out.shape[3], "fill")
     fill = limit_to(out.dtype, np.asarray(level))
-    mode = _MODES.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
+    mode = BORDERS.get(warp.fill, 0) if isinstance(warp.fill, str) else 0
     kind = 2 if warp.field is not None else int(warp.projective)
     bits = read_only(np.ascontiguousarray(pictures).view(unsigned))
     loops = import_extra("bf_batch.images.kernels.interpolate")

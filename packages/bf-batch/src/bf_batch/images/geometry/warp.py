@@ -19,6 +19,7 @@ from bf_batch.images.geometry.rims import Before, advance_rims, join_rims, leave
 from bf_batch.images.runtime import import_extra
 
 IDENTITY = np.eye(3)[None].copy()
+_AFFINE = np.array([0.0, 0.0, 1.0])
 _STEPS = "bf_batch.images.kernels.maps"
 
 
@@ -87,7 +88,7 @@ class Warp(PendingGeometry):
         new = self._with_matrices(
             np.where(some, last @ matrices, last), select_sizes(chosen, sizes, self.sizes, len(self))
         )
-        new.projective = self.projective or self.field is None
+        new.projective = self.projective or (self.field is None and bool((matrices[:, 2] != _AFFINE).any()))
         new.rims = self._leave_frame(chosen)
         return new
 

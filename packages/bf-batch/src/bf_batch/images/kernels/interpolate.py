@@ -19,6 +19,7 @@ from bf_batch.images.kernels.maps import (
     CONSTANT,
     EDGE,
     REFLECT,
+    WRAP,
     clamp,
     fold,
     is_free,
@@ -45,7 +46,7 @@ def reach(m: Any, rim: Any, kind: int, mode: int, band: Any, box: Any, h: int, w
         start = m[axis, 0] * top + m[axis, 1] * left + m[axis, 2]
         down, across = m[axis, 0] * (bottom - top), m[axis, 1] * (right - left)
         low, high = start + min(down, 0.0) + min(across, 0.0), start + max(down, 0.0) + max(across, 0.0)
-        if mode == REFLECT and (low < 0 or high > size - 1):
+        if mode >= REFLECT and (low < 0 or high > size - 1):
             continue
         first = int(min(max(np.floor(low) - 2, 0.0), size - 1.0))
         box[2 * axis] = first
@@ -106,12 +107,13 @@ def fill_coordinates(
 @part
 def settle(ys: Any, xs: Any, rim: Any, box: Any, mode: int, h: int, w: int) -> None:
     """Bring coordinates inside the picture and its ring, then count them from the ring's corner."""
-    if mode == REFLECT or rim[4] > 1 or rim[5] > 1:
+    if mode >= REFLECT or rim[4] > 1 or rim[5] > 1:
         for q in range(ys.size):
             ys[q] = np.float32(place(ys[q], h, mode, rim[4]))
             xs[q] = np.float32(place(xs[q], w, mode, rim[5]))
     out = np.float32(1 if mode == CONSTANT else 0)
-    bottom, right = np.float32(h - 1 + out), np.float32(w - 1 + out)
+    after = np.float32(1 if mode == WRAP else out)  # between the last pixel and the first one
+    bottom, right = np.float32(h - 1) + after, np.float32(w - 1) + after
     up, aside = np.float32(1 - box[0]), np.float32(1 - box[2])
     for q in range(np.uintp(ys.size)):
         ys[q] = min(max(ys[q], -out), bottom) + up
@@ -222,7 +224,10 @@ def copy_nearest(
                 if mode != CONSTANT:
                     y, x = fold(y, h, mode), fold(x, w, mode)
                 inside = y + 1e-6 >= -0.5 and y + tie < h and x + 1e-6 >= -0.5 and x + tie < w
-                u, v = min(int(np.floor(y + tie)), h - 1), min(int(np.floor(x + tie)), w - 1)
+                u, v = int(np.floor(y + tie)), int(np.floor(x + tie))
+                if mode == WRAP:
+                    u, v = u % h, v % w
+                u, v = min(u, h - 1), min(v, w - 1)
                 for k in range(c):
                     out[i, r, q, k] = source[i, u, v, k] if inside or mode != CONSTANT else fill[k]
 
@@ -305,7 +310,7 @@ def warp_cubic(
                 column = float(q) if freely[1] else clamp(float(q), rim[1], rim[3])
                 y, x = map_point(m[i], here, bent, kind, row, column)
                 share = cover(y, h, mode, rim[4]) * cover(x, w, mode, rim[5])
-                if mode == REFLECT:
+                if mode >= REFLECT:
                     y = y if freely[0] else place(y, h, mode, rim[4])
                     x = x if freely[1] else place(x, w, mode, rim[5])
                 else:

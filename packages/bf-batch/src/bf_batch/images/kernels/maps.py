@@ -55,17 +55,23 @@ def fetch_ahead(_: Any, numbers: Any, place: Any) -> Any:
 
 
 AFFINE, PROJECTIVE, FIELD = 0, 1, 2
-CONSTANT, EDGE, REFLECT = 0, 1, 2
+CONSTANT, EDGE, REFLECT, WRAP = 0, 1, 2, 3
 BAND = 256  # rows of the result whose sources are held in the scratch buffer at once: bounds its memory
 BLOCK = 1024  # points handled by one call of the inner loops: their rows of numbers stay in the first cache
 
 
 @part
 def fold(position: float, size: int, mode: int) -> float:
-    """Return a coordinate inside [0, size - 1]: at the edge, or mirrored without repeating the edge pixel."""
+    """Return a coordinate inside [0, size - 1]: at the edge, or mirrored without repeating the edge pixel.
+
+    Of pictures that are repeated side by side it is inside [0, size): from the last pixel on to the first.
+    """
     last = size - 1
     if mode == EDGE or last == 0:
         return min(max(position, 0.0), float(last))
+    if mode == WRAP:
+        position %= float(size)
+        return position if position < size else 0.0  # as the remainder of a tiny negative one is
     position = abs(position) % (2.0 * last)
     return 2.0 * last - position if position > last else position
 
