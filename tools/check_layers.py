@@ -61,8 +61,8 @@ ROOMS: Mapping[str, str] = {
     "bf_batch": """
         errors actions components items engines data core itemwise pending loading batch dataset
         images.kernels images.runtime images.arrays images.arguments images.checks images.fills
-        images.files.stored images.files.pictures images.geometry images.colour images.files images.policies
-        images.drawing images opensets
+        images.files.stored images.files.pictures images.geometry images.colour images.files images.patches
+        images.policies images.drawing images opensets
         """,
     "bf_pipeline": """
         errors model context plain_config redaction samplers expressions record bind run tf_dataset pipeline

@@ -23,7 +23,7 @@ class ActionSpec:
     ``itemwise`` actions take ``p=`` and per-item arguments themselves; ``resizes`` ones may return a batch of
     another length. ``pending`` says of the named arguments of a call whether it leaves its work to
     ``settle``: then it costs microseconds and reads no data. ``older`` has the names that arguments had
-    before, and those they have now.
+    before, and those they have now; ``adds`` are components that the batch has after it.
     """
 
     name: str
@@ -31,6 +31,7 @@ class ActionSpec:
     resizes: bool = False
     pending: IsPending | None = None
     older: Mapping[str, str] = field(default_factory=lambda: _NO_OLDER)
+    adds: tuple[str, ...] = ()
 
     def rename(self, named: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return named arguments by the names they have now, and a hint for each that had an older one.
@@ -57,6 +58,7 @@ def action(
     use_lock: bool = False,
     pending: IsPending | None = None,
     older: Mapping[str, str] = ...,
+    adds: tuple[str, ...] = (),
 ) -> Callable[[Method], Method]: ...
 def action(
     method: Method | None = None,
@@ -67,6 +69,7 @@ def action(
     use_lock: bool = False,
     pending: IsPending | None = None,
     older: Mapping[str, str] = _NO_OLDER,
+    adds: tuple[str, ...] = (),
 ) -> Method | Callable[[Method], Method]:
     """Mark a method of a batch as usable in pipelines; the function itself is returned unchanged.
 
@@ -85,7 +88,7 @@ def action(
             raise TypeError(f"@action marks a method, got {type(method).__name__}: put it above a def")
         marked = _locked(method) if use_lock else method
         of_items = itemwise or hasattr(method, "__bf_parallel__")
-        spec = ActionSpec(method.__name__, of_items, resizes, pending, older)
+        spec = ActionSpec(method.__name__, of_items, resizes, pending, older, adds)
         marked = _renaming(marked, spec) if older else marked
         marked.__bf_action__ = spec  # type: ignore[attr-defined]
         return marked

@@ -148,6 +148,9 @@ def _merge(
 def _join_component(cls: type[BatchCore], batches: Sequence[BatchCore], name: str) -> Any:
     """Return the joined values of a component; ValueError naming the batch that lacks it."""
     parts = []
+    waiting = _join_waiting(batches, name)
+    if waiting is not None:
+        return waiting
     for number, batch in enumerate(batches):
         if name != "data" and name not in batch.components:
             raise ValueError(
@@ -170,6 +173,15 @@ def _join_component(cls: type[BatchCore], batches: Sequence[BatchCore], name: st
                 f"{sorted(extra)[0]!r}, which batch {number} has; say which to merge: components="
             )
     return join(parts)
+
+
+def _join_waiting(batches: Sequence[BatchCore], name: str) -> Any:
+    """Return the joined values of a component that stays pending in all batches; else None."""
+    values = [batch._bf_data.get(name) for batch in batches]
+    first = values[0]
+    if getattr(first, "stays_pending", False) and all(type(value) is type(first) for value in values):
+        return first.join(values)  # type: ignore[union-attr]
+    return None
 
 
 def _make_batch(cls: type[BatchT], model: BatchCore, values: dict[str, Any], rows: slice) -> BatchT:

@@ -181,7 +181,7 @@ def assemble(values: list[Any]) -> Any:
 def join(parts: list[Any]) -> Any:
     """Join the values of a component of several batches: an array if all are arrays that fit, else a list."""
     if all(isinstance(part, np.ndarray) for part in parts) and len({part.shape[1:] for part in parts}) == 1:
-        return np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
     return [value for part in parts for value in part]
 
 

@@ -217,7 +217,7 @@ class BatchCore(Suggests):
         if not self._bf_data:
             return self
         for name, value in list(self._bf_data.items()):
-            if type(value) is not np.ndarray and hasattr(value, "resolve"):
+            if type(value) is not np.ndarray and hasattr(value, "resolve") and not _stays(value):
                 getattr(self, name)
         return self
 
@@ -279,7 +279,10 @@ class BatchCore(Suggests):
             if positions.dtype == bool:
                 positions = np.flatnonzero(positions)
         names = self.components or ("data",)
-        held = {name: take_rows(getattr(self, name), positions) for name in names}
+        held = {}
+        for name in names:
+            value = self._bf_data.get(name)
+            held[name] = take_rows(value if _stays(value) else getattr(self, name), positions)
         index = self.index.subset(positions)
         self.__dict__.update(_bf_data=held, _bf_index=index, _bf_positions=None, _bf_size=len(index))
 
@@ -343,7 +346,8 @@ class BatchCore(Suggests):
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickled batch holds: its data, not its data set."""
         for name in self.components or ("data",):
-            getattr(self, name)
+            if not _stays(self._bf_data.get(name)):
+                getattr(self, name)
         locked = [name for name, value in self._bf_data.items() if is_locked(value)]
         own = {"_bf_index": self.index, "_bf_positions": None, "dataset": None}
         return {**self.__dict__, **own, **({"_bf_locked": locked} if locked else {})}
@@ -366,6 +370,11 @@ class BatchCore(Suggests):
             shape = f" {value.shape} {value.dtype}" if isinstance(value, np.ndarray) else ""
             parts.append(f"{name}: {kind}{shape}")
         return f"<{self._bf_owner()} of {len(self)} items{': ' if parts else ''}{', '.join(parts)}>"
+
+
+def _stays(value: Any) -> bool:
+    """Whether a pending value is to stay so until it is read: it is cheap to keep, and all of it is large."""
+    return bool(getattr(value, "stays_pending", False))
 
 
 def check_result(result: Any, batch: BatchCore, spec: ActionSpec) -> BatchCore:

@@ -12,7 +12,11 @@ from bf_batch.core import BatchCore
 
 @runtime_checkable
 class Pending(Protocol):
-    """A component that is not computed yet: the first read calls ``resolve`` and stores what it returns."""
+    """A component that is not computed yet: the first read calls ``resolve`` and stores what it returns.
+
+    One with a true attribute ``stays_pending`` is not computed ahead of that: it has ``take(rows)`` and a
+    static ``join(values)``, so that batches of parts of it can be made.
+    """
 
     def __len__(self) -> int: ...
 

@@ -173,6 +173,13 @@ class HDF5Column:
         values.flags.writeable = self._copy
         return values
 
+    def read_part(self, row: int, part: tuple[slice, ...]) -> NDArray[Any]:
+        """Return a part of one row; no more is read of the file than the chunks that it lies in."""
+        if self._dataset is None:
+            self.take(slice(0, 0))  # opens the file
+        values: NDArray[Any] = self._dataset[(row, *part)]
+        return values
+
     @property
     def where(self) -> str:
         """The file and the name in it."""
@@ -203,6 +210,10 @@ class ZarrColumn:
         _check_rows(self, rows)
         values = self._array[rows] if type(rows) is slice else self._array.oindex[rows]
         return np.array(values) if self._copy else lock(np.asarray(values))
+
+    def read_part(self, row: int, part: tuple[slice, ...]) -> NDArray[Any]:
+        """Return a part of one row; no more is read and decompressed than the chunks that it lies in."""
+        return np.asarray(self._array[(row, *part)])
 
     @property
     def where(self) -> str:

@@ -45,6 +45,20 @@ class LazyRows:
         rows: NDArray[np.intp] = self.rows
         return np.arange(self.rows.start, self.rows.stop) if type(self.rows) is slice else rows
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the whole column is in memory, so that rows of it can't travel unread."""
+        return type(self.column) is ArrayColumn
+
+    def read_part(self, number: int, part: tuple[slice, ...]) -> NDArray[Any]:
+        """Read a part of one row, of files as little as they allow."""
+        row = self.rows.start + number if type(self.rows) is slice else int(self.rows[number])
+        if hasattr(self.column, "read_part"):
+            values: NDArray[Any] = self.column.read_part(row, part)
+            return values
+        found: NDArray[Any] = self.column.take(slice(row, row + 1))[0][part]
+        return found
+
     def read(self) -> NDArray[Any]:
         """Read the rows."""
         values: NDArray[Any] = self.column.take(self.rows)

@@ -3,5 +3,6 @@
 from bf_batch.images.batch import ImagesBatch
 from bf_batch.images.drawing import show
 from bf_batch.images.files.pictures import PictureCache
+from bf_batch.images.patches.mosaic import Mosaic
 
-__all__ = ["ImagesBatch", "PictureCache", "show"]
+__all__ = ["ImagesBatch", "Mosaic", "PictureCache", "show"]

@@ -10,10 +10,21 @@ from bf_batch.images.colour.scaling_actions import PixelActions
 from bf_batch.images.drawing import show
 from bf_batch.images.files.actions import FileActions
 from bf_batch.images.geometry.distort_actions import DistortActions
+from bf_batch.images.patches.actions import PatchActions
+from bf_batch.images.patches.background_actions import BackgroundActions
 from bf_batch.images.policies import PolicyActions
 
 
-class ImagesBatch(PolicyActions, DistortActions, PixelActions, FilterActions, NoiseActions, FileActions):
+class ImagesBatch(
+    PolicyActions,
+    DistortActions,
+    PixelActions,
+    FilterActions,
+    NoiseActions,
+    PatchActions,
+    BackgroundActions,
+    FileActions,
+):
     """Pictures with labels and masks, and the actions of augmentation.
 
     ``images`` and ``masks`` are arrays (n, height, width) or (n, height, width, channels), or lists of

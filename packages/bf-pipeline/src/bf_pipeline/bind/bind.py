@@ -95,7 +95,10 @@ class _Binding:
             added = call.args[0] if first else call.kwargs.get("dst", ())
             added = (added,) if isinstance(added, str) else added if isinstance(added, list | tuple) else ()
             names.components.update(name for name in added if isinstance(name, str))
-            if call.name not in getattr(names.batch_class, "actions", ()):  # a function of a namespace
+            actions = getattr(names.batch_class, "actions", {})
+            if call.name in actions:
+                names.components.update(actions[call.name].adds)
+            else:  # a function of a namespace
                 names.note_target(call.kwargs.get("save_to"))
         elif (step := read_step(STEPS[call.name], call, names)) is not None:
             self._builtin[call] = step

@@ -127,7 +127,7 @@ def apply_map(
             f"{owner}: src={src!r} holds no pictures; name the pictures they belong to as well: "
             "src=['images', ...]"
         )
-    sizes = _check_sizes(batch, pictures, owner)
+    sizes = check_sizes(batch, {name: warp.sizes for name, warp in pictures.items()}, owner)
     step = make(sizes)
     for name, target in zip(sources, targets):
         value = pictures.get(name)
@@ -145,12 +145,12 @@ def _begin_points(batch: BatchCore, name: str, sizes: Sizes, what: str) -> Point
     )
 
 
-def _check_sizes(batch: BatchCore, pictures: dict[str, Warp], what: str) -> Sizes:
+def check_sizes(batch: BatchCore, frames: dict[str, Sizes], what: str) -> Sizes:
     """Return the sizes of the frames; an ItemError names the first item whose pictures differ in size."""
-    (first, warp), *others = pictures.items()
+    (first, sizes), *others = frames.items()
     for name, other in others:
         n = len(batch)
-        one, two = np.broadcast_to(warp.sizes, (n, 2)), np.broadcast_to(other.sizes, (n, 2))
+        one, two = np.broadcast_to(sizes, (n, 2)), np.broadcast_to(other, (n, 2))
         differ = np.flatnonzero((one != two).any(axis=1))
         if len(differ):
             i = int(differ[0])
@@ -161,4 +161,4 @@ def _check_sizes(batch: BatchCore, pictures: dict[str, Warp], what: str) -> Size
                 f"{first} is {one[i, 0]} x {one[i, 1]} pixels and {name} {two[i, 0]} x {two[i, 1]} "
                 "(height x width); resize one of them, or process them in steps of their own",
             )
-    return warp.sizes
+    return sizes

@@ -1,0 +1,1 @@
+"""Patches of pictures: cut, put together again, and pasted on backgrounds."""
