@@ -111,6 +111,14 @@ def browser(session: nox.Session) -> None:
     session.run("pytest", "-q", "tests/browser", *session.posargs, env=ENVIRONMENT)
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in build/site; a warning is an error. Its examples run in the session tests."""
+    session.install("--no-config", "-r", "tools/site/requirements.txt")
+    quiet = {**ENVIRONMENT, "NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", "build", "--quiet", "-f", "tools/site/mkdocs.yml", *session.posargs, env=quiet)
+
+
 @nox.session(venv_backend="venv")
 def bench(session: nox.Session) -> None:
     """Time the packages against their peers in one run: ``nox -s bench -- index images``."""

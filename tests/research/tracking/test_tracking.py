@@ -249,7 +249,7 @@ def test_senseless_buffering_is_refused(waits):
         MLflowTracker(buffering=waits)
 
 
-@pytest.mark.parametrize("trials", [2, 14], ids=["named", "coloured"])
+@pytest.mark.parametrize("trials", [2, 14], ids=["named", "banded"])
 def test_pictures_of_a_sweep_are_drawn_from_its_store(store: str, tmp_path: Path, trials: int) -> None:
     rows = []
     for number in range(trials):

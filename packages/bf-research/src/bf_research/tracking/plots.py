@@ -9,14 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bf_research.tracking.store import Row
 
 log = logging.getLogger(__name__)
 
-#: A picture of more curves can't be read.
-MOST_CURVES = 20
-#: More labels hide the curves: colours show how good each was instead.
-MOST_LABELS = 12
+#: Of more curves than these the best are drawn, the others are a band.
+MOST_CURVES = 12
+#: Curves beside a band.
+BEST_CURVES = 3
+#: Histories are read one by one, so a picture has no more trials than these.
+MOST_HISTORIES = 60
 #: An option with more values is a cloud of points, no longer a row of boxes with a label each.
 MOST_BOXES = 12
 
@@ -44,7 +48,7 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
     def paint(name: str, title: str, fill: Callable[[Any], None], layout: Any) -> None:
         figure = Figure(figsize=(9, 5), layout=layout)
         if layout == "none":
-            figure.subplots_adjust(0.09, 0.12, 0.98, 0.91)
+            figure.subplots_adjust(0.1, 0.12, 0.97, 0.91)
         canvas = FigureCanvasAgg(figure)
         figure.suptitle(_literal(title))
         fill(figure)
@@ -52,7 +56,7 @@ def draw(client: Any, folder: Path, rows: Sequence[Row], varied: Sequence[str], 
             # savefig would draw twice, and the best compression takes a quarter of the time
             canvas.print_png(folder / f"{name}.png", pil_kwargs={"compress_level": 1})
 
-    best = f" of the {MOST_CURVES} best trials" if len(good) > MOST_CURVES else ""
+    best = f" of the {MOST_HISTORIES} best trials" if len(good) > MOST_HISTORIES else ""
     title = f"train/loss{best}: mean of the repetitions, band from least to most"
     picture("learning_curves", title, lambda figure: _learning_curves(client, figure, good, options, metric))
     if options:
@@ -75,39 +79,56 @@ def _label(row: Row, options: Sequence[str]) -> str:
 def _learning_curves(
     client: Any, figure: Any, rows: Sequence[Row], options: Sequence[str], metric: str
 ) -> None:
-    from matplotlib.ticker import LogLocator
-
-    groups: dict[str, list[tuple[Row, dict[int, float]]]] = {}
-    for row in rows[:MOST_CURVES]:
+    groups: dict[str, list[dict[int, float]]] = {}
+    for row in rows[:MOST_HISTORIES]:
         history = client.get_metric_history(row.run_id, "train/loss")
         # the largest number there is stands for infinity
         curve = {m.step: m.value for m in history if abs(m.value) < sys.float_info.max}
         if curve:
-            groups.setdefault(_label(row, options), []).append((row, curve))
+            groups.setdefault(_label(row, options), []).append(curve)
     if not groups:
         return
     axes = figure.subplots()
-    colours = None
-    if len(groups) > MOST_LABELS:
-        colours = _colours(figure, axes, [row for runs in groups.values() for row, _ in runs], metric)
-    for label, found in groups.items():
-        runs = [curve for _, curve in found]
-        steps = sorted(set.intersection(*(set(run) for run in runs)))
+    drawn = len(groups) if len(groups) <= MOST_CURVES else BEST_CURVES
+    if others := [run for runs in list(groups.values())[drawn:] for run in runs]:
+        steps, columns = _columns(others, len(others) // 2)
+        label = f"middle half and median of {len(groups) - drawn} others"
+        quarters = [np.quantile(column, (0.25, 0.5, 0.75)) for column in columns]
+        low, middle, high = zip(*quarters, strict=True)
+        axes.fill_between(steps, low, high, color="0.85", label=label)
+        axes.plot(steps, middle, color="0.6", linewidth=1)
+    for label, runs in list(groups.items())[:drawn]:
+        steps, columns = _columns(runs, len(runs))
         if not steps:
             continue
-        columns = [[run[step] for run in runs] for step in steps]
         (line,) = axes.plot(
-            steps, [sum(column) / len(column) for column in columns], label=_literal(label), linewidth=1
+            steps, [np.mean(column) for column in columns], label=_literal(label), linewidth=1
         )
-        if colours is not None:
-            line.set_color(colours(sum(row.metrics[metric] for row, _ in found) / len(found)))
         if len(runs) > 1:
-            low, high = [min(c) for c in columns], [max(c) for c in columns]
+            low, high = [min(column) for column in columns], [max(column) for column in columns]
             axes.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
-    axes.set(xlabel="iteration", ylabel="loss", yscale="log")
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-    if colours is None:
-        axes.legend(fontsize="small")
+    axes.set(xlabel="iteration", ylabel=f"loss (best {metric} first)", yscale="log")
+    _number_decades(axes.yaxis)
+    axes.legend(fontsize="small")
+
+
+def _columns(runs: Sequence[dict[int, float]], least: int) -> tuple[list[int], list[list[float]]]:
+    """Return the steps that so many runs have, and the values of all runs at each."""
+    columns: dict[int, list[float]] = {}
+    for run in runs:
+        for step, value in run.items():
+            columns.setdefault(step, []).append(value)
+    steps = sorted(step for step, column in columns.items() if len(column) >= least)
+    return steps, [columns[step] for step in steps]
+
+
+def _number_decades(axis: Any) -> None:
+    """Write plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _colours(figure: Any, axes: Any, rows: Sequence[Row], metric: str) -> Any:
@@ -135,11 +156,28 @@ def _parallel(figure: Any, rows: Sequence[Row], options: Sequence[str], metric: 
         heights = [positions[name][row.params.get(name, "")] for name in options]
         lines.append(list(enumerate([*heights, (value - least) / (most - least or 1.0)])))
     axes.add_collection(LineCollection(lines, colors=colours(values), alpha=0.8))
-    axes.autoscale()
+    axes.set(xlim=(-0.15, len(options) + 0.25), ylim=(-0.06, 1.06))
+    white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+
+    def write(text: str, place: int, height: float) -> None:
+        axes.annotate(
+            _literal(text),
+            (place, height),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+            bbox=white,
+        )
+
     for place, name in enumerate(options):
         labels = list(positions[name].items())
         for text, height in labels if len(labels) <= MOST_BOXES else (labels[0], labels[-1]):
-            axes.annotate(_literal(text), (place, height), fontsize="small")
+            write(text, place, height)
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0) if most > least else (0.0,):
+        write(f"{least + share * (most - least):.4g}", len(options), share)
+    for place in range(len(options) + 1):
+        axes.axvline(place, color="0.6", linewidth=0.8, zorder=0)
     axes.set_xticks(range(len(options) + 1), [_literal(text) for text in (*options, metric)])
     axes.set_yticks([])
 
