@@ -105,8 +105,8 @@ def _learning_curves(
             steps, [np.mean(column) for column in columns], label=_literal(label), linewidth=1
         )
         if len(runs) > 1:
-            low, high = [min(column) for column in columns], [max(column) for column in columns]
-            axes.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
+            least, most = [min(column) for column in columns], [max(column) for column in columns]
+            axes.fill_between(steps, least, most, alpha=0.2, color=line.get_color())
     axes.set(xlabel="iteration", ylabel=f"loss (best {metric} first)", yscale="log")
     _number_decades(axes.yaxis)
     axes.legend(fontsize="small")
