@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from bf_models import KerasModel
-from bf_models.losses import read_losses
+from bf_models.losses.terms import read_losses
 from bf_models.metrics import ClassificationMetrics, SegmentationMetrics
 
 RNG = np.random.default_rng(3)

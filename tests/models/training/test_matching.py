@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bf_models import MLP, KerasModel
-from bf_models.losses import read_losses
+from bf_models.losses.terms import read_losses
 from bf_models.training.matching import choose_form
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
@@ -27,6 +27,10 @@ X = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
         ("sparsecategoricalcrossentropy", (4, 3), (4, 3), None),
         ("categoricalcrossentropy", (4,), (4, 3), "labels"),
         ("focal", (4,), (4, 3), "labels"),
+        ("focal", (4,), (4, 1), "full"),
+        ("binaryfocalcrossentropy", (4,), (4, 3), "labels"),
+        ("lovasz", (4, 8, 8), (4, 8, 8, 1), "full"),
+        ("boundary", (4, 8, 8), (4, 8, 8, 3), "labels"),
         ("bce", (4, 3), (4, 3), "full"),
         ("bce", (4,), (4, 1), "full"),
         ("bce", (4, 2), (4, 1), None),
@@ -162,6 +166,6 @@ def test_a_loss_of_numbers_asks_for_no_classes(tmp_path):
 
 def test_accuracy_of_labels_by_outputs_that_are_yes_or_no_each():
     labels = np.array([0, 1, 2, 2])
-    model = MLP({"num_classes": 3, "loss": "focal", "body": {"units": []}, "seed": 1})
+    model = MLP({"num_classes": 3, "loss": "binaryfocalcrossentropy", "body": {"units": []}, "seed": 1})
     right = float(np.mean(model.predict(X).argmax(-1) == labels))
     assert model.evaluate(X, labels)["accuracy"] == right

@@ -89,19 +89,12 @@ def make_model(options):
     return KerasModel({**config, "optimizer": optimizer})
 
 
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
-
-
 def item_losses(name, z, labels):
-    """Loss of each item: of a softmax, or the mean over outputs that are a yes or no each."""
-    if name == "ce":
-        return np.log(np.exp(z).sum(-1)) - z[np.arange(len(z)), labels]
-    yes = labels[:, None] if z.shape[1] == 1 else np.eye(z.shape[1])[labels]
-    cross = np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0) - z * yes
-    if name == "focal":
-        cross = cross * (1 - np.where(yes == 1, sigmoid(z), 1 - sigmoid(z))) ** 2
-    return cross.mean(-1)
+    """Loss of each item: of a softmax, or of one output that is a yes or no."""
+    if z.shape[1] == 1:
+        z = np.concatenate([np.zeros_like(z), z], 1)
+    cross = np.log(np.exp(z).sum(-1)) - z[np.arange(len(z)), labels]
+    return cross * (1 - np.exp(-cross)) ** 2 if name == "focal" else cross
 
 
 def forward(weights, x):

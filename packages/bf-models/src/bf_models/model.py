@@ -17,7 +17,7 @@ from bf_models.config.spec import PRECISIONS, read_spec
 from bf_models.config.targets import refuse_serialized
 from bf_models.convert import Report, load_file
 from bf_models.errors import MissingShape, WeightsError
-from bf_models.losses import read_losses
+from bf_models.losses.terms import read_losses
 from bf_models.network.build import Blueprint, build_network, choose_stem
 from bf_models.network.catalog import CATALOG, PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
@@ -283,7 +283,10 @@ class KerasModel:
                 counted = ~np.isin(wanted, ignored)
                 right += int(np.count_nonzero((labels == wanted) & counted))
                 known += int(np.count_nonzero(counted))
-        return {"loss": loss / len(targets), **({"accuracy": right / max(known, 1)} if classes else {})}
+        return {
+            "loss": loss / len(targets),
+            **({"accuracy": right / max(known, 1)} if classes else {}),
+        }
 
     def count_parameters(self, trainable: bool = True) -> int:
         """Count the trainable parameters, the published number of a network; all of them with False."""

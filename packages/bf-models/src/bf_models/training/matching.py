@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bf_models._backend import tensorflow
-from bf_models.losses import LossTerm
+from bf_models.losses.terms import LossTerm
 
 Shape: TypeAlias = tuple[int | None, ...]
 #: labels (N, ...), shares or answers or numbers (N, ..., C), or what is left to a function of the user.
@@ -29,7 +29,7 @@ def choose_form(term: LossTerm, targets: Shape, outputs: Shape) -> Form | None:
     of_places = _agree(targets, places) or _agree(targets, (*places, 1))
     if term.meaning == "own":
         return "full" if one and _agree(targets, places) else "free"
-    if one and (term.areas or term.meaning in ("answers", "numbers")):
+    if one and (term.one_output or term.meaning in ("answers", "numbers")):
         return "full" if of_places else None
     if one:
         return None  # one output has no classes to tell apart
@@ -208,11 +208,13 @@ def explain_wrong(term: LossTerm, targets: Any, name: str, output: Shape, owner:
         what = f"labels of {classes} classes are 0 to {classes - 1}, whole numbers"
     elif form == "full" and term.meaning in ("classes", "answers"):
         good = (values >= 0) & (values <= 1)
-        what = "shares of classes are 0 to 1" if term.meaning == "classes" else "a yes or no is 0 to 1"
+        yes_or_no = term.meaning == "answers" or classes == 1
+        what = "a yes or no is 0 to 1" if yes_or_no else "shares of classes are 0 to 1"
     else:
         return None
     if term.ignore is not None:
         good |= values == term.ignore
+        what += f", or {term.ignore}, which loss {term.name} ignores"
     if good.all():
         return None
     place = tuple(int(axis) for axis in np.argwhere(~good)[0])
@@ -220,4 +222,5 @@ def explain_wrong(term: LossTerm, targets: Any, name: str, output: Shape, owner:
     return (
         f"{owner}: {what}: got a value of {values[place]} at {item} of {name!r}, {(~good).sum()} of "
         f"{good.size} values are wrong; look at the targets, or set 'num_classes'"
+        + ("" if term.ignore is not None else ", or 'ignore' of the loss, the label of what does not count")
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from bf_models._backend import keras, tensorflow
 from bf_models.config.spec import PRECISIONS, ModelSpec
-from bf_models.losses import LossTerm
+from bf_models.losses.terms import LossTerm
 from bf_models.network.build import on_device
 from bf_models.optim import OptimizerSpec, Progress
 from bf_models.training.averages import make_averages
@@ -128,7 +128,7 @@ def read_class_weights(spec: ModelSpec, losses: Sequence[LossTerm], owner: str) 
             f"{owner}: class_weights do not go with loss {', '.join(term.name for term in losses)}: "
             "'ce', 'bce' and the like have classes that weigh"
         )
-    if classes in (None, 1) and terms[0].meaning == "answers":
+    if (classes in (None, 1) and terms[0].meaning == "answers") or (classes == 1 and terms[0].one_output):
         classes = 2
     if classes is None:
         raise ValueError(

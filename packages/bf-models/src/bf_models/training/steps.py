@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_models._backend import keras, tensorflow
-from bf_models.losses import LossTerm, multiply
+from bf_models.losses.terms import LossTerm
+from bf_models.losses.weighing import multiply
 from bf_models.network.build import on_device
 from bf_models.training.averages import Averages
 from bf_models.training.feeds import WEIGHTS

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from bf_models._backend import keras, tensorflow
 from bf_models.errors import unknown
+from bf_models.losses.weighing import multiply
 from bf_models.optim import Named, is_pair, read_named
 
 #: What targets of a loss are: labels, shares of classes (or their labels), yes or no for each output, numbers
@@ -33,18 +34,18 @@ _OF_KERAS: Mapping[str, Meaning] = {
     "LogCosh": "numbers",
     "Hinge": "numbers",
     "SquaredHinge": "numbers",
-    "Tversky": "numbers",
 }
+_OURS = "bf_models.losses."
+_PLACES, _AREAS = ("CrossEntropy", "Focal"), ("SoftDice", "SoftIoU", "SoftTversky", "Lovasz", "Boundary")
 _MEANINGS: Mapping[str, Meaning] = {
     **_OF_KERAS,
-    "CrossEntropy": "classes",
-    "SoftIoU": "classes",
-    "SoftDice": "classes",
+    "Tversky": "numbers",
+    **dict.fromkeys((*_PLACES, *_AREAS), "classes"),
 }
 #: Short names, those of the older BatchFlow among them; ``ce`` takes labels or shares of classes.
 LOSSES: Mapping[str, str] = {
-    "ce": "bf_models.losses.CrossEntropy",
-    "crossentropy": "bf_models.losses.CrossEntropy",
+    "ce": _OURS + "CrossEntropy",
+    "crossentropy": _OURS + "CrossEntropy",
     "bce": _KERAS + "BinaryCrossentropy",
     "mse": _KERAS + "MeanSquaredError",
     "l2": _KERAS + "MeanSquaredError",
@@ -53,9 +54,13 @@ LOSSES: Mapping[str, str] = {
     "absolutedifference": _KERAS + "MeanAbsoluteError",
     "cos": _KERAS + "CosineSimilarity",
     "cosine": _KERAS + "CosineSimilarity",
-    "focal": _KERAS + "BinaryFocalCrossentropy",
-    "iou": "bf_models.losses.SoftIoU",
-    "dice": "bf_models.losses.SoftDice",
+    "focal": _OURS + "Focal",
+    "iou": _OURS + "SoftIoU",
+    "jaccard": _OURS + "SoftIoU",
+    "dice": _OURS + "SoftDice",
+    "tversky": _OURS + "SoftTversky",
+    "lovasz": _OURS + "Lovasz",
+    "boundary": _OURS + "Boundary",
     **{name.lower(): _KERAS + name for name in _OF_KERAS},
 }
 
@@ -79,14 +84,21 @@ class LossTerm:
     @property
     def meaning(self) -> Meaning:
         """What its targets are."""
-        known = self.named.made is None or _is_of_keras(self.named.made)
-        ours = known and self.named.target.partition(".")[0] in ("bf_models", "keras", self.named.target)
+        made = self.named.made
+        if made is not None:
+            return _MEANINGS.get(self.name, "own") if _is_known(made) else "own"
+        ours = self.named.target.partition(".")[0] in ("bf_models", "keras", self.named.target)
         return _MEANINGS.get(self.name, "own") if ours else "own"
 
     @property
     def areas(self) -> bool:
         """Whether it compares areas of classes, one value an item."""
-        return self.meaning == "classes" and self.name.startswith("Soft")
+        return self.meaning == "classes" and self.name in _AREAS
+
+    @property
+    def one_output(self) -> bool:
+        """Whether one output is a yes or no to it, though its targets are classes."""
+        return self.areas or (self.meaning == "classes" and self.name == "Focal")
 
     @property
     def binary(self) -> bool:
@@ -96,10 +108,14 @@ class LossTerm:
     @property
     def classes(self) -> bool:
         """Whether targets are classes, so that predicted labels may be right or wrong."""
-        return any(word in self.named.target for word in ("Entropy", "entropy", "Soft"))
+        words = ("Entropy", "entropy", "Soft")
+        known = self.meaning == "classes" and self.name in (*_PLACES, *_AREAS)
+        return known or any(word in self.named.target for word in words)
 
     def make(self, allow: Sequence[str]) -> Any:
         """Make the function (targets, outputs, sample_weight) -> scalar."""
+        if self.named.made is not None and _is_of(self.named.made, "bf_models"):
+            return self.named.made
         if self.named.made is not None and not _is_keras_loss(self.named.made):
             return _weigh(self.named.made)
         logits = {}
@@ -117,9 +133,13 @@ def _is_keras_loss(loss: Any) -> bool:
     return isinstance(loss, keras().losses.Loss)
 
 
-def _is_of_keras(loss: Any) -> bool:
-    """Whether an object is a loss that Keras itself has, and no subclass of it; TensorFlow is not loaded."""
-    return type(loss).__module__.partition(".")[0] == "keras"
+def _is_of(loss: Any, package: str) -> bool:
+    """Whether an object is a loss that a package itself has, and no subclass; TensorFlow is not loaded."""
+    return type(loss).__module__.partition(".")[0] == package
+
+
+def _is_known(loss: Any) -> bool:
+    return _is_of(loss, "keras") or _is_of(loss, "bf_models")
 
 
 def _weigh(function: Any) -> Any:
@@ -144,21 +164,6 @@ def _weigh_places(loss: Any) -> Any:
         return loss(targets, outputs, sample_weight=sample_weight)
 
     return weighed
-
-
-def multiply(values: Any, weights: Any) -> Any:
-    """Multiply values of items, or of their places, by weights of as many axes or fewer."""
-    tf = tensorflow()
-    if weights is None:
-        return values
-    more = values.shape.rank - weights.shape.rank
-    if more < 0:
-        raise ValueError(
-            f"loss: its values have the shape {tuple(values.shape)} and weights {tuple(weights.shape)}: what "
-            "is one number, or one for an item, cannot be weighed at its places"
-        )
-    weights = tf.cast(weights, values.dtype)
-    return values * tf.reshape(weights, tf.concat([tf.shape(weights), [1] * more], 0))
 
 
 def read_losses(option: Any, owner: str, targets: Sequence[str]) -> tuple[LossTerm, ...]:
@@ -199,75 +204,3 @@ def _check_ignore(term: LossTerm, owner: str) -> None:
             f"{owner}: loss {term.name} knows no labels, so none can be ignored; 'ce', 'bce', 'dice' and the "
             "like do, and 'sample_weight' weighs items of any loss"
         )
-
-
-class CrossEntropy:
-    """Cross-entropy of logits (N, ..., C) with labels (N, ...) or with shares of classes (N, ..., C).
-
-    ``label_smoothing`` moves that share of each target to all classes evenly.
-    """
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"loss: label_smoothing is a share from 0 to below 1, got {label_smoothing!r}")
-        self.label_smoothing = label_smoothing
-
-    def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None) -> Any:
-        """Return the mean over all places, weighted when weights are given."""
-        tf = tensorflow()
-        rank = outputs.shape.rank
-        classes = outputs.shape[-1]
-        if targets.shape.rank == rank - 1 and self.label_smoothing:
-            targets = tf.one_hot(tf.cast(targets, tf.int32), classes, dtype=outputs.dtype)
-        if targets.shape.rank == rank - 1:
-            labels = tf.cast(targets, tf.int32)
-            values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
-        else:
-            shares = tf.cast(targets, outputs.dtype)
-            shares = shares * (1.0 - self.label_smoothing) + self.label_smoothing / classes
-            values = tf.nn.softmax_cross_entropy_with_logits(shares, outputs)
-        return tf.reduce_mean(multiply(values, sample_weight))
-
-
-class _Overlap:
-    """Share of two areas that they have in common, as a loss of logits; classes are averaged."""
-
-    def __init__(self, smooth: float = 1.0) -> None:
-        self.smooth = smooth
-
-    def __call__(self, targets: Any, outputs: Any, sample_weight: Any = None, kept: Any = None) -> Any:
-        """Return the mean over items of 1 - overlap; one channel is a yes or no, several are classes.
-
-        ``kept`` (N, ...) is 1 at places that take part and 0 at the others.
-        """
-        tf = tensorflow()
-        classes = outputs.shape[-1]
-        proba = tf.nn.sigmoid(outputs) if classes == 1 else tf.nn.softmax(outputs)
-        if targets.shape.rank == outputs.shape.rank - 1:
-            labels = tf.cast(targets, tf.int32)
-            targets = labels[..., None] if classes == 1 else tf.one_hot(labels, classes)
-        targets = tf.cast(targets, proba.dtype)
-        if kept is not None:
-            targets, proba = targets * kept[..., None], proba * kept[..., None]
-        axes = list(range(1, outputs.shape.rank - 1))
-        common = tf.reduce_sum(proba * targets, axes)
-        total = tf.reduce_sum(proba, axes) + tf.reduce_sum(targets, axes)
-        values = tf.reduce_mean(1.0 - self._ratio(common, total), -1)
-        return tf.reduce_mean(multiply(values, sample_weight))
-
-    def _ratio(self, common: Any, total: Any) -> Any:
-        raise TypeError(f"{type(self).__name__} defines no ratio")
-
-
-class SoftDice(_Overlap):
-    """1 - Dice coefficient of logits (N, H, W, C)."""
-
-    def _ratio(self, common: Any, total: Any) -> Any:
-        return (2.0 * common + self.smooth) / (total + self.smooth)
-
-
-class SoftIoU(_Overlap):
-    """1 - intersection over union of logits (N, H, W, C)."""
-
-    def _ratio(self, common: Any, total: Any) -> Any:
-        return (common + self.smooth) / (total - common + self.smooth)
