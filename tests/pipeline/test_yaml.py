@@ -243,3 +243,15 @@ def test_any_expression_reads_back_from_its_own_text_and_means_the_same(tree):
     again = read_expression(repr(tree))
     assert repr(again) == repr(tree)
     assert evaluate(again, context) == evaluate(tree, context)
+
+
+def test_a_list_of_steps_has_the_name_that_its_owner_gives_it(dataset):
+    with pytest.raises(
+        BindError, match=r"pipeline\.augment\[1\]\.ad: unknown action 'ad'.*did you mean 'add'"
+    ):
+        build([{"add": 1}, {"ad": 2}], where="pipeline.augment") << dataset
+
+
+def test_a_misspelt_step_of_every_pipeline_is_told_too(dataset):
+    with pytest.raises(BindError, match=r"unknown action 'init_variabl'.*did you mean 'init_variable'"):
+        build([{"init_variabl": {"name": "a"}}]) << dataset

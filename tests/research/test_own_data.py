@@ -75,6 +75,30 @@ def test_what_is_found_out_stands_in_the_configuration(configure, photos: Path) 
     assert list(found_out(published).pipeline.mean) == [0.485, 0.456, 0.406]
 
 
+def test_fewer_items_than_a_batch_has_are_trained_on(configure, photos: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    folder = ("dataset=image_folder", f"dataset.path={photos}", "model=lenet", "batch_size=64")
+    assert train(configure(*folder)).iterations == 2
+    assert "batch_size=64 is more than the 22 items to train on" in caplog.text
+
+
+MISTAKES = {
+    "pipeline.augment=[flip,{rotat: 5}]": r"pipeline\.augment\[1\]\.rotat: unknown action .*mean 'rotate'",
+    "pipeline.augment=[{flip: {mod: lr}}]": r"pipeline\.augment\[0\]\.flip: unknown argument 'mod'.*'mode'",
+    "pipeline.load=[{load: {mdoe: rgb}}]": "unknown argument 'mdoe' of load for pictures.*'mode'",
+    "pipeline.train=[{train_modl: {name: net}}]": "unknown action 'train_modl' .*did you mean 'train_model'",
+    "pipeline.mixup={alfa: 0.2}": "unknown argument 'alfa' of action 'mixup'.*did you mean 'alpha'",
+    "+pipeline.agument=[{flip: {}}]": "unknown list of steps 'agument' of pipeline; did you mean 'augment'",
+}
+
+
+@pytest.mark.parametrize(("setting", "message"), MISTAKES.items(), ids=MISTAKES)
+def test_a_wrong_step_or_argument_is_told_where_it_stands(configure, photos: Path, setting, message) -> None:
+    with pytest.raises(Exception, match=message) as caught:
+        train(configure("dataset=image_folder", f"dataset.path={photos}", setting))
+    assert "batch 0" not in str(caught.value)
+
+
 def test_switches_of_augmentation_train(configure, photos: Path) -> None:
     switches = ("pipeline.rand_augment={n: 1}", "class_weights=balanced", "pipeline.size=32")
     folder = ("dataset=image_folder", f"dataset.path={photos}", "model=lenet")

@@ -56,6 +56,44 @@ def test_a_file_that_is_no_picture_is_named_or_left_out(folder: Path) -> None:
     assert dataset.next_batch(11).labels.tolist() == [name.startswith("dog") for name in dataset.indices]
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_a_file_that_was_cut_off_is_told_before_it_is_read(tmp_path: Path, photo: np.ndarray, format: str):
+    ending = {"JPEG": "jpg", "TIFF": "tif"}.get(format, format.lower())
+    for number in range(3):
+        Image.fromarray(photo[: 90 + number, :80]).save(tmp_path / f"{number}.{ending}", format)
+    assert len(ImageFiles.unlabelled(tmp_path, "raise")) == 3
+    cut = tmp_path / f"1.{ending}"
+    whole = cut.read_bytes()
+    cut.write_bytes(whole + bytes(200))  # what some cameras add
+    assert len(ImageFiles.unlabelled(tmp_path, "raise")) == 3
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(ValueError, match=rf"1 of 3 files are no pictures that can be read: .*1\.{ending}"):
+        ImageFiles.unlabelled(tmp_path, "raise")
+
+
+def test_what_is_left_out_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "cat" / "0.jpg").write_text("no picture")
+    for unlabelled in (ImageFolder.unlabelled, ImageFiles.unlabelled):
+        caplog.clear()
+        assert "cat/0.jpg" not in unlabelled(folder, unreadable="leave_out").indices
+        assert "cat/0.jpg: no picture of a known format. They are left out" in caplog.text
+        assert len(unlabelled(folder)) == 12  # not looked at
+
+
+def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    for make in (ImageFolder, ImageFolder.unlabelled, ImageFiles.unlabelled):
+        with pytest.raises(FileNotFoundError, match=r"no pictures below '.*empty'.*known endings: \.jpg"):
+            make(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="no file and no folder 'nowhere'"):
+        ImageFolder.unlabelled("nowhere")
+
+
+def test_an_argument_that_pictures_are_not_loaded_with_is_named(folder: Path) -> None:
+    with pytest.raises(TypeError, match="unknown argument 'mdoe' of load for pictures; did you mean 'mode'"):
+        ImageFolder(folder).next_batch(2).load(fmt="image", mdoe="gray")
+
+
 def test_a_class_without_pictures_is_refused_if_strict(folder: Path) -> None:
     (folder / "fox").mkdir()
     with pytest.raises(

@@ -163,6 +163,56 @@ def test_a_bare_model_file_takes_steps_and_names_from_the_command(configure, run
     assert {row["prediction"] for row in read(done.path)} <= {"x", "y", "z"}
 
 
+def test_what_a_bare_model_leaves_open_is_found_or_asked_for(configure, run: Path, trained: Path):
+    alone = run.parent / "here" / "alone.bf"
+    alone.parent.mkdir()
+    alone.write_bytes(trained.read_bytes())
+    square = KerasModel({"inputs": {"images": {"shape": (5, 5, 1)}}, "num_classes": 3, "head": HEAD_OF_ONE})
+    square.build().save(alone.with_name("square.bf"))
+
+    def use(name: str, *more: str) -> Written:
+        return predict(configure(f"run=here/{name}", "dataset.path=new", "pipeline=photos", *more))
+
+    kind, numbers = "dataset=image_folder", ("pipeline.mean=0.5", "pipeline.std=0.5")
+    with pytest.raises(ValueError, match=r"alone\.bf: .*dataset=NAME names the kind of data"):
+        use("alone.bf")
+    with pytest.raises(
+        ValueError, match=r"alone\.bf: pipeline\.mean and pipeline\.std: .*not in a model file"
+    ):
+        use("alone.bf", kind)
+    with pytest.raises(ValueError, match=r"alone\.bf: pipeline\.std: the numbers of the training"):
+        use("alone.bf", kind, numbers[0])
+    with pytest.raises(ValueError, match=r"pipeline\.size: .*\(6, 5, 1\).*give pipeline\.size="):
+        use("alone.bf", kind, *numbers)
+    with pytest.raises(
+        ValueError, match=r"unknown value 'imagnet' of pipeline\.mean; did you mean 'imagenet'"
+    ):
+        use("square.bf", kind, "pipeline.mean=imagnet", "pipeline.std=1")
+    rows = read(use("square.bf", kind, *numbers, "classes=[ant,bee,cat]").path)
+    greys = [np.asarray(Image.open(run.parent / "new" / row["id"]).convert("L"))[0, 0] for row in rows]
+    pictures = np.tile((np.array(greys, "f4") / 255 - 0.5)[:, None, None, None] / 0.5, (1, 5, 5, 1))
+    want = square.predict(pictures, fetches="proba")[:, 1]
+    np.testing.assert_allclose([float(row["proba_bee"]) for row in rows], want, atol=1e-5)
+    with pytest.raises(ValueError, match=r"pipeline=\.\.\. is for a model file alone"):
+        predict(configure("dataset.path=new", "pipeline=photos"))
+
+
+def test_labels_of_data_that_lack_a_class_keep_their_names(configure, run: Path):
+    for number in range(2):
+        (run.parent / "few" / "cat").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 10), 90 * number).save(run.parent / "few" / "cat" / f"{number}.png")
+    rows = read(predict(configure("dataset.path=few", "part=test")).path)
+    assert [row["label"] for row in rows] == ["cat"]
+
+
+def test_new_files_that_are_no_pictures_are_named_or_left_out_at_the_start(configure, run: Path, trained):
+    make_run(run, trained, {**CONFIG, "dataset": {**CONFIG["dataset"], "unreadable": "raise"}})
+    (run.parent / "new" / "day 1" / "zz.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"1 of 13 files are no pictures.*zz\.png.*unreadable=leave_out"):
+        predict(configure("dataset.path=new"))
+    assert predict(configure("dataset.path=new", "dataset.unreadable=leave_out")).items == 12
+
+
 def test_numbers_and_pictures_of_predictions_are_written(configure, run: Path, tmp_path: Path):
     regression = MLP({"inputs": {"images": {"shape": (6, 5, 1)}}, "loss": "mse", "num_classes": 2, "seed": 1})
     regression.build().save(tmp_path / "numbers.bf")
@@ -185,6 +235,7 @@ def test_numbers_and_pictures_of_predictions_are_written(configure, run: Path, t
     np.testing.assert_array_equal(np.stack(written), want)
 
 
+HEAD_OF_ONE = {"_target_": "bf_models.nn.Classifier"}
 HEAD = {"_target_": "bf_models.blocks.ConvBlock", "layout": "c", "filters": 3, "kernel_size": 1}
 
 WRONG = {

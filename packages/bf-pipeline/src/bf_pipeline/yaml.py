@@ -36,6 +36,7 @@ def build(
     dataset: Any = None,
     *,
     names: Mapping[str, Any] | None = None,
+    where: str = "",
     **sections: Any,
 ) -> Pipeline:
     """Build a pipeline from data: a mapping with ``steps`` (and ``before``, ``after``, ``config``, ``run``).
@@ -44,7 +45,8 @@ def build(
     single one. ``repeat: {times: 2, steps: [...]}`` and ``sometimes: {p: 0.5, steps: [...]}`` nest.
     Expressions are ``${B:images}`` or ``=B('images') / 255``. ``names`` holds what a text may stand for where
     a class or a function is needed. The sections may also be given as arguments, ``config`` among them. An
-    unknown step, argument or key is a ``BindError`` that names the key.
+    unknown step, argument or key is a ``BindError`` that names the key; ``where`` is what the list of steps
+    is called there, as ``pipeline.augment``.
     """
     if sections and config is not None:
         sections["config"], config = config, None
@@ -61,7 +63,10 @@ def build(
             mistakes.append(Mistake(Location(f"run.{option}", 0), unknown("option", option, OPTIONS)))
     mistakes.extend(_refuse_allow(data.get("config"), "config"))
     reader = _Reader(names or {}, dataset, mistakes)
-    read: dict[str, Any] = {field: reader.steps(data.get(key) or (), key) for key, field in SECTIONS.items()}
+    read: dict[str, Any] = {
+        field: reader.steps(data.get(key) or (), (key == "steps" and where) or key)
+        for key, field in SECTIONS.items()
+    }
     if mistakes:
         raise BindError("YAML", mistakes)
     pipeline = Pipeline(None, data.get("config") or {}, **read)

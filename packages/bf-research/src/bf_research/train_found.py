@@ -118,14 +118,21 @@ def _find_statistics(config: DictConfig, training_data: Any, keep: Any) -> None:
     published = str(config.model.get("pretrained") or "").lower().endswith(_PUBLISHED)
     statistics: Sequence[Any]
     if pictures and (published or IMAGENET in texts.values()):
-        statistics = _IMAGENET
-        if config.pipeline.get("mode") == "gray":
-            statistics = [[float(np.mean(values))] for values in _IMAGENET]
+        grey = config.pipeline.get("mode") == "gray"
+        statistics = [name_statistics(key, IMAGENET, grey) for key in ("mean", "std")]
     else:
         statistics = measure_pictures(config, training_data) if pictures else measure_rows(training_data)
     for key, values in zip(("mean", "std"), statistics, strict=True):
         if key in texts:
             keep(f"pipeline.{key}", [_round(value) for value in values])
+
+
+def name_statistics(key: str, name: str, grey: bool) -> list[float]:
+    """Return mean or deviation of the channels of a published data set by its name."""
+    if name != IMAGENET:
+        raise ValueError(unknown("value", name, [AUTO, IMAGENET], f"pipeline.{key}"))
+    values = _IMAGENET[("mean", "std").index(key)]
+    return [float(np.mean(values))] if grey else list(values)
 
 
 def _round(value: Any) -> float:
@@ -151,7 +158,9 @@ def measure_pictures(config: DictConfig, training_data: Any) -> tuple[np.ndarray
     load = OmegaConf.to_container(config.pipeline.load, resolve=True)
     some = training_data.subset(_spread(len(training_data)))
     total = squares = count = 0.0
-    for batch in (build({"steps": load}) << some).gen_batch(min(32, len(some)), n_epochs=1):
+    for batch in (build({"steps": load}, where="pipeline.load") << some).gen_batch(
+        min(32, len(some)), n_epochs=1
+    ):
         for picture in batch.images:
             pixels = np.asarray(picture)
             top = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1.0

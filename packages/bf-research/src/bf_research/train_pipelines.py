@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from bf_pipeline import Pipeline
+
+log = logging.getLogger(__name__)
 
 MODEL = "net"
 LOSS = "loss"
@@ -40,6 +43,14 @@ def complete(config: DictConfig, training_data: Any) -> DictConfig:
     from omegaconf import OmegaConf
 
     known: dict[str, Any] = {} if config.n_iters is None else {"n_epochs": None}
+    if 0 < len(training_data) < config.batch_size:
+        log.info(
+            "batch_size=%d is more than the %d items to train on: all of them are one batch",
+            config.batch_size,
+            len(training_data),
+        )
+        known["batch_size"] = len(training_data)
+        config = OmegaConf.merge(config, known)  # type: ignore[assignment]
     total = training_data.index.gen_batch(**make_batch_options(config)).total
     if total == 0:
         raise ValueError(f"n_iters={config.n_iters}: nothing is trained; give 1 or more, or n_epochs")
@@ -54,14 +65,19 @@ def pipelines(
 ) -> Parts:
     """Build the pipelines that train, validate and test, bound to their data and checked."""
     from bf_pipeline import Pipeline, build
+    from bf_pipeline.bind.bind import bind
 
     steps = config.pipeline
     _check_sections(as_plain(steps))
     names = _find_classes(as_plain(steps), allow)
 
     def part(*keys: str) -> Pipeline:
-        listed = [step for key in keys for step in as_plain(steps.get(key) or [])]
-        return build({"steps": listed}, names=names)
+        made = Pipeline()
+        for key in keys:
+            made = made + build(
+                {"steps": as_plain(steps.get(key) or [])}, names=names, where=f"pipeline.{key}"
+            )
+        return made
 
     path, options = targets.split(as_plain(config.model), "model")
     model_class = targets.resolve(path, "model", allow)
@@ -76,7 +92,10 @@ def pipelines(
     training = (shown + model + prepared + part("train")) << training_data
     measuring = Pipeline().import_model(MODEL, training) + part("load", "prepare", "test")
     validating = None if validation_data is None else measuring << validation_data
-    return Parts(training, validating, measuring << dataset.test)
+    parts = Parts(training, validating, measuring << dataset.test)
+    for pipeline in (parts.training, parts.testing):
+        bind(pipeline)  # what does not fit is told here, with the other mistakes of the configuration
+    return parts
 
 
 def _switched(config: DictConfig, dataset: Any, names: Sequence[str]) -> Pipeline:
@@ -86,7 +105,7 @@ def _switched(config: DictConfig, dataset: Any, names: Sequence[str]) -> Pipelin
     on = {name: as_plain(config.pipeline[name]) for name in names if config.pipeline.get(name)}
     if len(on) > 1:
         raise ValueError(f"pipeline: {' and '.join(on)} are two ways to mix pictures; switch one of them off")
-    steps = []
+    made = Pipeline()
     for name, options in on.items():
         if not isinstance(options, Mapping):
             raise ValueError(f"pipeline.{name} must be null or a mapping of arguments, got {options!r}")
@@ -95,8 +114,8 @@ def _switched(config: DictConfig, dataset: Any, names: Sequence[str]) -> Pipelin
             raise ValueError(
                 f"pipeline.{name} mixes labels of classes, and there are none here; switch it off"
             )
-        steps.append({name: {**classes, **options}})
-    return build({"steps": steps}) if steps else Pipeline()
+        made = made + build({"steps": [{name: {**classes, **options}}]}, where="pipeline")
+    return made
 
 
 def _check_sections(steps: Mapping[str, Any]) -> None:

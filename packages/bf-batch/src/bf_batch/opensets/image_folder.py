@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
 from bf_batch.dataset import Dataset
-from bf_batch.images import ImagesBatch
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.labels import refuse_lacking
 from bf_batch.opensets.own.parts import make_parts
-from bf_batch.opensets.own.pictures import ENDINGS, Unreadable, is_picture, list_endings, look_at, pick_parts
+from bf_batch.opensets.own.pictures import (
+    ENDINGS,
+    Unreadable,
+    find_pictures,
+    list_unlabelled,
+    look_at,
+    pick_parts,
+)
 from bf_index import FilesIndex
 from bf_index.errors import escape
 
@@ -46,10 +52,7 @@ def find_classes(path: str | os.PathLike[str], parts: Mapping[str, str]) -> Clas
     root = os.fspath(path)
     if not os.path.isdir(root):
         raise FileNotFoundError(f"no folder {root!r} (working folder {os.getcwd()!r})")
-    index = FilesIndex(f"{root}/**/*", relative=True)
-    if not any(name.lower().endswith(ENDINGS) for name in index):
-        raise FileNotFoundError(f"no pictures below {root!r}; known endings: {', '.join(ENDINGS)}")
-    index = index.filter(is_picture)
+    index = find_pictures(root)
     folders = [name.split("/")[:-1] for name in index]
     depth = 1 if {folder[0] for folder in folders if folder} <= set(parts) else 0
     names = []
@@ -141,16 +144,14 @@ class ImageFolder(Openset):
 
     @classmethod
     def unlabelled(
-        cls, path: str | os.PathLike[str], batch_class: type[Batch] | None = None, **labelling: Any
+        cls,
+        path: str | os.PathLike[str],
+        unreadable: Unreadable | None = None,
+        batch_class: type[Batch] | None = None,
+        **labelling: Any,
     ) -> Dataset:
         """Return the photos of a folder, however deep, of a pattern or of one file, without labels and parts.
 
         The arguments are those of the class; what says how photos are labelled and shared out is not used.
         """
-        root = os.fspath(path)
-        is_folder = os.path.isdir(root)
-        index = FilesIndex(f"{root}/**/*", relative=True) if is_folder else FilesIndex(root)
-        if not any(map(is_picture, index)):
-            raise FileNotFoundError(f"no pictures below {root!r}; known endings: {list_endings()}")
-        index = index.filter(is_picture)
-        return Dataset(index, ImagesBatch if batch_class is None else batch_class)
+        return list_unlabelled(path, unreadable, batch_class, "ImageFolder")

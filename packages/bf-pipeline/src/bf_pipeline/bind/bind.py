@@ -49,7 +49,7 @@ def unknown_action(recorded: Recorded, name: str) -> str:
 
 def _make_names(recorded: Recorded, batch_class: type | None = None) -> Names:
     known = batch_class if recorded.dataset is None else recorded.dataset.batch_class
-    return Names(recorded, known, bind)
+    return Names(recorded, known, bind, STEPS)
 
 
 class _Binding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bf_batch import Batch
@@ -23,15 +23,21 @@ _WORDS = frozenset(
 class Names:
     """The names that a pipeline declares and uses, with the mistakes that binding has found so far.
 
-    ``bind_other(recorded)`` binds a pipeline that is joined or merged.
+    ``bind_other(recorded)`` binds a pipeline that is joined or merged; ``verbs`` are the steps that every
+    pipeline has.
     """
 
     def __init__(
-        self, recorded: Recorded, batch_class: type | None, bind_other: Callable[[Recorded], Bound]
+        self,
+        recorded: Recorded,
+        batch_class: type | None,
+        bind_other: Callable[[Recorded], Bound],
+        verbs: Iterable[str] = (),
     ) -> None:
         self.recorded = recorded
         self.batch_class = batch_class
         self.bind_other = bind_other
+        self.verbs = tuple(verbs)
         self.mistakes: list[Mistake] = []
         self.variables: dict[str, Variable] = {}
         self.models: dict[str, Build] = {}
@@ -156,7 +162,8 @@ class Names:
         if callable(getattr(batch_class, name, None)) and not name.startswith("_"):
             return f"{name!r} of {self.owner} is a method but not an action; mark it with @action"
         functions = [key for space in self.recorded.namespaces for key in _list_public(space)]
-        return unknown("action", name, [*getattr(batch_class, "actions", ()), *functions], self.owner)
+        known = [*getattr(batch_class, "actions", ()), *functions, *self.verbs]
+        return unknown("action", name, known, self.owner)
 
 
 def _list_public(thing: object) -> list[str]:

@@ -14,12 +14,13 @@ from bf_index.errors import unknown
 from bf_index.names import TargetError
 from bf_pipeline.redaction.texts import MASK
 from bf_research import targets
-from bf_research.prediction.predictor import Predictor
+from bf_research.prediction.bare import fill_in, needs_network
+from bf_research.prediction.predictor import Predictor, find_shape, load_model
 from bf_research.prediction.steps import SECTIONS
 from bf_research.prediction.tables import check_out, open_table
 from bf_research.train_names import hydra_part
 from bf_research.train_pipelines import as_plain
-from bf_research.trained import NoModel, Trained, find_trained
+from bf_research.trained import CONFIG, NoModel, Trained, find_trained
 from bf_research.trusted import trusted_packages
 
 if TYPE_CHECKING:
@@ -57,14 +58,15 @@ def predict(config: DictConfig) -> Written:
     allow = trusted_packages(config, hydra_part())
     out = Path(str(config.out)).expanduser()
     check_out(out)
-    trained = _with_steps(config, find_trained(str(config.run), config.tracking.uri, bool(config.unfinished)))
+    trained = find_trained(str(config.run), config.tracking.uri, bool(config.unfinished))
+    _check_steps(config, trained)
     if not config.task:  # what files of data sets refer to
         task = trained.config.get("task") or {"name": "classification"}
         config = cast("DictConfig", OmegaConf.merge(config, {"task": task}))
     data, known = make_data(trained, as_plain(config.dataset) or {}, config.part, allow)
     if len(data) == 0:
         raise ValueError("dataset: there are no items to predict for")
-    predictor = Predictor(trained, allow)
+    predictor = _make_predictor(config, trained, data, allow)
     options = {"prefetch": config.prefetch, "engine": config.engine, "bar": config.bar}
     count, known = 0, known and predictor.knows(data)
     with open_table(out, predictor.classes) as table:
@@ -74,20 +76,35 @@ def predict(config: DictConfig) -> Written:
     return Written(out, count, len(data) - count, time.monotonic() - began)
 
 
-def _with_steps(config: DictConfig, trained: Trained) -> Trained:
-    """Return the trained model with names of classes that the command gives, and steps where it has none."""
-    if config.classes is not None:
-        trained = replace(trained, classes=tuple(config.classes))
-    if trained.config.get("pipeline"):
-        return trained
-    given = config.pipeline or {}
-    steps = {key: as_plain(given[key]) for key in ("inputs", *SECTIONS) if given.get(key) is not None}
-    if not steps:
+def _check_steps(config: DictConfig, trained: Trained) -> None:
+    """Refuse steps for a model that has those of its training, and a bare model without."""
+    has = bool(trained.config.get("pipeline"))
+    if has and config.pipeline:
+        raise ValueError(
+            f"{trained.shown}: pipeline=... is for a model file alone: beside this one stands the {CONFIG} "
+            "of its training, whose steps are what it was trained with; leave pipeline out, or copy the "
+            "model file elsewhere to give it other steps"
+        )
+    if not has and not config.pipeline:
         raise NoModel(
             f"{trained.shown}: no configuration of its training stands beside the model, so that its "
             "steps are not known; name the run's folder, or give them: pipeline=NAME dataset=NAME"
         )
-    return replace(trained, config={**trained.config, "pipeline": steps})
+
+
+def _make_predictor(config: DictConfig, trained: Trained, data: Any, allow: Sequence[str]) -> Predictor:
+    """Return what predicts: with names of classes that the command gives, and steps for a bare model."""
+    if config.classes is not None:
+        trained = replace(trained, classes=tuple(config.classes))
+    if trained.config.get("pipeline"):
+        return Predictor(trained, allow)
+    model = None
+    if needs_network(config.pipeline, trained):
+        model = load_model(trained, allow)
+        config = fill_in(config, data, find_shape(model))
+    given = config.pipeline
+    steps = {key: as_plain(given[key]) for key in ("inputs", *SECTIONS) if given.get(key) is not None}
+    return Predictor(replace(trained, config={**trained.config, "pipeline": steps}), allow, model)
 
 
 def make_data(
@@ -107,6 +124,11 @@ def make_data(
     for name, value in options.items():
         if name not in given:
             _check_recorded(trained, name, value)
+    if "_target_" not in options:
+        raise ValueError(
+            f"{trained.shown}: it is not known what it was trained on, so that dataset.{min(options)}=... "
+            "says too little: dataset=NAME names the kind of data, such as dataset=image_folder"
+        )
     path, rest = targets.split(options, "dataset")
     unlabelled = getattr(targets.resolve(path, "dataset", allow, "dataset"), "unlabelled", None)
     if unlabelled is not None and "path" in given and part is None:

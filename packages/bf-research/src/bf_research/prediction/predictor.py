@@ -40,16 +40,17 @@ class Predicted:
 class Predictor:
     """A trained model, the steps that prepare data for it, and the names of its classes.
 
-    ``allow`` names packages of the user's own that its configuration may name.
+    ``allow`` names packages of the user's own that its configuration may name; ``model`` is the model, if it
+    is loaded already.
     """
 
-    def __init__(self, trained: Trained, allow: Sequence[str] = ()) -> None:
+    def __init__(self, trained: Trained, allow: Sequence[str] = (), model: Any = None) -> None:
         self.trained, self.allow = trained, tuple(allow)
         self.steps = make_steps(trained)
         self.inputs, self.targets = find_inputs(trained)
-        self.model = _load_model(trained, self.allow)
+        self.model = load_model(trained, self.allow) if model is None else model
         self.classes = trained.classes
-        self._shape = _input_shape(self.model)
+        self._shape = find_shape(self.model)
         self._check_classes()
 
     def _check_classes(self) -> None:
@@ -87,14 +88,15 @@ class Predictor:
         self, dataset: Dataset, batch_size: int = 250, known: bool = False, **options: Any
     ) -> Iterator[Predicted]:
         """Yield predictions batch by batch; ``options`` are those of a run, such as ``prefetch``."""
+        names = getattr(dataset, "classes", self.classes)  # some of the model's may be lacking in the data
         with closing(self.read(dataset, known).gen_batch(batch_size, **options)) as batches:
             for batch in batches:
                 values = batches.v(_VALUES)
                 found = batches.v(_KNOWN) if known else None
-                yield self._name(batch, values["values"], values.get("shares"), found)
+                yield self._name(batch, values["values"], values.get("shares"), found, names)
 
-    def _name(self, batch: Batch, values: Any, shares: Any, known: Any) -> Predicted:
-        """Give numbers of classes their names."""
+    def _name(self, batch: Batch, values: Any, shares: Any, known: Any, names: Any) -> Predicted:
+        """Give numbers of classes their names; ``names`` are those of the classes of the data."""
         ids = batch.indices.tolist()
         if self.classes is None:
             return Predicted(batch, ids, np.asarray(values), None, known)
@@ -104,16 +106,8 @@ class Predictor:
             values, shares = values.reshape(len(ids)), np.stack([1 - yes, yes], axis=1)
         if values.ndim > 1:
             return Predicted(batch, ids, values, shares if shares.shape == values.shape else None, known)
-        return Predicted(batch, ids, self.names_of(values), shares, self.names_of(known))
-
-    def names_of(self, numbers: Any) -> Any:
-        """Return names of classes by their numbers, numbers as they are where there is no such class."""
-        if numbers is None or self.classes is None:
-            return numbers
-        return [
-            self.classes[number] if isinstance(number, int) and 0 <= number < len(self.classes) else number
-            for number in np.asarray(numbers).tolist()
-        ]
+        named = None if known is None else _name_numbers(known, names)
+        return Predicted(batch, ids, _name_numbers(values, self.classes), shares, named)
 
     def _check(self, array: Any, batch: Batch) -> None:
         """Refuse arrays of another shape than the network takes, and name the first item."""
@@ -137,7 +131,15 @@ class Predictor:
         )
 
 
-def _load_model(trained: Trained, allow: Sequence[str]) -> Any:
+def _name_numbers(numbers: Any, names: Sequence[Any]) -> Any:
+    """Return names of classes by their numbers, numbers as they are where there is no such class."""
+    return [
+        str(names[number]) if isinstance(number, int) and 0 <= number < len(names) else number
+        for number in np.asarray(numbers).tolist()
+    ]
+
+
+def load_model(trained: Trained, allow: Sequence[str]) -> Any:
     """Load the model of a run by the class that its configuration names, any of bf_models without one."""
     told = trained.config.get("model") or {}
     path = told.get("_target_", _ANY_MODEL) if isinstance(told, Mapping) else _ANY_MODEL
@@ -149,7 +151,7 @@ def _load_model(trained: Trained, allow: Sequence[str]) -> Any:
     return model_class.load(trained.model, **options)
 
 
-def _input_shape(model: Any) -> tuple[int | None, ...] | None:
+def find_shape(model: Any) -> tuple[int | None, ...] | None:
     """Return the shape of an item that a network takes; None for several inputs and other models."""
     shape = getattr(getattr(model, "network", None), "input_shape", None)
     return tuple(shape[1:]) if isinstance(shape, tuple) else None

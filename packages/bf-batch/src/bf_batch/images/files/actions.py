@@ -17,6 +17,7 @@ from bf_batch.errors import ItemError, item_error
 from bf_batch.images.arguments import Floats, id_of, role_of
 from bf_batch.images.files.pictures import (
     MAX_PIXELS,
+    SKIP,
     DecodeOptions,
     Files,
     Picture,
@@ -29,7 +30,7 @@ from bf_batch.images.runtime import spread
 from bf_batch.itemwise.run import OnError
 from bf_batch.loading import is_place, open_file, path_of
 from bf_index import FilesIndex
-from bf_index.errors import escape
+from bf_index.errors import escape, unknown
 
 
 class FileActions(Batch):
@@ -97,8 +98,15 @@ class FileActions(Batch):
             (dst is None or isinstance(dst, str)) and _are_pictures(self, src, fmt)
         ):
             name = dst if isinstance(dst, str) else "images"
+            for option in options:
+                if option not in _OPTIONS:
+                    raise TypeError(unknown("argument", option, _OPTIONS, "load for pictures"))
             return self.load_images(src, name, on_error=on_error, **options)
         return super().load(src, fmt, dst, target=target, on_error=on_error, **options)
+
+
+#: What ``load`` passes on where files are pictures.
+_OPTIONS = ("mode", "exif", "cache", "max_pixels")
 
 
 def _are_pictures(batch: Batch, src: Any, fmt: str | None) -> bool:
@@ -152,7 +160,11 @@ def _read_all(
     errors = []
     for i, error in enumerate(failed):
         if error is not None:
-            reason = error if isinstance(error, OSError) else type(error)(f"{escape(paths[i][0])}: {error}")
+            reason = (
+                error
+                if isinstance(error, OSError)
+                else type(error)(f"{escape(paths[i][0])}: {error}; {SKIP}")
+            )
             reason.__cause__ = error.__cause__
             errors.append(item_error(reason, id_of(batch, i), f"{type(batch).__name__}.load_images", i))
     return found, errors

@@ -25,6 +25,8 @@ from bf_index.errors import escape
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused unless asked for: the limit of Pillow, 0.5 GB of RGB."""
 
+#: How one goes on after a bad file.
+SKIP = "mend or remove it, or have load leave such files out with on_error='skip'"
 _BELOW = 3  # a point between rows i and i + 1 needs rows up to i + 2 for cubic interpolation
 _PILLOW_MODES = {"rgb": "RGB", "gray": "L", "rgba": "RGBA"}
 _WHITE_16 = 65535
@@ -215,7 +217,8 @@ class Files:
         try:
             return picture.decode(*args, **kwargs)
         except ValueError as error:
-            raise item_error(error, self.ids[i], "load_images", i) from error
+            told = ValueError(f"{error}; {SKIP}")
+            raise item_error(told, self.ids[i], "load_images", i) from error
 
 
 def _choose_shrink(matrix: Floats) -> int:

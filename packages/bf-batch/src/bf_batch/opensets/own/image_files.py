@@ -10,11 +10,10 @@ import numpy as np
 
 from bf_batch.batch import Batch
 from bf_batch.dataset import Dataset
-from bf_batch.images import ImagesBatch
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.labels import Task, check_task, number_labels, read_numbers, refuse_lacking
 from bf_batch.opensets.own.parts import AUTO, make_parts, name_parts
-from bf_batch.opensets.own.pictures import Unreadable, is_picture, list_endings, look_at
+from bf_batch.opensets.own.pictures import Unreadable, is_picture, list_unlabelled, look_at
 from bf_batch.opensets.own.table import read_table, take_column
 from bf_index import FilesIndex
 from bf_index.errors import escape
@@ -95,18 +94,17 @@ class ImageFiles(Openset):
 
     @classmethod
     def unlabelled(
-        cls, path: str | os.PathLike[str], batch_class: type[Batch] | None = None, **labelling: Any
+        cls,
+        path: str | os.PathLike[str],
+        unreadable: Unreadable | None = None,
+        batch_class: type[Batch] | None = None,
+        **labelling: Any,
     ) -> Dataset:
-        """Return the pictures of a folder, however deep, or of a pattern, without labels and parts.
+        """Return the pictures of a folder, however deep, of a pattern or of one file, without labels.
 
         The arguments are those of the class; what says how pictures are labelled is not used.
         """
-        root = os.fspath(path)
-        pattern = f"{root}/**/*" if os.path.isdir(root) else root
-        index = FilesIndex(pattern, relative=os.path.isdir(root)).filter(is_picture)
-        if not len(index):
-            raise FileNotFoundError(f"no pictures in {root!r}; known endings: {list_endings()}")
-        return Dataset(index, batch_class or ImagesBatch)
+        return list_unlabelled(path, unreadable, batch_class, "ImageFiles")
 
 
 def _find_files(
