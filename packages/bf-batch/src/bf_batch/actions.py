@@ -55,7 +55,7 @@ def action(
     *,
     itemwise: bool = False,
     resizes: bool = False,
-    use_lock: bool = False,
+    use_lock: bool | str = False,
     pending: IsPending | None = None,
     older: Mapping[str, str] = ...,
     adds: tuple[str, ...] = (),
@@ -66,16 +66,16 @@ def action(
     *,
     itemwise: bool = False,
     resizes: bool = False,
-    use_lock: bool = False,
+    use_lock: bool | str = False,
     pending: IsPending | None = None,
     older: Mapping[str, str] = _NO_OLDER,
     adds: tuple[str, ...] = (),
 ) -> Method | Callable[[Method], Method]:
     """Mark a method of a batch as usable in pipelines; the function itself is returned unchanged.
 
-    With ``use_lock=True`` calls of it in one process run one at a time, with ``older`` an argument may be
-    given by its older name, with a FutureWarning: it is then wrapped. The other options are those of
-    ``ActionSpec``.
+    With ``use_lock=True`` calls of it in one process run one at a time; a text is the name of a lock that
+    several actions share. With ``older`` an argument may be given by its older name, with a FutureWarning.
+    With either it is wrapped. The other options are those of ``ActionSpec``.
 
     >>> @action
     ... def half(self): return self
@@ -86,7 +86,10 @@ def action(
     def mark(method: Method) -> Method:
         if not callable(method):
             raise TypeError(f"@action marks a method, got {type(method).__name__}: put it above a def")
-        marked = _locked(method) if use_lock else method
+        if not isinstance(use_lock, bool | str) or use_lock == "":
+            raise TypeError(f"@action: use_lock is True, False or the name of a lock, got {use_lock!r}")
+        name = use_lock if isinstance(use_lock, str) else None
+        marked = _locked(method, name) if use_lock else method
         of_items = itemwise or hasattr(method, "__bf_parallel__")
         spec = ActionSpec(method.__name__, of_items, resizes, pending, older, adds)
         marked = _renaming(marked, spec) if older else marked
@@ -97,22 +100,25 @@ def action(
 
 
 class _Locks:
-    """The locks of this process by function; none is held by its function, which so can be sent."""
+    """The locks of this process by function and by name; no function holds its own, so it can be sent."""
 
     made: ClassVar[WeakKeyDictionary[Any, threading.RLock]] = WeakKeyDictionary()
+    named: ClassVar[dict[str, threading.RLock]] = {}
     guard: ClassVar[threading.Lock] = threading.Lock()
 
 
-def find_lock(method: Callable[..., Any]) -> threading.RLock:
-    """Return the lock of a function in this process."""
+def find_lock(method: Callable[..., Any], name: str | None = None) -> threading.RLock:
+    """Return the lock of a function, or of a name, in this process."""
     with _Locks.guard:
+        if name is not None:
+            return _Locks.named.setdefault(name, threading.RLock())
         return _Locks.made.setdefault(method, threading.RLock())
 
 
-def _locked(method: Method) -> Method:
+def _locked(method: Method, name: str | None) -> Method:
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with find_lock(method):
+        with find_lock(method, name):
             return method(*args, **kwargs)
 
     return call  # type: ignore[return-value]

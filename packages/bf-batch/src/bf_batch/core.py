@@ -318,10 +318,19 @@ class BatchCore(Suggests):
         self._bf_data.update(zip(new, checked))
         return self
 
+    @action
     def add_attributes(self, **values: Any) -> Self:
-        """Add attributes of any value that the class of the batch does not declare."""
+        """Add attributes of any value that the class of the batch does not declare.
+
+        They travel with the batch, its parts and copies; batches that are merged lose them.
+        """
         check_names(self._bf_owner(), tuple(values), set(dir(self)) - set(self.__dict__))
         self.__dict__.update(values)
+        return self
+
+    def discard_data(self) -> Self:
+        """Let go of the values of all components, in place; ids and attributes stay."""
+        self.__dict__["_bf_data"] = dict.fromkeys(self.components or ("data",))
         return self
 
     def __getattr__(self, name: str) -> NoReturn:

@@ -4,7 +4,7 @@ from bf_batch import SkipBatch, StopPipeline
 from bf_pipeline.errors import BindError, SkippedBatches
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import B, C, D, F, I, L, M, V, W, Where
-from bf_pipeline.expressions.random import P, R
+from bf_pipeline.expressions.random import PP, P, R
 from bf_pipeline.model import Metrics, Model
 from bf_pipeline.pipeline import Pipeline, zip_batches
 from bf_pipeline.run.checkpoint.files import CorruptCheckpoint
@@ -21,6 +21,7 @@ from bf_pipeline.samplers import (
 from bf_pipeline.yaml import build, register_resolvers
 
 __all__ = [
+    "PP",
     "B",
     "Batches",
     "BindError",

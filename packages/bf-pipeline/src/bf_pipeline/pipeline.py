@@ -12,32 +12,28 @@ from typing import Any, Literal, Self, Unpack, cast
 from bf_batch import Dataset, SkipBatch
 from bf_pipeline.bind.bind import STEPS, bind, check_actions, unknown_action
 from bf_pipeline.bind.bound import Bound, Clock
+from bf_pipeline.bind.models import load_now, save_now
 from bf_pipeline.context import Models
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import Mode
 from bf_pipeline.plain_config import UNSET, is_omegaconf, merge_configs
-from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, find_caller, with_config
+from bf_pipeline.record.data import check_data, choose_data
+from bf_pipeline.record.recorded import (
+    Call,
+    Recorded,
+    Recorder,
+    Repeat,
+    Sometimes,
+    Step,
+    find_caller,
+    with_config,
+)
 from bf_pipeline.record.text import draw_mermaid, write_code
 from bf_pipeline.record.yaml import to_yaml
 from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
 from bf_pipeline.run.run import Batches, Memory, Run, feed_batches
 from bf_pipeline.run.state import Holdings
 from bf_pipeline.tf_dataset import Outputs, to_tf_dataset
-
-
-@dataclass(frozen=True, slots=True)
-class Recorder:
-    """An action that was named but not called yet."""
-
-    pipeline: Pipeline
-    name: str
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Pipeline:
-        """Record the action with its arguments."""
-        return self.pipeline.record(Call(self.name, args, kwargs, find_caller()))
-
-    def __repr__(self) -> str:
-        return f"<action {self.name!r} of a pipeline, not called yet>"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
@@ -83,7 +79,7 @@ class Pipeline(Recorded):
 
     def __dir__(self) -> list[str]:
         known = list(object.__dir__(self))
-        return known if self.dataset is None else [*known, *self.dataset.batch_class.actions]
+        return known if not isinstance(self.dataset, Dataset) else [*known, *self.dataset.batch_class.actions]
 
     def record(self, *steps: Step) -> Self:
         """Return a pipeline with further steps in the section that is being recorded."""
@@ -147,14 +143,17 @@ class Pipeline(Recorded):
                 raise ValueError(f"pipeline @ p: p must be from 0 to 1, got {p}")
         return replace(self, steps=(Sometimes(self.steps, p, find_caller()),), section="steps")
 
-    def __lshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
+    def __lshift__(self, other: Dataset | Expr | Mapping[str, Any]) -> Pipeline:
+        if isinstance(other, Expr):
+            return replace(self, dataset=check_data(other))
         if isinstance(other, Dataset):
             given = replace(self, dataset=other)
             check_actions(given)
             return given
         if isinstance(other, Mapping) or is_omegaconf(other):
             return with_config(self, other)
-        raise TypeError(f"pipeline << a dataset or a config, got {type(other).__name__} {other!r}")
+        what = "a dataset, an expression of one or a config"
+        raise TypeError(f"pipeline << {what}, got {type(other).__name__} {other!r}")
 
     def __rrshift__(self, other: Dataset | Mapping[str, Any]) -> Pipeline:
         return self.__lshift__(other)
@@ -173,6 +172,14 @@ class Pipeline(Recorded):
         copied.
         """
         return self._builtin("init_variable", name, default=default, init_on_each_run=init_on_each_run)
+
+    def init_variables(self, *variables: str | Mapping[str, Any]) -> Self:
+        """Declare several variables: their names, or mappings of names to values as in ``init_variable``."""
+        made = self
+        for part in variables:
+            for name in (part,) if isinstance(part, str) else part:
+                made = made.init_variable(name, *(() if isinstance(part, str) else (part[name],)))
+        return made
 
     def update(self, target: Any, value: Any, mode: Mode = UNSET) -> Self:
         """Put a value into ``V(name)``, ``B(name)`` or a part of them, for every batch.
@@ -254,6 +261,23 @@ class Pipeline(Recorded):
         """Load a model for every batch; in ``before`` once at the beginning."""
         return self._builtin("load_model", name, path)
 
+    def save_model_once(self, name: str, path: Any) -> Self:
+        """Save a model once, at the end of a run: a step of ``after``, wherever the pipeline is recording."""
+        return replace(self.after.save_model(name, path), section=self.section)
+
+    def load_model_once(self, name: str, path: Any) -> Self:
+        """Load a model once, when a run begins: a step of ``before``, wherever the pipeline is recording."""
+        return replace(self.before.load_model(name, path), section=self.section)
+
+    def save_model_now(self, name: str, path: str | PathLike[str]) -> Self:
+        """Save a model of the last run now; return this pipeline."""
+        save_now(self._ran().models.slot(name), path)
+        return self
+
+    def load_model_now(self, name: str, path: str | PathLike[str], model_class: Any) -> Self:
+        """Load a model now, by ``model_class.load(path)``, and return a pipeline that imports it."""
+        return self.import_model(name, load_now(name, path, model_class))
+
     def gather_metrics(
         self,
         metrics_class: Any,
@@ -277,13 +301,23 @@ class Pipeline(Recorded):
         """Hand the next action batches of other datasets or pipelines, same ids, as first arguments."""
         return self._builtin("join", *others)
 
-    def merge(self, *others: Any, components: Any = UNSET) -> Self:
-        """Put the items of other pipelines' batches behind those of the batch."""
-        return self._builtin("merge", *others, components=components)
+    def merge(self, *others: Any, fn: Any = UNSET, components: Any = UNSET) -> Self:
+        """Put the items of other pipelines' batches behind those of the batch.
 
-    def rebatch(self, batch_size: int, components: Any = UNSET) -> Self:
-        """Go on with batches of another size; the last may be short. ``n_iters`` counts these batches."""
-        return self._builtin("rebatch", batch_size, components=components)
+        With a function it is ``fn(batches)`` that returns the merged batch.
+        """
+        return self._builtin("merge", *others, fn=fn, components=components)
+
+    def rebatch(self, batch_size: int, components: Any = UNSET, *, merge: Any = UNSET) -> Self:
+        """Go on with batches of another size; the last may be short. ``n_iters`` counts these batches.
+
+        A function ``merge(batches, batch_size)`` in place of ``Batch.merge`` returns what it does.
+        """
+        return self._builtin("rebatch", batch_size, components=components, merge=merge)
+
+    def discard_batch(self) -> Self:
+        """Let go of a batch's data: it is delivered with its ids and attributes, and without components."""
+        return self._builtin("discard_batch")
 
     # Running it
 
@@ -297,7 +331,7 @@ class Pipeline(Recorded):
         """Run to the end; return a pipeline whose ``v(name)`` and ``m(name)`` read this run's results.
 
         Without ``n_epochs`` and ``n_iters`` it is one epoch. This pipeline's own ``v`` and ``m`` read it too,
-        until its next run.
+        until its next run. ``go_on=True`` goes on with the last run: its variables, models and place.
         """
         batches = self._start(batch_size, options, "run")
         for _ in batches:
@@ -358,7 +392,26 @@ class Pipeline(Recorded):
         options_of_run = RunOptions.of({**self.options, **given}, "feed")
         return feed_batches(self, batches, options_of_run, self._memory)
 
-    # The last run
+    # Its items, and the last run
+
+    def __len__(self) -> int:
+        """Count the items of the data set, as ``len(dataset)`` does; a run's ``total`` counts its batches."""
+        return len(self.index)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def index(self) -> Any:
+        """The index of the data set; ``TypeError`` without one."""
+        if self.dataset is None:
+            raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
+        return choose_data(self).dataset.index
+
+    @property
+    def indices(self) -> Any:
+        """The ids of the data set's items."""
+        return self.index.indices
 
     @property
     def last_run(self) -> Holdings | None:
@@ -387,7 +440,7 @@ class Pipeline(Recorded):
         self, batch_size: int | None, options: Mapping[str, Any], owner: str, endless: bool = False
     ) -> Batches:
         given = _collect_options(batch_size, options, owner)
-        run = Run(self, RunOptions.of({**self.options, **given}, owner), endless)
+        run = Run(self, RunOptions.of({**self.options, **given}, owner), endless, self._memory.run)
         self._memory.run = run
         return Batches(run)
 
@@ -398,7 +451,7 @@ class Pipeline(Recorded):
 
         A ``clock`` is put around every step, to measure it.
         """
-        return bind(self, batch_class, clock)
+        return bind(choose_data(self), batch_class, clock)
 
     def __repr__(self) -> str:
         return write_code(self)

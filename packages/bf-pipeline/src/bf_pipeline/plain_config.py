@@ -174,6 +174,19 @@ def find_value(config: Any, path: str | None) -> Any:
     return below or UNSET
 
 
+def overlaps(path: str | None, other: str | None) -> bool:
+    """Whether two paths lead to one value, or one into what is at the other; None is the whole config."""
+    if path is None or other is None:
+        return True
+    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
+
+
+def replace_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return a config with another value at a path, in place of what was there and below it."""
+    without = merge_configs(config, {path: None})
+    return merge_configs(without, {path: value})
+
+
 def list_paths(config: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Return all paths of a config, inner ones too."""
     found = []

@@ -206,7 +206,7 @@ def _resolve_alias(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def register_resolvers() -> None:
-    """Register B C D I L M P R V W Where with OmegaConf; calling it again does no harm."""
+    """Register B C D I L M P PP R V W Where with OmegaConf; calling it again does no harm."""
     from omegaconf import OmegaConf
 
     for name in KINDS:

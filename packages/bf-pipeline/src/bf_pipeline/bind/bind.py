@@ -15,6 +15,7 @@ from bf_pipeline.bind.builtin import BuiltinStep, list_steps, read_step
 from bf_pipeline.bind.calls import bind_action
 from bf_pipeline.bind.names import Names
 from bf_pipeline.errors import BindError
+from bf_pipeline.expressions.base import Expr
 from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, walk_all_calls, walk_calls
 
 #: The classes of the pipeline's own steps by the name of their verb.
@@ -41,7 +42,7 @@ def check_actions(recorded: Recorded) -> None:
 
 def unknown_action(recorded: Recorded, name: str) -> str:
     """Return why a name is no action of the pipeline's dataset; an empty text when it is or there is none."""
-    if recorded.dataset is None:
+    if recorded.dataset is None or isinstance(recorded.dataset, Expr):
         return ""
     names = _make_names(recorded)
     return "" if names.knows_action(name) else names.unknown_action(name)
@@ -85,6 +86,7 @@ class _Binding:
             names.variables,
             dict(names.models),
             dict(names.sources),
+            (frozenset(names.updated_config), frozenset(names.updated_data)),
         )
 
     def _declare(self, call: Call) -> None:
@@ -95,6 +97,8 @@ class _Binding:
             added = call.args[0] if first else call.kwargs.get("dst", ())
             added = (added,) if isinstance(added, str) else added if isinstance(added, list | tuple) else ()
             names.components.update(name for name in added if isinstance(name, str))
+            if call.name == "add_attributes":
+                names.components.update(call.kwargs)
             actions = getattr(names.batch_class, "actions", {})
             if call.name in actions:
                 names.components.update(actions[call.name].adds)

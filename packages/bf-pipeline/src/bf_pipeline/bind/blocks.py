@@ -14,7 +14,7 @@ from bf_pipeline.bind.bound import BoundStep, check_returned
 from bf_pipeline.bind.names import Names
 from bf_pipeline.context import EXPRESSIONS, Context
 from bf_pipeline.expressions.base import Expr, lift, walk
-from bf_pipeline.expressions.random import P
+from bf_pipeline.expressions.random import PP, P
 from bf_pipeline.record.recorded import Repeat, Sometimes
 
 # Each level of repetition moves the step's address by so many bits: no two repetitions draw the same.
@@ -56,7 +56,7 @@ def _throw_coin(context: Context, number: int) -> float:
 
 
 def _explain_probability(p: Any, name: str) -> str:
-    if any(isinstance(expr, P) for expr in walk(p)):
+    if any(isinstance(expr, P | PP) for expr in walk(p)):
         return f"{name}: p={p!r} is per item; the coin is thrown for the whole batch"
     if isinstance(p, Expr):
         return ""

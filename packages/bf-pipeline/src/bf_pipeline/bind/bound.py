@@ -139,12 +139,13 @@ def find_circle(variables: Mapping[str, Variable]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regroup:
-    """Batches of ``batch_size`` items from here on, put through ``steps``."""
+    """Batches of ``batch_size`` items from here on, merged by ``merge`` and put through ``steps``."""
 
     batch_size: int
     components: tuple[str, ...] | None
     where: Location
     steps: tuple[BoundStep, ...]
+    merge: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +165,8 @@ class OtherPipeline:
 class Bound:
     """A pipeline that fits: ``ahead`` may run before ``rest`` and elsewhere, ``rest`` runs in order.
 
-    ``regroups`` follow; ``before`` and ``after`` run once, without a batch.
+    ``regroups`` follow; ``before`` and ``after`` run once, without a batch. ``written`` are the paths of the
+    config and the attributes of the data set that steps write to.
     """
 
     ahead: tuple[BoundStep, ...]
@@ -175,6 +177,7 @@ class Bound:
     variables: Mapping[str, Variable]
     models: Mapping[str, Build]
     sources: Mapping[int, OtherPipeline]
+    written: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
     @property
     def steps(self) -> tuple[BoundStep, ...]:

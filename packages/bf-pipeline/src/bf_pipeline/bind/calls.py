@@ -16,7 +16,7 @@ from bf_pipeline.context import Context
 from bf_pipeline.errors import Location
 from bf_pipeline.expressions.base import Expr, lift, walk
 from bf_pipeline.expressions.named import MODES, C, Mode
-from bf_pipeline.expressions.random import P, R
+from bf_pipeline.expressions.random import PP, P, R
 from bf_pipeline.record.recorded import Call
 
 # ``run(batch)`` or ``run(batch, context)`` of a bound step.
@@ -256,7 +256,7 @@ def bind_function(
 
 def _leaves_pending(leaves: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call leaves its work pending: by its arguments, which must take no work either."""
-    if not all(isinstance(expr, P | R | C) for expr in walk((args, kwargs))):
+    if not all(isinstance(expr, P | PP | R | C) for expr in walk((args, kwargs))):
         return False
     known = signature(function)
     return known is not None and bool(leaves(known.bind(None, *args, **kwargs).arguments))

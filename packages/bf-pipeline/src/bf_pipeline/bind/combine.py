@@ -13,6 +13,7 @@ from bf_pipeline.bind.names import Names
 from bf_pipeline.context import Context
 from bf_pipeline.errors import BindError, Location
 from bf_pipeline.expressions.base import Expr
+from bf_pipeline.record.data import choose_data
 from bf_pipeline.record.recorded import Recorded
 
 
@@ -42,6 +43,7 @@ def _bind_other(names: Names, where: Location, other: Any, step: str) -> OtherPi
         )
         return None
     try:
+        recorded = choose_data(recorded)
         bound = names.bind_other(recorded)
     except BindError as error:
         names.mistakes.extend(error.mistakes)
@@ -88,12 +90,13 @@ class Merge(BuiltinStep):
     verb = "merge"
 
     others: tuple[Any, ...]
+    fn: Any
     components: Any
 
     @classmethod
-    def read(cls, where: Location, /, *others: Any, components: Any = None) -> Merge:
+    def read(cls, where: Location, /, *others: Any, fn: Any = None, components: Any = None) -> Merge:
         """Make the step from the arguments of ``merge``."""
-        return cls(where, others, components)
+        return cls(where, others, fn, components)
 
     def bind(self, names: Names, number: int) -> BoundStep:
         """Bind the others and the merging."""
@@ -101,13 +104,18 @@ class Merge(BuiltinStep):
             names.mistake(self.where, "merge: give at least one dataset or pipeline")
         found = [_bind_other(names, self.where, other, "merge") for other in self.others]
         bound = [other for other in found if other is not None]
-        keys, components = [other.key for other in bound], self.components
+        keys, components, fn = [other.key for other in bound], self.components, self.fn
+        if fn is not None and (not callable(fn) or components is not None):
+            text = "fn is a function of the batches, and then components have no meaning"
+            names.mistake(self.where, f"merge: {text}; got fn={fn!r}, components={components!r}")
 
         def run(batch: Any, context: Context) -> Any:
             batches = [batch]
             for key in keys:
                 runner = context.scope.sources[key]
                 batches.append(runner.finish(runner.prepare(runner.places.place(context.iteration))))
+            if fn is not None:
+                return fn(batches)
             merged, _ = type(batch).merge(batches, components=components)
             return merged
 
@@ -123,6 +131,7 @@ class Rebatch(BuiltinStep):
 
     batch_size: Any
     components: Any = None
+    merge: Any = None
 
     def bind(self, names: Names, number: int) -> None:
         """Note a mistake: only a ``rebatch`` inside a repetition or a coin is bound, others regroup."""
@@ -136,4 +145,19 @@ class Rebatch(BuiltinStep):
             size = 1
         if isinstance(components, str):
             components = (components,)
-        return Regroup(size, None if components is None else tuple(components), self.where, inner)
+        if self.merge is not None and (not callable(self.merge) or components is not None):
+            text = "merge is a function (batches, batch_size), and then components have no meaning"
+            names.mistake(self.where, f"rebatch: {text}; got merge={self.merge!r}, components={components!r}")
+        kept = None if components is None else tuple(components)
+        return Regroup(size, kept, self.where, inner, self.merge)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DiscardBatch(BuiltinStep):
+    """The step of ``discard_batch()``: components are let go, ids and attributes stay."""
+
+    verb = "discard_batch"
+
+    def bind(self, names: Names, number: int) -> BoundStep:
+        """Bind nothing but the step itself."""
+        return BoundStep(number, "discard_batch", self.where, lambda batch: batch.discard_data())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from os import fspath
+from os import PathLike, fspath
 from typing import Any, Self
 
 from bf_batch import StopPipeline
@@ -269,6 +269,23 @@ class LoadModel(BuiltinStep):
             return batch
 
         return BoundStep(number, "load_model", self.where, run, True, parent=True)
+
+
+def save_now(slot: ModelSlot, path: str | PathLike[str]) -> None:
+    """Save the model of a slot; a ``RuntimeError`` when it was never built."""
+    if slot.model is None:
+        raise RuntimeError(f"save_model_now: model {slot.name!r} is not built: no batch has used it yet")
+    with slot.lock:
+        slot.model.save(fspath(path))
+
+
+def load_now(name: str, path: str | PathLike[str], model_class: Any) -> Any:
+    """Return the model that a file holds; a ``TypeError`` for a class that can't load any."""
+    if not callable(getattr(model_class, "load", None)):
+        raise TypeError(
+            f"load_model_now({name!r}): a class of models with load() is needed, got {model_class!r}"
+        )
+    return model_class.load(fspath(path))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,9 @@ from bf_pipeline.errors import Location, Mistake
 from bf_pipeline.expressions import targets
 from bf_pipeline.expressions.base import Expr, walk
 from bf_pipeline.expressions.named import MODES, B, C, D, I, L, M, Mode, V
-from bf_pipeline.expressions.random import P
-from bf_pipeline.record.recorded import Recorded
+from bf_pipeline.expressions.random import PP, P
+from bf_pipeline.plain_config import overlaps
+from bf_pipeline.record.recorded import Recorded, list_declared
 
 _WORDS = frozenset(
     name for base in Batch.__mro__ for name in (*vars(base), *getattr(base, "__annotations__", ()))
@@ -48,6 +49,8 @@ class Names:
         self.joined: tuple[Expr, ...] = ()
         self.joined_in_parent = False
         self.updated: set[str] = set()
+        self.updated_config: set[str] = set()
+        self.updated_data: set[str] = set()
         self.components: set[str] = set()
 
     @property
@@ -64,6 +67,10 @@ class Names:
         for root in targets.find_roots(target):
             if isinstance(root, V):
                 self.updated.add(root.name)
+            elif isinstance(root, C) and root.path is not None:
+                self.updated_config.add(root.path)
+            elif isinstance(root, D) and root.name is not None:
+                self.updated_data.add(root.name)
         self.components.update(targets.find_assigned(target))
 
     def take_joined(self) -> tuple[tuple[Expr, ...], bool]:
@@ -93,11 +100,20 @@ class Names:
             self.check(variable.default, variable.where, f"variable {variable.name!r}", with_batch=False)
 
     def needs_parent(self, value: Any) -> bool:
-        """Whether a value depends on what changes during the run: models, variables that steps may change."""
+        """Whether a value depends on what changes during the run: models, variables that steps may change.
+
+        Config and attributes of the data set are among them where a step writes to them.
+        """
         for expr in walk(value):
             if isinstance(expr, M):
                 return True
+            if isinstance(expr, C) and any(overlaps(expr.path, path) for path in self.updated_config):
+                return True
+            if isinstance(expr, D) and self.updated_data and expr.name in (None, *self.updated_data):
+                return True
             if isinstance(expr, V):
+                if expr.pipeline is not None:
+                    return True
                 variable = self.variables.get(expr.name)
                 if expr.name in self.updated or variable is None or not variable.plain:
                     return True
@@ -126,17 +142,24 @@ class Names:
 
     def explain_unknown(self, expr: Expr, with_batch: bool = True) -> str:
         """Return what is wrong with the name in an expression; an empty text when it is known."""
-        if isinstance(expr, B | I | L | P) and not with_batch:
+        if isinstance(expr, B | I | L | P | PP) and not with_batch:
             return f"{expr!r} needs a batch, and there is none here"
+        if isinstance(expr, V) and expr.pipeline is not None:
+            return _explain_other(expr)
         if isinstance(expr, V) and expr.name not in self.variables:
             return f"{unknown('variable', expr.name, self.variables)}; declare it with init_variable"
         if isinstance(expr, M) and expr.name not in self.models:
             return f"{unknown('model', expr.name, self.models)}; declare it with init_model"
         if isinstance(expr, C) and expr.absent(self.recorded.config):
-            return expr.missing(self.recorded.config)
+            written = any(overlaps(expr.path, path) for path in self.updated_config)
+            return "" if written else expr.missing(self.recorded.config)
         dataset = self.recorded.dataset
         if isinstance(expr, D) and expr.name is not None and not hasattr(dataset, expr.name):
-            return unknown("attribute", expr.name, _list_public(dataset), "the dataset")
+            return (
+                ""
+                if expr.name in self.updated_data
+                else unknown("attribute", expr.name, _list_public(dataset), "the dataset")
+            )
         name = expr.name if isinstance(expr, B) else expr.source if isinstance(expr, L) else None
         if isinstance(name, str) and self.batch_class is not None and not self._has_component(name):
             declared = getattr(self.batch_class, "components", ())
@@ -164,6 +187,14 @@ class Names:
         functions = [key for space in self.recorded.namespaces for key in _list_public(space)]
         known = [*getattr(batch_class, "actions", ()), *functions, *self.verbs]
         return unknown("action", name, known, self.owner)
+
+
+def _explain_other(expr: V) -> str:
+    """Return why a variable of another pipeline can't be read; an empty text when it can, as far as known."""
+    if not isinstance(expr.pipeline, Recorded):
+        return ""
+    declared = list_declared(expr.pipeline)
+    return "" if expr.name in declared else unknown("variable", expr.name, declared, "the other pipeline")
 
 
 def _list_public(thing: object) -> list[str]:

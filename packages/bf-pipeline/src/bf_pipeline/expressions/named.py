@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -56,10 +56,14 @@ class B(Expr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class V(Expr):
-    """``V('history')`` is a variable of the run: the object itself, not a copy."""
+    """``V('history')`` is a variable of the run: the object itself, not a copy.
+
+    ``V('loss', pipeline=training)`` is one of another pipeline's last run (or of a run), to be read only.
+    """
 
     name: str
     mode: Mode | None = None
+    pipeline: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -69,15 +73,31 @@ class V(Expr):
 
     def evaluate(self, context: Context) -> Any:
         """Read the variable."""
-        return context.scope.variables[self.name]
+        if self.pipeline is None:
+            return context.scope.variables[self.name]
+        found = evaluate(self.pipeline, context)
+        run = getattr(found, "last_run", found)
+        if run is None:
+            raise LookupError(
+                f"V({self.name!r}, pipeline=...): the pipeline it comes from was not run yet; run it first"
+            )
+        if not callable(getattr(run, "v", None)):
+            raise TypeError(f"V({self.name!r}, pipeline=...): not a pipeline or a run: {found!r}")
+        return run.v(self.name)
 
     def __repr__(self) -> str:
-        return _call_as_code(self, self.name, **({} if self.mode is None else {"mode": self.mode}))
+        given = {"mode": self.mode, "pipeline": self.pipeline}
+        return _call_as_code(self, self.name, **{k: part for k, part in given.items() if part is not None})
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class C(Expr):
-    """``C('model/lr', default)`` is a value of the config by its path; ``C()`` is the whole config."""
+    """``C('model/lr', default)`` is a value of the config by its path; ``C()`` is the whole config.
+
+    As a target it is a value of the run's own config; that of the pipeline stays what it was.
+    """
+
+    writable: ClassVar[bool] = True
 
     path: str | None = None
     default: Any = UNSET
@@ -108,7 +128,12 @@ class C(Expr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class D(Expr):
-    """``D('classes')`` is an attribute of the dataset, ``D()`` the dataset itself."""
+    """``D('classes')`` is an attribute of the dataset, ``D()`` the dataset itself.
+
+    As a target it is set on the data set, for all who hold it.
+    """
+
+    writable: ClassVar[bool] = True
 
     name: str | None = None
 
@@ -195,7 +220,10 @@ class F(Expr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class L(Expr):
-    """``L('masks')`` is a list with one entry per item; ``.attr``, ``[key]``, calls apply to each."""
+    """``L('masks')`` is a list with one entry per item; ``.attr``, ``[key]``, calls apply to each.
+
+    As a target it takes one value for each item.
+    """
 
     source: Any
     chain: tuple[tuple[Literal["attr", "item", "call"], Any, Any], ...] = ()

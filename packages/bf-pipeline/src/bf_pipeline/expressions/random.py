@@ -1,4 +1,4 @@
-"""R, a random value drawn at an address, and P, one value for each item."""
+"""R, a random value drawn at an address, and P and PP, one value for each item."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ DISTRIBUTIONS = tuple(
     name for name in dir(np.random.Generator) if not name.startswith("_") and name not in _NOT_DRAWN
 )
 Size = int | tuple[int, ...] | None
+"""How many values; an expression of them, too, where ``R`` is written."""
 Draw = Callable[[np.random.Generator, tuple[Any, ...], dict[str, Any], Size], Any]
 
 
@@ -29,34 +30,36 @@ class R(Expr):
 
     The distribution is the name of a method of ``numpy.random.Generator``, a frozen scipy distribution, a
     sampler, a callable that takes ``size=`` (and ``rng=``, if it wants to be repeatable), or an int or a
-    sequence to choose from. Arguments may be expressions. Without ``size`` it is one value, inside ``P`` one
-    per item. A sampler of one coordinate gives plain values, of several a row for each.
+    sequence to choose from. Arguments and ``size`` may be expressions. Without ``size`` it is one value,
+    inside ``P`` one per item. A sampler of one coordinate gives plain values, of several a row for each.
     """
 
     distribution: Any
     args: Any
     kwargs: Any
-    size: Size
+    size: Any
     draw: Any
 
-    def __init__(self, distribution: Any, *args: Any, size: Size = None, **kwargs: Any) -> None:
+    def __init__(self, distribution: Any, *args: Any, size: Size | Expr = None, **kwargs: Any) -> None:
         if "seed" in kwargs:
             raise TypeError(
                 "R takes no seed: give one to run(seed=...); values depend on it and on the place only"
             )
         draw = choose_draw(distribution)
-        values = (lift(distribution), lift(args), lift(kwargs), size, draw)
+        values = (lift(distribution), lift(args), lift(kwargs), check_size(lift(size)), draw)
         for name, value in zip(("distribution", "args", "kwargs", "size", "draw"), values):
             object.__setattr__(self, name, value)
 
     def parts(self) -> tuple[Any, ...]:
         """Return the parts that may hold expressions."""
-        return (self.distribution, self.args, self.kwargs)
+        return (self.distribution, self.args, self.kwargs, self.size)
 
     def evaluate(self, context: Context) -> Any:
         """Draw at the address of this step."""
         rng, size, wanted = context.rng(), self.size, context.size
         args, kwargs = self.args, self.kwargs
+        if isinstance(size, Expr):
+            size = self.check_found_size(_evaluate_alone(size, context))
         if wanted is not None:
             own = () if size is None else (size,) if isinstance(size, int) else tuple(size)
             size = (wanted, *own) if own else wanted
@@ -72,10 +75,39 @@ class R(Expr):
         draw = self.draw or choose_draw(distribution)
         return draw(distribution, rng, args, kwargs, size)
 
+    def check_found_size(self, size: Any) -> Size:
+        """Return the size that an expression gave; ``TypeError`` or ``ValueError`` if it can be none."""
+        found: Size = check_size(size)
+        return found
+
     def __repr__(self) -> str:
         size = "" if self.size is None else f", size={self.size!r}"
         rest = arguments_as_code(self.args, self.kwargs)
         return f"R({as_code(self.distribution)}{', ' if rest else ''}{rest}{size})"
+
+
+def _evaluate_alone(value: Expr, context: Context) -> Any:
+    """Return the value of an expression inside ``P`` as if it stood outside: one, not one per item."""
+    wanted, context.size = context.size, None
+    try:
+        return value.evaluate(context)
+    finally:
+        context.size = wanted
+
+
+def check_size(size: Any) -> Any:
+    """Return a size, or an expression of one; ``TypeError`` or ``ValueError`` for anything else."""
+    if size is None or isinstance(size, Expr):
+        return size
+    extents = size if isinstance(size, tuple | list) else (size,)
+    for extent in extents:
+        if isinstance(extent, bool) or not hasattr(extent, "__index__"):
+            raise TypeError(
+                f"R: size is a whole number >= 0, several in a tuple, or an expression, got {size!r}"
+            )
+        if extent < 0:
+            raise ValueError(f"R: size is a whole number >= 0 or several, got {size!r}")
+    return tuple(map(int, extents)) if isinstance(size, tuple | list) else int(size)
 
 
 def choose_draw(distribution: Any) -> Any:
@@ -181,3 +213,23 @@ class P(Expr):
         if got != count:
             raise ValueError(f"{self!r}: got {got} values for a batch of {count} items")
         return PerItem(values)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PP(Expr):
+    """``PP(F(make))``: the expression is evaluated once for each item of the batch, one after another.
+
+    ``P`` evaluates once for the whole batch and deals the values out, which is faster; ``PP`` is for what
+    gives a single value, such as a function without arguments, or one array for each item.
+    """
+
+    expression: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(lifted := lift(self.expression), Expr):
+            raise TypeError(f"PP needs an expression, got {self.expression!r}; P deals out values at hand")
+        object.__setattr__(self, "expression", lifted)
+
+    def evaluate(self, context: Context) -> Any:
+        """Return one value for each item."""
+        return PerItem([_evaluate_alone(self.expression, context) for _ in range(len(context.batch))])

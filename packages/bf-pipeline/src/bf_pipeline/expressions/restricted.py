@@ -75,16 +75,20 @@ class B(named.B):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class V(named.V):
-    """A variable of the run."""
+    """A variable of the run, or of the run of a pipeline that is found in the config."""
 
     def __post_init__(self) -> None:
         named.V.__post_init__(self)
         check_name(self.name, "V")
+        if self.pipeline is not None and not isinstance(self.pipeline, Expr):
+            raise ValueError(f"V: pipeline is an expression such as C('import_from'), got {self.pipeline!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class C(named.C):
-    """A value of the config by its path."""
+    """A value of the config by its path, to be read only: it may say what models may name."""
+
+    writable = False
 
     def __post_init__(self) -> None:
         if self.path is not None:
@@ -95,7 +99,9 @@ class C(named.C):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class D(named.D):
-    """An attribute of the dataset, or the dataset itself."""
+    """An attribute of the dataset, or the dataset itself, to be read only."""
+
+    writable = False
 
     def __post_init__(self) -> None:
         if self.name is not None:
@@ -155,14 +161,29 @@ class R(random.R):
     """A random value of a distribution by name, of a sampler, or of values to choose from."""
 
     def __init__(self, distribution: Any, *args: Any, size: Any = None, **kwargs: Any) -> None:
-        extents = size if isinstance(size, tuple | list) else () if size is None else (size,)
-        if not all(type(extent) is int and extent >= 0 for extent in extents):
-            raise ValueError(f"R: size is a whole number or several, got {size!r}")
-        if math.prod(extents) > MOST_VALUES:
-            raise ValueError(f"R: size {size!r} is more than the {MOST_VALUES} values that text may ask for")
-        random.R.__init__(self, distribution, *args, size=tuple(size) if extents is size else size, **kwargs)
+        try:
+            size = _check_size(size)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        random.R.__init__(self, distribution, *args, size=size, **kwargs)
         if self.draw is None:  # known with the batch
             object.__setattr__(self, "draw", _draw_of_known)
+
+    def check_found_size(self, size: Any) -> random.Size:
+        """Return the size that an expression gave; refused beyond ``MOST_VALUES``."""
+        found: random.Size = _check_size(size)
+        return found
+
+
+def _check_size(size: Any) -> Any:
+    size = random.check_size(lift(size))
+    if (
+        not isinstance(size, Expr)
+        and size is not None
+        and math.prod(np.atleast_1d(size).tolist()) > MOST_VALUES
+    ):
+        raise ValueError(f"R: size {size!r} is more than the {MOST_VALUES} values that text may ask for")
+    return size
 
 
 def _draw_of_known(found: Any, rng: np.random.Generator, args: Any, kwargs: Any, size: random.Size) -> Any:

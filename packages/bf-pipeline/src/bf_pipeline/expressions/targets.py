@@ -1,4 +1,4 @@
-"""Where a step puts what it got: variables, components, parts of them, arrays; in one of four modes."""
+"""Where a step puts what it got: variables, components, config, parts of them; in one of four modes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any, cast
 
 import numpy as np
 
+from bf_batch import Dataset
 from bf_pipeline.context import Context
 from bf_pipeline.expressions.base import Attribute, Container, Expr, Item, evaluate
-from bf_pipeline.expressions.named import B, Mode, V
+from bf_pipeline.expressions.named import B, C, D, L, Mode, V
+from bf_pipeline.plain_config import UNSET, find_value, make_plain, replace_value
 
 Write = Callable[[Any, Context], None]
 
 HINT = (
-    "a target is V(name), B(name), a part of them such as V(name)[key] or .attr(name), an array to fill, "
-    "or a list or dict of targets"
+    "a target is V(name), B(name), C(path), D(name), a part of them such as V(name)[key] or .attr(name), "
+    "L(name) for each item, an array to fill, or a list or dict of targets"
 )
 
 
 def find_roots(target: Any) -> Iterator[Expr]:
-    """Yield the V and B expressions that a target writes into."""
+    """Yield the V, B, C, D and L expressions that a target writes into."""
     if isinstance(target, Container):
         target = target.value
     if isinstance(target, list | tuple):
@@ -44,6 +46,8 @@ def find_assigned(target: Any) -> Iterator[str]:
             yield from find_assigned(part)
     elif isinstance(target, B) and target.name is not None:
         yield target.name
+    elif isinstance(target, L) and isinstance(target.source, str) and not target.chain:
+        yield target.source
 
 
 def explain_target(target: Any) -> str:
@@ -54,9 +58,30 @@ def explain_target(target: Any) -> str:
         return next((text for part in parts if (text := explain_target(part))), "")
     if isinstance(target, Item | Attribute):
         return explain_target(target.operand)
+    if isinstance(target, V) and target.pipeline is not None:
+        return f"{target!r} can not be written to: it belongs to another run, which alone may change it"
+    if isinstance(target, C | D):
+        return _explain_read_only(target)
+    if isinstance(target, L) and (target.chain or isinstance(target.source, str)):
+        return (
+            "" if not target.chain or target.chain[-1][0] != "call" else f"{target!r} is what a call returns"
+        )
     if isinstance(target, np.ndarray | V) or (isinstance(target, B) and target.name is not None):
         return ""
     return f"{target!r} can not be written to; {HINT}"
+
+
+def _explain_read_only(target: C | D) -> str:
+    name = target.path if isinstance(target, C) else target.name
+    if name is None:
+        return f"{target!r} can not be written to as a whole; name a part of it"
+    if not target.writable:
+        return f"{target!r} can not be written to by text; a pipeline written in Python may do so"
+    if isinstance(target, D) and (
+        hasattr(Dataset, name) or name in ("index", "batch_class") or name[0] == "_"
+    ):
+        return f"{target!r} can not be written to: {name!r} is a word of data sets themselves"
+    return ""
 
 
 def make_writer(target: Any, mode: Mode) -> Write:
@@ -66,6 +91,12 @@ def make_writer(target: Any, mode: Mode) -> Write:
         own: Mode = target.mode or mode
         write = _write_variable if isinstance(target, V) else _write_component
         return lambda value, context: write(cast(str, target.name), value, own, context)
+    if isinstance(target, C):
+        return lambda value, context: _write_config(cast(str, target.path), value, mode, context)
+    if isinstance(target, D):
+        return lambda value, context: _write_data(cast(str, target.name), value, mode, context)
+    if isinstance(target, L):
+        return lambda value, context: _write_each(target, value, mode, context)
     if isinstance(target, Item):
         return lambda value, context: _write_item(target, value, mode, context)
     if isinstance(target, Attribute):
@@ -114,15 +145,65 @@ def _write_variable(name: str, value: Any, mode: Mode, context: Context) -> None
     variables[name] = combine(variables[name], value, mode, f"V({name!r})")
 
 
+def _write_config(path: str, value: Any, mode: Mode, context: Context) -> None:
+    config = context.scope.config
+    if mode != "w":
+        old = find_value(config, path)
+        value = combine(None if old is UNSET else make_plain(old), value, mode, f"C({path!r})")
+    # A run whose steps write to its config has one of its own, which the steps after a rebatch share.
+    cast("dict[str, Any]", config).update(replace_value(config, path, value))
+
+
+def _write_data(name: str, value: Any, mode: Mode, context: Context) -> None:
+    dataset = context.scope.dataset
+    if mode != "w":
+        value = combine(getattr(dataset, name, None), value, mode, f"D({name!r})")
+    setattr(dataset, name, value)
+
+
+def _write_each(target: L, value: Any, mode: Mode, context: Context) -> None:
+    """Write to an attribute or a key of each entry, or the whole list: one value for each item."""
+    if isinstance(value, str | bytes | dict) or not hasattr(value, "__len__"):
+        raise TypeError(f"{target!r}: one value for each item is needed, got {type(value).__name__}")
+    if not target.chain:
+        _write_component(cast(str, target.source), list(value), mode, context)
+        return
+    *way, (kind, last, _) = target.chain
+    holders = L(target.source, tuple(way)).evaluate(context)
+    if len(holders) != len(value):
+        raise ValueError(f"{target!r}: got {len(value)} values for {len(holders)} items")
+    key = evaluate(last, context)
+    for holder, one in zip(holders, value):
+        if kind == "attr":
+            new = one if mode == "w" else combine(getattr(holder, key), one, mode, repr(target))
+            setattr(holder, key, new)
+        else:
+            holder[key] = one if mode == "w" else combine(holder[key], one, mode, repr(target))
+
+
 def _write_component(name: str, value: Any, mode: Mode, context: Context) -> None:
     batch = context.batch
     batch_class = type(batch)
     known = name in batch.components or hasattr(batch_class, name) or name in batch.__dict__
     if not known and not _is_promised(batch_class, name):
+        if _is_single(value) and mode == "w":
+            batch.add_attributes(**{name: value})
+            return
         batch.add_components(name)
     if mode != "w":
         value = combine(getattr(batch, name, None), value, mode, f"B({name!r})")
     setattr(batch, name, value)
+
+
+def _is_single(value: Any) -> bool:
+    """Whether a value has no items, so that it can be no component: a number, a text, a mapping."""
+    if isinstance(value, str | bytes | dict | set | frozenset):
+        return True
+    try:
+        len(value)
+    except TypeError:
+        return value is not None and not hasattr(value, "resolve")
+    return False
 
 
 def is_declared(batch_class: Any, name: str) -> bool:

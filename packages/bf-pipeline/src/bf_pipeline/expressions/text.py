@@ -15,7 +15,7 @@ from bf_index.bounded import ARITHMETIC, parse_expression
 from bf_index.errors import unknown
 from bf_pipeline.expressions.base import BINARY, UNARY, Expr
 from bf_pipeline.expressions.named import I, W, Where
-from bf_pipeline.expressions.random import P
+from bf_pipeline.expressions.random import PP, P
 from bf_pipeline.expressions.restricted import (
     Absolute,
     B,
@@ -33,7 +33,7 @@ from bf_pipeline.expressions.restricted import (
 
 KINDS: dict[str, Callable[..., Expr]] = {
     **{"B": B, "C": C, "D": D, "I": I, "L": L, "M": M},
-    **{"P": P, "R": R, "V": V, "W": W, "Where": Where},
+    **{"P": P, "PP": PP, "R": R, "V": V, "W": W, "Where": Where},
 }
 _BINARY: dict[type[ast.AST], str] = {
     **ARITHMETIC,
@@ -61,7 +61,7 @@ assert len(_UNARY) == len(UNARY)
 
 
 def read_expression(text: str) -> Any:
-    """Read an expression of B C D I L M P R V W Where, numbers, texts, containers and operators.
+    """Read an expression of B C D I L M P PP R V W Where, numbers, texts, containers and operators.
 
     ``abs``, ``.attr(name)`` and the methods of arrays in ``restricted.METHODS`` may be called. ``ValueError``
     that shows it for anything else (other names, attributes, lambdas, comprehensions), for names with an

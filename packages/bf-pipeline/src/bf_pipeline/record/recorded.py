@@ -78,7 +78,7 @@ class Recorded:
     options: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.dataset is not None and not isinstance(self.dataset, Dataset):
+        if self.dataset is not None and not isinstance(self.dataset, Dataset | Expr):
             if isinstance(self.dataset, Mapping) and not self.config:  # Pipeline(config), as a config alone
                 object.__setattr__(self, "config", self.dataset)
                 object.__setattr__(self, "dataset", None)
@@ -95,6 +95,32 @@ def with_config(recorded: AnyRecorded, config: Any) -> AnyRecorded:
     return replace(recorded, config=merge_configs(recorded.config, PlainConfig.of(config)))
 
 
+def list_declared(recorded: Recorded) -> list[str]:
+    """Return the names of the variables that a pipeline declares."""
+    found: list[str] = []
+    for call in walk_all_calls(recorded):
+        if call.builtin and call.name == "init_variable":
+            found.append(str(call.args[0] if call.args else call.kwargs.get("name")))
+        elif call.builtin and call.name == "init_variables":
+            found += [str(name) for part in call.args for name in ([part] if isinstance(part, str) else part)]
+    return found
+
+
 def walk_all_calls(recorded: Recorded) -> Iterator[Call]:
     """Yield every call of a pipeline in the order of running: ``before``, the main steps, ``after``."""
     return walk_calls((*recorded.before_steps, *recorded.steps, *recorded.after_steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """An action of a pipeline that was named but not called yet."""
+
+    pipeline: Any
+    name: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Record the action with its arguments."""
+        return self.pipeline.record(Call(self.name, args, kwargs, find_caller()))
+
+    def __repr__(self) -> str:
+        return f"<action {self.name!r} of a pipeline, not called yet>"

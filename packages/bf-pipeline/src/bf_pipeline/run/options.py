@@ -69,6 +69,7 @@ class Options(TypedDict, total=False):
     checkpoint: Checkpointing | None
     resume: Resumable | None
     allow_other_data: bool
+    go_on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,9 @@ class RunOptions:
         Where checkpoints go and how often; ``pipeline.checkpoint(path, every=...)`` sets it.
     resume, allow_other_data
         The state or the folder of checkpoints to go on from; data with other ids only if that is allowed.
+    go_on
+        Go on with the pipeline's last run in this process: ``n_epochs`` or ``n_iters`` more, with its
+        variables, models, seed and place.
     """
 
     batch_size: int | None = None
@@ -117,6 +121,7 @@ class RunOptions:
     checkpoint: Checkpointing | None = None
     resume: Resumable | None = None
     allow_other_data: bool = False
+    go_on: bool = False
 
     def __post_init__(self) -> None:
         check_ahead(self.prefetch, self.engine, self.workers, self.on_error)
@@ -126,7 +131,7 @@ class RunOptions:
             object.__setattr__(self, "checkpoint", Checkpointing.of(self.checkpoint))
         if isinstance(self.bar_variables, str):
             object.__setattr__(self, "bar_variables", (self.bar_variables,))
-        for name in ("bar", "profile", "allow_other_data"):
+        for name in ("bar", "profile", "allow_other_data", "go_on"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bf_batch import SkipBatch, StopPipeline
+from bf_batch import Batch, SkipBatch, StopPipeline
 from bf_index import Place
 from bf_pipeline.bind.bound import Regroup
 from bf_pipeline.context import Scope
@@ -54,15 +54,32 @@ class Pool:
     def _cut(self, waiting: list[Any]) -> Iterator[Any]:
         size = self.group.batch_size
         while waiting:
-            merged, self._rest = type(waiting[-1]).merge(
-                waiting, batch_size=size, components=self.group.components
-            )
+            merged, self._rest = self._merge(waiting)
             if len(merged) < size:
                 self._rest = merged
                 return
             # At this point a state may be taken: what remains is in the rest.
             yield merged
             waiting = [] if self._rest is None else [self._rest]
+
+    def _merge(self, waiting: list[Any]) -> tuple[Any, Any]:
+        """Return a batch of at most the size asked for, and one of the rest or None."""
+        size, own = self.group.batch_size, self.group.merge
+        if own is None:
+            merged, rest = type(waiting[-1]).merge(waiting, batch_size=size, components=self.group.components)
+            return merged, rest
+        made = own(waiting, size)
+        if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], Batch):
+            raise TypeError(
+                f"rebatch ({self.group.where}): merge must return a batch and one of the rest or None, "
+                f"as Batch.merge does; got {made!r}"
+            )
+        if len(made[0]) > size:
+            raise ValueError(
+                f"rebatch ({self.group.where}): merge returned a batch of {len(made[0])} items for "
+                f"batch_size={size}"
+            )
+        return made
 
     def compile_steps(self, scope: Scope, total: int | None) -> Apply:
         """Return ``apply(batch, place)`` for the steps after the ``rebatch``; they see its own numbering."""

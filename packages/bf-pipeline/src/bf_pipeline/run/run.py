@@ -15,8 +15,10 @@ from bf_pipeline.bind.bind import bind
 from bf_pipeline.bind.bound import Bound
 from bf_pipeline.context import Models
 from bf_pipeline.errors import SkippedBatches
+from bf_pipeline.record.data import choose_data
 from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.run.checkpoint.capture import capture, read_resumed, save_checkpoints
+from bf_pipeline.run.going_on import Earlier
 from bf_pipeline.run.options import RunOptions
 from bf_pipeline.run.prefetch.ahead import deliver_ahead
 from bf_pipeline.run.prefetch.travel import check_travels
@@ -29,30 +31,43 @@ from bf_pipeline.run.state import Holdings, RunState
 class Run(RunState):
     """One execution of a pipeline: iterate ``batches()`` once; it owns its variables, models and seed."""
 
-    def __init__(self, pipeline: Recorded, options: RunOptions, endless: bool = False) -> None:
+    def __init__(
+        self, pipeline: Recorded, options: RunOptions, endless: bool = False, before: Holdings | None = None
+    ) -> None:
         if options.config is not None:
             pipeline = with_config(pipeline, options.config)
         if options.batch_size is None:
             raise TypeError("batch_size is missing: give it here or in run_later(batch_size)")
         if pipeline.dataset is None:
             raise TypeError("the pipeline has no dataset; give it one with pipeline << dataset")
+        pipeline = choose_data(pipeline)
         profile = Profile() if options.profile else None
         bound = bind(pipeline, clock=put_clock if options.profile else None)
         self._resumed = read_resumed(options)
+        earlier = Earlier(before, options) if options.go_on else None
+        index = pipeline.dataset.index
+        if earlier is not None:
+            options = earlier.lengthen(index, options.with_seed(earlier.seed), endless, bool(bound.regroups))
         seed = new_seed() if options.seed is None else options.seed
-        places = _make_places(pipeline.dataset.index, options.with_seed(seed), bound, endless)
+        places = _make_places(index, options.with_seed(seed), bound, endless)
         if self._resumed is not None:
             self._resumed.go_to(places, options.seed)
+        if earlier is not None:
+            earlier.go_to(places)
         for name in options.bar_variables:
             if name not in bound.variables:
                 raise ValueError(unknown("variable", name, bound.variables, "bar_variables"))
-        runner = start_runner(pipeline, bound, places.data_seed, places.plan)
+        scope = None if earlier is None else earlier.run.runner.scope
+        runner = start_runner(pipeline, bound, places.data_seed, places.plan, scope)
         super().__init__(pipeline, runner, places, options.with_seed(places.seed), profile)
         check_travels(self)
         if self._resumed is not None:
             self.begun, self.delivered = self._resumed.begun, self._resumed.delivered
             self.first = self._resumed.first
             self._resumed.fill(self)
+        self._goes_on = earlier is not None
+        if earlier is not None:
+            earlier.fill(self)
 
     def __repr__(self) -> str:
         total = "without end" if self.total is None else f"of {self.total}"
@@ -63,7 +78,8 @@ class Run(RunState):
         """Deliver the batches in order; ``before`` runs first, ``after`` last, however it ends."""
         bound, options = self.runner.bound, self.options
         try:
-            self.runner.run_once(bound.before)
+            if not self._goes_on:  # the run before has done it
+                self.runner.run_once(bound.before)
             if self._resumed is not None and self.begun and bound.before:
                 self._resumed.fill(self)
             self.begun = True
@@ -221,8 +237,11 @@ def feed_batches(
 
     It is bound to the class of the first one; the run is noted in the ``memory``.
     """
+    if options.go_on:
+        raise TypeError("feed: go_on has no meaning for batches from elsewhere")
     if options.config is not None:
         recorded = with_config(recorded, options.config)
+    recorded = choose_data(recorded)
     seed = new_seed() if options.seed is None else options.seed
     source = iter(batches)
     first = next(source, None)

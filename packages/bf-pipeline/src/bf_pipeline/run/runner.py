@@ -9,7 +9,7 @@ and ids.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from bf_batch import SkipBatch, StopPipeline
 from bf_index import Place
@@ -24,6 +24,7 @@ from bf_pipeline.bind.bound import (
     list_entries,
 )
 from bf_pipeline.context import Context, Scope
+from bf_pipeline.plain_config import UNSET, find_value, make_plain, replace_value
 from bf_pipeline.record.recorded import Recorded
 
 # The stage of the seeds that are derived for joined and merged pipelines.
@@ -135,21 +136,38 @@ class Runner:
                 raise
 
 
-def start_runner(recorded: Recorded, bound: Bound, seed: int, plan: Any) -> Runner:
-    """Make the runner of a run: fresh variables, models and joined pipelines."""
-    scope = Scope(dataset=recorded.dataset, config=recorded.config, seed=seed, plan=plan)
+def start_runner(
+    recorded: Recorded, bound: Bound, seed: int, plan: Any, before: Scope | None = None
+) -> Runner:
+    """Make the runner of a run: variables, models and joined pipelines, fresh or those of the one before."""
+    config = dict(recorded.config) if bound.written[0] else recorded.config
+    scope = Scope(dataset=recorded.dataset, config=config, seed=seed, plan=plan)
+    if before is not None:
+        _hand_on(scope, before, bound)
     initialise(bound.variables, scope)
     for name, build in bound.models.items():
-        scope.models.add(build(scope), name)
+        known = before is not None and name in before.models
+        scope.models.add(before.models.slot(name) if before is not None and known else build(scope), name)
     for key, other in bound.sources.items():
-        scope.sources[key] = _start_other(other, scope)
+        earlier = None if before is None or key not in before.sources else before.sources[key].scope
+        scope.sources[key] = _start_other(other, scope, earlier)
     return Runner(bound, scope)
 
 
-def _start_other(other: OtherPipeline, scope: Scope) -> Runner:
+def _hand_on(scope: Scope, before: Scope, bound: Bound) -> None:
+    """Give a scope the variables of the one before, and what steps wrote to its config."""
+    scope.variables.update(
+        {name: before.variables[name] for name in bound.variables if name in before.variables}
+    )
+    for path in bound.written[0]:
+        if (value := find_value(before.config, path)) is not UNSET:
+            cast("dict[str, Any]", scope.config).update(replace_value(scope.config, path, make_plain(value)))
+
+
+def _start_other(other: OtherPipeline, scope: Scope, before: Scope | None) -> Runner:
     """Make the runner of a joined or merged pipeline; its variables and its seed are its own."""
     seed = int.from_bytes(key_at(scope.seed, _SOURCES, other.key, size=4), "little")
-    runner = start_runner(other.recorded, other.bound, seed, scope.plan)
+    runner = start_runner(other.recorded, other.bound, seed, scope.plan, before)
     if other.merges:
         runner.places = _places_to_merge(other.recorded, seed, scope.plan)
     return runner

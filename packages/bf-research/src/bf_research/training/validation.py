@@ -40,7 +40,7 @@ class Evaluation(Event):
 
     def measure(self, one: bool = False) -> dict[str, float]:
         """Return the metrics over all data, or over one batch."""
-        count = len(self.pipeline.dataset)
+        count = len(self.pipeline)
         if count == 0:
             raise ValueError(f"{self.name}: there are no items to measure on")
         size = min(self.batch_size, count)

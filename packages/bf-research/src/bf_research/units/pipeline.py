@@ -182,13 +182,17 @@ class PipelineUnit:
             self.bound(config)
         except BindError as error:
             yield str(error)
+        except (TypeError, LookupError, AttributeError) as error:
+            if not isinstance(self.pipeline.dataset, Expr):
+                raise
+            yield f"{self.pipeline.dataset!r}: {error}"
 
 
 def _reads(pipeline: Pipeline | None) -> Iterator[str | None]:
     """Yield the config paths that a pipeline and those it joins read; None stands for the whole config."""
     steps = () if pipeline is None else (*pipeline.before_steps, *pipeline.steps, *pipeline.after_steps)
     yield from _paths([value for step in steps for value in _values(step)])
-    yield from _paths([] if pipeline is None else [dict(pipeline.options)])
+    yield from _paths([] if pipeline is None else [dict(pipeline.options), pipeline.dataset])
 
 
 def _paths(values: Sequence[Any]) -> Iterator[str | None]:

@@ -42,7 +42,7 @@ def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[
     scope = run.runner.scope
     return {
         "schema": SCHEMA,
-        "position": _find_position(run),
+        "position": find_position(run),
         "begun": run.begun,
         "delivered": run.delivered,
         "variables": {
@@ -60,7 +60,7 @@ def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[
     }
 
 
-def _find_position(run: RunState) -> dict[str, Any]:
+def find_position(run: RunState) -> dict[str, Any]:
     """Return where the run stands: under prefetch its places are further on than what it delivered."""
     if run.place is not None:
         return run.places.state(after=run.place)  # type: ignore[no-any-return]
