@@ -26,7 +26,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "posterize": (3,),
     "scale": (0.5,),
 }
-OTHERS = {"add_components", "apply", "apply_parallel", "load", "load_images", "dump"}
+OTHERS = {"add_attributes", "add_components", "apply", "apply_parallel", "load", "load_images", "dump"}
 ACTIONS = sorted(set(ImagesBatch.actions) - OTHERS)
 
 
