@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
-from bf_batch import ActionSpec, Batch
+from bf_batch import ActionSpec, Batch, action
+from bf_batch.actions import find_lock
 from bf_batch.core import BatchCore, check_result
 from bf_index import DatasetIndex, Place
 
@@ -65,3 +68,37 @@ def test_an_action_may_return_another_batch():
     assert check_result(other, Points(2), ActionSpec("convert")) is other
     longer = Points(5)
     assert check_result(longer, Points(2), ActionSpec("grow", resizes=True)) is longer
+
+
+def test_actions_share_a_lock_by_its_name_and_leave_it_after_an_error():
+    free = []
+
+    def ask():
+        lock = find_lock(len, "shared")
+        free.append(lock.acquire(blocking=False))
+        if free[-1]:
+            lock.release()
+
+    def ask_elsewhere():
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    class Shared(Batch):
+        @action(use_lock="shared")
+        def hold(self):
+            ask_elsewhere()
+            return self
+
+        @action(use_lock="shared")
+        def fail(self):
+            ask_elsewhere()
+            raise ValueError("wrong")
+
+    Shared(1).hold()
+    with pytest.raises(ValueError, match="wrong"):
+        Shared(1).fail()
+    ask_elsewhere()
+    assert free == [False, False, True]
+    with pytest.raises(TypeError, match="use_lock is True, False or the name of a lock"):
+        action(use_lock=3)(len)

@@ -156,3 +156,52 @@ def test_zipped_batches_come_in_step_and_end_with_the_shortest(dataset, batch_cl
     assert seen == ["left"]
     with pytest.raises(TypeError, match="pipelines and datasets are needed"):
         zip_batches(left, 5, batch_size=2)
+
+
+def newest_first(batches):
+    merged, _ = type(batches[0]).merge(batches[::-1])
+    return merged
+
+
+def test_merge_takes_a_function_of_its_own(dataset):
+    pipeline = Pipeline(dataset).merge(Pipeline(dataset).multiply(-1), fn=newest_first)
+    assert pipeline.next_batch(2).x.tolist() == [0, -1, 0, 1]
+    assert next(iter(pipeline.gen_batch(2, prefetch=2))).x.tolist() == [0, -1, 0, 1]
+    with pytest.raises(TypeError, match="Points.merge returned int, not a batch"):
+        Pipeline(dataset).merge(Pipeline(dataset), fn=len).next_batch(2)
+    with pytest.raises(BindError, match="merge: fn is a function of the batches"):
+        Pipeline(dataset).merge(Pipeline(dataset), fn=newest_first, components="x").run(2)
+
+
+def sorted_merge(batches, batch_size):
+    merged, rest = type(batches[0]).merge(batches, batch_size=batch_size)
+    merged.x = np.sort(merged.x)[::-1]
+    return merged, rest
+
+
+def test_rebatch_takes_a_function_of_its_own(dataset):
+    batches = list(Pipeline(dataset).rebatch(4, merge=sorted_merge).gen_batch(3))
+    assert [batch.x.tolist() for batch in batches] == [[3, 2, 1, 0], [7, 6, 5, 4], [9, 8]]
+
+
+@pytest.mark.parametrize(
+    ("merge", "reason"),
+    [
+        (lambda batches, size: batches[0], "merge must return a batch and one of the rest or None"),
+        (
+            lambda batches, size: (type(batches[0]).merge(batches)[0], None),
+            "a batch of 6 items for batch_size=4",
+        ),
+    ],
+)
+def test_what_a_merge_function_returns_is_checked(dataset, merge, reason):
+    with pytest.raises((TypeError, ValueError), match=reason):
+        Pipeline(dataset).rebatch(4, merge=merge).run(3)
+
+
+@pytest.mark.parametrize("ahead", [{}, {"prefetch": 2}, {"prefetch": 2, "engine": "processes", "workers": 1}])
+def test_a_discarded_batch_keeps_ids_and_attributes(dataset, ahead):
+    pipeline = Pipeline(dataset).update(B("_mean"), B("x").attr("mean")()).discard_batch()
+    for batch in pipeline.gen_batch(5, **ahead):
+        assert batch._mean == batch.indices.mean()
+        assert (batch.x, batch.y) == (None, None)

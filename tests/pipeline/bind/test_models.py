@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,3 +227,56 @@ def test_a_model_may_end_the_run_without_a_fault(dataset, net_class):
     pipeline = Pipeline(dataset).init_model("dynamic", Sated, "net").train_model("net", B("x"))
     batches = list(pipeline.gen_batch(2))
     assert len(batches) == 1
+
+
+class Kept:
+    """A model that is kept as a number in a file."""
+
+    def __init__(self, config=None):
+        self.seen = []
+
+    def train(self, inputs=None, targets=None, *, fetches=None, feed_dict=None):
+        self.seen.append(float(np.sum(inputs)))
+
+    def predict(self, inputs=None, targets=None, *, fetches=None, feed_dict=None):
+        return inputs
+
+    def save(self, path):
+        Path(path).write_text(str(sum(self.seen)))
+
+    @classmethod
+    def load(cls, path):
+        model = cls()
+        model.seen = [float(Path(path).read_text())]
+        return model
+
+
+def test_a_model_is_saved_and_loaded_once_wherever_the_pipeline_is_recording(dataset, tmp_path):
+    path = tmp_path / "model"
+    training = (
+        Pipeline(dataset)
+        .init_model("dynamic", Kept, "net")
+        .save_model_once("net", path)
+        .train_model("net", B("x"))
+        .init_variable("after")
+    )
+    assert [step.name for step in training.steps] == ["init_model", "train_model", "init_variable"]
+    training.run(5)
+    assert path.read_text() == "45.0"
+    going = Pipeline(dataset).init_model("dynamic", Kept, "net").load_model_once("net", path)
+    assert going.train_model("net", B("x")).run(10).m("net").seen == [45.0, 45.0]
+
+
+def test_a_model_is_saved_and_loaded_now(dataset, tmp_path):
+    path = tmp_path / "model"
+    training = Pipeline(dataset).init_model("dynamic", Kept, "net").train_model("net", B("x"))
+    with pytest.raises(RuntimeError, match="was not run yet"):
+        training.save_model_now("net", path)
+    done = training.run(5)
+    assert done.save_model_now("net", path) is done
+    loaded = Pipeline(dataset).load_model_now("net", path, Kept).train_model("net", B("x"))
+    assert loaded.run(10).m("net").seen == [45.0, 45.0]
+    with pytest.raises(TypeError, match="a class of models with load"):
+        Pipeline(dataset).load_model_now("net", path, len)
+    with pytest.raises(KeyError, match="did you mean 'net'"):
+        done.save_model_now("nett", path)

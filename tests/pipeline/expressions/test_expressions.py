@@ -11,7 +11,7 @@ import pytest
 
 from bf_batch import PerItem
 from bf_index import Place
-from bf_pipeline import B, C, D, F, I, L, M, NumpySampler, P, Pipeline, R, V, W, Where
+from bf_pipeline import PP, B, BindError, C, D, F, I, L, M, NumpySampler, P, Pipeline, R, V, W, Where
 from bf_pipeline.context import Context, Scope
 from bf_pipeline.expressions.base import evaluate, lift
 
@@ -257,3 +257,46 @@ def test_unevaluated_expression_reaches_the_action(dataset, batch_class):
     seen = []
     (Pipeline(dataset).call(seen.append, W(V("nowhere")))).run(5)
     assert [expression.name for expression in seen] == ["nowhere", "nowhere"]
+
+
+def test_pp_evaluates_once_for_each_item(context):
+    numbers = iter(range(10))
+    assert list(PP(F(lambda: next(numbers))).evaluate(context)) == [0, 1, 2, 3]
+    each = PP(R("normal", size=2)).evaluate(context)
+    assert [value.shape for value in each] == [(2,)] * 4
+    assert len({value.tobytes() for value in each}) == 4
+    again = PP(R("normal", size=2))
+    context.draws = 0
+    first = again.evaluate(context)
+    context.draws = 0
+    assert np.array_equal(np.stack(list(first)), np.stack(list(again.evaluate(context))))
+    assert repr(PP(R("normal"))) == "PP(R('normal'))"
+    with pytest.raises(TypeError, match="P deals out values at hand"):
+        PP([1, 2])
+
+
+def test_size_of_a_random_value_may_be_an_expression(context):
+    assert R("normal", size=B("x").attr("size") // 2).evaluate(context).shape == (2,)
+    assert R("normal", size=(V("v"), 3)).evaluate(context).shape == (2, 3)
+    assert np.shape(P(R("normal", size=C("n"))).evaluate(context).values) == (4, 3)
+    assert R("normal", size=np.int64(2)).evaluate(context).shape == (2,)
+    with pytest.raises(ValueError, match="size is a whole number >= 0"):
+        R("normal", size=V("v") - 5).evaluate(context)
+    for wrong in (-1, 2.5, "2", (1, -2)):
+        with pytest.raises((TypeError, ValueError), match="size is a whole number >= 0"):
+            R("normal", size=wrong)
+
+
+def test_a_variable_of_another_pipeline_is_read_from_its_last_run(dataset):
+    training = Pipeline(dataset).init_variable("n", 0).update(V("n"), V("n") + 1)
+    testing = Pipeline(dataset).init_variable("m").update(V("m"), V("n", pipeline=training) * 10)
+    with pytest.raises(LookupError, match="was not run yet"):
+        testing.run(5)
+    done = training.run(5)
+    assert testing.run(5).v("m") == 20
+    other = Pipeline(dataset, {"from": done}).init_variable("m").update(V("m"), V("n", pipeline=C("from")))
+    assert other.run(5, prefetch=2).v("m") == 2
+    with pytest.raises(BindError, match="unknown variable 'N' of the other pipeline; did you mean 'n'"):
+        Pipeline(dataset).add(V("N", pipeline=training)).run(5)
+    with pytest.raises(TypeError, match="not a pipeline or a run: 3"):
+        Pipeline(dataset).add(V("n", pipeline=C("k"))).run(5, config={"k": 3})

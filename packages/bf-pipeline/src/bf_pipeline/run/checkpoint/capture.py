@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from bf_index import StateError
 from bf_index.sizes import reading
 from bf_pipeline.context import Context
 from bf_pipeline.errors import Terminated
+from bf_pipeline.plain_config import UNSET, find_value, make_plain, replace_value
 from bf_pipeline.record.recorded import walk_all_calls
 from bf_pipeline.run.checkpoint.files import (
     SCHEMA,
@@ -57,7 +58,24 @@ def capture(run: RunState, arrays: dict[str, np.ndarray] | None = None) -> dict[
         },
         "regroups": [pool.state(encoder) for pool in run.pools],
         "models": sorted(_find_built_models(run)),
+        **_capture_written(run, encoder),
     }
+
+
+def _capture_written(run: RunState, encoder: Encoder) -> dict[str, Any]:
+    """Return what steps have written to the config and the data set, under one key; nothing if none does."""
+    scope, (paths, names) = run.runner.scope, run.runner.bound.written
+    config = {path: find_value(scope.config, path) for path in sorted(paths)}
+    data = {name: getattr(scope.dataset, name, UNSET) for name in sorted(names)}
+    found = {
+        kind: {
+            name: encoder.encode(make_plain(value), f"{kind} {name!r}")
+            for name, value in values.items()
+            if value is not UNSET
+        }
+        for kind, values in (("config", config), ("data", data))
+    }
+    return {"written": found} if any(found.values()) else {}
 
 
 def find_position(run: RunState) -> dict[str, Any]:
@@ -144,9 +162,26 @@ class Resumed:
         _fill_variables(run.variables, self.state["variables"], decoder)
         for key, source in scope.sources.items():
             _fill_variables(source.scope.variables, self.state["sources"][str(key)], decoder)
+        self._fill_written(run, decoder)
         _check_same("rebatch steps", range(len(self.state["regroups"])), range(len(run.pools)))
         for pool, state in zip(run.pools, self.state["regroups"]):
             pool.restore(state, decoder, scope.dataset.batch_class)
+
+    def _fill_written(self, run: RunState, decoder: Decoder) -> None:
+        """Bring back what steps had written to the config and the data set: only what they may write."""
+        scope, written = run.runner.scope, self.state.get("written", {})
+        for kind, own in zip(("config", "data"), run.runner.bound.written):
+            for name, tree in written.get(kind, {}).items():
+                if name not in own:
+                    raise StateError(
+                        f"resume: the state has {kind} {name!r}, which no step of this pipeline writes"
+                    )
+                with reading(f"resume: {kind} {name!r}", StateError):
+                    value = decoder.decode(tree)
+                if kind == "data":
+                    setattr(scope.dataset, name, value)
+                else:
+                    cast("dict[str, Any]", scope.config).update(replace_value(scope.config, name, value))
 
     def _load_models(self, run: RunState) -> None:
         names = self.state["models"]
