@@ -167,7 +167,7 @@ def test_merge_takes_a_function_of_its_own(dataset):
     pipeline = Pipeline(dataset).merge(Pipeline(dataset).multiply(-1), fn=newest_first)
     assert pipeline.next_batch(2).x.tolist() == [0, -1, 0, 1]
     assert next(iter(pipeline.gen_batch(2, prefetch=2))).x.tolist() == [0, -1, 0, 1]
-    with pytest.raises(TypeError, match="Points.merge returned int, not a batch"):
+    with pytest.raises(TypeError, match=r"Points\.merge returned int, not a batch"):
         Pipeline(dataset).merge(Pipeline(dataset), fn=len).next_batch(2)
     with pytest.raises(BindError, match="merge: fn is a function of the batches"):
         Pipeline(dataset).merge(Pipeline(dataset), fn=newest_first, components="x").run(2)
