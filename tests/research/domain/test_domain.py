@@ -313,6 +313,14 @@ def test_update_with_nonsense_is_refused() -> None:
         Domain(A).set_update(print, when="lats")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n_updates"):
         Domain(A).set_update(print, n_updates=0)
+    for when in ([3, "first"], "#0", "#", "%5", 0, True, 1.5):
+        with pytest.raises(ValueError, match=r"set_update: when=.* is none of"):
+            Domain(A).set_update(print, when=when)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="names no moment"):
+        Domain(A).set_update(print, when=[])
+    for name in ("n_reps", "n_iters", "repeat_each"):
+        with pytest.raises(ValueError, match=name):
+            Domain(A).set_update(print, **{name: 0})
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), True])

@@ -16,7 +16,7 @@ import pytest
 from bf_batch import Batch, Dataset, action
 from bf_index.errors import StateError
 from bf_pipeline import B, C, Pipeline, V
-from bf_research import KV, RP, RR, Domain, Option, Research
+from bf_research import KV, RP, RR, Domain, Option, Research, Results, uniform
 
 
 class Numbers(Batch):
@@ -458,6 +458,33 @@ def slow(a: int) -> int:
     """Give the number a moment later, so that no worker is free before."""
     time.sleep(0.05)
     return a
+
+
+def test_updates_at_several_moments_have_repetitions_of_their_own(tmp_path: Path) -> None:
+    moments: list[int] = []
+
+    def more(results: Results) -> Domain:
+        moments.append(sum(record.state.finished for record in results.records))
+        return Option("x", [4, 5, 6])
+
+    domain = Option("x", [1, 2, 3])
+    domain.set_iterator(n_reps=2)
+    research = Research(domain).add_callable(lambda x: x, C("x"), returns="seen")
+    research.update_domain(more, ["#5", "#8", "last"], n_reps=3, repeat_each=1, n_configs=2)
+    table = research.run(name=tmp_path / "sweep", parallel=False).results
+    assert moments == [5, 8, 14]
+    assert table["seen"].tolist() == [1, 2, 3, 1, 2] + [4, 4, 4] + [4, 4, 4, 5, 5, 5] * 2
+    assert table["repetition"].tolist() == [0, 0, 0, 1, 1] + [0, 1, 2] + [0, 1, 2] * 4
+    assert domain.update is None, "the domain that was handed in is as it was"
+
+
+def test_an_update_without_end_is_refused_as_the_first_domain_is(tmp_path: Path) -> None:
+    research = Research(Option("x", [1])).add_callable(lambda x: x, C("x"), returns="seen")
+    research.update_domain(lambda results: Option("x", uniform(0, 1)))
+    with pytest.raises(ValueError, match=r"never ends; set_update\(..., n_iters="):
+        research.run(name=tmp_path / "sweep", parallel=False)
+    research.update_domain(lambda results: Option("x", uniform(0, 1)), n_configs=3)
+    assert len(research.run(name=tmp_path / "other", parallel=False).results) == 4
 
 
 @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 2}, {"workers": 4}, {"parallel": False}])

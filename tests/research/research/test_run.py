@@ -9,7 +9,7 @@ import pytest
 from bf_pipeline import C
 from bf_research import Option
 from bf_research.domain.config import Config
-from bf_research.research.run import run
+from bf_research.research.run import prepare
 from bf_research.units.base import Schedule
 from bf_research.units.experiment import Experiment
 from bf_research.units.functions import CallableUnit
@@ -24,7 +24,8 @@ UNIT = CallableUnit("double", double, (C("a"),), {}, ("twice",), Schedule.of(1))
 
 def test_an_experiment_runs_over_a_domain_without_a_research(tmp_path: Path) -> None:
     domain = Option("a", [1, 2, 3])
-    results = run(Experiment((UNIT,)), domain, tmp_path / "sweep", None, "never", {"parallel": False})
+    prepared = prepare(Experiment((UNIT,)), domain, tmp_path / "sweep", None, "never", {"parallel": False})
+    results = prepared.run()
     assert [results.last("twice", record) for record in results.records] == [2, 4, 6]
 
 

@@ -195,6 +195,17 @@ def test_function_of_the_results_gives_the_next_domain(sweep: Callable[..., Any]
     assert ran == []
 
 
+def test_updates_of_the_domain_at_several_moments(sweep: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "finder.py").write_text(
+        "def closer(results):\n    return {'lr': [results.best('score').config['lr'] + 1]}\n"
+    )
+    moments = ["hydra.sweeper.update_when=['#2',last]", "hydra.sweeper.update_n_reps=2"]
+    done, results, _ = sweep("lr=1,2", "hydra.sweeper.update=finder.closer", "+targets=[finder]", *moments)
+    assert done.code == 0, done.err
+    assert [record.config["lr"] for record in results.records] == [1, 2, 3, 3, 4, 4]
+    assert [record.repetition for record in results.records] == [0, 0, 0, 1, 0, 1]
+
+
 def test_random_draws_go_on_with_the_seed_of_the_journal(sweep: Callable[..., Any]) -> None:
     draws = ["lr=interval(0,1)", "hydra.sweeper.n_iters=3"]
     _, first, ran = sweep(*draws)

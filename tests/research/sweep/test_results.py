@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bf_index import StateError
-from bf_research import Research, Results, TrialState
+from bf_research import KV, Domain, Option, Research, Results, TrialState, uniform
 from bf_research.sweep.journal import Record
 from bf_research.sweep.results import describe, failure_table, ranking
 
@@ -41,6 +41,23 @@ def test_table_has_real_values_and_a_row_for_a_failure() -> None:
     assert table.iloc[-1]["state"] == "FAILED"
     assert math.isnan(table.iloc[-1]["loss"])
     assert Results().df.empty
+
+
+def test_filter_takes_a_domain_for_each_of_its_configurations(tmp_path: Path) -> None:
+    options = Option("x", [1, 2]) * Option("net", [KV(int, "small"), KV(str, "large")])
+    other = Option("y", [KV([1, 2], "list")])
+    research = Research((options + other).set_iterator(n_reps=2)).add_callable(int, returns="n")
+    trials = research.run(name=tmp_path / "sweep", parallel=False).trials
+    for known in (trials, Research.load(tmp_path / "sweep").trials):
+        assert len(known.filter(Option("x", [2, 3]))) == 4
+        assert len(known.filter(Option("x", [2]) * Option("net", [KV(str, "large")]))) == 2
+        assert len(known.filter(Option("x", [1]) @ Option("net", [KV(int, "small")]) + other)) == 4
+        assert len(known.filter(Option("x", [1, 2]).where("x > 1"), repetition=1)) == 2
+        assert len(known.filter(Domain())) == len(known) == 10
+    with pytest.raises(ValueError, match="unknown option 'z'"):
+        trials.filter(Option("z", [1]))
+    with pytest.raises(ValueError, match="are drawn"):
+        trials.filter(Option("x", uniform(0, 1)))
 
 
 def test_filter_takes_real_values_aliases_and_states() -> None:

@@ -91,7 +91,7 @@ def test_branches_that_cannot_share_are_refused(tmp_path: Path) -> None:
     research = Research(Option("shift", [1, 2])).add_pipeline(root, Pipeline().add(1), name="train")
     with pytest.raises(ValueError, match=r"(?s)branches=2: unit 'train': the root is shared.*'shift'"):
         research.run(name=tmp_path / "a", parallel=False, branches=2)
-    with pytest.raises(ValueError, match="branches=3: no pipeline has a root"):
+    with pytest.raises(ValueError, match="branches=3: nothing has a root"):
         Research().add_callable(int).run(name=tmp_path / "a", branches=3)
     for wrong in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match="branches must be a whole number"):

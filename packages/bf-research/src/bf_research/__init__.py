@@ -13,13 +13,14 @@ from bf_research.training.state import Event, TrainingState
 from bf_research.training.stopping import EarlyStopping, TimeLimit
 from bf_research.training.training import Training, TrainingOutcome
 from bf_research.training.validation import Evaluation, IterationLog, Validation
-from bf_research.units.expressions import RD, RI, RID, RP, RR
+from bf_research.units.expressions import RD, RI, RID, RO, RP, RR, S
 
 __all__ = [
     "KV",
     "RD",
     "RI",
     "RID",
+    "RO",
     "RP",
     "RR",
     "Checkpoints",
@@ -33,6 +34,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Research",
     "Results",
+    "S",
     "SweepLocked",
     "TimeLimit",
     "Training",

@@ -97,14 +97,30 @@ class Domain(Suggests):
         domain._plan = replace(self._plan, seed=seed)
         return domain
 
-    def set_update(self, function: Callable[[Any], Any], when: When = "last", n_updates: int = 1) -> Domain:
+    def with_walk(self, **options: Any) -> Domain:
+        """Return the same domain with some options of ``set_iterator`` changed."""
+        domain = Domain(self)
+        domain._plan = replace(self._plan, **options)
+        return domain
+
+    def set_update(
+        self,
+        function: Callable[[Any], Any],
+        when: When = "last",
+        n_updates: int | None = None,
+        n_reps: int | None = None,
+        n_iters: int | None = None,
+        repeat_each: int | None = None,
+    ) -> Domain:
         """Let ``function(results)`` return the domain to go on with, and return this very domain.
 
-        It is called when all trials of the domain are finished (``'last'``), or after every ``when`` finished
-        trials, at most ``n_updates`` times; the domain it returns replaces what is left, None changes
-        nothing.
+        ``when``: ``'last'`` (all trials of the domain are finished), a number (after every so many finished
+        trials), ``'#i'`` (after exactly i of them), or a list of these. ``n_updates``: how often at most; by
+        default once for each entry of ``when``. The domain that it returns replaces what is left and is
+        walked as it says itself, but for ``n_reps``, ``n_iters`` and ``repeat_each`` that are given here.
+        None changes nothing.
         """
-        self._update = Update(function, when, n_updates)
+        self._update = Update(function, when, n_updates, n_reps, n_iters, repeat_each)
         return self
 
     def where(self, test: str | Callable[[Mapping[str, Any]], Any]) -> Domain:
@@ -166,6 +182,11 @@ class Domain(Suggests):
     def endless(self) -> bool:
         """Whether the walk has no end."""
         return self._walk.endless
+
+    @property
+    def drawn(self) -> bool:
+        """Whether values of some option are drawn, so that they are in no list."""
+        return any(cube.draws for cube in self._cubes)
 
     @property
     def endless_text(self) -> str:

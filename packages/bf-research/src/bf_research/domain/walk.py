@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from bf_index.seeding import rng_at
 from bf_research.domain.config import Config
 from bf_research.domain.cube import Cube, Values, blocks, locate, spell, total
 
-When = int | Literal["last"]
+When = int | str | Sequence[int | str]
 
 # Parts of the random addresses, so that draws for different purposes never meet.
 _VALUES, _ORDER, _RANDOM = 0, 1, 2
@@ -50,19 +50,66 @@ def _whole(value: Any, least: int) -> bool:
 
 @dataclass(frozen=True)
 class Update:
-    """A function that returns the next domain from the results so far, and when it is called."""
+    """A function that returns the next domain from the results so far, and when it is called.
+
+    ``when``: a number (after every so many finished trials), ``'#i'`` (after exactly i of them), ``'last'``
+    (when all are finished), or a list of these. ``n_updates``: how often at most; by default once for each
+    entry of ``when``. ``n_reps``, ``n_iters`` and ``repeat_each``: how the domains that it returns are
+    walked, by default as they say themselves.
+    """
 
     function: Callable[[Any], Any]
     when: When = "last"
-    n_updates: int = 1
+    n_updates: int | None = None
+    n_reps: int | None = None
+    n_iters: int | None = None
+    repeat_each: int | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise TypeError(f"set_update: a function of the results is needed, got {self.function!r}")
-        if self.when != "last" and not _whole(self.when, 1):
-            raise ValueError(f"set_update: when is 'last' or a number of trials above 0, got {self.when!r}")
-        if not _whole(self.n_updates, 1):
-            raise ValueError(f"set_update: n_updates must be a whole number above 0, got {self.n_updates!r}")
+        for moment in self.moments:
+            exact = isinstance(moment, str) and moment[:1] == "#" and moment[1:].isdecimal()
+            if moment != "last" and not _whole(moment, 1) and not (exact and int(moment[1:])):
+                raise ValueError(
+                    f"set_update: when={moment!r} is none of: n > 0 (after every n finished trials), '#i' "
+                    "(after exactly i of them), 'last', or a list of these"
+                )
+        if not self.moments:
+            raise ValueError("set_update: when=[] names no moment, so there would never be an update")
+        given = {"n_updates": self.n_updates, "n_reps": self.n_reps, "n_iters": self.n_iters}
+        for name, value in {**given, "repeat_each": self.repeat_each}.items():
+            if value is not None and not _whole(value, 1):
+                raise ValueError(f"set_update: {name} must be a whole number above 0, got {value!r}")
+
+    @property
+    def moments(self) -> tuple[Any, ...]:
+        """The entries of ``when``."""
+        many = isinstance(self.when, Sequence) and not isinstance(self.when, str)
+        return tuple(self.when) if many else (self.when,)  # type: ignore[arg-type]
+
+    @property
+    def most(self) -> int:
+        """How many updates there are at most."""
+        return len(self.moments) if self.n_updates is None else int(self.n_updates)
+
+    def is_due(self, finished: int) -> bool:
+        """Whether it is called now that so many trials are finished."""
+        return any(
+            moment == f"#{finished}" or (_whole(moment, 1) and finished % int(moment) == 0)
+            for moment in self.moments
+        )
+
+    @property
+    def at_end(self) -> bool:
+        """Whether it is called when all trials are finished."""
+        return "last" in self.moments
+
+    @property
+    def walk(self) -> dict[str, int]:
+        """What it says about the walk of the domains that it returns."""
+        given = {"n_reps": self.n_reps, "n_iters": self.n_iters, "repeat_each": self.repeat_each}
+        return {name: int(value) for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,10 @@ class Interrupts:
         self.count += 1
         self.last = number
 
+    def ask(self) -> None:
+        """Count as Ctrl-C does, from any thread."""
+        self._take(signal.SIGINT, None)
+
     def reraise(self) -> None:
         """Raise what the signal would have raised: KeyboardInterrupt, or an exit with 143."""
         if self.last == signal.SIGTERM:

@@ -71,8 +71,11 @@ class _Task:
 class Scheduler:
     """A loop that runs jobs on the workers of a pool; good for one ``run``."""
 
-    def __init__(self, pool: Pool, policy: Policy, monitor: Monitor) -> None:
+    def __init__(
+        self, pool: Pool, policy: Policy, monitor: Monitor, interrupts: Interrupts | None = None
+    ) -> None:
         self.pool, self.policy, self.monitor = pool, policy, monitor
+        self.interrupts = interrupts or Interrupts()
         self._running: dict[str, _Running] = {}
         self._waiting: deque[Job] = deque()
         self._exhausted = False
@@ -89,7 +92,7 @@ class Scheduler:
         """
         task = _Task.of(function)
         source = iter(jobs)
-        with Interrupts() as interrupts:
+        with self.interrupts as interrupts:
             try:
                 while True:
                     self._stop_if_asked(interrupts.count)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ from bf_research.launcher import progress
 from bf_research.launcher.channel import report, stopping, where
 from bf_research.launcher.devices import Slot, find_machine, plan
 from bf_research.launcher.errors import JobStopped, PassingError
-from bf_research.launcher.jobs import Done, Job, Policy
+from bf_research.launcher.jobs import Done, Interrupts, Job, Policy
 from bf_research.launcher.worker import make_portable, redirect_output
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
 from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.tracker import NoTracker, Tracker, flatten
 from bf_research.units.base import Iterations, Unit
+from bf_research.units.dumps import read_rows
 from bf_research.units.experiment import Experiment, finish
-from bf_research.units.functions import CallableUnit, find_imports
+from bf_research.units.functions import find_imports
+from bf_research.units.instances import InstanceUnit
 from bf_research.units.shared_roots import ALONE, Branch, Roots
 
 _STATES: Mapping[str, TrialState] = {
@@ -37,7 +39,7 @@ _STATES: Mapping[str, TrialState] = {
     "timeout": TrialState.TIMEOUT,
     "killed": TrialState.KILLED,
 }
-OUTPUT = "output.txt"
+OUTPUT, TRIALS = "output.txt", "trials"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class TrialWork:
 
     def place(self, trial: Trial) -> Path:
         """Return the folder of a trial."""
-        return self.folder / "trials" / trial.id
+        return self.folder / TRIALS / trial.id
 
     def iterations(self, trial: Trial, branch: Branch = ALONE) -> Iterations:
         """Run a trial iteration by iteration, recorded."""
@@ -208,6 +210,7 @@ class Workers:
     preload: tuple[str, ...] = ()
     bar: bool = False
     branches: int = 1
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def start_early(self) -> None:
         """Have the workers' server start, which imports while this process still prepares."""
@@ -237,22 +240,25 @@ class Workers:
         )
         try:
             with open_pool((__name__, *self.preload), self.slots) as workers:
-                scheduler = Scheduler(workers, self.policy, monitor)
+                scheduler = Scheduler(workers, self.policy, monitor, self.interrupts)
                 with closing(scheduler.run(PackedWork(self.work, self.shared), jobs())) as ends:
                     for done in ends:
-                        yield from translate_ends(placed.pop(done.job.number), done)
+                        yield from translate_ends(placed.pop(done.job.number), done, self.work)
         finally:
             monitor.close()
 
 
-def translate_ends(trials: Sequence[Trial], done: Done) -> Iterator[Ended]:
+def translate_ends(trials: Sequence[Trial], done: Done, work: TrialWork) -> Iterator[Ended]:
     """Yield how the trials of a job ended: each by itself, unless the job as a whole came to nothing."""
     values = done.value if done.kind == "ok" else [done.value] * len(trials)
     for trial, value in zip(trials, values, strict=True):
         state = _STATES[done.kind]
         if done.kind == "ok" and isinstance(value, Exception):
             state = TrialState.KILLED if isinstance(value, JobStopped) else TrialState.FAILED
-        yield _make_end(trial, state, value, done.seconds, done.job.attempt, done.slot)
+        ended = _make_end(trial, state, value, done.seconds, done.job.attempt, done.slot)
+        if not ended.rows and state is not TrialState.DONE:  # what it wrote before its process ended
+            ended = replace(ended, rows=tuple(read_rows(work.place(trial))))
+        yield ended
 
 
 def _make_end(trial: Trial, state: TrialState, value: Any, seconds: float, attempt: int, slot: str) -> Ended:
@@ -299,8 +305,9 @@ def find_heavy_libraries(units: Sequence[Unit]) -> tuple[str, ...]:
     """Return the heavy modules that this program or a unit's function uses: workers import them only once."""
     used = set(sys.modules)
     for unit in units:
-        if isinstance(unit, CallableUnit):
-            used |= {name.partition(".")[0] for name in find_imports(unit.function)}
+        function = unit.creator if isinstance(unit, InstanceUnit) else getattr(unit, "function", None)
+        if callable(function):
+            used |= {name.partition(".")[0] for name in find_imports(function)}
     if not used & {"bf_models", "keras", "tensorflow"}:
         return ()
     return ("tensorflow", "keras", *(["bf_models"] if "bf_models" in used else []))

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, cast
 
-from bf_index.errors import Suggests, escape, unknown
-from bf_pipeline import Pipeline
+from bf_index.errors import escape, unknown
 from bf_research.domain.domain import Domain
+from bf_research.domain.walk import When
+from bf_research.research.loggers import Loggers, Target, check_target
+from bf_research.research.parts import Parts
+from bf_research.research.trial_files import profile_rows, remove, with_dumps
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial
-from bf_research.units.base import Execute, Schedule, Unit
-from bf_research.units.experiment import Experiment
-from bf_research.units.expressions import check_keywords
-from bf_research.units.functions import CallableUnit, GeneratorUnit, MetricsUnit
-from bf_research.units.pipeline import PipelineUnit
-from bf_research.units.training import TrainingUnit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bf_research.training.training import Training
-
-
-Names = str | Sequence[str] | None
+    from bf_research.research.detached import DetachedRun
 
 
 class RunOptions(TypedDict, total=False):
@@ -42,7 +36,8 @@ class RunOptions(TypedDict, total=False):
     no MLflow. ``test_run``: try one iteration of the first configuration before the sweep, which is not begun
     if that fails. ``branches``: so many trials run side by side in a process and share the batches of
     their roots, see ``add_pipeline`` (1). ``stop_grace``: seconds that running trials have to stop by
-    themselves after Ctrl-C (4).
+    themselves after Ctrl-C (4). ``profile``: measure the units, see ``Research.profile``. ``detach``: return
+    at once and go on in the background, see ``is_finished``, ``wait`` and ``terminate``.
     """
 
     retries: int
@@ -55,9 +50,11 @@ class RunOptions(TypedDict, total=False):
     test_run: bool
     branches: int
     stop_grace: float
+    profile: bool
+    detach: bool
 
 
-class Research(Suggests):
+class Research(Parts):
     """An experiment over a domain, run on several workers at once, resumed when it was cut off.
 
     The methods that add something change this research and return it, so that calls can be chained or not.
@@ -74,9 +71,11 @@ class Research(Suggests):
     """
 
     def __init__(self, domain: Domain | None = None) -> None:
+        super().__init__()
         self._domain = Domain()
-        self._units: list[Unit] = []
         self._results = Results()
+        self._loggers: list[Target] = []
+        self._detached: DetachedRun | None = None
         #: Folder of the journal and of the trials' files, once it has run.
         self.folder: Path | None = None
         self.init_domain(domain)
@@ -106,162 +105,39 @@ class Research(Suggests):
             self._domain.set_iterator(**{**asdict(self._domain.plan), **changed})
         return self
 
+    def update_domain(
+        self,
+        function: Callable[[Results], Domain | None],
+        when: When = "last",
+        n_updates: int | None = None,
+        n_reps: int | None = None,
+        n_configs: int | None = None,
+        repeat_each: int | None = None,
+    ) -> Self:
+        """Let ``function(results)`` return the domain to go on with, at one moment or several.
+
+        ``when``: ``'last'`` (all trials are finished), a number (after every so many finished trials),
+        ``'#i'`` (after exactly i of them), or a list of these. The other numbers are those of the new domains
+        alone; see ``Domain.set_update``, which does the same for a domain.
+        """
+        self._domain = Domain(self._domain).set_update(
+            function, when, n_updates, n_reps, n_configs, repeat_each
+        )
+        return self
+
+    def add_logger(self, target: Target) -> Self:
+        """Tell the begin and the end of the sweep and its trials, and updates of the domain, a line each.
+
+        ``target``: ``'file'`` (``research.log`` in the folder), ``'print'`` (the standard output), or a
+        function of a text. One that raises is told nothing more, and costs the sweep nothing.
+        """
+        self._loggers.append(check_target(target))
+        return self
+
     @property
     def domain(self) -> Domain:
         """The domain of configurations."""
         return self._domain
-
-    @property
-    def experiment(self) -> Experiment:
-        """The units in their order."""
-        return Experiment(tuple(self._units))
-
-    def add_pipeline(
-        self,
-        root: Pipeline,
-        branch: Pipeline | None = None,
-        *,
-        dataset: Any = None,
-        variables: Names = None,
-        name: str | None = None,
-        execute: Execute = 1,
-        run: bool | None = None,
-        import_from: str | None = None,
-        **config: Any,
-    ) -> Self:
-        """Add a pipeline that knows its batch size (``run_later``); ``C('lr')`` in it is the trial's ``lr``.
-
-        Each execution takes one batch. ``run=True`` runs it from beginning to end instead; by default that is
-        so for a pipeline that executes at the last iteration only, such as a test. ``import_from``: the unit
-        that ``C('import_from')`` stands for, as in ``import_model(name, C('import_from'))``. ``variables``:
-        variables that go to the results after each execution. ``branch``: a second pipeline that takes the
-        batches of the first, the ``root``; with ``run(branches=4)`` four trials at a time share them, so that
-        what is slow, such as loading, is done once. ``dataset``: data for the pipeline, also an expression
-        such as ``C('fold').attr('train')``. Further keywords go to the pipeline's config.
-        """
-        for part in (root, branch):
-            if not isinstance(part, Pipeline | None) or root is None:
-                raise TypeError(f"add_pipeline: a Pipeline is needed, got {part!r}")
-        schedule = Schedule.of(execute, name or "add_pipeline")
-        if root.dataset is None and dataset is None:
-            raise ValueError(
-                f"add_pipeline({name!r}): the pipeline has no dataset; give pipeline << dataset, or dataset="
-            )
-        name = self._free_name(name, "pipeline")
-        whole = schedule.only_last if run is None else run
-        kept = self._free_returns(_as_names(variables), name)
-        unit = PipelineUnit(name, root, branch, dataset, import_from, whole, kept, config, schedule)
-        unit.check_config()
-        return self._add(unit)
-
-    def add_callable(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        returns: Names = None,
-        name: str | None = None,
-        execute: Execute = 1,
-        **kwargs: Any,
-    ) -> Self:
-        """Add a function; its arguments may be expressions: ``C('lr')``, ``RI()``, ``RP('train')``, ``RD()``.
-
-        ``returns`` names what goes to the results: one name for the value, several for its items.
-        """
-        return self._add_function(CallableUnit, function, args, kwargs, (returns, name, execute))
-
-    def add_generator(
-        self,
-        function: Callable[..., Iterator[Any]],
-        *args: Any,
-        returns: Names = None,
-        name: str | None = None,
-        execute: Execute = 1,
-        **kwargs: Any,
-    ) -> Self:
-        """Add a generator function: each execution takes its next value; its end ends the iterations."""
-        return self._add_function(GeneratorUnit, function, args, kwargs, (returns, name, execute))
-
-    def add_training(
-        self,
-        function: Callable[..., Training],
-        *args: Any,
-        returns: Names = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Add a function that makes a ``Training``; its arguments may be expressions such as ``C('lr')``.
-
-        An execution is an iteration, the end of the training is that of the trial. Its pipeline knows its
-        batch size (``run_later``); its folder is the trial's. ``returns``: metrics that go to the results,
-        each in the iteration in which it is measured. With ``Checkpoints`` among its events, a trial that was
-        cut off goes on when it is tried again.
-        """
-        return self._add_function(TrainingUnit, function, args, kwargs, (returns, name, 1))
-
-    def get_metrics(
-        self,
-        pipeline: str,
-        metrics_var: str,
-        metrics_name: str | Sequence[str],
-        *args: Any,
-        returns: Names = None,
-        name: str | None = None,
-        execute: Execute = 1,
-        **kwargs: Any,
-    ) -> Self:
-        """Add metrics that a pipeline gathers in a variable; further arguments go to ``evaluate``.
-
-        ``returns``: names in the results, those of the metrics by default.
-        """
-        metrics = _as_names(metrics_name)
-        returned = _as_names(returns) or metrics
-        if len(returned) != len(metrics):
-            raise ValueError(f"get_metrics: returns has {len(returned)} names for {len(metrics)} metrics")
-        schedule = Schedule.of(execute, "get_metrics")
-        check_keywords("get_metrics", None, tuple(kwargs))
-        name = self._free_name(name, f"metrics of {pipeline}")
-        kept = self._free_returns(returned, name)
-        return self._add(MetricsUnit(name, pipeline, metrics_var, metrics, args, kwargs, kept, schedule))
-
-    def _add_function(
-        self,
-        kind: type[CallableUnit],
-        function: Any,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        options: tuple[Names, str | None, Execute],
-    ) -> Self:
-        returns, name, execute = options
-        if not callable(function):
-            raise TypeError(f"a function is needed, got {function!r}")
-        text = getattr(function, "__name__", "function")
-        check_keywords(f"the function {text}", function, tuple(kwargs))
-        name = self._free_name(name, text)
-        kept = self._free_returns(_as_names(returns), name)
-        return self._add(kind(name, function, args, kwargs, kept, Schedule.of(execute, name)))
-
-    def _add(self, unit: Unit) -> Self:
-        self._units.append(unit)
-        return self
-
-    def _free_name(self, name: str | None, default: str) -> str:
-        """Return the given name, or a free one; ``ValueError`` when another unit has it."""
-        names = {unit.name for unit in self._units}
-        if name is not None:
-            if name in names:
-                raise ValueError(f"there is a unit {name!r} already; name this one otherwise")
-            return name
-        free = (f"{default} {number}" for number in range(2, len(names) + 3))
-        return default if default not in names else next(text for text in free if text not in names)
-
-    def _free_returns(self, returns: tuple[str, ...], name: str) -> tuple[str, ...]:
-        for unit in self._units:
-            for twice in set(returns) & set(unit.returns):
-                raise ValueError(f"{name}: unit {unit.name!r} returns {twice!r} already; name it otherwise")
-        reserved = {"id", "iteration", "repetition", "state"} & set(returns)
-        if reserved:
-            raise ValueError(f"{name}: {sorted(reserved)[0]!r} is a column already; name it otherwise")
-        return returns
 
     # Running it
 
@@ -289,12 +165,49 @@ class Research(Suggests):
         ``options`` see ``RunOptions``. A trial that fails does not stop the others: its state and traceback
         are in the results, and a table of failures is logged.
         """
-        from bf_research.research.run import run  # late: start-up time of what only trains
+        from bf_research.research.run import prepare  # late: start-up time of what only trains
 
+        if not self.is_finished:
+            raise RuntimeError(
+                f"this research runs already, in {self.folder}; wait() or terminate() it first"
+            )
         folder = _choose_folder(name)
         further = {"bar": bar, "workers": workers, "devices": devices, **_check_options(options)}
-        self._results = run(self.experiment, self._domain, folder, n_iters, resume, further)
+        tell = Loggers(self._loggers, folder.absolute())
+        prepared = prepare(self.experiment, self._domain, folder, n_iters, resume, further, tell)
+        if further.get("detach", False):
+            from bf_research.research.detached import DetachedRun  # late: start-up time
+
+            self._detached = DetachedRun(prepared)
+        else:
+            self._detached = None
+            self._results = prepared.run()
         self.folder = folder
+        return self
+
+    # A run in the background
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing runs: a run that was detached has ended, or there was none."""
+        return self._detached is None or self._detached.is_finished
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a detached run, seconds at most; return whether it has ended.
+
+        An error of the run, such as one of the function of ``update_domain``, is raised here, once.
+        """
+        return self._detached is None or self._detached.wait(timeout)
+
+    def terminate(self, kill: bool = False) -> Self:
+        """Stop a detached run and wait for its end: no trial begins, those that run stop at an iteration.
+
+        They have ``stop_grace`` seconds for that; with ``kill`` they are ended at once. Their state is
+        KILLED, ``run(name=folder, resume='missing')`` runs what is left.
+        """
+        if self._detached is not None and not self._detached.is_finished:
+            self._detached.stop(kill)
+            self._detached.wait()
         return self
 
     def test(self, n_iters: int = 1) -> list[dict[str, Any]]:
@@ -307,13 +220,31 @@ class Research(Suggests):
 
     @property
     def results(self) -> pd.DataFrame:
-        """Table of results: configuration with real values, repetition, iteration, results, state."""
-        return self._results.df
+        """Table of results: configuration with real values, repetition, iteration, results, state.
+
+        While a detached run goes on, it has the trials so far; with ``add_dump`` the rows of those that run.
+        """
+        return self.trials.df
 
     @property
     def trials(self) -> Results:
         """The results as a value that can be filtered, ranked, saved; ``trials.failures`` has tracebacks."""
-        return self._results
+        if self._detached is None:
+            return self._results
+        return with_dumps(self._detached.results(), self.folder)
+
+    @property
+    def profile(self) -> pd.DataFrame:
+        """Table of where the time of trials went: id, unit, calls, total and mean seconds, share of it.
+
+        ``RuntimeError`` when nothing ran with ``profile=True``.
+        """
+        import pandas as pd
+
+        rows = [] if self.folder is None else profile_rows(self.folder)
+        if not rows:
+            raise RuntimeError("there is no profile; run(..., profile=True) measures the units")
+        return pd.DataFrame(rows)
 
     def save(self, path: str | Path) -> None:
         """Write the results to a ``.json`` or ``.parquet`` file; ``Research.load`` reads it."""
@@ -334,11 +265,20 @@ class Research(Suggests):
         if path.is_dir():
             if not journal.exists(path):
                 raise FileNotFoundError(f"{escape(path)} holds no sweep: there is no {journal.JOURNAL} in it")
-            research._results = Results.of(journal.read(path))
+            research._results = with_dumps(Results.of(journal.read(path)), path)
             research.folder = path
         else:
             research._results = Results.load(path)
         return research
+
+    @staticmethod
+    def remove(folder: str | Path) -> None:
+        """Remove what a research wrote into its folder, and the folder if nothing else is in it.
+
+        Runs in MLflow stay. ``FileNotFoundError`` for a folder without a sweep, ``SweepLocked`` for one that
+        runs.
+        """
+        remove(Path(folder))
 
 
 def _check_options(options: Mapping[str, Any]) -> RunOptions:
@@ -349,10 +289,6 @@ def _check_options(options: Mapping[str, Any]) -> RunOptions:
             names = ("n_iters", "bar", "workers", "devices", "name", "resume", *known)
             raise TypeError(unknown("argument", name, names, "Research.run"))
     return cast("RunOptions", dict(options))
-
-
-def _as_names(names: Names) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def _choose_folder(name: str | Path | None) -> Path:

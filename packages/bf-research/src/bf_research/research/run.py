@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,48 @@ from bf_research.sweep.trial import Trial, TrialState
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError
 from bf_research.units.experiment import Experiment, config_for_units
-from bf_research.units.pipeline import PipelineUnit
 
 log = logging.getLogger(__name__)
 
 TRACKER = "bf_research.tracking.MLflowTracker"
 
 
-def run(
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A run whose options were checked, and which has not begun."""
+
+    sweep: Sweep
+    placer: InThisProcess | Workers
+    tracking: Mapping[str, Any] | None
+
+    def run(self) -> Results:
+        """Run the trials that are left and return all results."""
+        sweep = self.sweep
+        with _record_sweep(self.tracking, sweep.folder, sweep.head["returns"]):
+            results = sweep.run(self.placer)
+        if results.failures:
+            log.error("%s", failure_table(results, sweep.folder))
+        return results
+
+    def stop(self) -> None:
+        """Have it stop as after Ctrl-C, from any thread; a second call ends running trials at once."""
+        if isinstance(self.placer, Workers):
+            self.placer.interrupts.ask()
+
+
+def prepare(
     experiment: Experiment,
     domain: Domain,
     folder: Path,
     n_iters: int | None,
     resume: Resume,
     options: Mapping[str, Any],
-) -> Results:
-    """Run the trials of a domain that are left; what is wrong is an error before a process starts.
+    tell: Callable[[str], None] = lambda text: None,
+) -> PreparedRun:
+    """Prepare a run over the trials of a domain that are left; what is wrong is an error here.
 
-    ``options``: the other arguments of ``Research.run``, by their names.
+    ``options``: the other arguments of ``Research.run``, by their names. ``tell`` is called with a line
+    about each thing that happens.
     """
     if n_iters is not None and (isinstance(n_iters, bool) or not isinstance(n_iters, int) or n_iters < 1):
         raise ValueError(f"n_iters must be a whole number above 0 or None, got {n_iters!r}")
@@ -61,19 +85,21 @@ def run(
     )
     rules = Rules(resume, options.get("on_failure", "continue"))
     experiment.check(domain.examples())
+    experiment = replace(experiment, profile=options.get("profile", False))
     branches = _check_branches(experiment, domain, options.get("branches", 1))
     check_countable(domain, "domain.set_iterator(n_iters=...)")
     returns = [name for unit in experiment.units for name in unit.returns]
-    sweep = Sweep(domain, folder.absolute(), rules, returns=returns)
+    sweep = Sweep(domain, folder.absolute(), rules, returns=returns, tell=tell)
     units = [unit.name for unit in experiment.units]
     sweep.head["research"] = {"n_iters": n_iters, "units": units, "returns": returns}
     _refuse_other_research(folder, sweep.head["research"])
     parallel = options.get("parallel", True)
-    if not parallel and policy.timeout is not None:
-        raise ValueError(
-            f"timeout={policy.timeout:g} with parallel=False: only a trial in a process of its own can be "
-            "ended; leave out parallel=False or timeout"
-        )
+    for name, given in (("timeout", policy.timeout is not None), ("detach", options.get("detach", False))):
+        if not parallel and given:
+            raise ValueError(
+                f"{name}={options[name]} with parallel=False: only a trial in a process of its own can be "
+                f"ended; leave out parallel=False or {name}"
+            )
     tracking = _check_tracking(options.get("tracking"))
     work = TrialWork(experiment, folder.absolute(), n_iters, tracking, parallel)
     placer: InThisProcess | Workers = InThisProcess(work, branches)
@@ -87,11 +113,7 @@ def run(
     _check_folder(folder)
     if isinstance(placer, Workers):
         placer.start_early()
-    with _record_sweep(tracking, folder, returns):
-        results = sweep.run(placer)
-    if results.failures:
-        log.error("%s", failure_table(results, folder))
-    return results
+    return PreparedRun(sweep, placer, tracking)
 
 
 def _check_tracking(options: Any) -> dict[str, Any] | None:
@@ -136,17 +158,21 @@ def _check_branches(experiment: Experiment, domain: Domain, branches: int) -> in
         raise ValueError(f"branches must be a whole number above 0, got {branches!r}")
     if branches == 1:
         return branches
-    pipelines = [unit for unit in experiment.units if isinstance(unit, PipelineUnit)]
-    rooted = [unit for unit in pipelines if unit.branch is not None]
-    if not rooted:
+    if not any(getattr(unit, "root", False) or getattr(unit, "branch", None) for unit in experiment.units):
         raise ValueError(
-            f"branches={branches}: no pipeline has a root to share; add_pipeline(root=..., branch=...)"
+            f"branches={branches}: nothing has a root to share; add_pipeline(root=..., branch=...), or "
+            "root=True for a function or an instance"
         )
     differing = {"repetition", *domain.names}
-    for unit in rooted:
-        for fault in unit.root_faults(config_for_units(domain[0]), differing):
+    config = config_for_units(domain[0])
+    for unit in experiment.units:
+        for fault in getattr(unit, "root_faults", _no_faults)(config, differing):
             raise ValueError(f"branches={branches}: unit {unit.name!r}: {fault}")
     return branches
+
+
+def _no_faults(config: Mapping[str, Any], differing: set[str]) -> tuple[str, ...]:
+    return ()
 
 
 def _try_out(placer: InThisProcess | Workers, domain: Domain) -> None:

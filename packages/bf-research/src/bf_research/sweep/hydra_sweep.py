@@ -133,7 +133,10 @@ class DomainSweep:
                 found if found is None or isinstance(found, Domain) else domain_from_data(found, keys.clean)
             )
 
-        domain.set_update(update, self.options["update_when"], self.options["n_updates"])
+        options = self.options
+        when = options["update_when"]
+        when = list(when) if OmegaConf.is_list(when) else when
+        domain.set_update(update, when, options["n_updates"], options["update_n_reps"])
 
     def _check(self, jobs: Iterable[list[str]]) -> None:
         """Compose jobs with every value of the domain: a wrong name or type is an error before any runs."""

@@ -25,7 +25,7 @@ from bf_research.own_files import open_plain
 from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
-JOURNAL = "journal.jsonl"
+JOURNAL, LOCK = "journal.jsonl", "journal.lock"
 
 
 class SweepLocked(RuntimeError):
@@ -95,7 +95,7 @@ class Journal:
     def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._lock = _Lock(folder / "journal.lock", self._held, self._guard)
+        self._lock = _Lock(folder / LOCK, self._held, self._guard)
         try:
             found = read(folder)
             self._records = dict(found.records)

@@ -17,7 +17,9 @@ from bf_batch.data.formats import check_parquet
 from bf_index.errors import StateError, escape, unknown
 from bf_index.sizes import read_json, reading
 from bf_research.domain.config import Config
+from bf_research.domain.domain import Domain
 from bf_research.domain.option import canonical, plain, same_json
+from bf_research.domain.walk import WalkOptions
 from bf_research.masks import is_masked
 from bf_research.sweep.journal import JOURNAL, SCHEMA, History, Record, check_record, to_json
 from bf_research.sweep.trial import FAILURES, TrialState
@@ -105,13 +107,41 @@ class Results:
         masked = {name: value for name, value in record.config.items() if is_masked(value)}
         return {**config, **{name: kv.alias for name, kv in named if kv.alias is not None}, **masked}
 
-    def filter(self, config: Mapping[str, Any] | None = None, /, **options: Any) -> Results:
-        """Return the results of trials with these values (real or aliases); hints at unknown names."""
+    def filter(self, config: Mapping[str, Any] | Domain | None = None, /, **options: Any) -> Results:
+        """Return the results of trials with these values (real or aliases); hints at unknown names.
+
+        A domain stands for each of its configurations: ``filter(Option('lr', [.1, .01]))``; its repetitions
+        do not matter. ``ValueError`` for a domain whose values are drawn, which has no list of them.
+        """
+        if isinstance(config, Domain):
+            found = self._filter_domain(config)
+            return found.filter(options) if options else found
         wanted = {**(config or {}), **options}
-        for name in wanted:
+        self._check_names(wanted)
+        return replace(self, records=tuple(r for r in self.records if self._matches(r, wanted)))
+
+    def _filter_domain(self, domain: Domain) -> Results:
+        self._check_names(domain.names)
+        if domain.drawn:
+            raise ValueError(f"filter: values of {domain!r} are drawn, so no trial can be looked up by them")
+        keys: dict[tuple[str, ...], set[str]] = {}
+        for config in Domain(domain).with_walk(**asdict(WalkOptions())):
+            keys.setdefault(tuple(sorted(config)), set()).add(canonical(config.key))
+        return replace(self, records=tuple(r for r in self.records if self._is_among(r, keys)))
+
+    def _is_among(self, record: Record, keys: Mapping[tuple[str, ...], set[str]]) -> bool:
+        """Whether a trial has one of the configurations: their canonical keys, by the options they have."""
+        real = self.values.get(record.id)
+        known = real.key if isinstance(real, Config) else record.config  # a journal has masks of secrets
+        return any(
+            all(name in known for name in names) and canonical({name: known[name] for name in names}) in some
+            for names, some in keys.items()
+        )
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        for name in names:
             if name not in ("repetition", "state", *self.options):
                 raise ValueError(unknown("option", name, ("repetition", "state", *self.options)))
-        return replace(self, records=tuple(r for r in self.records if self._matches(r, wanted)))
 
     def _matches(self, record: Record, wanted: Mapping[str, Any]) -> bool:
         known = {**record.config, "repetition": record.repetition, "state": record.state}

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
@@ -18,7 +18,7 @@ from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.masks import Masks
 from bf_research.sweep import journal as journals
-from bf_research.sweep.journal import Journal, Record
+from bf_research.sweep.journal import History, Journal, Record
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
 
@@ -97,6 +97,7 @@ class Sweep:
         rules: Rules | None = None,
         returns: Sequence[str] = (),
         recover: Recover = lambda trial_id: None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.rules = rules or Rules()
         if self.rules.resume == "never" and journals.exists(folder):
@@ -105,7 +106,7 @@ class Sweep:
                 "with that one: "
                 "resume='missing' (or 'failed' to try again what failed)"
             )
-        self.domain, self.folder, self._recover = domain, folder, recover
+        self.domain, self.folder, self._recover, self._tell = domain, folder, recover, tell
         #: What the journal begins with.
         self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
         self.masks = Masks(folder)
@@ -114,6 +115,7 @@ class Sweep:
         self._number = self._finished = self._updates = 0
         self._stopped = False
         self._source: Iterator[Config] = iter(())
+        self._history: History | None = None
         #: How many updates there had been when a placer found no trial left; None while it has not.
         self._ended_at: int | None = None
 
@@ -124,15 +126,27 @@ class Sweep:
         running trials KILLED and go on as KeyboardInterrupt or SystemExit.
         """
         with Journal(self.folder, {**self.head, "seed": self.domain.seed}) as journal:
+            self._history = journal.history
             self._prepare(journal)
+            self._tell(f"the sweep over {self.domain!r} begins in {escape(self.folder)}")
             try:
                 with _terminate_as_exit():
                     self._run(journal, placer)
             finally:
-                for record in journal.history.records.values():
+                for record in list(journal.history.records.values()):
                     if record.state is TrialState.RUNNING:
                         journal.mark(record.id, TrialState.KILLED, "the sweep was stopped")
+                counted = Counter(str(record.state) for record in journal.history.records.values())
+                states = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
+                self._tell(f"the sweep ends: {states or 'no trial'}")
             return self._results(journal)
+
+    def results(self) -> Results:
+        """Return the results so far, from any thread."""
+        if self._history is None:
+            return Results(declared=tuple(self.head["returns"]))
+        records = {record.id: replace(record) for record in tuple(self._history.records.values())}
+        return Results.of(History(self._history.head, records), dict(self._values))
 
     def _prepare(self, journal: Journal) -> None:
         """Take over the seed of a sweep that goes on, and the trials that its driver left."""
@@ -155,6 +169,8 @@ class Sweep:
             with closing(endings):
                 for ended in endings:
                     journal.end(ended)
+                    why = f": {ended.reason}" if ended.reason else ""
+                    self._tell(f"trial {ended.trial.id} {ended.state} after {ended.seconds:.1f} s{why}")
                     if ended.state in FAILURES and self.rules.on_failure == "stop":
                         self._stopped = True
                     self._count_finished(journal)
@@ -175,6 +191,7 @@ class Sweep:
                 self._count_finished(journal)
                 continue
             journal.begin(trial)
+            self._tell(f"trial {trial.id} begins")
             return trial
         self._ended_at = self._updates
         return None
@@ -186,13 +203,13 @@ class Sweep:
     def _count_finished(self, journal: Journal) -> None:
         self._finished += 1
         update = self.domain.update
-        if update is not None and update.when != "last" and self._finished % update.when == 0:
+        if update is not None and update.is_due(self._finished):
             self._ask_for_update(journal, last=False)
 
     def _ask_for_update(self, journal: Journal, last: bool) -> bool:
         """Ask for the next domain when it is time; return whether there is one."""
         update = self.domain.update
-        if update is None or self._updates >= update.n_updates or (update.when == "last") != last:
+        if update is None or self._updates >= update.most or (last and not update.at_end):
             return False
         try:
             domain = update.function(self._results(journal))
@@ -206,10 +223,15 @@ class Sweep:
             return False
         if not isinstance(domain, Domain):
             raise TypeError(f"set_update: the function must return a Domain or None, got {domain!r}")
+        if update.walk:
+            domain = domain.with_walk(**update.walk)
+        if domain.endless:
+            raise ValueError(f"set_update: {domain.endless_text}; set_update(..., n_iters=...) says how many")
         self._updates += 1
         self._seen.clear()
         self._source = iter(domain)
         journal.update(self._updates, repr(domain))
+        self._tell(f"update {self._updates}: the domain is {domain!r}")
         return True
 
     def _results(self, journal: Journal) -> Results:

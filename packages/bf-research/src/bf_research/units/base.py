@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 from bf_pipeline.expressions.base import evaluate, lift
 from bf_research.sweep.trial import Trial
@@ -105,6 +105,16 @@ class RunningTrial:
     kept: dict[str, Any] = field(default_factory=dict)
     latest: dict[str, Any] = field(default_factory=dict)
     branch: Branch = ALONE
+    #: What came out, an entry an iteration.
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    #: Instances that units share, by name; results that the running iteration named itself.
+    instances: dict[str, Any] = field(default_factory=dict)
+    named: dict[str, Any] = field(default_factory=dict)
+    #: Units whose latest value another one asks for, and these values.
+    wanted: frozenset[str] = frozenset()
+    outputs: dict[str, Any] = field(default_factory=dict)
+    #: Calls and seconds of each unit.
+    times: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def evaluate(self, value: Any) -> Any:
         """Return the value of an argument: expressions are evaluated, also inside lists and dicts."""
@@ -116,6 +126,22 @@ class RunningTrial:
         """Number of iterations when it is known: the value of ``I('maximum')``."""
         return self.n_iters
 
+    def note_output(self, unit: str, value: Any) -> None:
+        """Keep the latest value of a unit, if another unit asks for it."""
+        if unit in self.wanted:
+            self.outputs[unit] = value
+
+    def output_of(self, unit: str) -> Any:
+        """Return the latest value of a unit; ``KeyError`` when it has not run yet."""
+        if unit not in self.outputs:
+            raise KeyError(f"unit {unit!r} has not run yet in this trial, so RO({unit!r}) is nothing")
+        return self.outputs[unit]
+
+    def note_time(self, unit: str, seconds: float) -> None:
+        """Count a call of a unit."""
+        calls, total = self.times.get(unit, (0, 0.0))
+        self.times[unit] = calls + 1, total + seconds
+
     def close(self) -> None:
         """Close what the units keep: generators and runs that are not at their end."""
         for kept in self.kept.values():
@@ -126,8 +152,39 @@ class RunningTrial:
 
     def run_of(self, name: str) -> Any:
         """Return the run of a pipeline unit, begun when it has not run yet."""
-        unit = self.units[name]
+        unit: Any = self.units[name]
         start = getattr(unit, "run_in", None)
         if start is None:
             raise TypeError(f"unit {name!r} is not a pipeline; the units are {', '.join(self.units)}")
         return start(self)
+
+    def instance_of(self, name: str) -> Any:
+        """Return an instance that units share, made when nobody has asked for it yet."""
+        return cast("Any", self.units[name]).make(self)
+
+
+#: Columns of every table of results.
+RESERVED = ("id", "iteration", "repetition", "state")
+
+
+@dataclass(frozen=True, eq=False)
+class NamedResults:
+    """The results of a trial whose names only its own code knows."""
+
+    running: RunningTrial
+
+    def update_variable(self, name: str, value: Any) -> None:
+        """Give the result of this iteration a name and a value; a second value takes the place of the first.
+
+        ``TypeError`` for a name that is no text, ``ValueError`` for one that an option, a column or a unit
+        has.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise TypeError(f"update_variable: a name is a text that is not empty, got {name!r}")
+        owners = dict.fromkeys(self.running.trial.config, "an option")
+        for unit in self.running.units.values():
+            owners |= dict.fromkeys(unit.returns, f"a result of unit {unit.name!r}")
+        owners |= dict.fromkeys(RESERVED, "a column of every table")
+        if name in owners:
+            raise ValueError(f"update_variable: {name!r} is {owners[name]} already; name it otherwise")
+        self.running.named[name] = value

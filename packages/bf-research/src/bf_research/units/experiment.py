@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bf_pipeline.expressions.base import walk
 from bf_research.domain.config import Config
 from bf_research.sweep.journal import to_json
 from bf_research.sweep.trial import Trial
 from bf_research.units.base import Iterations, Report, RunningTrial, Unit
-from bf_research.units.expressions import expression_faults
+from bf_research.units.dumps import DumpUnit, forget_rows, write_times
+from bf_research.units.expressions import RO, S, expression_faults, own_faults
 from bf_research.units.functions import GeneratorUnit
 from bf_research.units.shared_roots import ALONE, Branch
 
@@ -22,6 +25,8 @@ class Experiment:
     """The units of a trial in their order, as they are sent to workers."""
 
     units: tuple[Unit, ...]
+    #: Whether each trial writes down how long its units took.
+    profile: bool = False
 
     def check(self, configs: Iterable[Config]) -> None:
         """Check all units against these configurations: ``ValueError`` lists what does not fit."""
@@ -38,6 +43,8 @@ class Experiment:
         found: list[str] = []
         known = config_for_units(config)
         results = [name for unit in self.units for name in unit.returns]
+        if any(isinstance(expr, S) for unit in self.units for expr in walk(unit.arguments)):
+            results = []  # nobody can know them all
         for number, unit in enumerate(self.units):
             before = self.units[:number]
             taken = [name for name in unit.returns if name in config]
@@ -45,6 +52,7 @@ class Experiment:
                 *(f"{name!r} is an option, no result can have its name; name it otherwise" for name in taken),
                 *unit.faults(before, known),
                 *expression_faults(unit.arguments, before, results, known),
+                *(own_faults(unit.arguments, before) if getattr(unit, "root", False) else ()),
             ]
             found += [f"unit {unit.name!r}: {text}" for text in faults]
         return found
@@ -77,20 +85,25 @@ class Experiment:
         """Run as ``run`` does, iteration by iteration, so that trials may run side by side."""
         units = {unit.name: unit for unit in self.units}
         running = RunningTrial(trial, folder, config_for_units(trial.config), units, n_iters, branch=branch)
-        rows: list[dict[str, Any]] = []
+        running.wanted = frozenset(
+            expr.unit for unit in self.units for expr in walk(unit.arguments) if isinstance(expr, RO)
+        )
+        if any(isinstance(unit, DumpUnit) for unit in self.units):
+            forget_rows(folder)
         try:
-            ended_early = yield from self._iterate(running, rows, report, stopping)
+            ended_early = yield from self._iterate(running, report, stopping)
             if ended_early or n_iters is None:
                 running.iteration = max(running.iteration - 1, 0)
-                self._take(running, rows, report, [unit for unit in self.units if unit.schedule.last])
+                self._take(running, report, [unit for unit in self.units if unit.schedule.last])
         finally:
             running.close()
-        return rows
+            if self.profile:
+                write_times(folder, running.times)
+        return running.rows
 
     def _iterate(
         self,
         running: RunningTrial,
-        rows: list[dict[str, Any]],
         report: Report,
         stopping: Callable[[], bool],
     ) -> Generator[None, None, bool]:
@@ -101,7 +114,7 @@ class Experiment:
                 raise KeyboardInterrupt
             due = [unit for unit in self.units if unit.schedule.at(running.iteration, running.n_iters)]
             try:
-                self._take(running, rows, report, due)
+                self._take(running, report, due)
             except EndOfData:
                 return True
             running.iteration += 1
@@ -112,12 +125,12 @@ class Experiment:
         """Whether some unit's data end by themselves."""
         return any(getattr(unit, "ends", isinstance(unit, GeneratorUnit)) for unit in self.units)
 
-    @staticmethod
-    def _take(
-        running: RunningTrial, rows: list[dict[str, Any]], report: Report, units: Sequence[Unit]
-    ) -> None:
+    def _take(self, running: RunningTrial, report: Report, units: Sequence[Unit]) -> None:
+        """Run units in one iteration, add their results to its row, and write down what is to be written."""
         found: dict[str, Any] = {}
+        rows = running.rows
         for unit in units:
+            began = time.perf_counter()
             try:
                 found |= unit.execute(running)
             except StopIteration:
@@ -131,10 +144,19 @@ class Experiment:
                 )
                 raise
             finally:
+                running.note_time(unit.name, time.perf_counter() - began)
+                found |= running.named
+                running.named.clear()
                 running.latest |= found
-        if not found:
-            return
-        found = json.loads(json.dumps(found, default=to_json))
+        if found:
+            self._add_row(running, report, found)
+        for unit in units:
+            if isinstance(unit, DumpUnit):
+                unit.write(running)
+
+    @staticmethod
+    def _add_row(running: RunningTrial, report: Report, found: Mapping[str, Any]) -> None:
+        found, rows = json.loads(json.dumps(found, default=to_json)), running.rows
         if rows and rows[-1]["iteration"] == running.iteration:
             rows[-1] |= found
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import CodeType, FunctionType
@@ -11,49 +11,75 @@ from typing import Any
 
 from bf_index.errors import unknown
 from bf_research.units.base import RunningTrial, Schedule, Unit
+from bf_research.units.expressions import differing_faults
+from bf_research.units.instances import Part, find_function
 
 
 @dataclass(frozen=True)
 class CallableUnit:
-    """A unit that calls a function; ``returns`` names what of its value is kept."""
+    """A unit that calls a function; ``returns`` names what of its value is kept.
+
+    With ``root`` it is called once an iteration for all branches that run side by side.
+    """
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., Any] | Part
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     returns: tuple[str, ...]
     schedule: Schedule
+    root: bool = False
+
+    has_output = True
 
     @property
     def arguments(self) -> Any:
         """Arguments of the function."""
         return (self.args, dict(self.kwargs))
 
-    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
+    def call(self, running: RunningTrial) -> Any:
         """Call the function with the values of its arguments."""
-        value = self.function(*running.evaluate(self.args), **running.evaluate(dict(self.kwargs)))
+        function = find_function(self.function, running)
+        return function(*running.evaluate(self.args), **running.evaluate(dict(self.kwargs)))
+
+    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
+        """Call the function, or take what it gave another branch; return what is kept of its value."""
+        value = running.branch.call(self.name, running.iteration, lambda: self.take(running), self.root)
+        running.note_output(self.name, value)
         return name_values(self.returns, value, self.name)
 
+    def take(self, running: RunningTrial) -> Any:
+        """Return the value of this iteration."""
+        return self.call(running)
+
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
-        """Yield nothing: its arguments are looked at with those of all units."""
-        yield from ()
+        """Yield an instance of one trial whose method many are to share."""
+        shared = {unit.name for unit in before if getattr(unit, "root", False)}
+        if self.root and isinstance(self.function, Part) and self.function.owner not in shared:
+            yield f"it is a root, so the instance {self.function.owner!r} has to be made with root=True"
+
+    def root_faults(self, config: Mapping[str, Any], differing: Collection[str]) -> Iterator[str]:
+        """Yield what a function that is shared asks for that differs between its trials."""
+        yield from differing_faults(self.arguments, differing) if self.root else ()
 
 
 @dataclass(frozen=True)
 class GeneratorUnit(CallableUnit):
     """A unit that takes one value of a generator an execution; its end ends the trial."""
 
-    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
-        """Take the next value."""
-        if self.name not in running.kept:
-            made = self.function(*running.evaluate(self.args), **running.evaluate(dict(self.kwargs)))
+    def take(self, running: RunningTrial) -> Any:
+        """Return the next value of the generator."""
+
+        def begin() -> Iterator[Any]:
+            made = self.call(running)
             if not isinstance(made, Iterable):
                 raise TypeError(
                     f"{self.name}: the function returned {made!r}; add_generator needs a generator function "
                     "(with yield) or one that returns an iterator, add_callable takes a plain function"
                 )
-            running.kept[self.name] = iter(made)
-        return name_values(self.returns, next(running.kept[self.name]), self.name)
+            return iter(made)
+
+        return next(running.branch.make(self.name, begin, running.kept, self.root))
 
 
 @dataclass(frozen=True)
@@ -88,11 +114,10 @@ class MetricsUnit:
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
         """Yield an unknown pipeline or variable."""
-        pipelines = {unit.name: unit for unit in before if hasattr(unit, "bound")}
+        pipelines = {unit.name: unit for unit in before if hasattr(unit, "run_in")}
         if self.pipeline not in pipelines:
             yield unknown("pipeline", self.pipeline, pipelines)
-        else:
-            pipeline: Any = pipelines[self.pipeline]
+        elif hasattr(pipeline := pipelines[self.pipeline], "variables_in"):  # an instance's is not known yet
             variables = pipeline.variables_in(config)
             if self.variable not in variables:
                 yield unknown("variable", self.variable, variables, f"pipeline {self.pipeline!r}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from bf_batch import Dataset
 from bf_index.errors import unknown
@@ -15,6 +15,8 @@ from bf_pipeline.expressions.base import Attribute, Expr, Item, walk
 from bf_pipeline.expressions.named import C, W
 from bf_pipeline.record.recorded import Call, Repeat, Step, walk_calls
 from bf_research.units.base import RunningTrial, Schedule, Unit
+from bf_research.units.expressions import differing_faults
+from bf_research.units.instances import Part
 from bf_research.units.shared_roots import Branch
 
 #: What ``Research.add_pipeline`` takes itself; other keywords are for the pipeline's config.
@@ -158,14 +160,18 @@ class PipelineUnit:
 
     def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
         """Yield what does not fit: names in the pipeline, its variables, the unit it imports from."""
-        pipelines = [unit.name for unit in before if isinstance(unit, PipelineUnit)]
-        if self.import_from is not None and self.import_from not in pipelines:
-            yield f"import_from: {unknown('pipeline', self.import_from, pipelines)}"
+        yield from self.import_faults(before)
         yield from self._binding_faults(config)
         variables = self.variables_in(config)
         for name in self.variables:
             if name not in variables:
                 yield unknown("variable", name, variables, f"pipeline {self.name!r}")
+
+    def import_faults(self, before: Sequence[Unit]) -> Iterator[str]:
+        """Yield that the unit it imports from is no pipeline before it."""
+        pipelines = [unit.name for unit in before if hasattr(unit, "run_in")]
+        if self.import_from is not None and self.import_from not in pipelines:
+            yield f"import_from: {unknown('pipeline', self.import_from, pipelines)}"
 
     def _binding_faults(self, config: Mapping[str, Any]) -> Iterator[str]:
         """Yield what binding finds, unless the data and so the batch class are known only in a trial."""
@@ -186,6 +192,72 @@ class PipelineUnit:
             if not isinstance(self.pipeline.dataset, Expr):
                 raise
             yield f"{self.pipeline.dataset!r}: {error}"
+
+
+@dataclass(frozen=True)
+class InstancePipelineUnit:
+    """A unit that runs a pipeline which is an attribute of an instance, so that it is known in a trial only.
+
+    ``unit`` is the unit without it.
+    """
+
+    unit: PipelineUnit
+    root: Pipeline | Part
+    branch: Pipeline | Part | None
+
+    @property
+    def name(self) -> str:
+        """Its name among the units."""
+        return self.unit.name
+
+    @property
+    def schedule(self) -> Schedule:
+        """When it runs."""
+        return self.unit.schedule
+
+    @property
+    def returns(self) -> tuple[str, ...]:
+        """Variables that go to the results."""
+        return self.unit.variables
+
+    @property
+    def arguments(self) -> Any:
+        """What may hold expressions of the trial."""
+        return self.unit.arguments
+
+    @property
+    def ends(self) -> bool:
+        """Whether its data end the trial's iterations."""
+        return self.unit.ends
+
+    def execute(self, running: RunningTrial) -> Mapping[str, Any]:
+        """Take a batch, or run from beginning to end; return the variables."""
+        return self._with_pipelines(running).execute(running)
+
+    def run_in(self, running: RunningTrial) -> Any:
+        """Return the pipeline that runs in this trial, begun if necessary: ``.v(name)``, ``.m(name)``."""
+        return self._with_pipelines(running).run_in(running)
+
+    def _with_pipelines(self, running: RunningTrial) -> PipelineUnit:
+        found = [part.find(running) if isinstance(part, Part) else part for part in (self.root, self.branch)]
+        for part, pipeline in zip((self.root, self.branch), found):
+            if not isinstance(pipeline, Pipeline) and part is not None:
+                raise TypeError(f"{part}: a Pipeline is needed, got {pipeline!r}")
+        unit = replace(self.unit, pipeline=cast(Pipeline, found[0]), branch=found[1])
+        if unit.pipeline.dataset is None and unit.dataset is None:
+            raise ValueError(
+                f"{self.root}: the pipeline has no dataset; give pipeline << dataset, or dataset="
+            )
+        return unit
+
+    def faults(self, before: Sequence[Unit], config: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is known before the pipeline is: the unit that it imports from."""
+        yield from self.unit.import_faults(before)
+
+    def root_faults(self, config: Mapping[str, Any], differing: Collection[str]) -> Iterator[str]:
+        """Yield the instance that makes a shared pipeline and is not shared itself."""
+        if self.branch is not None:
+            yield from differing_faults(self.unit.dataset, differing)
 
 
 def _reads(pipeline: Pipeline | None) -> Iterator[str | None]:

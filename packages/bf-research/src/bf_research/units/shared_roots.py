@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,9 @@ class Roots:
     configs: Sequence[Config]
     roots: dict[str, SharedRoot] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
+    #: What is made once for all trials, and the latest value of what is called once an iteration.
+    made: dict[str, Any] = field(default_factory=dict)
+    called: dict[str, tuple[int, Any, BaseException | None]] = field(default_factory=dict)
 
     @property
     def differing(self) -> frozenset[str]:
@@ -61,9 +64,32 @@ class Roots:
                 return
             yield batch
 
+    def call(self, name: str, iteration: int, function: Callable[[], Any]) -> Any:
+        """Return the value of a function in an iteration: the first trial that asks calls it.
+
+        What it raises is raised for all of them.
+        """
+        if self.called.get(name, (None,))[0] != iteration:
+            try:
+                self.called[name] = (iteration, function(), None)
+            except Exception as error:
+                self.called[name] = (iteration, None, error)
+                raise
+        _, value, raised = self.called[name]
+        if isinstance(raised, StopIteration):
+            raise StopIteration
+        if raised is not None:
+            kind = type(raised).__name__
+            raise RuntimeError(f"{name}, which is called once for all branches, failed: {kind}: {raised}")
+        return value
+
     def leave(self, place: int) -> None:
         """Keep no more batches for a trial that has ended; the last one ends the roots."""
         self.gone.add(place)
+        if len(self.gone) == len(self.configs):
+            for made in self.made.values():
+                if isinstance(made, Generator):
+                    made.close()
         for root in self.roots.values():
             root.queues.pop(place, None)
             close = getattr(root.batches, "close", None)
@@ -84,6 +110,17 @@ class Branch:
             return dict(config)
         hidden = self.roots.differing | {name.partition(".")[0] for name in self.roots.differing}
         return {name: value for name, value in config.items() if name not in hidden | {"repetition"}}
+
+    def make(self, name: str, function: Callable[[], Any], own: dict[str, Any], shared: bool) -> Any:
+        """Return what a function makes once: for this trial, which keeps it in ``own``, or for all."""
+        place = self.roots.made if shared and self.roots is not None else own
+        if name not in place:
+            place[name] = function()
+        return place[name]
+
+    def call(self, name: str, iteration: int, function: Callable[[], Any], shared: bool) -> Any:
+        """Return the value of a function, called once an iteration for all trials if it is shared."""
+        return self.roots.call(name, iteration, function) if shared and self.roots is not None else function()
 
     def read(self, name: str, make: Callable[[], Iterator[Any]]) -> Iterator[Any]:
         """Return the batches of a root, shared with the other trials."""

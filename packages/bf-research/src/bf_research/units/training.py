@@ -23,11 +23,12 @@ class TrainingUnit(CallableUnit):
     """
 
     ends = True
+    has_output = False
 
     def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Train for an iteration and return the metrics of it."""
         if self.name not in running.kept:
-            made = self.function(*running.evaluate(self.args), **running.evaluate(dict(self.kwargs)))
+            made = self.call(running)
             if not isinstance(made, Training):
                 raise TypeError(
                     f"{self.name}: the function returned {made!r}; add_training needs one that returns a "

@@ -29,9 +29,12 @@ class DomainSweeperConf:
     seed: int | None = None
     #: the dotted name of a function that returns the next domain from the results
     update: str | None = None
-    #: "last", or after every so many finished trials
+    #: "last", a number (after every so many finished trials), "#8" (after exactly 8), or a list of these
     update_when: Any = "last"
-    n_updates: int = 1
+    #: at most; by default once for each entry of update_when
+    n_updates: int | None = None
+    #: repetitions of the domains that the function returns
+    update_n_reps: int | None = None
     #: "missing" goes on with the sweep of the folder, "failed" also tries again what failed, "never" refuses
     resume: str = "missing"
     #: "continue", or "stop" to begin no trial after the first failure
