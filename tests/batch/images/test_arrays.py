@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from bf_batch import Dataset, ImagesBatch, PerItem
-from bf_batch.images.arrays import NATIVE, BufferPool, from_native, limit_to, to_native
+from bf_batch.dtypes import limit_to
+from bf_batch.images.arrays import NATIVE, BufferPool, from_native, to_native
 from bf_pipeline import P, Pipeline, R
 
 

@@ -11,6 +11,9 @@ from bf_batch.itemwise.apply import apply_parallel
 from bf_batch.itemwise.parallel import any_action_failed, inbatch_parallel
 from bf_batch.itemwise.work import PerItem
 from bf_batch.pending import Pending
+from bf_batch.transforms.normalizer import Normalizer
+from bf_batch.transforms.quantizer import Quantizer
+from bf_batch.transforms.statistics import Statistics
 
 __all__ = [
     "ActionSpec",
@@ -22,9 +25,12 @@ __all__ = [
     "Item",
     "ItemError",
     "ItemTimeoutError",
+    "Normalizer",
     "Pending",
     "PerItem",
+    "Quantizer",
     "SkipBatch",
+    "Statistics",
     "StopPipeline",
     "action",
     "any_action_failed",

@@ -22,6 +22,7 @@ _SMALLEST, _LOOKED_AT = 28, 512
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _PUBLISHED = (".pth", ".pt", ".safetensors", ".h5")
 _SHOWN = 10
+_ROWS = 65_536  # that are measured at once
 
 
 def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig:
@@ -141,35 +142,44 @@ def _round(value: Any) -> float:
 
 def measure_rows(training_data: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and deviation of the columns of all rows; the deviation of a constant one is 1."""
-    rows = np.asarray(training_data.rows("features", slice(0, len(training_data))), np.float64)
-    if not np.isfinite(rows).all():
-        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise ValueError(f"features: the item {training_data.indices[row]!r} has a number that is not finite")
-    deviation = rows.std(axis=0)
-    return rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+    from bf_batch import Normalizer, Statistics
+
+    statistics, count = Statistics(), len(training_data)
+    for start in range(0, count, _ROWS):
+        positions = slice(start, min(start + _ROWS, count))
+        rows = np.asarray(training_data.rows("features", positions), np.float64)
+        if not np.isfinite(rows).all():
+            row = start + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+            item = training_data.indices[row]
+            raise ValueError(f"features: the item {item!r} has a number that is not finite")
+        statistics.add(rows)
+    return _found(Normalizer.from_statistics(statistics))
 
 
 def measure_pictures(config: DictConfig, training_data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and deviation of the channels over some pictures, in the units of ``normalize``."""
+    """Return mean and deviation of the channels over some pictures, in the units of ``normalize``.
+
+    Each picture counts alike, whatever its size.
+    """
     from omegaconf import OmegaConf
 
+    from bf_batch import Normalizer, Statistics
     from bf_pipeline import build
 
     load = OmegaConf.to_container(config.pipeline.load, resolve=True)
     some = training_data.subset(_spread(len(training_data)))
-    total = squares = count = 0.0
+    statistics = Statistics(relative=True)
     for batch in (build({"steps": load}, where="pipeline.load") << some).gen_batch(
         min(32, len(some)), n_epochs=1
     ):
         for picture in batch.images:
             pixels = np.asarray(picture)
-            top = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1.0
-            values = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1).astype(np.float64) / top
-            total, squares = total + values.mean(axis=0), squares + (values**2).mean(axis=0)
-            count += 1
-    mean = np.atleast_1d(total / count)
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return mean, np.where(deviation > 0, deviation, 1.0)
+            statistics.add(pixels if pixels.ndim == 3 else pixels[..., None], weight=1)
+    return _found(Normalizer.from_statistics(statistics))
+
+
+def _found(normalizer: Any) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(normalizer.mean), np.array(normalizer.std)
 
 
 def balance(training_data: Any, classes: int) -> list[float]:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from bf_batch.dtypes import limit_to, white_of
+
 # Outputs: fresh pages of memory are dear, old ones are warm
 
 
@@ -113,11 +115,6 @@ def read_only(pictures: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def white_of(dtype: np.dtype[Any]) -> float:
-    """Return the value of full white: the greatest number of integers, else 1."""
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
-
-
 def to_native(pictures: NDArray[Any]) -> NDArray[Any]:
     """Return pictures as contiguous read-only uint8 or float32: wider integers as parts of their range."""
     if pictures.dtype in NATIVE:
@@ -135,30 +132,6 @@ def from_native(dtype: np.dtype[Any], pictures: NDArray[Any]) -> NDArray[Any]:
     if pictures.dtype == dtype:
         return pictures
     return limit_to(dtype, pictures.astype(np.float64) * white_of(dtype) if dtype.kind in "iu" else pictures)
-
-
-def limit_to(dtype: np.dtype[Any], values: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers as another dtype: integers are rounded and limited to its range, bool is 'at least 0.5'.
-
-    NaN becomes the integer 0.
-    """
-    if values.dtype == dtype:
-        return values
-    if dtype.kind == "b":
-        return np.asarray(values >= 0.5)
-    if dtype.kind not in "iu":
-        with np.errstate(over="ignore"):  # a narrower float has its inf for what is too large
-            return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    if values.dtype.kind in "iu":  # numpy compares integers of all widths as what they are
-        return values.clip(
-            max(limits.min, np.iinfo(values.dtype).min), min(limits.max, np.iinfo(values.dtype).max)
-        ).astype(dtype)
-    whole = np.nan_to_num(np.rint(values.astype(np.float64)), copy=False, posinf=np.inf, neginf=-np.inf)
-    above = whole >= float(limits.max)  # 2 ** 63, as a float, is one too many
-    done = np.where(above, 0.0, np.maximum(whole, limits.min)).astype(dtype)
-    done[above] = limits.max
-    return done
 
 
 def find_dark_range(pictures: Any) -> tuple[np.dtype[Any], int] | None:

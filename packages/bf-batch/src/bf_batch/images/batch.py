@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from bf_batch.images.colour.filter_actions import FilterActions
 from bf_batch.images.colour.noise_actions import NoiseActions
 from bf_batch.images.colour.scaling_actions import PixelActions
+from bf_batch.images.colour.transform_actions import TransformActions
 from bf_batch.images.drawing import show
 from bf_batch.images.files.actions import FileActions
 from bf_batch.images.geometry.distort_actions import DistortActions
@@ -19,6 +20,7 @@ class ImagesBatch(
     PolicyActions,
     DistortActions,
     PixelActions,
+    TransformActions,
     FilterActions,
     NoiseActions,
     PatchActions,

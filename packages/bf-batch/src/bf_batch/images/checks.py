@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from bf_batch.core import BatchCore
 from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.errors import ItemError
-from bf_batch.images.arguments import id_of, owner_of, require_component
+from bf_batch.images.arguments import id_of, owner_of, require_component, role_of
 from bf_index.errors import escape
 
 _NUMBERS = frozenset("biuf")  # kinds of dtypes: bool, integers, floats
 _PALETTES = ("P", "PA")  # modes of Pillow
+_POINTS = ("boxes", "keypoints")
 _HINTS = {
     "O": "; give them a dtype of numbers, as by astype('uint8')",
     "c": "; take their abs(), or real and imag as two channels",
@@ -27,7 +28,7 @@ def require_pictures(batch: BatchCore, name: str, what: str) -> Any:
     """Return a component of pictures: an array (n, h, w) or (n, h, w, c), or a sequence of n arrays.
 
     ``what`` is the action. An ItemError names the item that is no picture; a ValueError the component, when
-    it was not loaded or none of its items is.
+    it was not loaded, none of its items is, or its role says that it holds boxes or keypoints.
     """
     value = getattr(batch, name)
     if value is None:
@@ -37,6 +38,11 @@ def require_pictures(batch: BatchCore, name: str, what: str) -> Any:
 
 def check_pictures(batch: BatchCore, name: str, pictures: Any, what: str) -> Any:
     """Return what a component holds as ``require_pictures`` does; rows that are not read yet stay unread."""
+    if role_of(batch, name) in _POINTS:
+        raise ValueError(
+            f"{owner_of(batch, what)}: {name!r} are {role_of(batch, name)}, not pictures; leave them out of "
+            "src, they follow geometry alone"
+        )
     if type(pictures) is LazyRows or (isinstance(pictures, np.ndarray) and pictures.dtype != object):
         if pictures.ndim in (3, 4) and pictures.dtype.kind in _NUMBERS and 0 not in pictures.shape[1:]:
             return pictures

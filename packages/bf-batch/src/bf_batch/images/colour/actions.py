@@ -9,8 +9,9 @@ import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
+from bf_batch.dtypes import limit_to
 from bf_batch.images.arguments import Names
-from bf_batch.images.arrays import limit_to, read_only
+from bf_batch.images.arrays import read_only
 from bf_batch.images.colour.recolour import (
     LEVELS,
     Pictures,

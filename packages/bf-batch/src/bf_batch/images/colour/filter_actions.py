@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
+from bf_batch.dtypes import white_of
 from bf_batch.images.arguments import Level, Names, owner_of
-from bf_batch.images.arrays import from_native, read_only, to_native, white_of
+from bf_batch.images.arrays import from_native, read_only, to_native
 from bf_batch.images.colour.recolour import Pictures, Recolour, new_output, replace_pictures
 from bf_batch.images.fills import BORDERS, Outside, check_fill, fill_of
 from bf_batch.images.runtime import import_extra

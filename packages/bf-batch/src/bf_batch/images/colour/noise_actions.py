@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
+from bf_batch.dtypes import limit_to
 from bf_batch.images.arguments import Level, Names, as_sizes, owner_of, require_component
-from bf_batch.images.arrays import limit_to
 from bf_batch.images.checks import require_pictures
 from bf_batch.images.colour.recolour import Pictures, Recolour, new_output, recolour, replace_pictures
 from bf_batch.images.fills import check_fill, fill_of

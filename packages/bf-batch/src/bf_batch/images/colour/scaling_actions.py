@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,13 +12,14 @@ from numpy.typing import DTypeLike, NDArray
 from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.core import BatchCore
+from bf_batch.dtypes import limit_to
 from bf_batch.errors import ItemError
 from bf_batch.images.arguments import Names, id_of, owner_of, pair_names
-from bf_batch.images.arrays import limit_to
 from bf_batch.images.checks import require_pictures
 from bf_batch.images.colour.recolour import warn_of_dark
 from bf_batch.images.geometry.apply import peek_pictures
 from bf_batch.images.geometry.warp import Warp
+from bf_batch.transforms.normalizer import Normalizer
 from bf_index.errors import escape
 
 _PLAIN = {np.dtype(kind) for kind in (np.uint8, np.int8, np.bool, np.float16, np.float32, np.float64)}
@@ -29,7 +31,7 @@ def _always_joins(arguments: Mapping[str, Any]) -> bool:
 
 
 def _joins_with_numbers(arguments: Mapping[str, Any]) -> bool:
-    return arguments.get("mean") is not None
+    return arguments.get("mean") is not None or arguments.get("by") is not None
 
 
 class PixelActions(Batch):
@@ -64,15 +66,22 @@ class PixelActions(Batch):
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
         *,
+        by: Normalizer | Mapping[str, Any] | str | PathLike[str] | None = None,
         src: Names = "images",
         dst: Names | None = None,
     ) -> Self:
         """Replace pixels by float32 ``(pixel - mean) / std``; numbers are one for all or one a channel.
 
         Bytes (and other integers) are first brought to 0..1 by the greatest number of their dtype, so that
-        the usual numbers of ImageNet fit; floats are taken as they are. Without ``mean`` and ``std`` each
-        picture gets mean 0 and deviation 1.
+        the usual numbers of ImageNet fit; floats are taken as they are. ``by`` is a ``Normalizer``, its
+        state or its file, in place of numbers. Without any each picture gets mean 0 and deviation 1.
         """
+        relative = True
+        if by is not None:
+            if mean is not None or std is not None:
+                raise ValueError("normalize: got by= and numbers; give one of both")
+            normalizer = Normalizer.read(by)
+            mean, std, relative = normalizer.mean, normalizer.std, normalizer.relative
         if (mean is None) != (std is None):
             raise ValueError(f"normalize: got mean={mean!r} and std={std!r}; give both or neither")
         for name, target in zip(*pair_names(src, dst, "normalize")):
@@ -83,12 +92,12 @@ class PixelActions(Batch):
             deviation = np.asarray(std, np.float64)
             if not (deviation > 0).all():
                 raise ValueError(f"normalize: std must be positive, got {std!r}")
-            if warp.dtype is None and not warp.stored_dtypes <= _PLAIN:
+            if relative and warp.dtype is None and not warp.stored_dtypes <= _PLAIN:
                 warp = warp.read()
                 some = warp.source if isinstance(warp.source, (np.ndarray, list)) else warp.source.arrays
                 warn_of_dark(some, name, owner_of(self, "normalize"))
             gain, bias = 1 / deviation, -np.asarray(mean, np.float64) / deviation
-            done = warp.finish(np.dtype(np.float32), gain, bias, relative=True)
+            done = warp.finish(np.dtype(np.float32), gain, bias, relative=relative)
             store_waiting(self, name, target, done)
         return self
 

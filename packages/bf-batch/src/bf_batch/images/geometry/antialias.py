@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_batch.dtypes import limit_to
 from bf_batch.images.arguments import Floats
-from bf_batch.images.arrays import NATIVE, limit_to, read_only
+from bf_batch.images.arrays import NATIVE, read_only
 from bf_batch.images.geometry.frames import Sizes, Step, select_sizes
 from bf_batch.images.geometry.points import Points
 from bf_batch.images.geometry.warp import Warp

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bf_batch.actions import action
 from bf_batch.images.arguments import Fill, Floats, Names, Order, as_numbers, as_size
-from bf_batch.images.geometry.actions import GeometryActions
+from bf_batch.images.geometry.actions import GeometryActions, joins_resample
 from bf_batch.images.geometry.apply import StepOptions, apply_map, apply_step
 from bf_batch.images.geometry.frames import Sizes, Step, draw_boxes, rows_of
 from bf_batch.images.runtime import import_extra
@@ -81,7 +81,7 @@ class DistortActions(GeometryActions):
 
         return apply_map(self, make, _project, p, StepOptions(order, fill, fuse, src, dst), "perspective")
 
-    @action(itemwise=True)
+    @action(itemwise=True, pending=joins_resample)
     def transform(
         self,
         matrix: Any,

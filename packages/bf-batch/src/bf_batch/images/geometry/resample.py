@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows
-from bf_batch.images.arrays import NATIVE, limit_to, outputs, read_only, white_of
+from bf_batch.dtypes import limit_to, white_of
+from bf_batch.images.arrays import NATIVE, outputs, read_only
 from bf_batch.images.fills import BORDERS
 from bf_batch.images.geometry.pending import PendingGeometry
 from bf_batch.images.geometry.rims import NO_RIM

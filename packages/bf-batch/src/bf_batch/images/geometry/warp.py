@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.data.lazy_rows import LazyRows, concatenate
+from bf_batch.dtypes import white_of
 from bf_batch.images.arguments import Floats
-from bf_batch.images.arrays import white_of
 from bf_batch.images.fills import Outside
 from bf_batch.images.geometry.frames import Sizes, Step, select_sizes, simplify, sizes_of
 from bf_batch.images.geometry.pending import PendingGeometry

@@ -11,6 +11,7 @@ from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.components import assemble
 from bf_batch.core import BatchCore
+from bf_batch.dtypes import white_of
 from bf_batch.errors import ItemError
 from bf_batch.images.arguments import (
     Floats,
@@ -22,7 +23,6 @@ from bf_batch.images.arguments import (
     require_component,
     role_of,
 )
-from bf_batch.images.arrays import white_of
 from bf_batch.images.checks import check_picture, require_pictures
 from bf_batch.images.geometry.apply import check_sizes
 from bf_batch.images.geometry.frames import Origin, Sizes, Step, find_corners, rows_of, sizes_of
@@ -111,9 +111,8 @@ def _read_backgrounds(batch: BatchCore, background: Any) -> list[NDArray[Any]]:
     if isinstance(background, str):
         return list(require_pictures(batch, background, what))
     each = background.values if isinstance(background, PerItem) else None
-    if (isinstance(background, np.ndarray) and background.ndim == 4) or (
-        isinstance(background, list) and background and isinstance(background[0], np.ndarray)
-    ):  # as the value of a component
+    listed = isinstance(background, list) and background and isinstance(background[0], np.ndarray)
+    if listed or (isinstance(background, np.ndarray) and background.ndim == 4):  # a component's value
         each = background
     if each is not None:
         if len(each) != n:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from bf_batch.images.arrays import limit_to
+from bf_batch.dtypes import limit_to
 
 Overlap = Literal["mean", "smooth", "last"]
 OVERLAPS: tuple[Overlap, ...] = ("mean", "smooth", "last")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
+from bf_batch.transforms.normalizer import Normalizer
 
 
 class RowsBatch(Batch):
@@ -17,12 +19,26 @@ class RowsBatch(Batch):
     components = "features", "labels"
 
     @action
-    def normalize(self, mean: float | Sequence[float], std: float | Sequence[float]) -> Self:
-        """Replace features by float32 ``(feature - mean) / std``; numbers are one for all or one a column."""
-        deviation = np.asarray(std, np.float64)
-        if not (deviation > 0).all():
-            raise ValueError(f"normalize: std must be positive, got {std!r}")
+    def normalize(
+        self,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        *,
+        by: Normalizer | Mapping[str, Any] | str | PathLike[str] | None = None,
+    ) -> Self:
+        """Replace features by float32 ``(feature - mean) / std``; numbers are one for all or one a column.
+
+        ``by`` is a ``Normalizer``, its state or its file, in place of numbers.
+        """
+        if (by is None) == (mean is None or std is None):
+            raise ValueError("normalize: give mean= and std=, or by= instead")
+        if by is None:
+            deviation = np.asarray(std, np.float64)
+            if not (deviation > 0).all():
+                raise ValueError(f"normalize: std must be positive, got {std!r}")
+            normalizer = Normalizer(mean, std)  # type: ignore[arg-type]
+        else:
+            normalizer = Normalizer.read(by)
         features: Any = self.to_dict()["features"]
-        centred = np.asarray(features, np.float64) - np.asarray(mean, np.float64)
-        self.features = (centred / deviation).astype(np.float32)
+        self.features = normalizer(features)
         return self
