@@ -167,7 +167,7 @@ def test_steps_are_listed_with_arguments_and_a_sentence(configure) -> None:
     assert all(f"  {name}(" in text for name in ("load", "fit", "random_resized_crop", "train_model"))
     assert max(map(len, text.splitlines())) <= 120
     rows = describe_steps(configure("dataset=csv"))  # without a path
-    assert "  normalize(mean, std)\n    Replace features" in rows
+    assert "  normalize(mean=None, std=None, by=None)\n    Replace features" in rows
     assert "flip" not in rows
 
 

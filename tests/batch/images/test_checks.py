@@ -21,12 +21,22 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(["crop", "resize", "fit", "random_resized_crop", "cutout"], ((3, 3),)),
     **dict.fromkeys(["rotate", "shear"], (10,)),
     **dict.fromkeys(["mixup", "cutmix"], (1.0, 3)),
+    **dict.fromkeys(["denormalize", "dequantize"], (0, 1)),
     "adjust_hue": (0.1,),
+    "clip": (10, 200),
+    "enhance": (1.2,),
+    "filter": ("sharpen",),
+    "multiplicative_noise": (0.1,),
     "noise": (0.1,),
     "posterize": (3,),
+    "put_on_background": (np.zeros((8, 8, 3), np.uint8),),
+    "quantize": (0, 255, "uint8"),
     "scale": (0.5,),
+    "split_to_patches": ((5, 6),),
+    "transform": (((1, 0, 1), (0, 1, 0)),),
 }
 OTHERS = {"add_attributes", "add_components", "apply", "apply_parallel", "load", "load_images", "dump"}
+OTHERS.add("stitch_patches")  # which needs a component besides pictures
 ACTIONS = sorted(set(ImagesBatch.actions) - OTHERS)
 
 
@@ -145,8 +155,10 @@ def test_masks_are_checked_by_their_own_name() -> None:
 def test_images_of_pillow_are_their_pixels_in_every_action(mode: str) -> None:
     image = Image.fromarray(GOOD).convert(mode)
     pixels = np.asarray(image)
-    colour = ["adjust_hue", "adjust_saturation", "gray", "rgb", "rand_augment", "trivial_augment"]
-    for name in [name for name in ACTIONS if mode != "LA" or name not in colour]:
+    colour = ["adjust_hue", "adjust_saturation", "enhance", "gray", "rgb", "rand_augment", "trivial_augment"]
+    left_out = {"put_on_background"} if mode not in ("L", "RGB") else set()  # the background is bytes, RGB
+    left_out |= set(colour) if mode == "LA" else set()
+    for name in [name for name in ACTIONS if name not in left_out]:
         ours, by_arrays = (call(make(objects(*[one] * 3)), name) for one in (image, pixels))
         for one, other in zip(ours, by_arrays, strict=True):
             np.testing.assert_array_equal(one, other)
