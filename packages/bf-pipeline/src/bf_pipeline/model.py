@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from os import PathLike
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,13 +45,35 @@ class Model(Protocol):
 
 @runtime_checkable
 class Metrics(Protocol):
-    """The methods that ``gather_metrics`` needs; the class is called with targets, predictions, options."""
+    """The methods that ``gather_metrics`` needs; the class is called with targets, predictions, options.
+
+    One with a true attribute ``weighs_items`` is called with a value and the number of items instead.
+    """
 
     def update(self, other: Any) -> None:
         """Take the counts of another batch in."""
 
     def evaluate(self, name: Any, *args: Any, **kwargs: Any) -> Any:
         """Return a metric over all that was taken in."""
+
+
+def find_metrics(given: Any) -> Any:
+    """Return the class that a name such as ``'loss'`` stands for in bf-models; anything but a text as it is.
+
+    ``ValueError`` for an unknown name, ``ModuleNotFoundError`` without bf-models.
+    """
+    if not isinstance(given, str):
+        return given
+    try:
+        metrics = import_module("bf_models.metrics")
+    except ModuleNotFoundError as error:
+        if error.name not in ("bf_models", "bf_models.metrics"):
+            raise
+        raise ModuleNotFoundError(
+            f"gather_metrics({given!r}): names of metrics are those of bf-models; pip install bf-models, or "
+            "give a class"
+        ) from error
+    return metrics.find_metrics(given)
 
 
 class Savable(Protocol):

@@ -16,6 +16,7 @@ from bf_pipeline.bind.models import load_now, save_now
 from bf_pipeline.context import Models
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import Mode
+from bf_pipeline.model import find_metrics
 from bf_pipeline.plain_config import UNSET, is_omegaconf, merge_configs
 from bf_pipeline.record.data import check_data, choose_data
 from bf_pipeline.record.recorded import (
@@ -282,7 +283,7 @@ class Pipeline(Recorded):
         self,
         metrics_class: Any,
         targets: Any,
-        predictions: Any,
+        predictions: Any = UNSET,
         *,
         save_to: Any,
         mode: Mode = UNSET,
@@ -290,10 +291,11 @@ class Pipeline(Recorded):
     ) -> Self:
         """Make metrics of every batch and add them to those in ``save_to`` (``mode='u'``).
 
-        ``mode='w'`` keeps the last batch's, ``'a'`` a list of all. Other arguments go to the class.
+        A class or a name: ``'classification'``, ``'segmentation'``, ``'instances'``, ``'regression'``, or
+        ``'loss'`` of a value. ``mode='w'`` keeps the last batch's, ``'a'`` a list; the rest is for the class.
         """
         named = {"targets": targets, "predictions": predictions, "save_to": save_to, "mode": mode}
-        return self._builtin("gather_metrics", metrics_class, **named, **kwargs)
+        return self._builtin("gather_metrics", find_metrics(metrics_class), **named, **kwargs)
 
     # Steps with other pipelines
 

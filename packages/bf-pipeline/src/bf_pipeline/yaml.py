@@ -14,6 +14,7 @@ from bf_pipeline.bind.bind import STEPS
 from bf_pipeline.errors import BindError, Location, Mistake
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.text import KINDS, read_expression
+from bf_pipeline.model import find_metrics
 from bf_pipeline.pipeline import Pipeline
 from bf_pipeline.plain_config import is_omegaconf, make_plain
 from bf_pipeline.record.recorded import Call, Repeat, Sometimes, Step
@@ -186,6 +187,12 @@ class _Reader:
         if builtin:
             kwargs = {option: self._look_up(value) for option, value in _resolve_alias(name, kwargs).items()}
             args = tuple(self._look_up(value) for value in args)
+            if name == "gather_metrics":
+                try:
+                    args, kwargs = _find_metrics(args, kwargs)
+                except (ValueError, ModuleNotFoundError) as error:
+                    self._note_mistake(key, str(error))
+                    return None
             if (first := _FIRST.get(name)) in kwargs:
                 args = (kwargs.pop(first), *args)
             if name == "call" and args and isinstance(args[0], Expr):
@@ -203,6 +210,16 @@ def _resolve_alias(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     if name == "init_model" and "model" in kwargs:
         kwargs["model_class"] = kwargs.pop("model")
     return kwargs
+
+
+def _find_metrics(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments with the class that a short name of metrics stands for."""
+
+    def find(given: Any) -> Any:
+        return find_metrics(given) if isinstance(given, str) and "." not in given else given
+
+    named = {key: find(value) if key == "metrics_class" else value for key, value in kwargs.items()}
+    return tuple(find(value) if not place else value for place, value in enumerate(args)), named
 
 
 def register_resolvers() -> None:

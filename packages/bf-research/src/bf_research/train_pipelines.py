@@ -190,7 +190,10 @@ def _find_classes(steps: Any, allow: Sequence[str]) -> dict[str, Any]:
             found |= _find_classes(value, allow)
     if isinstance(steps, Mapping):
         for key in _CLASS_KEYS:
-            if isinstance(steps.get(key), str):
+            name = steps.get(key)
+            if key == "metrics_class" and isinstance(name, str) and "." not in name:
+                continue  # a short name, which the step itself looks up
+            if isinstance(name, str):
                 found[steps[key]] = targets.resolve(steps[key], key, allow, f"pipeline.{key}")
     return found
 

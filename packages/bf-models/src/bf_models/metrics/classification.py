@@ -8,24 +8,26 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from bf_models.metrics.confusion import confusion
+from bf_models.metrics.gathered import Gathered
 from bf_models.metrics.older import compute_older
+from bf_models.metrics.pictures import draw_confusion
 from bf_models.metrics.ranking import Scores
-from bf_models.metrics.rates import COUNTS, MEANS, RANKED, Cells, average, compute, finite_mean, full_name
+from bf_models.metrics.rates import COUNTS, MEANS, Cells, average, compute, finite_mean, full_name, is_ranked
 from bf_models.metrics.reading import Format, Outcome, read
 
 Multiclass: TypeAlias = Literal["macro", "mean", "micro"] | None
 Convention: TypeAlias = Literal["scikit-learn", "batchflow"]
 
 
-class ClassificationMetrics:
+class ClassificationMetrics(Gathered):
     """Counts of targets and predictions, and every rate that can be made of them.
 
     ``targets`` are labels (N,), or probabilities when of the shape of ``predictions``; ``predictions`` are
     by ``fmt`` labels, probabilities or logits, with classes along ``axis`` (the last one when there is one
     more than targets have). ``update`` adds what another holds, ``append`` keeps batches apart,
-    ``evaluate(name)`` returns a value. ``scores`` keeps the scores too, for ``roc_auc``,
-    ``average_precision`` and ``pr_auc``. Items whose target is ``ignore`` do not count. ValueError for
-    predictions that are not what ``fmt`` says.
+    ``evaluate(name)`` or ``metrics[name]`` returns a value. ``scores`` keeps the scores too, for ``roc_auc``,
+    ``average_precision``, ``pr_auc``, ``top5_accuracy`` and ``calibration_error``. Items whose target is
+    ``ignore`` do not count. ValueError for predictions that are not what ``fmt`` says.
 
     >>> metrics = ClassificationMetrics([0, 1, 1, 2], [0, 1, 2, 2], fmt='labels', num_classes=3)
     >>> metrics.evaluate('accuracy')
@@ -68,12 +70,20 @@ class ClassificationMetrics:
         targets, scores = outcome.targets.reshape(-1), outcome.scores.reshape(-1, outcome.scores.shape[-1])
         if ignore is not None:
             targets, scores = targets[targets != ignore], scores[targets != ignore]
-        return Scores(((targets, scores),))
+        return Scores(((targets, scores),), outcome.logits)
 
     @property
     def confusion_matrix(self) -> np.ndarray:
         """Counts (classes, classes): rows are predicted, columns target classes."""
         return np.asarray(sum(item.sum(0) for item in self._matrices))
+
+    def plot_confusion_matrix(self, classes: Sequence[Any] | None = None, normalize: bool = False) -> Any:
+        """Return a ``matplotlib.figure.Figure`` of the confusion matrix, with the names of the classes.
+
+        Colours, and with ``normalize`` the numbers too, are shares of each target class. ValueError when
+        there are not as many names as classes.
+        """
+        return draw_confusion(self.confusion_matrix, classes, normalize)
 
     def update(self, other: ClassificationMetrics) -> None:
         """Add the counts of another; its number of classes must be the same where it was set."""
@@ -140,16 +150,11 @@ class ClassificationMetrics:
         if mean_of_all and (label is not None or multiclass in ("micro", None)):
             raise ValueError(f"metrics: {metric} is a mean over classes; give neither label nor multiclass")
         metric = MEANS.get(metric, metric)
-        if multiclass not in ("macro", "mean", "micro", None):
-            raise ValueError(f"metrics: multiclass is 'macro', 'mean', 'micro' or None, got {multiclass!r}")
-        if agg not in ("mean", None):
-            raise ValueError(f"metrics: agg is 'mean' or None, got {agg!r}")
-        if convention not in get_args(Convention):
-            raise ValueError(f"metrics: convention is 'scikit-learn' or 'batchflow', got {convention!r}")
+        check_choices(agg, multiclass, convention)
         if label is not None and not 0 <= label < self.num_classes:
             raise ValueError(f"metrics: label is one of 0..{self.num_classes - 1}, got {label}")
         older = convention == "batchflow"
-        if metric in RANKED:
+        if is_ranked(metric):
             otherwise = np.nan
             self._know_scores()
             values = np.stack([self._rank(metric, scores, label, multiclass) for scores in self._scores])
@@ -204,6 +209,16 @@ class ClassificationMetrics:
         if label is not None:
             return values[..., label]
         return values if each else values[..., 0]
+
+
+def check_choices(agg: Any, multiclass: Any, convention: Any) -> None:
+    """Raise ValueError for an option of ``evaluate`` that is none of those there are."""
+    if multiclass not in ("macro", "mean", "micro", None):
+        raise ValueError(f"metrics: multiclass is 'macro', 'mean', 'micro' or None, got {multiclass!r}")
+    if agg not in ("mean", None):
+        raise ValueError(f"metrics: agg is 'mean' or None, got {agg!r}")
+    if convention not in get_args(Convention):
+        raise ValueError(f"metrics: convention is 'scikit-learn' or 'batchflow', got {convention!r}")
 
 
 def _find_classes(outcome: Outcome, ignore: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -115,6 +116,7 @@ ALIASES: Mapping[str, str] = {
     "miou": "mean_iou",
     "auc": "roc_auc",
     "ap": "average_precision",
+    "ece": "calibration_error",
 }
 #: Quotients of two others.
 RATIOS: Mapping[str, tuple[str, str]] = {
@@ -124,17 +126,25 @@ RATIOS: Mapping[str, tuple[str, str]] = {
 }
 #: Means over all classes that targets or predictions have, of two classes too.
 MEANS: Mapping[str, str] = {"mean_iou": "jaccard", "mean_dice": "f1_score"}
-#: Made of scores, see ``ranking``.
-RANKED = ("roc_auc", "average_precision", "pr_auc")
+#: Made of scores, see ``ranking``; beside them the accuracy of the first k, ``top5_accuracy``.
+RANKED = ("roc_auc", "average_precision", "pr_auc", "calibration_error")
+TOP = re.compile(r"top_?([1-9]\d*)(_accuracy)?")
 NAMES = ("accuracy", *COUNTS, *RATES, *RATIOS, *MEANS, *RANKED)
 
 
 def full_name(name: str, owner: str) -> str:
     """Return the name of a metric that an alias stands for; ValueError with close matches."""
     found = ALIASES.get(name, name)
-    if found not in NAMES:
-        raise ValueError(unknown("metric", name, (*NAMES, *ALIASES), owner))
-    return found
+    if found in NAMES:
+        return found
+    if top := TOP.fullmatch(name):
+        return f"top{top[1]}_accuracy"
+    raise ValueError(unknown("metric", name, (*NAMES, "top5_accuracy", *ALIASES), owner))
+
+
+def is_ranked(metric: str) -> bool:
+    """Whether a metric is made of scores."""
+    return metric in RANKED or TOP.fullmatch(metric) is not None
 
 
 def compute(metric: str, cells: Cells, zero_division: float) -> np.ndarray:

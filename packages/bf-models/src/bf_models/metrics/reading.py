@@ -16,13 +16,15 @@ _TELLING = 4
 class Outcome:
     """Target and predicted labels of one shape, and the scores of classes (..., C) where there were any.
 
-    ``classes`` is how many the predictions tell apart; None for labels.
+    ``classes`` is how many the predictions tell apart; None for labels. ``logits``: scores of a yes are no
+    probabilities.
     """
 
     targets: np.ndarray
     labels: np.ndarray
     classes: int | None
     scores: np.ndarray | None
+    logits: bool = False
 
 
 def read(
@@ -57,7 +59,9 @@ def read(
         # a probability of p is a logit of log(p / (1 - p))
         limit = threshold if fmt == "proba" else np.log(threshold / (1 - threshold))
         answers = (predictions >= limit).astype(np.int64)
-        return Outcome(read_labels(targets, f"{owner}: targets"), answers, 2, predictions[..., None])
+        return Outcome(
+            read_labels(targets, f"{owner}: targets"), answers, 2, predictions[..., None], fmt == "logits"
+        )
     scores = _softmax(predictions) if fmt == "logits" else predictions
     if targets.shape == predictions.shape:
         targets = targets.argmax(-1)  # shares of classes

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bf_models.errors import unknown
+from bf_models.metrics.gathered import Gathered
 
 _ALIASES = {
     "mae": "mean_absolute_error",
@@ -68,7 +69,7 @@ _METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.
 }
 
 
-class RegressionMetrics:
+class RegressionMetrics(Gathered):
     """Targets and predictions (N,) or (N, K) of numbers, kept, and errors of all that was gathered.
 
     ``weights`` (N,) weigh items in every metric (an item of weight 0 is not there); ``multi`` keeps the K

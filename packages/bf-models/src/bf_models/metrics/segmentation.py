@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from bf_models.errors import unknown
-from bf_models.metrics.classification import ClassificationMetrics, Convention
+from bf_models.metrics.classification import (
+    ClassificationMetrics,
+    Convention,
+    Multiclass,
+    check_choices,
+)
 from bf_models.metrics.confusion import confusion
+from bf_models.metrics.gathered import Gathered
 from bf_models.metrics.ranking import Scores
-from bf_models.metrics.rates import divide, finite_mean
+from bf_models.metrics.rates import RATES, Cells, average, compute, finite_mean, full_name
 from bf_models.metrics.reading import Format, Outcome, read
+from bf_models.metrics.runs import find_first, find_run, find_starts, lengths, number_areas
 
 
 class SegmentationMetrics(ClassificationMetrics):
@@ -68,57 +74,25 @@ class SegmentationMetrics(ClassificationMetrics):
         )
 
 
-def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number (from 1) the connected areas of a mask of any rank, and count them.
-
-    Neighbours share a side. Numbers sink to the smallest of an area; pointers are halved, so rounds are few.
-    """
-    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    changed = True
-    while changed:
-        before = labels.copy()
-        for axis in range(mask.ndim):
-            one = np.moveaxis(labels, axis, 0)
-            for low, high in ((one[:-1], one[1:]), (one[1:], one[:-1])):
-                both = (low > 0) & (high > 0)
-                high[both] = np.minimum(low, high)[both]
-        flat = np.concatenate([[0], labels.ravel()])
-        labels = flat[labels]
-        changed = not np.array_equal(before, labels)
-    numbers, compact = np.unique(labels, return_inverse=True)
-    shift = 0 if numbers[0] == 0 else 1
-    return compact.reshape(mask.shape) + shift, len(numbers) - 1 + shift
+#: What there is without true negatives: nobody can count the areas that are in neither mask.
+_COUNTED = ("true_positive", "false_positive", "false_negative", "condition_positive", "prediction_positive")
+_RATED = (
+    "true_positive_rate",
+    "false_negative_rate",
+    "positive_predictive_value",
+    "false_discovery_rate",
+    "prevalence",
+    "f1_score",
+    "jaccard",
+)
+_KNOWN = (*_COUNTED, "total_population", *_RATED)
 
 
-_Counted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-_COUNTS: Mapping[str, _Counted] = {
-    "true_positive": lambda found, made_up, missed: found,
-    "false_positive": lambda found, made_up, missed: made_up,
-    "false_negative": lambda found, made_up, missed: missed,
-}
-#: Divisors of rates whose dividend is what was found.
-_DIVISORS: Mapping[str, _Counted] = {
-    "recall": lambda found, made_up, missed: found + missed,
-    "precision": lambda found, made_up, missed: found + made_up,
-    "f1_score": lambda found, made_up, missed: found + (made_up + missed) / 2,
-    "jaccard": lambda found, made_up, missed: found + made_up + missed,
-}
-_ALIASES = {
-    "tpr": "recall",
-    "sensitivity": "recall",
-    "true_positive_rate": "recall",
-    "ppv": "precision",
-    "positive_predictive_value": "precision",
-    "dice": "f1_score",
-    "f1": "f1_score",
-    "iou": "jaccard",
-}
-
-
-class SegmentationMetricsByInstances:
+class SegmentationMetricsByInstances(Gathered):
     """Connected areas of masks (N, H, W) found, missed and made up, for each class but the background.
 
     An area is found when the predicted areas cover at least ``iot`` of it. There are no true negatives.
+    Counts are kept image by image; with ``by_image=False`` those of all images together.
     """
 
     def __init__(
@@ -130,69 +104,111 @@ class SegmentationMetricsByInstances:
         axis: int | None = None,
         threshold: float = 0.5,
         iot: float = 0.5,
+        by_image: bool = True,
     ) -> None:
-        pixels = SegmentationMetrics(targets, predictions, fmt, num_classes, axis, threshold)
-        outcome = read(targets, predictions, fmt, axis, threshold, type(self).__name__)
+        owner = type(self).__name__
+        pixels = SegmentationMetrics(targets, predictions, fmt, num_classes, axis, threshold, by_image=False)
+        outcome = read(targets, predictions, fmt, axis, threshold, owner)
         if not 0 < iot <= 1:
-            raise ValueError(
-                f"SegmentationMetricsByInstances: iot is a share above 0 and up to 1, got {iot!r}"
-            )
-        self.num_classes, self.iot = pixels.num_classes, iot
+            raise ValueError(f"{owner}: iot is a share above 0 and up to 1, got {iot!r}")
+        if outcome.targets.ndim < 2 or not outcome.targets.size:
+            raise ValueError(f"{owner}: targets are masks (N, ..., W), got the shape {outcome.targets.shape}")
+        self.num_classes, self.iot, self.by_image = pixels.num_classes, iot, by_image
         #: (images, classes without background, [found, made up, missed])
-        self._counts = np.stack(
-            [self._image(target, labels) for target, labels in zip(outcome.targets, outcome.labels)]
-        )
-
-    def _image(self, target: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        rows = [self._class(target == number, labels == number) for number in range(1, self.num_classes)]
-        return np.array(rows)
-
-    def _class(self, target: np.ndarray, predicted: np.ndarray) -> tuple[int, int, int]:
-        true_areas, n_true = components(target)
-        areas, n_predicted = components(predicted)
-        sizes = np.bincount(true_areas.ravel(), minlength=n_true + 1)[1:]
-        covered = np.bincount(true_areas[predicted], minlength=n_true + 1)[1:]
-        found = covered >= self.iot * sizes
-        matched = np.isin(true_areas, np.flatnonzero(found) + 1) & predicted
-        real = np.unique(areas[matched])
-        return int(found.sum()), n_predicted - len(real[real > 0]), n_true - int(found.sum())
+        self._counts = _count_areas(outcome.targets, outcome.labels, self.num_classes, iot)
+        if not by_image:
+            self._counts = self._counts.sum(0, keepdims=True)
 
     def update(self, other: SegmentationMetricsByInstances) -> None:
         """Add the images of another."""
+        if type(other) is not type(self):
+            raise TypeError(f"{type(self).__name__} cannot take in {type(other).__name__}")
         if self.num_classes != other.num_classes:
             raise ValueError(f"metrics: {self.num_classes} and {other.num_classes} classes; set num_classes")
-        self._counts = np.concatenate([self._counts, other._counts])
+        by_image = [getattr(one, "by_image", True) for one in (self, other)]
+        if by_image[0] != by_image[1]:
+            raise ValueError("metrics: counts by image and counts of all images do not go together")
+        counts = np.concatenate([self._counts, other._counts])
+        self._counts = counts if by_image[0] else counts.sum(0, keepdims=True)
 
     append = update
 
     def evaluate(
         self,
-        name: str,
+        name: str | Sequence[str],
         agg: Literal["mean"] | None = "mean",
+        label: int | None = None,
+        multiclass: Multiclass = "macro",
         zero_division: float = 0.0,
         convention: Convention = "scikit-learn",
     ) -> Any:
-        """Return the mean of a metric over images and classes; with ``agg=None`` all, (images, classes).
+        """Return the mean of a metric over images, or a dict of several; with ``agg=None`` a value an image.
 
-        A rate of an image is the mean over the classes that it has in targets or predictions, and images
-        without any are left out. ``zero_division`` is the value of 0 / 0, NaN is left out of means;
-        ``convention='batchflow'`` is that of the older BatchFlow: 0 / 0 is 1 and always counts.
+        ``multiclass`` is macro (mean over the classes that an image has in targets or predictions; images
+        without any are left out), micro (areas of all classes together) or None (a value a class);
+        ``label`` is one class. Counts are those of all classes unless it is None. ``zero_division`` is the
+        value of 0 / 0, NaN is left out of means; ``convention='batchflow'`` is that of the older BatchFlow,
+        where 0 / 0 is a rate of 1 and always counts.
         """
-        metric = _ALIASES.get(name, name)
-        if metric not in (*_COUNTS, *_DIVISORS):
-            raise ValueError(unknown("metric", name, (*_COUNTS, *_DIVISORS, *_ALIASES), type(self).__name__))
-        if convention not in get_args(Convention):
-            raise ValueError(f"metrics: convention is 'scikit-learn' or 'batchflow', got {convention!r}")
-        cells = np.moveaxis(self._counts, -1, 0)
+        if not isinstance(name, str):
+            given = (agg, label, multiclass, zero_division, convention)
+            return {item: self.evaluate(item, *given) for item in name}
+        metric = full_name(name, type(self).__name__)
+        if metric not in _KNOWN:
+            raise ValueError(
+                f"{type(self).__name__}: {name} is made of true negatives or of scores, which instances have "
+                f"not; there are {', '.join(_KNOWN)}"
+            )
+        check_choices(agg, multiclass, convention)
+        if label is not None and not 1 <= label < self.num_classes:
+            raise ValueError(f"metrics: label is one of 1..{self.num_classes - 1}, got {label}")
+        found, made_up, missed = np.moveaxis(self._counts, -1, 0)
+        cells = Cells(found, made_up, missed, np.zeros_like(found))
         older = convention == "batchflow"
-        if metric in _COUNTS:
-            values = _COUNTS[metric](*cells)
-        else:
-            zero = 1.0 if older else zero_division
-            values = divide(cells[0], _DIVISORS[metric](*cells), (zero, zero))
+        counted = metric not in _RATED
+        if label is None and (multiclass == "micro" or (counted and multiclass is not None)):
+            cells = cells.pooled()
+        zero = RATES[metric].older if older and not counted else zero_division
+        values = compute(metric, cells, zero)
+        if label is not None:
+            values = values[:, label - 1]
+        elif values.shape[1] == 1 and multiclass is not None:
+            values = values[:, 0] if older or counted else np.where(cells.present, values, np.nan)[:, 0]
+        elif multiclass is not None:
+            values = values.mean(-1) if older else average(values, cells)
         if agg is None:
-            return values
-        if older or metric in _COUNTS:
-            return float(np.mean(values))
-        present = np.where(cells.sum(0) > 0, values, np.nan)
-        return float(finite_mean(finite_mean(present, -1, np.nan), 0, zero_division))
+            values = np.where(np.isnan(values), zero, values)
+            return values if self.by_image else values[0]
+        mean = finite_mean(values, 0, zero)
+        return float(mean) if np.ndim(mean) == 0 else mean
+
+
+def _count_areas(targets: np.ndarray, labels: np.ndarray, classes: int, iot: float) -> np.ndarray:
+    """Count areas (images, classes without background, [found, made up, missed])."""
+    size, images = targets.size, len(targets)
+    joint = find_starts(targets, labels)
+    per_run = lengths(joint, size)
+    image = joint // (size // images)
+    truth, answer = (mask.reshape(-1)[joint].astype(np.int64) for mask in (targets, labels))
+
+    def number(mask: np.ndarray) -> np.ndarray:
+        starts = find_starts(mask)
+        return np.asarray(number_areas(mask, starts)[find_run(starts, joint, size)])
+
+    areas, predicted = number(targets), number(labels)
+    same = (truth == answer) & (truth > 0)
+    covered = np.bincount(areas[same], per_run[same], minlength=areas.max() + 1)
+    found = covered >= iot * np.bincount(areas, per_run)
+    real = np.zeros(predicted.max() + 1, bool)
+    real[predicted[same & found[areas]]] = True
+
+    def count(one: np.ndarray, which: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Count the areas for which ``which`` holds, by image and class."""
+        first = find_first(one)
+        first = first[which[one[first]] & (label[first] > 0)]
+        cells = np.bincount(image[first] * classes + label[first], minlength=images * classes)
+        return np.asarray(cells.reshape(images, classes)[:, 1:])
+
+    return np.stack(
+        [count(areas, found, truth), count(predicted, ~real, answer), count(areas, ~found, truth)], axis=-1
+    )

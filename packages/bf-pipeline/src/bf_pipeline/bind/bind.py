@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bf_pipeline.bind import basics, combine, models
+from bf_pipeline.bind import basics, combine, metrics, models
 from bf_pipeline.bind.blocks import bind_repeat, bind_sometimes
 from bf_pipeline.bind.bound import Bound, BoundStep, Clock, Regroup
 from bf_pipeline.bind.builtin import BuiltinStep, list_steps, read_step
@@ -19,7 +19,7 @@ from bf_pipeline.expressions.base import Expr
 from bf_pipeline.record.recorded import Call, Recorded, Repeat, Sometimes, Step, walk_all_calls, walk_calls
 
 #: The classes of the pipeline's own steps by the name of their verb.
-STEPS = list_steps(basics, models, combine)
+STEPS = list_steps(basics, models, metrics, combine)
 
 
 def bind(recorded: Recorded, batch_class: type | None = None, clock: Clock | None = None) -> Bound:
