@@ -13,7 +13,7 @@ from bf_models import UNet, zoo_names
 from bf_models.zoo.segmentation.segmenter import Segmenter
 
 NAMES = sorted(name for name, model in zoo_names().items() if issubclass(model, Segmenter))
-FAST = ["unet"]
+FAST = ["unet", "unetpp", "linknet", "encoderdecoder"]
 PARAMETERS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 
 
@@ -30,6 +30,59 @@ def count_unet(channels, classes, filters=64, depth=4):
         count += conv(3, before, width) + conv(3, width, width)
     for width in reversed(widths[:-1]):
         count += conv(2, 2 * width, width) + conv(3, 2 * width, width) + conv(3, width, width)
+    return count + conv(1, filters, classes)
+
+
+def norm(filters):
+    return 2 * filters
+
+
+def count_unetpp(channels, classes, filters=32, depth=4):
+    """The paper's figure 1: node (stage, step) reads all nodes of its stage before it, and one enlarged."""
+    widths = [filters * 2**stage for stage in range(depth + 1)]
+    count = 0
+    for stage, width in enumerate(widths):
+        for step in range(depth + 1 - stage):
+            if step:
+                below = widths[stage + 1]
+                count += conv(2, below, width) + conv(3, (step + 1) * width, width)
+            else:
+                count += conv(3, widths[stage - 1] if stage else channels, width)
+            count += conv(3, width, width)
+    return count + conv(1, filters, classes)
+
+
+RESNET18, RESNET50 = 11_689_512 - 512 * 1000 - 1000, 25_557_032 - 2048 * 1000 - 1000
+
+
+def count_linknet(classes):
+    """Table 1 and figure 2 of the paper, convolutions with biases and norms."""
+    count = RESNET18
+    for below, width in ((512, 256), (256, 128), (128, 64), (64, 64)):
+        inner = below // 4
+        count += conv(1, below, inner) + norm(inner) + conv(3, inner, inner) + norm(inner)
+        count += conv(1, inner, width) + norm(width)
+    count += conv(3, 64, 32) + norm(32) + conv(3, 32, 32) + norm(32)
+    return count + conv(2, 32, classes)
+
+
+def count_fpn(classes, width=256, filters=128):
+    """Laterals and outputs of four maps, 1 + 1 + 2 + 3 convolutions of branches."""
+    count = RESNET50 + sum(conv(1, channels, width) for channels in (256, 512, 1024, 2048))
+    count += 4 * conv(3, width, width)
+    count += 4 * (conv(3, width, filters, bias=False) + norm(filters))
+    count += 3 * (conv(3, filters, filters, bias=False) + norm(filters))
+    return count + conv(1, filters, classes)
+
+
+def count_encoder_decoder(classes, filters=16):
+    """ResNet-18 and five steps of two convolutions, of which four read a map of the encoder too."""
+    count, below = RESNET18, 512
+    for reduction, beside in ((16, 256), (8, 128), (4, 64), (2, 64), (1, 0)):
+        width = filters * reduction
+        count += conv(3, below + beside, width, bias=False) + conv(3, width, width, bias=False)
+        count += 2 * norm(width)
+        below = width
     return count + conv(1, filters, classes)
 
 
@@ -54,6 +107,21 @@ def test_configuration_of_a_model_gives_a_class_for_each_place(name):
     assert config.pop("_target_") == f"bf_models.{zoo_names()[name].__name__}"
     digits = {"inputs": {"images": {"shape": (28, 28)}, "masks": {"classes": 10}}}
     assert zoo_names()[name]({**digits, **config}).network.output_shape == (None, 28, 28, 10)
+
+
+COUNTS = {
+    "unet": count_unet(1, 2),
+    "unetpp": count_unetpp(1, 2),
+    "linknet": count_linknet(21),
+    "fpn": count_fpn(21),
+    "encoderdecoder": count_encoder_decoder(2),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_count_that_is_told_is_the_one_by_hand(name):
+    told = re.search(r"[\d,]{6,}", zoo_names()[name].__doc__).group()
+    assert int(told.replace(",", "")) == COUNTS[name]
 
 
 def test_unet_has_the_parameters_of_its_figure():

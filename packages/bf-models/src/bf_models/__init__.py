@@ -54,13 +54,17 @@ from bf_models.zoo.resnet_v2 import (
     ResNetAttention56,
     ResNetAttention92,
 )
-from bf_models.zoo.segmentation.unet import UNet
+from bf_models.zoo.segmentation.encoder_decoder import EncoderDecoder
+from bf_models.zoo.segmentation.fpn import FPN
+from bf_models.zoo.segmentation.linknet import LinkNet
+from bf_models.zoo.segmentation.unet import UNet, UNetPP
 from bf_models.zoo.squeezenet import SqueezeNet1_0, SqueezeNet1_1
 from bf_models.zoo.vgg import VGG7, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
 from bf_models.zoo.vit import ViTB16, ViTB32, ViTS16
 from bf_models.zoo.xception import Xception
 
 __all__ = [
+    "FPN",
     "MLP",
     "VGG7",
     "VGG11",
@@ -86,6 +90,7 @@ __all__ = [
     "EfficientNetB5",
     "EfficientNetB6",
     "EfficientNetB7",
+    "EncoderDecoder",
     "GoogLeNet",
     "InceptionResNetV2",
     "InceptionV1",
@@ -93,6 +98,7 @@ __all__ = [
     "InceptionV4",
     "KerasModel",
     "LeNet",
+    "LinkNet",
     "MobileNet",
     "MobileNetV2",
     "MobileNetV3Large",
@@ -130,6 +136,7 @@ __all__ = [
     "SqueezeNet1_0",
     "SqueezeNet1_1",
     "UNet",
+    "UNetPP",
     "ViTB16",
     "ViTB32",
     "ViTS16",

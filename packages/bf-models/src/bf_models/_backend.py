@@ -125,6 +125,22 @@ def producing_layer(tensor: Any) -> Any:
     return None if history is None else history.operation
 
 
+def given_tensors(tensor: Any) -> list[Any]:
+    """Return the symbolic tensors that the layer of a symbolic tensor made it of; none for an input."""
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return []
+    return list(history.operation._inbound_nodes[history.node_index].input_tensors)
+
+
+def rename_layer(layer: Any, name: str) -> None:
+    """Give a layer another name, and its variables the paths that they would have had by it."""
+    for variable in layer.variables:
+        if variable.path.startswith(f"{layer.name}/"):
+            variable._path = name + variable.path.removeprefix(layer.name)
+    layer.name = name
+
+
 def find_consumers(network: Any) -> dict[int, list[Any]]:
     """Return the layers that take the outputs of each layer of a network, by its id; one for each time."""
     found: dict[int, list[Any]] = {}

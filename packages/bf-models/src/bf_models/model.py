@@ -303,6 +303,11 @@ class KerasModel:
         """Names of the layers, each of which may be fetched."""
         return [layer.name for layer in self.network.layers]
 
+    @property
+    def borrowed(self) -> Mapping[str, Mapping[str, str]]:
+        """By the network of an encoder: names of its layers here, and those that they have there."""
+        return {} if self._blueprint is None else self._blueprint.net.borrowed
+
     def head_layers(self) -> list[str]:
         """Return the names of the layers of the head."""
         return [layer.name for layer in find_layers("head", self.network, self._boundaries, self.name)]

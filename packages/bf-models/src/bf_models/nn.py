@@ -56,6 +56,10 @@ class Net:
     """Names of the options that parts asked for: a network without a stem never asks for one."""
     taken: set[str] = field(default_factory=set, compare=False, repr=False)
     """Names that blocks have claimed."""
+    borrowed: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)
+    """By the network of an encoder: names of its layers here, and those that they have there."""
+    kept: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    """Maps that a part keeps for a later one, such as the images whose size the head restores."""
 
     @property
     def small(self) -> bool:
@@ -223,6 +227,10 @@ class Net:
         y = self.act(self.conv(y, units, 1, name=f"{name}.fc1", bias=True), f"{name}.act", act)
         y = self.act(self.conv(y, x.shape[-1], 1, name=f"{name}.fc2", bias=True), f"{name}.gate", gate)
         return layers.Multiply(name=name)([x, y])
+
+    def enlarge(self, x: Tensor, name: str, factor: int = 2, kind: str = "bilinear") -> Tensor:
+        """Interpolate a map to ``factor`` times its size; ``kind`` is bilinear or nearest."""
+        return keras().layers.UpSampling2D(factor, interpolation=kind, name=name)(x)
 
     def add(self, x: Tensor, y: Tensor, name: str, drop: float = 0.0) -> Tensor:
         """Add a branch y to a shortcut x.

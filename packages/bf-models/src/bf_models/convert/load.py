@@ -10,6 +10,7 @@ import numpy as np
 
 from bf_index.errors import escape
 from bf_models import safetensors
+from bf_models.convert.encoders import find_lent
 from bf_models.convert.h5 import load_h5
 from bf_models.convert.layouts import list_entries, rename_arrays
 from bf_models.convert.pth import read_pth
@@ -37,11 +38,19 @@ def load_state_dict(
     """Copy arrays by torch's names into a model.
 
     With ``replace_head`` layers of the head whose shape differs keep their own weights, as when classes
-    differ; other layers never do. WeightsError lists missing and unexpected names (with ``strict``) and
+    differ; other layers never do. Arrays of the network of a model's encoder go into the encoder, and all
+    else keeps its own weights. WeightsError lists missing and unexpected names (with ``strict``) and
     arrays of another shape; nothing is changed then.
     """
     wanted = {entry.name: entry for entry in list_entries(model.network)}
-    given = rename_arrays(arrays, set(wanted))
+    given, owner = rename_arrays(arrays, set(wanted)), model.name
+    others: tuple[str, ...] = ()
+    for lent in find_lent(model, wanted):
+        theirs = rename_arrays(arrays, set(lent.wanted))
+        if lent.is_meant(theirs):
+            wanted, given, others = dict(lent.wanted), lent.leave_out(theirs), lent.others
+            owner = f"{model.name}, encoder {lent.network}"
+            break
     head = set(model.head_layers()) if replace_head else set()
     missing = [name for name in wanted if name not in given]
     unexpected = [name for name in given if name not in wanted]
@@ -54,12 +63,12 @@ def load_state_dict(
             if wrong
             else "load_weights(path, strict=False) takes those that fit"
         )
-        raise WeightsError(f"{model.name}: the weights do not fit: {report}{shapes}; {advice}")
+        raise WeightsError(f"{owner}: the weights do not fit: {report}{shapes}; {advice}")
     for entry, array in fitting:
         entry.variable.assign(entry.layout.to_keras(array, tuple(entry.variable.shape)))
     restart_averages(model)
     loaded = tuple(entry.name for entry, _ in fitting)
-    return Report(loaded, tuple(missing), tuple(unexpected), tuple(kept))
+    return Report(loaded, tuple(missing), tuple(unexpected), (*kept, *others))
 
 
 def load_file(model: Target, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:

@@ -26,7 +26,10 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was copied, what the model wanted and did not get, what was left over, and what the head kept."""
+    """What was copied, what the model wanted and did not get, what was left over, what kept its own weights.
+
+    ``head`` are arrays of the head, and for a file of an encoder all that the model has beside it.
+    """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bf_index.errors import escape
+from bf_models.convert.encoders import find_lent
 from bf_models.convert.report import Report, Target, restart_averages
 from bf_models.errors import WeightsError
 from bf_models.saving.model_file import is_seed, network_variables, read_weights
@@ -13,11 +14,17 @@ from bf_models.saving.model_file import is_seed, network_variables, read_weights
 def load_saved(model: Target, path: Path, *, strict: bool = True, replace_head: bool = True) -> Report:
     """Copy the weights of a saved model into another one.
 
-    With ``replace_head`` layers of the head whose shape differs keep their own weights. WeightsError lists
+    With ``replace_head`` layers of the head whose shape differs keep their own weights. A file of the network
+    of the model's encoder goes into the encoder. WeightsError lists
     missing and unexpected names (with ``strict``) and arrays of another shape; nothing is changed then.
     """
     given = read_weights(path)
     wanted = {name: item for name, item in network_variables(model.network).items() if not is_seed(name)}
+    owner, others = model.name, tuple[str, ...]()
+    lent = next((item for item in find_lent(model, wanted) if item.is_meant(given)), None)
+    if lent is not None:
+        wanted, given, others = dict(lent.wanted), lent.leave_out(given), lent.others
+        owner = f"{model.name}, encoder {lent.network}"
     head = set(model.head_layers()) if replace_head else set()
     missing = tuple(name for name in wanted if name not in given)
     unexpected = tuple(name for name in given if name not in wanted)
@@ -34,10 +41,10 @@ def load_saved(model: Target, path: Path, *, strict: bool = True, replace_head: 
             if wrong
             else "load_weights(path, strict=False) takes those that fit"
         )
-        told = f"{model.name}: the weights of {escape(path)} do not fit"
+        told = f"{owner}: the weights of {escape(path)} do not fit"
         raise WeightsError(f"{told}: {report}{shapes}; {advice}")
     loaded = tuple(name for name in wanted if name in given and name not in other)
     for name in loaded:
         wanted[name].assign(given[name])
     restart_averages(model)
-    return Report(loaded, missing, unexpected, kept)
+    return Report(loaded, missing, unexpected, (*kept, *others))

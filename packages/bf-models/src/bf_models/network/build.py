@@ -160,6 +160,8 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
     try:
         with seeded(blueprint.seed), on_device(blueprint.device):
             blueprint.net.taken.clear()
+            blueprint.net.borrowed.clear()
+            blueprint.net.kept.clear()
             shapes = blueprint.shapes.items()
             inputs = {name: k.Input(shape, name=name, dtype="float32") for name, shape in shapes}
             x: Tensor = {name: _add_channel(item, name) for name, item in inputs.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bf_models._backend import keras
 from bf_models.model import KerasModel
 from bf_models.nn import Net, Part, Tensor
 
@@ -19,7 +20,17 @@ class PixelClassifier:
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into logits (N, H, W, classes)."""
         x = net.dropout(x, self.dropout, f"{self.name}.dropout")
-        return net.as_float(net.conv(x, net.known_classes, 1, name=self.name, bias=True))
+        return restore_size(net.conv(x, net.known_classes, 1, name=self.name, bias=True), net)
+
+
+def restore_size(x: Tensor, net: Net) -> Tensor:
+    """Bring logits to the size of the images that a body kept, padded or as they are, in float32."""
+    padded, images = net.kept.get("padded"), net.kept.get("images")
+    if padded is not None:
+        x = resize_like(x, padded, "resized")
+    if images is not None:
+        x = resize_like(x, images, "resized") if padded is None else crop_like(x, images)
+    return net.as_float(x)
 
 
 class Segmenter(KerasModel):
@@ -35,6 +46,18 @@ def pad_to_multiple(x: Tensor, factor: int, name: str = "padded") -> Tensor:
     if all(side is not None and side % factor == 0 for side in x.shape[1:-1]):
         return x
     return PadToMultiple(factor, name=name)(x)
+
+
+def resize_like(x: Tensor, like: Tensor, name: str, kind: str = "bilinear") -> Tensor:
+    """Interpolate a map to the size of another one; no layer where the two are known to agree."""
+    from bf_models.layers import ResizeLike  # late: loads TensorFlow
+
+    one, other = tuple(x.shape[1:3]), tuple(like.shape[1:3])
+    if None not in other and one == other:
+        return x
+    if None not in (*one, *other) and other[0] % one[0] == 0 and other[0] // one[0] * one[1] == other[1]:
+        return keras().layers.UpSampling2D(other[0] // one[0], interpolation=kind, name=name)(x)
+    return ResizeLike(kind, name=name)([x, like])
 
 
 def crop_like(x: Tensor, like: Tensor, name: str = "cut") -> Tensor:
