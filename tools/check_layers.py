@@ -59,8 +59,8 @@ ROOMS: Mapping[str, str] = {
         errors names bounded sizes seeding permutation ids arguments order plan split batches index files
         """,
     "bf_batch": """
-        errors actions dtypes components items engines data core itemwise pending loading batch dataset
-        transforms
+        errors actions dtypes components items engines data core itemwise pending tables loading batch
+        dataset transforms
         images.kernels images.runtime images.arrays images.arguments images.checks images.fills
         images.files.stored images.files.pictures images.geometry images.colour images.files images.patches
         images.policies images.drawing images opensets

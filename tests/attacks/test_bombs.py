@@ -127,8 +127,12 @@ def test_npz_files(tmp_path, canary):
 
 def test_what_is_dumped_is_no_bomb(tmp_path):
     for zeros in (np.zeros((1, 6000, 6000), np.uint8), np.zeros((1, 100, 100), np.uint8)):
-        Dataset(["z.npz"], Data, preloaded=zeros).next_batch(1).dump(str(tmp_path), "npz", "x")
-        np.testing.assert_array_equal(load(tmp_path / "z.npz"), zeros)
+        batch = Dataset(["z"], Data, preloaded=zeros).next_batch(1)
+        packing = {"npz": {}, "blosc": {"compression": "zstd", "level": 9}, "hdf5": {"compression": "gzip"}}
+        for fmt, options in packing.items():
+            batch.dump(str(tmp_path), fmt, "x", **options)
+            again = Dataset(["z"], Data).next_batch(1).load(str(tmp_path), fmt, "x").x
+            np.testing.assert_array_equal(again, zeros)
 
 
 @pytest.mark.parametrize("shape", [(1 << 40,), (1 << 40, 1 << 40), (1 << 30, 0, 5), (-1, 4), (1 << 70,)])
@@ -184,6 +188,102 @@ def test_parquet_files(tmp_path, canary):
     del table
     with pytest.raises(ValueError, match=r"b\.parquet: .* give max_bytes="):
         Dataset(["a"], Data).next_batch(1).load(str(tmp_path / "b.parquet"), dst="x")
+
+
+def write_feather(path: Path, columns: dict[str, object], compression: str = "zstd") -> Path:
+    pa, feather = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.feather")
+    feather.write_feather(pa.table(columns), path, compression=compression, chunksize=1 << 30)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["packed", "nulls", "lists", "dictionary", "claims"])
+def test_feather_files(tmp_path, canary, kind):
+    pa = pytest.importorskip("pyarrow")
+    ids, path = pa.array(["a"]), tmp_path / "b.feather"
+    if kind == "packed":
+        write_feather(path, {"x": pa.array(np.zeros(HUGE // 8))})
+    elif kind == "nulls":
+        write_feather(path, {"x": pa.nulls(HUGE // 8)}, "uncompressed")
+    elif kind == "lists":
+        offsets = pa.array(np.zeros(HUGE // 128 + 1, "i4"))
+        write_feather(path, {"x": pa.ListArray.from_arrays(offsets, pa.array([1.0]))})
+    elif kind == "dictionary":
+        words = pa.array(["x" * HUGE])
+        write_feather(path, {"id": ids, "x": pa.DictionaryArray.from_arrays(pa.array([0]), words)})
+    else:
+        write_feather(path, {"id": ids, "x": pa.array(["x" * 1237])})
+        path.write_bytes(path.read_bytes().replace(struct.pack("<q", 1237), struct.pack("<q", 1 << 45)))
+    with (
+        canary.memory(LITTLE),
+        pytest.raises(ValueError, match=r"b\.feather: .* claim to become .*max_bytes="),
+    ):
+        Dataset(["a"], Data).next_batch(1).load(str(path), dst="x")
+
+
+def test_feather_columns_whose_rows_share_bytes(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    path = write_feather(
+        tmp_path / "b.feather", {"id": pa.array(["a"]), "x": pa.array(["y"], pa.string_view())}
+    )
+    with pytest.raises(ValueError, match=r"b\.feather.*type string_view are not read"):
+        Dataset(["a"], Data).next_batch(1).load(str(path), dst="x")
+    (tmp_path / "old.feather").write_bytes(b"FEA1" + bytes(100))
+    with pytest.raises(ValueError, match=r"old\.feather.*version 1"):
+        Dataset(["a"], Data).next_batch(1).load(str(tmp_path / "old.feather"), dst="x")
+
+
+def test_blosc_files(tmp_path, canary):
+    numcodecs = pytest.importorskip("numcodecs")
+    path = tmp_path / "b.blosc"
+    packed = numcodecs.Blosc("zstd", 9).encode(make_npy((HUGE,), data=bytes(HUGE)))
+    path.write_bytes(packed)
+    with canary.memory(LITTLE), pytest.raises(ItemError, match=r"b\.blosc: .* give max_bytes=67108992"):
+        load(path)
+    assert load(path, max_bytes=1 << 27).shape == (1, HUGE)
+    for place in (4, 8, 12):  # becomes, its blocks, has
+        path.write_bytes(packed[:place] + b"\xff\xff\xff\x7f" + packed[place + 4 :])
+        with canary.memory(LITTLE), pytest.raises(ItemError, match=r"b\.blosc.*claim"):
+            load(path)
+    path.write_bytes(numcodecs.Blosc().encode(make_npy((1 << 40,))))
+    with canary.memory(LITTLE), pytest.raises(ItemError, match=r"b\.blosc: an array of shape"):
+        load(path)
+
+
+@pytest.mark.parametrize("kind", ["claims", "chunks", "texts", "names", "filters"])
+def test_hdf5_files(tmp_path, canary, kind):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "b.h5"
+    with h5py.File(path, "w") as file:
+        if kind == "claims":
+            file.create_dataset("x", (4, 1 << 30), "f8")
+        elif kind == "chunks":
+            file.create_dataset("x", (4,), "u1", chunks=((1 << 27),), maxshape=(None,))
+        elif kind == "texts":
+            file["x"] = ["y" * 100_000, *["z"] * 4000]
+        elif kind == "names":  # many arrays that are one
+            file["x"] = np.zeros(1 << 20, "u1")
+            for number in range(2000):
+                file[f"x{number}"] = file["x"]
+        else:  # packed twice, so a byte becomes a million
+            layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            layout.set_chunk((4,))
+            layout.set_deflate(9)
+            layout.set_deflate(9)
+            h5py.h5d.create(file.id, b"x", h5py.h5t.STD_U8LE, h5py.h5s.create_simple((4,)), layout)
+    if kind == "texts":  # all rows refer to the first text
+        data = bytearray(path.read_bytes())
+        place = data.index(struct.pack("<I", 100_000))
+        data[place : place + 16 * 4001] = data[place : place + 16] * 4001
+        path.write_bytes(data)
+    words = {"filters": "packed by the filters 1, 1"}.get(kind, "claim")
+    with (
+        canary.memory(300 << 20 if kind == "texts" else LITTLE),
+        pytest.raises(ItemError, match=rf"b\.h5.*{words}"),
+    ):
+        Dataset(["b.h5"], Data).next_batch(1).load(str(tmp_path), "hdf5", "x", target="inline")
+    if kind not in ("names", "texts"):
+        with canary.memory(LITTLE), pytest.raises(ValueError, match=rf"b\.h5.*{words}"):
+            Dataset(4, Data).next_batch(4).load(str(path), dst="x")
 
 
 def test_hdf5_and_zarr_arrays(tmp_path, canary):

@@ -32,6 +32,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from bf_batch import Batch, Dataset, ImagesBatch, ItemError
+from bf_batch.data import blosc, hdf5
 from bf_batch.opensets.archives import UnsafeArchiveError, unpack
 from bf_batch.opensets.idx import read_idx
 from bf_index.errors import StateError
@@ -137,6 +138,24 @@ def frame(file: Any) -> None:
     pd.DataFrame({"x": [1.0, 2.0]}, index=["a", "b"]).to_parquet(file)
 
 
+def feather(compression: str) -> Callable[[Any], None]:
+    def write(file: Any) -> None:
+        pd, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow.feather")
+        held = pd.DataFrame({"id": ["a", "b"], "x": [1.0, 2.0], "y": pd.Categorical(["u", "v"])})
+        arrow.write_feather(held, file, compression=compression)
+
+    return write
+
+
+def packed(codec: Any, value: Any, **options: Any) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        with open(folder / "f.h5", "w+b") as file:
+            codec.write(file, value, **options)
+        return folder / "f.h5"
+
+    return make
+
+
 def tensors(file: Any) -> None:
     file.writelines(chunks({"w": ARRAY}))
 
@@ -236,6 +255,14 @@ READERS = {
         written("f.csv", lambda file: file.write(b"id,x\na,1\nb,2\n")), table, (ValueError, KeyError)
     ),
     "parquet": Reader(written("f.parquet", frame), table, (ValueError, KeyError)),
+    "feather": Reader(written("f.feather", feather("uncompressed")), table, (ValueError, KeyError)),
+    "packed feather": Reader(written("f.feather", feather("zstd")), table, (ValueError, KeyError)),
+    "blosc": Reader(packed(blosc, ARRAY), item("blosc")),
+    "blosc of several": Reader(packed(blosc, {"x": ARRAY}, compression="zstd"), item("blosc")),
+    "hdf5": Reader(packed(hdf5, {"x": ARRAY}, compression="gzip"), item("hdf5")),
+    "rows of hdf5": Reader(
+        packed(hdf5, {"id": np.array(["a", "b"]), "x": np.arange(2)}), table, (ValueError, KeyError)
+    ),
     "idx": Reader(
         written("f.gz", lambda file: file.write(gzip.compress(IDX))), lambda p: read_idx(p, 1), (ValueError,)
     ),

@@ -42,11 +42,21 @@ def test_npz_files(tmp_path, objects):
 
 
 def test_plain_pickles_under_other_names(tmp_path, canary):
-    for name in ("a.npy", "a.npz", "a.csv", "a.parquet", "a.png", "a.jpg", "a.wav"):
+    for name in ("a.npy", "a.npz", "a.csv", "a.parquet", "a.feather", "a.h5", "a.blosc", "a.png", "a.wav"):
         (tmp_path / name).write_bytes(pickle.dumps(canary.pickled))
         with pytest.raises(ItemError, match=name.replace(".", r"\.")):
             X(FilesIndex(str(tmp_path / name))).load(dst="x").x
         (tmp_path / name).unlink()
+
+
+def test_blosc_files_of_the_older_batchflow(tmp_path, canary):
+    """Which were pickles inside."""
+    numcodecs = pytest.importorskip("numcodecs")
+    (tmp_path / "a.blosc").write_bytes(numcodecs.Blosc().encode(pickle.dumps(canary.pickled)))
+    with pytest.raises(
+        ItemError, match=r"a\.blosc.*pickles, as the older BatchFlow wrote them, are not read"
+    ):
+        X(FilesIndex(str(tmp_path / "a.blosc"))).load(dst="x")
 
 
 def test_checkpoints(tmp_path, objects):

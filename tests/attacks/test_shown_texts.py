@@ -47,7 +47,9 @@ def is_plain(error: BaseException) -> bool:
 
 
 @pytest.mark.parametrize("sign", SIGNS, ids=ascii)
-@pytest.mark.parametrize("ending", [".npy", ".npz", ".csv", ".parquet", ".png", ".jpg", ".wav"])
+@pytest.mark.parametrize(
+    "ending", [".npy", ".npz", ".csv", ".parquet", ".feather", ".h5", ".blosc", ".png", ".wav"]
+)
 def test_names_of_data(tmp_path, sign, ending):
     (tmp_path / f"a{sign}b{ending}").write_bytes(b"" if ending == ".csv" else b"garbage")
     with pytest.raises(Exception, match=r"a.*b") as caught:

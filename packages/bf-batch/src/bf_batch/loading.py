@@ -11,11 +11,12 @@ import numpy as np
 
 from bf_batch.components import Component, assemble, check_names
 from bf_batch.core import BatchCore
-from bf_batch.data.formats import TABLES, Format, check_table_name, find_format, import_pandas, write_whole
-from bf_batch.data.sources import assign_to_components, pick_by_id, take_batch_values, take_item_values
+from bf_batch.data.formats import Format, find_format, write_whole
+from bf_batch.data.sources import assign_to_components, take_batch_values, take_item_values
 from bf_batch.itemwise.parallel import require_component
 from bf_batch.itemwise.run import ParallelOptions, run_all
 from bf_batch.itemwise.work import ColumnItems, Work
+from bf_batch.tables import is_table, read_table, write_table, writes_table
 from bf_index.errors import escape, find_alike
 from bf_index.sizes import reading
 
@@ -46,8 +47,8 @@ def load(
             batch = load(batch, part, fmt, name, settings, options)
         return batch
     path = None if src is None else os.fspath(src)
-    if path is not None and _is_table(path, fmt):
-        _assign(batch, _read_table(batch, path, fmt, dst, options))
+    if path is not None and is_table(batch, path, fmt):
+        _assign(batch, read_table(batch, path, fmt, dst, options))
         return batch
     return _load_files(batch, path, fmt, dst, settings, options)
 
@@ -82,58 +83,6 @@ def _read_memory(batch: BatchCore, src: Any, dst: Any) -> dict[str, Any]:
     if isinstance(dst, str):
         return take_item_values(batch, {dst: src})
     return take_item_values(batch, assign_to_components(src, tuple(dst), type(batch).__name__))
-
-
-# Tables: one file with a row for each item
-
-
-def _is_table(path: str, fmt: str | None) -> bool:
-    name = fmt or os.path.splitext(path)[1].lower().lstrip(".")
-    return name in TABLES and os.path.isfile(path)
-
-
-_CSV_FORM = frozenset(
-    (
-        "sep",
-        "delimiter",
-        "header",
-        "skiprows",
-        "skipfooter",
-        "nrows",
-        "encoding",
-        "quotechar",
-        "comment",
-        "decimal",
-        "thousands",
-        "compression",
-        "max_bytes",
-    )
-)
-"""Options of csv files that say nothing about what ids are."""
-
-
-def _read_table(
-    batch: BatchCore, path: str, fmt: str | None, dst: Any, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Read the rows of the batch's ids; the ids are the first column of csv, the index of parquet."""
-    name, found = find_format(batch.formats, fmt, path)
-    with reading(path), open(path, "rb") as file:
-        table = found.read(file, **({"index_col": 0, **options} if name == "csv" else options))
-        if name == "csv" and isinstance(batch.indices[0], str) and options.keys() <= _CSV_FORM:
-            file.seek(0)  # once more as texts: 001 is no number then, and NA is not missing
-            ids = found.read(file, usecols=[0], dtype=str, na_filter=False, **options)
-            table.index = ids.iloc[:, 0]
-    if dst is None:
-        names = [name for name in batch.components if name in table.columns] or list(table.columns)
-    else:
-        names = [dst] if isinstance(dst, str) else list(dst)
-    if len(table.columns) == 1 and len(names) == 1:
-        return {names[0]: pick_by_id(path, table.iloc[:, 0], batch.indices)}
-    if missing := [name for name in names if name not in table.columns]:
-        raise KeyError(
-            f"{escape(path)}: no column {missing[0]!r}; it has {', '.join(map(escape, table.columns))}"
-        )
-    return {name: pick_by_id(path, table[name], batch.indices) for name in names}
 
 
 # Files: one for each item
@@ -277,14 +226,11 @@ def dump(
     path = None if dst is None else os.fspath(dst)
     guess = path or path_of(batch, _plain_id(batch.indices[0]), None)
     name, found = find_format(batch.formats, fmt, guess)
-    if name in TABLES and path is not None:
-        check_table_name(path, name, found, action)
-        table = {part: list(require_component(batch, part, action)) for part in names}
-        frame = _make_table(table, batch.indices)
-        write_whole(path, found.write, frame, {"index": True, **options})
+    if path is not None and writes_table(batch, path, name):
+        write_table(batch, path, name, names, options, action)
         return batch
     several = isinstance(src, (tuple, list)) or len(names) > 1
-    if several and name != "npz":
+    if several and not found.several:
         raise ValueError(
             f"{action}: {name} holds one component; say which of {names} to dump: src={names[0]!r}"
         )
@@ -332,10 +278,6 @@ def _choose_paths(batch: BatchCore, dst: str | None, found: Format, action: str)
             )
         paths[id] = path
     return paths
-
-
-def _make_table(table: Mapping[str, Any], ids: Any) -> Any:
-    return import_pandas().DataFrame(table, index=import_pandas().Index(ids, name="id"))
 
 
 def _write_memory(batch: BatchCore, dst: Any, names: Sequence[str], action: str) -> None:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import os
 import reprlib
 import tempfile
 import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
 
-from bf_batch.data import jpeg
+from bf_batch.data import blosc, hdf5, jpeg, tables
+from bf_batch.data.plain import as_plain_array, name_of, write_anew
 from bf_index.errors import escape, unknown
-from bf_index.sizes import check_size, count_left, in_proportion, read_npy, read_npz
+from bf_index.sizes import count_left, in_proportion, read_npy, read_npz
 
 _PROGRAMS = ("EPS", "WMF", "EMF")
 """Formats that Pillow hands to Ghostscript or to Windows, whatever the name of the file says."""
 
-_PICKLING = ("blosc", "dill", "pickle", "pkl", "joblib", "pt", "pth")
+_PICKLING = ("dill", "pickle", "pkl", "joblib", "pt", "pth")
 """Formats of the older BatchFlow and its neighbours that unpickle: reading such a file runs its code."""
 
 
@@ -31,52 +30,40 @@ class Format:
     """File format: the endings of its files, how they are read and how they are written.
 
     ``read(file, **options)`` returns a value, or a dict of values by name for a format that holds several;
-    those named in ``parts`` go to components in this order. ``write(file, value, **options)`` writes one. A
-    class of batches takes another format by ``formats = {**Batch.formats, "name": Format(...)}``.
+    those named in ``parts`` go to components in this order. ``write(file, value, **options)`` writes one, or
+    a dict of values by name where one file holds ``several``. A class of batches takes another format by
+    ``formats = {**Batch.formats, "name": Format(...)}``.
     """
 
     endings: tuple[str, ...]
     read: Callable[..., Any]
     write: Callable[..., None]
     parts: tuple[str, ...] = ()
-
-
-def _name_of(file: IO[bytes]) -> str:
-    """Return the path of an open file for messages."""
-    name = getattr(file, "name", None) or getattr(file, "path", None)
-    return str(name or "the file")
+    several: bool = False
 
 
 def _read_npy(file: IO[bytes]) -> Any:
-    return read_npy(file, _name_of(file))
+    return read_npy(file, name_of(file))
 
 
 def _write_npy(file: IO[bytes], value: Any) -> None:
-    np.save(file, _as_plain_array(value), allow_pickle=False)
+    np.save(file, as_plain_array(value), allow_pickle=False)
 
 
 def _read_npz(file: IO[bytes], max_bytes: int | None = None) -> dict[str, Any]:
-    return read_npz(file, _name_of(file), max_bytes)
+    return read_npz(file, name_of(file), max_bytes)
 
 
 def _write_npz(file: IO[bytes], value: Any, compressed: bool = True) -> None:
     values = value if isinstance(value, Mapping) else {"data": value}
-    arrays = {name: _as_plain_array(entry) for name, entry in values.items()}
+    arrays = {name: as_plain_array(entry) for name, entry in values.items()}
     if compressed:
         np.savez_compressed(file, allow_pickle=False, **arrays)
         if in_proportion(sum(array.nbytes for array in arrays.values()), file.tell()):
             return
         # nearly all zeros: what is written must not look like a bomb
-        file.seek(0)
-        file.truncate()
+        write_anew(file)
     np.savez(file, allow_pickle=False, **arrays)
-
-
-def _as_plain_array(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.hasobject:
-        raise TypeError(f"an array of objects can't be stored without pickle; got {array!r:.80}")
-    return array
 
 
 def _read_image(file: IO[bytes], mode: str | None = None) -> Any:
@@ -189,96 +176,15 @@ def _write_wav(file: IO[bytes], value: Any, rate: int) -> None:
         sound.writeframes(np.ascontiguousarray(samples).tobytes())
 
 
-_LEAST_VALUE = 8
-"""Bytes of a value in a table."""
-
-
-_COLUMN_BYTES = 1_200
-"""Bytes of a column in pandas, whatever it holds."""
-_LONG_LINE = 1 << 14
-_PACKED = ("gzip", "bz2", "xz")
-"""Compressions of csv files."""
-
-
-def _read_csv(file: IO[bytes], max_bytes: int | None = None, **options: Any) -> Any:
-    where, stored = _name_of(file), count_left(file)
-    kind = options.pop("compression", None)
-    if kind in _PACKED:
-        file = _unpack(file, kind, where, stored, max_bytes)
-    elif kind is not None:
-        raise ValueError(f"compression={kind!r:.80}: there are {', '.join(_PACKED)}")
-    _check_columns(file, options, where, stored, max_bytes)
-    return import_pandas().read_csv(file, **options)
-
-
-def _unpack(file: IO[bytes], kind: str, where: str, stored: int, max_bytes: int | None) -> IO[bytes]:
-    """Return what is in a compressed file, if it is no more than the file has reason for."""
-    opened: IO[bytes] = import_module({"xz": "lzma"}.get(kind, kind)).open(file, "rb")
-    unpacked = io.BytesIO()
-    while piece := opened.read(_LONG_LINE):
-        check_size(where, unpacked.tell() + len(piece), stored, max_bytes)
-        unpacked.write(piece)
-    unpacked.seek(0)
-    return unpacked
-
-
-def _check_columns(
-    file: IO[bytes], options: Mapping[str, Any], where: str, stored: int, max_bytes: int | None
-) -> None:
-    """Check the columns of the longest lines: each takes memory though it be empty."""
-    told = options.get("sep") or options.get("delimiter") or ","
-    marks = told.encode() if isinstance(told, str) and len(told) == 1 else b",;|: \t"
-    begin, count = file.tell(), 0
-    while piece := file.read(_LONG_LINE):
-        fields = sum(map(piece.count, (marks[k : k + 1] for k in range(len(marks)))))
-        count = count + fields if b"\n" not in piece and b"\r" not in piece else fields
-        check_size(where, count * _COLUMN_BYTES, stored, max_bytes)
-    file.seek(begin)
-
-
-def _write_csv(file: IO[bytes], value: Any, **options: Any) -> None:
-    import_pandas().DataFrame(value).to_csv(file, **{"index": False, **options})
-
-
-def _read_parquet(file: IO[bytes], max_bytes: int | None = None, **options: Any) -> Any:
-    check_parquet(file, _name_of(file), max_bytes)
-    return import_pandas().read_parquet(file, **options)
-
-
-def check_parquet(file: IO[bytes], where: str, max_bytes: int | None = None) -> None:
-    """Check the rows that a parquet file claims against its bytes; FileTooLargeError."""
-    try:
-        from pyarrow.parquet import read_metadata
-    except ImportError:
-        return  # pandas says what is missing
-    told = read_metadata(file)
-    file.seek(0)
-    packed = [told.row_group(group).total_byte_size for group in range(told.num_row_groups)]
-    claimed = max(sum(packed), told.num_rows * told.num_columns * _LEAST_VALUE)
-    check_size(where, claimed, count_left(file), max_bytes)
-
-
-def _write_parquet(file: IO[bytes], value: Any, **options: Any) -> None:
-    import_pandas().DataFrame(value).to_parquet(file, **options)
-
-
-def import_pandas() -> Any:
-    """Return the module pandas; the ImportError says how to install it."""
-    try:
-        import pandas as module
-    except ImportError as error:
-        raise ImportError(
-            "reading and writing tables needs pandas: pip install 'bf-batch[tables]'"
-        ) from error
-    return module
-
-
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "npy": Format((".npy",), _read_npy, _write_npy),
-        "npz": Format((".npz",), _read_npz, _write_npz),
-        "csv": Format((".csv",), _read_csv, _write_csv),
-        "parquet": Format((".parquet",), _read_parquet, _write_parquet),
+        "npz": Format((".npz",), _read_npz, _write_npz, several=True),
+        "blosc": Format((".blosc",), blosc.read, blosc.write, several=True),
+        "hdf5": Format((".h5", ".hdf5"), hdf5.read, hdf5.write, several=True),
+        "csv": Format((".csv",), tables.read_csv, tables.write_csv),
+        "parquet": Format((".parquet",), tables.read_parquet, tables.write_parquet),
+        "feather": Format((".feather",), tables.read_feather, tables.write_feather),
         "image": Format(
             (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"),
             _read_image,
@@ -287,7 +193,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "wav": Format((".wav",), _read_wav, _write_wav, ("samples", "rate")),
     }
 )
-TABLES = ("csv", "parquet")
+TABLES = ("csv", "parquet", "feather")
 """Formats in which one file holds a row for each item."""
 
 
@@ -309,13 +215,17 @@ def find_format(formats: Mapping[str, Format], fmt: str | None, path: str) -> tu
     raise ValueError(unknown("fmt", fmt, formats))
 
 
-_MORE_ENDINGS = {"csv": (".tsv", ".tab", ".txt", ".dat", ".data"), "parquet": (".pq", ".parq")}
+_MORE_ENDINGS = {
+    "csv": (".tsv", ".tab", ".txt", ".dat", ".data"),
+    "parquet": (".pq", ".parq"),
+    "feather": (".ftr", ".arrow"),
+}
 """Other endings that files of tables have."""
 
 
 def check_table_name(path: str, name: str, found: Format, action: str) -> None:
     """Refuse to write a table under the name of another kind of file, which something might run or obey."""
-    known = (*found.endings, *_MORE_ENDINGS[name])
+    known = (*found.endings, *_MORE_ENDINGS.get(name, ()))
     if os.path.splitext(path)[1].lower() not in known:
         raise ValueError(
             f"{action}: {path!r} is no name of a {name} file; it ends in one of {', '.join(known)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from bf_batch.data.formats import check_parquet
+from bf_batch.data.tables import check_parquet
 from bf_index.errors import StateError, escape, unknown
 from bf_index.sizes import read_json, reading
 from bf_research.domain.config import Config
