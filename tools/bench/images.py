@@ -1,4 +1,4 @@
-"""Images: augmentation of digits (W1) and JPEG files to crops (W2), through Pipeline, beside the peers."""
+"""Images: augmentation of digits (W1), JPEG files to crops (W2), filters (W3), beside the peers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import importlib
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _cpu import busy
@@ -162,11 +164,72 @@ def classification(rounds: int = 5) -> bool:
     return held and good
 
 
-PARTS = {"digits": augmentation, "photos": classification}
+# W3: actions that read pixels, one thread, beside Pillow and OpenCV; a batch of 16 photos of 224 x 224
+
+
+def filters(rounds: int = 5) -> bool:
+    """W3: filters and enhancing, each against the same of Pillow and OpenCV."""
+    from PIL import Image, ImageEnhance, ImageFilter
+
+    pictures = np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3), dtype=np.uint8)
+    images = [Image.fromarray(picture) for picture in pictures]
+    sharpen = np.array([[-2, -2, -2], [-2, 32, -2], [-2, -2, -2]]) / 16
+
+    def enhance(image: Image.Image) -> Image.Image:
+        for kind in (
+            ImageEnhance.Color,
+            ImageEnhance.Contrast,
+            ImageEnhance.Brightness,
+            ImageEnhance.Sharpness,
+        ):
+            image = kind(image).enhance(1.3)
+        return image
+
+    def over(items: Sequence[Any], work: Callable[[Any], Any]) -> Run:
+        return lambda: [np.asarray(work(item)) for item in items] and None
+
+    def ours(name: str, *arguments: Any) -> Run:
+        def run() -> None:
+            batch = ImagesBatch(len(pictures), preloaded={"images": pictures})
+            assert getattr(batch, name)(*arguments).images.dtype == np.uint8
+
+        return run
+
+    cases: dict[str, dict[str, Run]] = {
+        "sharpen": {
+            "ours": ours("filter", "sharpen"),
+            "Pillow": over(images, lambda image: image.filter(ImageFilter.SHARPEN)),
+        },
+        "median of 5 x 5": {
+            "ours": ours("filter", "median", 5),
+            "Pillow": over(images, lambda image: image.filter(ImageFilter.MedianFilter(5))),
+        },
+        "enhance": {"ours": ours("enhance", 1.3), "Pillow": over(images, enhance)},
+    }
+    if have("cv2"):
+        cv2 = importlib.import_module("cv2")
+        cv2.setNumThreads(1)
+        cases["sharpen"]["OpenCV"] = over(pictures, lambda picture: cv2.filter2D(picture, -1, sharpen))
+        cases["median of 5 x 5"]["OpenCV"] = over(pictures, lambda picture: cv2.medianBlur(picture, 5))
+    held = True
+    for name, contenders in cases.items():
+        timings = measure(contenders, rounds)
+        table(
+            f"W3: {name}, {len(pictures)} pictures of {SIDE}, bytes, RGB",
+            timings,
+            len(pictures),
+            "image",
+            "ours",
+        )
+        held = judge(timings, [Target("ours", "Pillow", 1.5)]) and held
+    return held
+
+
+PARTS = {"digits": augmentation, "photos": classification, "filters": filters}
 
 
 def main(*parts: str) -> bool:
-    """Run those parts, or both; tells whether every target held."""
+    """Run those parts, or all; tells whether every target held."""
     if have("torchvision"):
         importlib.import_module("torchvision")  # imported after TensorFlow it crashes
     return run_parts(PARTS, parts)

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageEnhance
 
 from bf_batch import Dataset, ImagesBatch, ItemError, PerItem
-from bf_pipeline import Pipeline
+from bf_pipeline import P, Pipeline, R
 
 PHOTOS = np.stack([skimage.data.astronaut()[y : y + 40, 180:230] for y in (0, 60, 120)])
 FLOATS = (PHOTOS / 255).astype(np.float32)
@@ -161,6 +161,37 @@ def test_pictures_that_pillow_has_no_mode_for_are_named(pictures):
         batch_of(pictures).to_pil()
     with pytest.raises(ItemError, match="in mode 'XYZ'"):
         batch_of(PHOTOS).to_pil("XYZ")
+
+
+# In pipelines
+
+
+RANDOM = (
+    Pipeline()
+    .transform([[1, 0.1, 0], [0, 1, 2]], fill="wrap", p=0.5)
+    .shift(P(R("uniform", -5, 5)), fill="wrap")
+    .enhance(P(R("uniform", 0.5, 1.5)), p=0.7)
+    .clip(P(R("uniform", 0, 50)), 240)
+    .multiplicative_noise(P(R("uniform", 0, 0.2)), p=0.5)
+    .filter("median", P(R("choice", [1, 3, 5])))
+    .cutout((5, 9), origin="random", p=0.5)
+    .put_on_background(np.zeros((60, 60, 3), np.uint8))
+)
+
+
+def test_random_arguments_are_the_same_in_every_engine():
+    dataset = Dataset(3, ImagesBatch, preloaded={"images": PHOTOS})
+    runs = [{}, {"prefetch": 2}, {"prefetch": 2, "engine": "processes", "workers": 2}]
+    one, *others = (
+        np.concatenate(
+            [batch.images for batch in (RANDOM << dataset).gen_batch(2, n_epochs=2, seed=3, **run)]
+        )
+        for run in runs
+    )
+    assert one.shape == (6, 60, 60, 3)
+    assert (one[:3] != one[3:]).any()
+    for other in others:
+        assert_array_equal(one, other)
 
 
 # Older names of arguments

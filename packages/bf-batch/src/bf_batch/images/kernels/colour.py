@@ -170,16 +170,20 @@ def blur(pictures: Any, sigmas: Any, limited: bool, out: Any) -> None:
 def sharpen(pictures: Any, factors: Any, limited: bool, out: Any) -> None:
     """Blend pictures with their smoothed copy (Pillow's SMOOTH): 0 smooth, 1 as is, 2 sharp; edges as is."""
     n, h, w, c = pictures.shape
+    step, last = np.uintp(c), np.uintp((w - 1) * c)
+    half, low = np.float32(0.5 if limited else 0.0), np.float32(0)
+    high, four, whole = np.float32(255 if limited else 1), np.float32(4), np.float32(13)
     for i in range(n):
         f = np.float32(factors[i])
         out[i] = pictures[i]
+        source, target = pictures[i].reshape(h, w * c), out[i].reshape(h, w * c)
         for y in range(1, h - 1):
-            for x in range(1, w - 1):
-                for k in range(c):
-                    total = np.float32(4) * np.float32(pictures[i, y, x, k])
-                    for u in range(-1, 2):
-                        for v in range(-1, 2):
-                            total += np.float32(pictures[i, y + u, x + v, k])
-                    smooth = total / np.float32(13)
-                    value = np.float32(pictures[i, y, x, k])
-                    out[i, y, x, k] = to_stored(smooth + (value - smooth) * f, limited)
+            above, here, below, row = source[y - 1], source[y], source[y + 1], target[y]
+            for j in range(step, last):
+                a, b = j - step, j + step
+                value = np.float32(here[j])
+                total = np.float32(above[a]) + np.float32(above[j]) + np.float32(above[b])
+                total += np.float32(here[a]) + value + np.float32(here[b])
+                total += np.float32(below[a]) + np.float32(below[j]) + np.float32(below[b])
+                smooth = (total + four * value) / whole
+                row[j] = min(max(smooth + (value - smooth) * f + half, low), high)
