@@ -67,7 +67,15 @@ NETWORKS = {
     "ConvNeXtBase": ("convnext_base", 65),
     "ViTB16": ("vit_b_16", 32),
     "ViTB32": ("vit_b_32", 64),
+    "FCNResNet50": ("fcn_resnet50", 65),
+    "FCNResNet101": ("fcn_resnet101", 65),
+    "DeepLabV3ResNet50": ("deeplabv3_resnet50", 65),
+    "DeepLabV3ResNet101": ("deeplabv3_resnet101", 65),
+    "DeepLabV3MobileNetV3": ("deeplabv3_mobilenet_v3_large", 65),
+    "LRASPPMobileNetV3": ("lraspp_mobilenet_v3_large", 65),
 }
+#: Of outputs that are maps every so many pixels are stored.
+APART = 8
 
 
 def rule(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -100,7 +108,17 @@ def network_of(network: str, classes: int, **options: object) -> Any:
 
     if network in ("googlenet", "inception_v3"):
         options["aux_logits"] = False
+    if network.startswith(("fcn", "deeplab", "lraspp")):
+        if not network.startswith("lraspp"):
+            options["aux_loss"] = False
+        options |= {"weights": None, "weights_backbone": None}
+        return getattr(models.segmentation, network)(num_classes=classes, **options)
     return getattr(models, network)(num_classes=classes, **options)
+
+
+def thin_out(outputs: np.ndarray) -> np.ndarray:
+    """Logits (N, classes) as they are, of maps (N, classes, H, W) those of some places."""
+    return outputs if outputs.ndim == 2 else outputs[:, :, ::APART, ::APART]
 
 
 def load_rule(model: Any) -> dict[str, tuple[int, ...]]:
@@ -128,7 +146,8 @@ def torch_outputs(network: str, side: int) -> dict[str, object]:
     model = network_of(network, CLASSES, **options).eval()
     shapes = load_rule(model)
     with torch.no_grad():
-        outputs = model(torch.from_numpy(images(side))).numpy()
+        outputs = model(torch.from_numpy(images(side)))
+    outputs = thin_out((outputs["out"] if isinstance(outputs, dict) else outputs).numpy())
     return {"side": side, "names": digest(shapes), "outputs": outputs.tolist()}
 
 

@@ -13,7 +13,7 @@ from bf_models import UNet, zoo_names
 from bf_models.zoo.segmentation.segmenter import Segmenter
 
 NAMES = sorted(name for name, model in zoo_names().items() if issubclass(model, Segmenter))
-FAST = ["unet", "unetpp", "linknet", "encoderdecoder"]
+FAST = ["unet", "unetpp", "lrasppmobilenetv3", "linknet", "encoderdecoder"]
 PARAMETERS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 
 
@@ -109,7 +109,14 @@ def test_configuration_of_a_model_gives_a_class_for_each_place(name):
     assert zoo_names()[name]({**digits, **config}).network.output_shape == (None, 28, 28, 10)
 
 
+#: With the sizes of torchvision's networks without their second classifier, which only training uses.
 COUNTS = {
+    "fcnresnet50": 32_957_013,
+    "fcnresnet101": 51_949_141,
+    "deeplabv3resnet50": 39_638_869,
+    "deeplabv3resnet101": 58_630_997,
+    "deeplabv3mobilenetv3": 11_025_477,
+    "lrasppmobilenetv3": 3_221_538,
     "unet": count_unet(1, 2),
     "unetpp": count_unetpp(1, 2),
     "linknet": count_linknet(21),

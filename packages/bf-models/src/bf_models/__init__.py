@@ -54,6 +54,14 @@ from bf_models.zoo.resnet_v2 import (
     ResNetAttention56,
     ResNetAttention92,
 )
+from bf_models.zoo.segmentation.deeplab import (
+    DeepLabV3MobileNetV3,
+    DeepLabV3ResNet50,
+    DeepLabV3ResNet101,
+    FCNResNet50,
+    FCNResNet101,
+    LRASPPMobileNetV3,
+)
 from bf_models.zoo.segmentation.encoder_decoder import EncoderDecoder
 from bf_models.zoo.segmentation.fpn import FPN
 from bf_models.zoo.segmentation.linknet import LinkNet
@@ -78,6 +86,9 @@ __all__ = [
     "ConvNeXtBase",
     "ConvNeXtSmall",
     "ConvNeXtTiny",
+    "DeepLabV3MobileNetV3",
+    "DeepLabV3ResNet50",
+    "DeepLabV3ResNet101",
     "DenseNet121",
     "DenseNet161",
     "DenseNet169",
@@ -91,12 +102,15 @@ __all__ = [
     "EfficientNetB6",
     "EfficientNetB7",
     "EncoderDecoder",
+    "FCNResNet50",
+    "FCNResNet101",
     "GoogLeNet",
     "InceptionResNetV2",
     "InceptionV1",
     "InceptionV3",
     "InceptionV4",
     "KerasModel",
+    "LRASPPMobileNetV3",
     "LeNet",
     "LinkNet",
     "MobileNet",

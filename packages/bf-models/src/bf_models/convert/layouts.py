@@ -103,7 +103,7 @@ def list_entries(network: Any) -> Iterator[Entry]:
 #: Prefixes that wrappers of a network put before every name.
 _WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
 #: Buffers that count batches, and branches that only help training.
-_IGNORED = r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2)\."
+_IGNORED = r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2|aux_classifier)\."
 _LAYER = "encoder.layers.encoder_layer_"
 
 

@@ -91,24 +91,36 @@ class MobileNetV2Body:
 class MobileNetV3Body:
     """Inverted residuals with squeeze-excite.
 
-    ``blocks`` hold (kernel, expanded, filters, excite, hard swish, strides).
+    ``blocks`` hold (kernel, expanded, filters, excite, hard swish, strides). The last ``dilated`` of them
+    look at every second pixel in place of a stride, as segmentation networks have it.
     """
 
     blocks: tuple[tuple[int, int, int, bool, bool, int], ...] = ()
+    dilated: int = 0
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H/16, W/16, 6 * filters of the last block)."""
         for number, block in enumerate(self.blocks, 1):
-            x = self._block(x, net, block, f"features.{number}")
+            dilation = 2 if number > len(self.blocks) - self.dilated else 1
+            x = self._block(x, net, block, f"features.{number}", dilation)
         return net.conv_act(x, 6 * x.shape[-1], 1, name=f"features.{len(self.blocks) + 1}")
 
-    def _block(self, x: Tensor, net: Net, block: tuple[int, int, int, bool, bool, int], name: str) -> Tensor:
+    def _block(
+        self,
+        x: Tensor,
+        net: Net,
+        block: tuple[int, int, int, bool, bool, int],
+        name: str,
+        dilation: int,
+    ) -> Tensor:
         kernel, expanded, filters, excite, hard, strides = block
         act, y, place = "hard_silu" if hard else "relu", x, 0
         if expanded != x.shape[-1]:
             y = net.conv_act(y, expanded, 1, name=f"{name}.block.0", act=act)
             place = 1
-        y = net.conv_act(y, expanded, kernel, strides, name=f"{name}.block.{place}", groups=expanded, act=act)
+        options = {"groups": expanded, "act": act, "dilation": dilation}
+        taken = strides if dilation == 1 else 1
+        y = net.conv_act(y, expanded, kernel, taken, name=f"{name}.block.{place}", **options)
         if excite:
             place += 1
             y = net.squeeze_excite(

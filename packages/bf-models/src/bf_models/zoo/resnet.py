@@ -42,7 +42,8 @@ class ResNetBody:
 
     ``groups`` and ``group_width`` (filters of a group where the stage has 64) make ResNeXt and wide ResNets;
     ``squeeze`` is by how much squeeze-excite narrows channels, 0 is without; ``stride_first`` puts the
-    stride of a bottleneck into its first convolution, as Caffe has it.
+    stride of a bottleneck into its first convolution, as Caffe has it. In the last ``dilated`` stages
+    convolutions look further apart in place of a stride, as segmentation networks have it.
     """
 
     depths: tuple[int, ...] = (2, 2, 2, 2)
@@ -52,32 +53,46 @@ class ResNetBody:
     group_width: int = 64
     squeeze: int = 0
     stride_first: bool = False
+    dilated: int = 0
 
     def __post_init__(self) -> None:
         if self.block not in ("basic", "bottleneck"):
             raise ValueError(f"ResNet body: block is 'basic' or 'bottleneck', got {self.block!r}")
+        if not 0 <= self.dilated < max(1, len(self.depths)):
+            raise ValueError(
+                f"ResNet body: dilated is a number of its {len(self.depths)} stages but the first, got "
+                f"{self.dilated!r}"
+            )
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H/8, W/8, 8 * filters), four times as many with bottlenecks."""
         block = self._basic if self.block == "basic" else self._bottleneck
+        dilation, strided = 1, len(self.depths) - self.dilated
         for stage, depth in enumerate(self.depths):
             for number in range(depth):
-                strides = 2 if stage and not number else 1
-                x = block(x, net, self.filters * 2**stage, strides, f"layer{stage + 1}.{number}")
+                strides = 2 if 0 < stage < strided and not number else 1
+                name = f"layer{stage + 1}.{number}"
+                x = block(x, net, self.filters * 2**stage, (strides, dilation), name)
+                if stage >= strided and not number:
+                    dilation *= 2
         return x
 
-    def _basic(self, x: Tensor, net: Net, filters: int, strides: int, name: str) -> Tensor:
-        y = net.conv_norm(x, filters, 3, strides, names=(f"{name}.conv1", f"{name}.bn1"))
+    def _basic(self, x: Tensor, net: Net, filters: int, steps: tuple[int, int], name: str) -> Tensor:
+        strides, dilation = steps
+        names = (f"{name}.conv1", f"{name}.bn1")
+        y = net.conv_norm(x, filters, 3, strides, names=names, dilation=dilation)
         y = net.act(y, f"{name}.relu1")
-        y = net.conv_norm(y, filters, 3, names=(f"{name}.conv2", f"{name}.bn2"))
+        y = net.conv_norm(y, filters, 3, names=(f"{name}.conv2", f"{name}.bn2"), dilation=dilation)
         return self._join(x, y, net, strides, name)
 
-    def _bottleneck(self, x: Tensor, net: Net, filters: int, strides: int, name: str) -> Tensor:
+    def _bottleneck(self, x: Tensor, net: Net, filters: int, steps: tuple[int, int], name: str) -> Tensor:
+        strides, dilation = steps
         width = int(filters * self.group_width / 64) * self.groups
         first, second = (strides, 1) if self.stride_first else (1, strides)
         y = net.conv_norm(x, width, 1, first, names=(f"{name}.conv1", f"{name}.bn1"))
         y = net.act(y, f"{name}.relu1")
-        y = net.conv_norm(y, width, 3, second, names=(f"{name}.conv2", f"{name}.bn2"), groups=self.groups)
+        names = (f"{name}.conv2", f"{name}.bn2")
+        y = net.conv_norm(y, width, 3, second, names=names, groups=self.groups, dilation=dilation)
         y = net.act(y, f"{name}.relu2")
         y = net.conv_norm(y, filters * 4, 1, names=(f"{name}.conv3", f"{name}.bn3"))
         return self._join(x, y, net, strides, name)

@@ -70,6 +70,13 @@ class Encoder:
         self._lend(x, last, net)
         return [Level(item, chosen[item]) for item in self._choose(chosen, net)]
 
+    def run(self, x: Tensor, net: Net) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the last map of an image, and all maps by the names of their layers in the network."""
+        last = self._run(x, net)
+        maps = {producing_layer(item).name: item for item in _list_tensors(x, last)}
+        self._lend(x, last, net)
+        return last, maps
+
     def _run(self, x: Tensor, net: Net) -> Tensor:
         cls = CATALOG[self.network.lower()]
         inner = replace(net, common=cls.common)
