@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -119,6 +120,49 @@ def test_a_table_of_numbers_is_a_regression(configure, tmp_path: Path) -> None:
     values = frame.drop(columns="target").to_numpy()[rows.indices]
     np.testing.assert_allclose(done.pipeline.mean, values.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(done.pipeline.std, values.std(axis=0), rtol=1e-5)
+
+
+def test_targets_are_learnt_scaled_and_told_in_their_unit(configure, tmp_path: Path) -> None:
+    """Prices of millions are learnt in a few steps, and metrics and predictions have them as they are."""
+    rng = np.random.default_rng(0)
+    x = rng.random(200)
+    pandas.DataFrame({"x": x, "price": 5e6 + 4e5 * x}).to_csv(tmp_path / "p.csv", index=False)
+    table = ("dataset=csv", "dataset.path=p.csv", "dataset.target=price", "task=regression", "n_iters=150")
+    rates = ("optimizer.learning_rate=0.01", "batch_size=32")
+    done = found_out(configure(*table, "validation=null"))
+    prices = (5e6 + 4e5 * x)[targets.build(as_plain(done.dataset), "dataset").train.indices]
+    np.testing.assert_allclose([done.task.mean, done.task.std], [prices.mean(), prices.std()], rtol=1e-6)
+    scaled = train(configure(*table, *rates)).metrics
+    assert scaled["test/r2"] > 0.95
+    assert scaled["test/rmse"] == pytest.approx(scaled["test/loss"] ** 0.5 * prices.std(), rel=0.05)
+    plain = train(configure(*table, *rates, "task.mean=null", "task.std=null")).metrics
+    assert plain["test/rmse"] > 100 * scaled["test/rmse"]
+    with pytest.raises(ValueError, match=r"unknown value 'aut' of task\.std; did you mean 'auto'"):
+        found_out(configure(*table, "task.std=aut"))
+
+
+def test_columns_of_texts_and_gaps_are_part_of_what_is_found_out(configure, tmp_path: Path) -> None:
+    colours = ["red", "${oc.env:HOME}", "blue", ""] * 10
+    lines = [f"{colour},{k if k % 7 else ''},{k % 2}" for k, colour in enumerate(colours)]
+    (tmp_path / "t.csv").write_text("\n".join(["colour,a,y", *lines]))
+    table = (
+        "dataset=csv",
+        "dataset.path=t.csv",
+        "dataset.target=y",
+        "dataset.missing=fill",
+        "validation=null",
+    )
+    done = found_out(configure(*table))
+    known = ["${oc.env:HOME}", "blue", "red"]
+    assert as_plain(done.dataset)["categories"] == {"colour": known}
+    dataset = targets.build(as_plain(done.dataset), "dataset")
+    numbers = [k for k in dataset.train.indices.tolist() if k % 7]
+    assert done.dataset.fills.a == pytest.approx(np.mean(numbers))
+    assert list(done.pipeline.mean)[:3] == [0, 0, 0]
+    assert list(done.pipeline.std)[:3] == [1, 1, 1]
+    assert train(configure(*table)).iterations == 2
+    asked = found_out(configure(*table, "dataset.categories=[a]"))
+    assert set(as_plain(asked.dataset)["categories"]) == {"colour", "a"}
 
 
 def test_pictures_at_hand_need_no_loading(configure) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 from sklearn.datasets import load_iris, load_sample_image
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
 
 from bf_batch.opensets import ArrayFiles, ImageFiles, ImageFolder, RowsBatch, Table
 from bf_batch.opensets.own.labels import number_labels
@@ -54,6 +57,68 @@ def test_a_file_that_is_no_picture_is_named_or_left_out(folder: Path) -> None:
     assert len(dataset) == len(dataset.sizes) == 11
     assert "cat/0.jpg" not in dataset.indices
     assert dataset.next_batch(11).labels.tolist() == [name.startswith("dog") for name in dataset.indices]
+
+
+def write_colours(path: Path) -> Path:
+    """Forty rows, of which the last ones, the test, have a colour that no other row has."""
+    rows = [("red", "blue", "red", "green")[k % 4] if k < 38 else "pink" for k in range(40)]
+    lines = [f"{k},{colour},{k % 3},{'train' if k < 32 else 'test'},{k % 2}" for k, colour in enumerate(rows)]
+    path.write_text("\n".join(["a,colour,month,part,y", *lines]))
+    return path
+
+
+def test_texts_of_a_table_are_categories_of_the_rows_to_train_on(tmp_path: Path, caplog) -> None:
+    path = write_colours(tmp_path / "t.csv")
+    dataset = Table(path, "y", part="part")
+    assert dataset.columns == ("a", "colour=blue", "colour=green", "colour=red", "month")
+    assert dataset.one_hot == (False, True, True, True, False)
+    frame = pandas.read_csv(path)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(frame[["colour"]][:32])
+    want = np.column_stack([frame["a"], encoder.transform(frame[["colour"]]), frame["month"]])
+    np.testing.assert_array_equal(dataset.next_batch(40).features, want)
+    assert "column colour: 2 rows have values that the training rows have not, such as 'pink'" in caplog.text
+    asked = Table(path, "y", part="part", categories=["month"])
+    assert asked.columns[-3:] == ("month=0", "month=1", "month=2")
+    again = Table.unlabelled(path, features=asked.features, categories=asked.categories)
+    np.testing.assert_array_equal(again.next_batch(40).features, asked.next_batch(40).features)
+    with pytest.raises(ValueError, match=r"'colour' holds texts such as 'red'.*categories=\[colour\]"):
+        Table.unlabelled(path, features=["colour"])
+    with pytest.raises(ValueError, match="unknown column of categories 'mont'; did you mean 'month'"):
+        Table(path, "y", categories=["mont"])
+    names = [f"{k},name {k},{k % 2}" for k in range(300)]
+    path.write_text("\n".join(["a,name,y", *names]))
+    with pytest.raises(ValueError, match=r"'name' holds 240 different texts in 240 rows.*ignore=\[name\]"):
+        Table(path, "y")
+
+
+def test_missing_values_of_a_table_are_named_left_out_or_filled(tmp_path: Path) -> None:
+    path = write_colours(tmp_path / "t.csv")
+    lines = path.read_text().splitlines()
+    for row, (old, new) in {4: ("3,", ","), 9: (",red,", ",,")}.items():
+        lines[row] = lines[row].replace(old, new, 1)
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"row 4 has no value in the column 'a' .*missing=fill.*=leave_out"):
+        Table(path, "y", part="part")
+    less = Table(path, "y", part="part", missing="leave_out")
+    assert len(less) == 38
+    filled = Table(path, "y", part="part", missing="fill")
+    frame = pandas.read_csv(path)
+    want = SimpleImputer().fit(frame[["a"]][:32]).transform(frame[["a"]])[:, 0]
+    np.testing.assert_allclose(filled.next_batch(40).features[:, 0], want, rtol=1e-6)
+    assert filled.next_batch(40).features[8, 1:4].tolist() == [0, 0, 0]
+    new = Table.unlabelled(
+        path, features=filled.features, categories=filled.categories, missing="fill", fills=filled.fills
+    )
+    np.testing.assert_array_equal(new.next_batch(40).features, filled.next_batch(40).features)
+    left = Table.unlabelled(path, features=less.features, categories=less.categories, missing="leave_out")
+    assert left.indices.tolist() == [k for k in range(40) if k not in (3, 8)]
+    np.testing.assert_array_equal(left.next_batch(38).features, less.next_batch(38).features)
+    with pytest.raises(ValueError, match=r"'a' lacks numbers, and it is not known what stands for them"):
+        Table.unlabelled(path, features=["a"], missing="fill")
+    lines[6] = lines[6].rsplit(",", 1)[0] + ","
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="row 6 has no value in the column 'y'"):
+        Table(path, "y", part="part", missing="fill")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
@@ -182,10 +247,7 @@ def test_a_table_gives_features_and_classes(iris: Path) -> None:
             {"target": "sepal width (cm)", "ignore": "kind"},
             r"sepal width \(cm\): labels are numbers such as .*task=regression",
         ),
-        (
-            {"target": "sepal width (cm)", "task": "regression"},
-            r"'kind' holds texts such as 'setosa'.*ignore=\[kind\]",
-        ),
+        ({"target": "kind", "missing": "drop"}, "'raise', 'leave_out' or 'fill', got 'drop'"),
         ({"target": "kind", "task": "regression"}, "'setosa' is no number"),
         ({"target": "kind", "task": "both"}, "'classification' or 'regression', got 'both'"),
     ],

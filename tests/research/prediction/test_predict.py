@@ -213,6 +213,22 @@ def test_new_files_that_are_no_pictures_are_named_or_left_out_at_the_start(confi
     assert predict(configure("dataset.path=new", "dataset.unreadable=leave_out")).items == 12
 
 
+def test_numbers_that_were_learnt_scaled_are_told_in_their_unit(configure, run: Path, tmp_path: Path):
+    network = MLP({"inputs": {"images": {"shape": (6, 5, 1)}}, "loss": "mse", "num_classes": 2, "seed": 1})
+    network.build().save(tmp_path / "numbers.bf")
+    task = {"name": "regression", "mean": [100.0, -3.0], "std": [10.0, 0.5]}
+    (run / "classes.json").unlink()
+    make_run(run, tmp_path / "numbers.bf", {**CONFIG, "task": task}, classes=None)
+    rows = read(predict(configure("dataset.path=new")).path)
+    greys = [np.asarray(Image.open(run.parent / "new" / row["id"]).convert("L"))[0, 0] for row in rows]
+    learnt = network.predict(np.tile((np.array(greys, "f4") / 255)[:, None, None, None], (1, 6, 5, 1)))
+    got = np.array([[row["prediction_0"], row["prediction_1"]] for row in rows], "f4")
+    np.testing.assert_allclose(got, learnt * [10, 0.5] + [100, -3], rtol=1e-5)
+    make_run(run, tmp_path / "numbers.bf", {**CONFIG, "task": {**task, "mean": ["a"]}}, classes=None)
+    with pytest.raises(ValueError, match=r"task\.mean and task\.std are no numbers"):
+        predict(configure("dataset.path=new"))
+
+
 def test_numbers_and_pictures_of_predictions_are_written(configure, run: Path, tmp_path: Path):
     regression = MLP({"inputs": {"images": {"shape": (6, 5, 1)}}, "loss": "mse", "num_classes": 2, "seed": 1})
     regression.build().save(tmp_path / "numbers.bf")

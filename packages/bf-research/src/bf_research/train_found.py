@@ -39,7 +39,11 @@ def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig
         return value
 
     if "features" in config.dataset and config.dataset.features is None and hasattr(dataset, "features"):
-        keep("dataset.features", list(dataset.features))
+        keep("dataset.features", [_literal(name) for name in dataset.features])
+    for key in ("categories", "fills"):
+        if key in config.dataset and (learnt := getattr(dataset, key, None)):
+            config = OmegaConf.merge(config, {"dataset": {key: None}})  # type: ignore[assignment]
+            keep(f"dataset.{key}", _literal(learnt))
     steps = config.pipeline
     if AUTO in (steps.get("mode"), steps.get("size")):
         sizes, channels = _look(dataset, training_data)
@@ -51,10 +55,60 @@ def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig
         at_hand = "images" in dataset.preloaded
         keep("pipeline.load", [] if at_hand else [{"load": {"fmt": "image", "mode": config.pipeline.mode}}])
     _find_statistics(config, training_data, keep)
+    _find_scale(config, training_data, keep)
     if config.get("class_weights") == BALANCED:
         keep("class_weights", balance(training_data, _count_classes(dataset)))
     _tell(dataset, found)
     return config
+
+
+def _literal(value: Any) -> Any:
+    """Return texts of the data as the configuration holds them: nothing in them refers to anything."""
+    if isinstance(value, Mapping):
+        return {str(key): _literal(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_literal(part) for part in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
+
+
+def _find_scale(config: DictConfig, training_data: Any, keep: Any) -> None:
+    """Find mean and deviation of targets that are numbers, and by what they are learnt and measured."""
+    from omegaconf import OmegaConf
+
+    from bf_pipeline import B, V
+    from bf_pipeline.yaml import read_expressions
+
+    if "std" not in config.task or (config.task.mean is None and config.task.std is None):
+        return
+    told = read_expressions(OmegaConf.to_container(config.pipeline.targets, resolve=True))
+    at_hand = isinstance(told, B) and told.name in training_data.preloaded
+    if AUTO in (config.task.mean, config.task.std) and not at_hand:
+        keep("task.mean", None)
+        keep("task.std", None)
+        return
+    found = {"mean": 0.0, "std": 1.0}
+    if at_hand:
+        values = np.asarray(training_data.rows(told.name, slice(0, len(training_data))), np.float64)
+        deviation = values.std(axis=0)
+        found = {"mean": values.mean(axis=0).tolist(), "std": np.where(deviation > 0, deviation, 1).tolist()}
+    numbers = {}
+    for key in ("mean", "std"):
+        asked = config.task[key]
+        if isinstance(asked, str) and asked != AUTO:
+            raise ValueError(unknown("value", asked, [AUTO], f"task.{key}"))
+        if asked == AUTO:
+            asked = keep(f"task.{key}", found[key])
+        numbers[key] = (
+            {"mean": 0.0, "std": 1.0}[key]
+            if asked is None
+            else asked
+            if isinstance(asked, int | float)
+            else list(asked)
+        )
+    if (np.asarray(numbers["std"]) <= 0).any():
+        raise ValueError(f"task.std must be above 0, got {numbers['std']!r}")
+    keep("task.targets", f"=({told!r} - {numbers['mean']!r}) / {numbers['std']!r}")
+    keep("task.predictions", f"={V('predictions')!r} * {numbers['std']!r} + {numbers['mean']!r}")
 
 
 def _refuse_unknown(config: DictConfig) -> None:
@@ -137,7 +191,7 @@ def name_statistics(key: str, name: str, grey: bool) -> list[float]:
 
 
 def _round(value: Any) -> float:
-    return float(f"{float(value):.6g}")
+    return float(f"{float(value):.9g}")
 
 
 def measure_rows(training_data: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +207,9 @@ def measure_rows(training_data: Any) -> tuple[np.ndarray, np.ndarray]:
             item = training_data.indices[row]
             raise ValueError(f"features: the item {item!r} has a number that is not finite")
         statistics.add(rows)
-    return _found(Normalizer.from_statistics(statistics))
+    mean, deviation = _found(Normalizer.from_statistics(statistics))
+    hot = np.asarray(getattr(training_data, "one_hot", np.zeros(np.shape(mean), bool)))  # 0 and 1 stay so
+    return np.where(hot, 0.0, mean), np.where(hot, 1.0, deviation)
 
 
 def measure_pictures(config: DictConfig, training_data: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -51,6 +51,7 @@ class Predictor:
         self.model = load_model(trained, self.allow) if model is None else model
         self.classes = trained.classes
         self._shape = find_shape(self.model)
+        self._scale = _read_scale(trained)
         self._check_classes()
 
     def _check_classes(self) -> None:
@@ -99,7 +100,7 @@ class Predictor:
         """Give numbers of classes their names; ``names`` are those of the classes of the data."""
         ids = batch.indices.tolist()
         if self.classes is None:
-            return Predicted(batch, ids, np.asarray(values), None, known)
+            return Predicted(batch, ids, self._in_unit(np.asarray(values)), None, known)
         values, shares = np.asarray(values), np.asarray(shares)
         if len(self.classes) == 2 and shares.shape[1:] in ((), (1,)):  # one yes or no
             yes = shares.reshape(len(ids))
@@ -108,6 +109,13 @@ class Predictor:
             return Predicted(batch, ids, values, shares if shares.shape == values.shape else None, known)
         named = None if known is None else _name_numbers(known, names)
         return Predicted(batch, ids, _name_numbers(values, self.classes), shares, named)
+
+    def _in_unit(self, values: Any) -> Any:
+        """Return numbers that were learnt scaled in the unit of the data."""
+        if self._scale is None:
+            return values
+        mean, deviation = self._scale
+        return (values.astype(np.float64) * deviation + mean).astype(np.float32)
 
     def _check(self, array: Any, batch: Batch) -> None:
         """Refuse arrays of another shape than the network takes, and name the first item."""
@@ -137,6 +145,22 @@ def _name_numbers(numbers: Any, names: Sequence[Any]) -> Any:
         str(names[number]) if isinstance(number, int) and 0 <= number < len(names) else number
         for number in np.asarray(numbers).tolist()
     ]
+
+
+def _read_scale(trained: Trained) -> tuple[Any, Any] | None:
+    """Return mean and deviation by which targets were scaled, None where they were not."""
+    task = trained.config.get("task")
+    told = [task.get(key) for key in ("mean", "std")] if isinstance(task, Mapping) else [None, None]
+    if told == [None, None]:
+        return None
+    try:
+        mean, deviation = (
+            np.asarray(value if value is not None else default, np.float64)
+            for value, default in zip(told, (0, 1))
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{trained.shown}: task.mean and task.std are no numbers: {told!r:.80}") from error
+    return mean, deviation
 
 
 def load_model(trained: Trained, allow: Sequence[str]) -> Any:

@@ -11,10 +11,11 @@ import numpy as np
 from bf_batch.batch import Batch
 from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
+from bf_batch.opensets.own.columns import take_column
 from bf_batch.opensets.own.labels import Task, check_task, number_labels, read_numbers, refuse_lacking
 from bf_batch.opensets.own.parts import AUTO, make_parts, name_parts
 from bf_batch.opensets.own.pictures import Unreadable, is_picture, list_unlabelled, look_at
-from bf_batch.opensets.own.table import read_table, take_column
+from bf_batch.opensets.own.table import read_table
 from bf_index import FilesIndex
 from bf_index.errors import escape
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
 from bf_batch.data.formats import FORMATS, find_format
 from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
+from bf_batch.opensets.own.columns import Categories, Columns, Missing, drop_gaps, find_columns, take_column
 from bf_batch.opensets.own.labels import Task, check_task, number_labels, read_numbers, refuse_lacking
 from bf_batch.opensets.own.parts import AUTO, make_parts, name_parts
 from bf_batch.opensets.own.rows import RowsBatch
-from bf_index.errors import escape, unknown
+from bf_index.errors import escape
 from bf_index.sizes import reading
 
 Names = str | Sequence[str]
+_log = logging.getLogger(__name__)
 _SEPARATORS = (",", ";", "\t", "|")
 _STRICT = "give larger shares or more rows, join rare classes, or allow it with strict=false"
 
@@ -43,28 +46,6 @@ def read_table(path: str | os.PathLike[str], sep: str | None = None) -> Any:
     return table
 
 
-def take_features(table: Any, names: Sequence[str], where: str) -> NDArray[np.float32]:
-    """Return columns of numbers as float32 (n, columns); a ValueError names a column that holds others."""
-    columns = []
-    for name in names:
-        column = take_column(table, name, where)
-        if column.dtype.kind not in "biuf":
-            shown = next((value for value in column.tolist() if isinstance(value, str)), None)
-            raise ValueError(
-                f"{where}: the column {name!r} holds texts such as {shown!r}; leave it out with "
-                f"ignore=[{name}], or write numbers in its place"
-            )
-        columns.append(column.to_numpy(np.float64))
-    return np.column_stack(columns).astype(np.float32)
-
-
-def take_column(table: Any, name: str, where: str) -> Any:
-    """Return a column of a table; a KeyError has the close matches."""
-    if name not in table.columns:
-        raise KeyError(unknown("column", name, list(map(str, table.columns)), where))
-    return table[name]
-
-
 class Table(Openset):
     """Rows of a csv or parquet file: ``features`` (n, columns) are numbers, the target is ``labels``.
 
@@ -76,10 +57,17 @@ class Table(Openset):
     ignore : columns that are not used
     part : the column that says which part a row is of: train, test, validation
     shares, seed, task, strict : as in ``ImageFiles``
-    missing : 'raise' names the first row that lacks a number, 'leave_out' leaves such rows out
+    categories : columns that tell a category, beside those of texts; or the texts of each such column. By
+        default they are those of the rows to train on: each is a column of ``features``, 1 where a row has
+        it, else 0, and a value that was not among them is all 0
+    missing : 'raise' names the first row that lacks a value, 'leave_out' leaves such rows out, 'fill' takes
+        the mean of the rows to train on for a number, and no category for a text; targets are never filled in
+    fills : what stands for missing numbers, by the column; found out by default
     sep : between the values of a csv file; found out by default
 
-    ``features`` has the names of the columns; where classes are told apart ``classes`` has theirs.
+    ``features`` has the names of the columns, ``columns`` those of the component's columns, ``one_hot``
+    whether they tell a category; ``categories`` and ``fills`` are what was found out. Where classes are told
+    apart ``classes`` has their names.
     """
 
     batches: ClassVar[type[Batch]] = RowsBatch
@@ -96,7 +84,9 @@ class Table(Openset):
         shares: Any = AUTO,
         seed: int = 0,
         task: Task = "classification",
-        missing: Literal["raise", "leave_out"] = "raise",
+        categories: Categories | None = None,
+        missing: Missing = "raise",
+        fills: Mapping[str, float] | None = None,
         sep: str | None = None,
         strict: bool = False,
         batch_class: type[Batch] | None = None,
@@ -113,8 +103,7 @@ class Table(Openset):
         names = tuple(map(str, features or [name for name in known if name not in out]))
         if not names:
             raise ValueError(f"{where}: there are no columns but the target {', '.join(targets)}")
-        table = _without_gaps(table, [*names, *targets], missing, where)
-        values = take_features(table, names, where)
+        table = table.iloc[drop_gaps(table, names, targets, missing, where)]
         named = [take_column(table, name, where).to_numpy() for name in targets]
         spot = f"{where}, column {', '.join(targets)}"
         labels: Any
@@ -129,10 +118,21 @@ class Table(Openset):
         parts = make_parts(len(labels), labels, given, shares, seed, where)
         if strict and classes is not None:
             refuse_lacking(labels, classes, parts, where, _STRICT)
-        preloaded = {"features": values, "labels": labels}
-        super().__init__(
-            len(labels), parts, classes, preloaded, batch_class or self.batches, features=names, source=where
-        )
+        own = np.arange(len(labels))[parts["train"]]
+        columns = find_columns(table, own, names, categories, missing == "fill", where)
+        columns = replace(columns, fills={**columns.fills, **(fills or {})})
+        told = [name for name in columns.categories if not isinstance(categories, Mapping)]
+        if told:
+            counts = ", ".join(f"{escape(name)} ({len(columns.categories[name])})" for name in told)
+            _log.info("%s: columns that tell categories: %s", where, counts)
+        preloaded = {"features": columns.encode(table, where), "labels": labels}
+        attributes: dict[str, Any] = {
+            "features": names,
+            "columns": columns.titles,
+            "one_hot": columns.one_hot,
+        }
+        attributes |= {"categories": dict(columns.categories), "fills": dict(columns.fills), "source": where}
+        super().__init__(len(labels), parts, classes, preloaded, batch_class or self.batches, **attributes)
 
     @classmethod
     def unlabelled(
@@ -140,6 +140,9 @@ class Table(Openset):
         path: str | os.PathLike[str],
         *,
         features: Sequence[str] | None = None,
+        categories: Mapping[str, Sequence[str]] | None = None,
+        missing: Missing = "raise",
+        fills: Mapping[str, float] | None = None,
         sep: str | None = None,
         target: Names | None = None,
         ignore: Names = (),
@@ -147,35 +150,27 @@ class Table(Openset):
         batch_class: type[Batch] | None = None,
         **labelling: Any,
     ) -> Dataset:
-        """Return the rows of a table without labels and parts; the arguments are those of the class."""
+        """Return the rows of a table without labels and parts; ids are their numbers, from 0.
+
+        The arguments are those of the class; ``categories`` and ``fills`` are those that it found out.
+        """
         where, table = escape(path), read_table(path, sep)
         out = {*_as_names(target or ()), *_as_names(ignore), *([part] if part else [])}
-        names = list(features or [str(name) for name in table.columns if str(name) not in out])
-        values = take_features(_without_gaps(table, names, "raise", where), names, where)
-        return Dataset(len(values), batch_class or RowsBatch, {"features": values, "labels": None})
+        names = tuple(features or [str(name) for name in table.columns if str(name) not in out])
+        rows = drop_gaps(table, names, (), missing, where)
+        known = {
+            name: tuple(map(str, texts)) for name, texts in dict(categories or {}).items() if name in names
+        }
+        columns = Columns(names, known, dict(fills or {}))
+        values = columns.encode(table.iloc[rows], where)
+        if missing == "fill" and not np.isfinite(values).all():
+            name = columns.titles[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])]
+            raise ValueError(
+                f"{where}: the column {name!r} lacks numbers, and it is not known what stands for them; "
+                "fills={NAME: NUMBER} says it"
+            )
+        return Dataset(rows, batch_class or RowsBatch, {"features": values})
 
 
 def _as_names(names: Names) -> list[str]:
     return [names] if isinstance(names, str) else [str(name) for name in names]
-
-
-def _without_gaps(table: Any, names: list[str], missing: str, where: str) -> Any:
-    """Return a table without rows that lack a value in one of the columns, or name the first of them."""
-    if missing not in ("raise", "leave_out"):
-        raise ValueError(f"Table: missing must be 'raise' or 'leave_out', got {missing!r}")
-    lacking = np.zeros(len(table), bool)
-    for name in names:
-        column = take_column(table, name, where)
-        gaps = column.isna().to_numpy()
-        if column.dtype.kind == "f":
-            gaps = ~np.isfinite(column.to_numpy())
-        if gaps.any() and missing == "raise":
-            raise ValueError(
-                f"{where}: row {int(np.flatnonzero(gaps)[0]) + 1} has no value in the column {name!r} "
-                f"({int(gaps.sum())} rows); fill it in, leave such rows out with missing=leave_out, or the "
-                f"column with ignore=[{name}]"
-            )
-        lacking |= gaps
-    if lacking.all():
-        raise ValueError(f"{where}: every row lacks a value; leave out columns with ignore=[...]")
-    return table[~lacking] if lacking.any() else table
