@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from bf_index.names import TargetError
+from bf_research.own_files import StrangeFile
+from bf_research.prediction.predict import make_data
+from bf_research.prediction.predictor import load_model
+from bf_research.prediction.steps import make_steps
 from bf_research.tracking.kept import arguments
 from bf_research.tracking.replay import replay
 from bf_research.tracking.store import open_store
 from bf_research.tracking.surroundings import git_changes, git_tags
+from bf_research.trained import Trained, read_classes, read_config
 
 
 def forge(path: Path, store: str, *records: Any) -> Path:
@@ -87,3 +93,66 @@ def test_git_runs_no_program_of_a_folder(tmp_path, canary):
     subprocess.run(["git", "-C", tmp_path, "status"], check=False, capture_output=True)
     assert canary.dead, "git itself runs them"
     canary.bury()
+
+
+def test_a_folder_of_a_run_is_data(tmp_path, monkeypatch):
+    """What a sent folder of a run may name: no code, no file elsewhere, no reference, no step that writes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET_OF_MINE", "a secret")
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    texts = {
+        "a reference": ("dataset: {path: '${oc.env:SECRET_OF_MINE}'}\n", None),
+        "an alias": ("a: &a [1]\nb: *a\n", "an alias"),
+        "a tag of Python": ("a: !!python/object/apply:os.system [x]\n", "no configuration of a run"),
+        "a list": ("[1, 2]\n", "a mapping was expected"),
+    }
+    for text, message in texts.values():
+        (folder / "config.yaml").write_text(text)
+        if message is None:
+            assert read_config(folder / "config.yaml")["dataset"]["path"] == "${oc.env:SECRET_OF_MINE}"
+            continue
+        with pytest.raises(ValueError, match=message):
+            read_config(folder / "config.yaml")
+    for name, read in (("config.yaml", read_config), ("classes.json", read_classes)):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to("/etc/hostname")
+        with pytest.raises(StrangeFile, match="is a link"):
+            read(folder / name)
+    steps = {
+        "steps that write": {"dump": {"dst": "x"}},
+        "models": {"save_model": {"name": "net", "path": "x"}},
+    }
+    for step in steps.values():
+        trained = Trained("sent", folder / "model.bf", {"pipeline": {"prepare": [step]}})
+        with pytest.raises(TargetError, match="refused: a prediction writes nothing but its own file"):
+            make_steps(trained)
+    trained = Trained("sent", folder / "model.bf", {"pipeline": {}, "model": {"_target_": "os.system"}})
+    with pytest.raises(TargetError, match="os"):
+        load_model(trained, ())
+    for key, value in (("folder", "/srv"), ("folder", "~/x"), ("folder", "a/../../x")):
+        dataset = {"_target_": "bf_batch.opensets.MNIST", key: value}
+        with pytest.raises(TargetError, match=r"dataset\.folder: .* is refused"):
+            make_data(Trained("sent", folder / "model.bf", {"dataset": dataset}), {}, None, ())
+
+
+def test_git_shows_no_files_of_another_folder(tmp_path):
+    def git(*arguments: str) -> None:
+        user = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(sent), *user, *arguments], check=True, capture_output=True)
+
+    mine, sent = tmp_path / "mine", tmp_path / "sent"
+    for folder in (mine, sent):
+        folder.mkdir()
+        (folder / "notes.txt").write_text("one")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "a")
+    (mine / "notes.txt").write_text("a private text")
+    (sent / "notes.txt").write_text("two")
+    assert "+two" in git_changes(str(sent))
+    assert git_tags(str(sent))["bf.git.changed"] == "true"
+    for place in (mine, tmp_path, "/"):
+        git("config", "core.worktree", str(place))
+        assert git_changes(str(sent)) == ""
+        assert git_tags(str(sent)) == {}

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 from bf_pipeline.redaction.texts import redact_file
 
@@ -55,11 +56,23 @@ def _git(folder: str, *arguments: str) -> str:
 
     A folder may come from somebody else with its ``.git``: no program that its configuration names is run.
     """
+    if not _is_its_own(folder):
+        return ""
     filters = _ask_git(folder, "config", "--local", "--includes", "--name-only", "--get-regexp", r"^filter\.")
     drivers = sorted({name.rpartition(".")[0] for name in filters.splitlines()})
     off = [f"{driver}.{option}" for driver in drivers for option in ("clean=", "process=", "required=false")]
     settings = [part for setting in (*_SETTINGS, *off) for part in ("-c", setting)]
     return _ask_git(folder, "--no-optional-locks", *settings, *arguments)
+
+
+def _is_its_own(folder: str) -> bool:
+    """Whether the checkout is the folder that holds the ``.git``: ``core.worktree`` may name another one."""
+    if {"GIT_DIR", "GIT_WORK_TREE"} & set(os.environ):  # the person says what is meant
+        return True
+    here = Path(folder).resolve()
+    own = next((place for place in (here, *here.parents) if (place / ".git").exists()), None)
+    top = _ask_git(folder, "rev-parse", "--show-toplevel")
+    return own is not None and bool(top) and Path(top).resolve() == own
 
 
 def _ask_git(folder: str, *arguments: str) -> str:
