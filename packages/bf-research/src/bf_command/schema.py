@@ -35,6 +35,7 @@ class TrainSchema:
     engine: str = "threads"
     seed: int = 0
     bar: bool = True
+    monitors: list[str] = field(default_factory=list)
     loss: Any = "ce"
     class_weights: Any = None
     repetition: int = 0

@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 #: Settings that change nothing of what is trained.
-_INDIFFERENT = ("bar", "prefetch", "engine", "name", "resume", "launch", "tracking", "research", "debug")
+_INDIFFERENT = (
+    "bar",
+    "monitors",
+    "prefetch",
+    "engine",
+    "name",
+    "resume",
+    "launch",
+    "tracking",
+    "research",
+    "debug",
+)
 #: The address of the random numbers that choose what is validated on, apart from all others.
 _VALIDATION = 11
 

@@ -134,6 +134,7 @@ def start_options(config: DictConfig) -> dict[str, Any]:
         "prefetch": config.prefetch,
         "engine": config.engine,
         "bar": config.bar and not where(),
+        "monitors": list(config.get("monitors") or ()) if config.bar and not where() else [],
         "bar_variables": [LOSS] if config.validation is None else [LOSS, VALIDATION],
     }
 

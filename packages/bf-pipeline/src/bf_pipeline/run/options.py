@@ -63,6 +63,8 @@ class Options(TypedDict, total=False):
     retries: int
     bar: bool
     bar_variables: Sequence[str]
+    monitors: Sequence[str]
+    graphs: Sequence[str]
     on_error: OnError
     profile: bool
     config: Mapping[str, Any]
@@ -86,6 +88,10 @@ class RunOptions:
         So many times a batch whose worker died is prepared again, before that is an error.
     bar, bar_variables
         A progress bar with the latest values of some variables beside it.
+    monitors
+        What the machine does, beside the bar: ``'cpu'``, ``'memory'``, ``'gpu'``, ``'gpu_memory'`` or some.
+    graphs
+        Variables whose curves grow in the cell of a notebook; ``RuntimeError`` where there is none.
     on_error
         ``'raise'``, or ``'skip'`` to leave out batches that fail; they are counted in ``run.left_out``.
     profile
@@ -115,6 +121,8 @@ class RunOptions:
     retries: int = 0
     bar: bool = False
     bar_variables: Sequence[str] = ()
+    monitors: Sequence[str] = ()
+    graphs: Sequence[str] = ()
     on_error: OnError = "raise"
     profile: bool = False
     config: Mapping[str, Any] | None = None
@@ -129,8 +137,11 @@ class RunOptions:
             raise ValueError(f"retries must be an integer >= 0, got {self.retries!r}")
         if self.checkpoint is not None:
             object.__setattr__(self, "checkpoint", Checkpointing.of(self.checkpoint))
-        if isinstance(self.bar_variables, str):
-            object.__setattr__(self, "bar_variables", (self.bar_variables,))
+        for name in ("bar_variables", "monitors", "graphs"):
+            if isinstance(one := getattr(self, name), str):
+                object.__setattr__(self, name, (one,))
+        if self.monitors and not self.bar:
+            raise ValueError(f"monitors={list(self.monitors)} stand beside the bar; say bar=True too")
         for name in ("bar", "profile", "allow_other_data", "go_on"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")

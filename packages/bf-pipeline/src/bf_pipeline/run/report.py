@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from bf_pipeline.bind.bound import BoundStep
+from bf_pipeline.run.monitors import Monitors
 
 CREATE = "create the batch"
 WAIT = "wait for prefetch"
@@ -204,8 +205,11 @@ def show_progress(
     done: int,
     variables: Mapping[str, Any],
     shown: Sequence[str],
+    monitors: Monitors | None = None,
 ) -> Generator[Any, None, None]:
     """Pass batches on and move a bar, with the latest values of the ``shown`` variables beside it.
+
+    ``monitors`` tell how busy the machine is.
 
     It is a widget in notebooks and a line in terminals.
     """
@@ -213,8 +217,9 @@ def show_progress(
 
     with closing(source), tqdm(total=total, initial=done, unit="batch") as bar:
         for batch in source:
-            if shown:
-                bar.set_postfix({name: shorten(variables[name]) for name in shown}, refresh=False)
+            if shown or monitors:
+                values = {name: shorten(variables[name]) for name in shown}
+                bar.set_postfix(values | dict(monitors.read() if monitors else {}), refresh=False)
             bar.update()
             yield batch
 

@@ -19,6 +19,8 @@ from bf_pipeline.record.data import choose_data
 from bf_pipeline.record.recorded import Recorded, with_config
 from bf_pipeline.run.checkpoint.capture import capture, read_resumed, save_checkpoints
 from bf_pipeline.run.going_on import Earlier
+from bf_pipeline.run.graphs import draw_curves, open_display
+from bf_pipeline.run.monitors import Monitors
 from bf_pipeline.run.options import RunOptions
 from bf_pipeline.run.prefetch.ahead import deliver_ahead
 from bf_pipeline.run.prefetch.travel import check_travels
@@ -54,9 +56,12 @@ class Run(RunState):
             self._resumed.go_to(places, options.seed)
         if earlier is not None:
             earlier.go_to(places)
-        for name in options.bar_variables:
-            if name not in bound.variables:
-                raise ValueError(unknown("variable", name, bound.variables, "bar_variables"))
+        for option in ("bar_variables", "graphs"):
+            for name in getattr(options, option):
+                if name not in bound.variables:
+                    raise ValueError(unknown("variable", name, bound.variables, option))
+        self._monitors = Monitors(options.monitors) if options.monitors else None
+        self._show = open_display() if options.graphs else None
         scope = None if earlier is None else earlier.run.runner.scope
         runner = start_runner(pipeline, bound, places.data_seed, places.plan, scope)
         super().__init__(pipeline, runner, places, options.with_seed(places.seed), profile)
@@ -94,7 +99,10 @@ class Run(RunState):
                 source = _take_first(source, options.n_iters - self.pools[-1].made)
             if options.bar:
                 done = 0 if self.pools else self.delivered
-                source = show_progress(source, self.total, done, self.variables, options.bar_variables)
+                shown = options.bar_variables
+                source = show_progress(source, self.total, done, self.variables, shown, self._monitors)
+            if self._show is not None:
+                source = draw_curves(source, self.variables, options.graphs, self._show)
             if self.profile is not None:
                 self.wait = self.profile.timed_wait(self.wait)
                 source = self.profile.watch(source)
