@@ -64,7 +64,7 @@ class PredictSchema:
     part: str | None = None
     classes: list[str] | None = None
     unfinished: bool = False
-    batch_size: int = 250
+    batch_size: int | None = None
     prefetch: int = 2
     engine: str = "threads"
     bar: bool = True

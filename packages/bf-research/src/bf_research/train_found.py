@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AUTO, IMAGENET, BALANCED = "auto", "imagenet", "balanced"
+SEGMENTATION = "segmentation"
+#: What masks are found to hold, by the setting of the data set and its attribute.
+_OF_MASKS = {"classes": "legend", "ignore": "ignore"}
 #: Sides of pictures that networks are trained with.
 _SIDES = (32, 48, 64, 96, 128, 160, 192, 224)
 _SMALLEST, _LOOKED_AT = 28, 512
+#: Sides that are found out divide by this, and the longer one is at most so many times the shorter.
+_STEP, _LONGEST = 32, 2
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _PUBLISHED = (".pth", ".pt", ".safetensors", ".h5")
 _SHOWN = 10
@@ -31,33 +37,40 @@ def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig
 
     _refuse_unknown(config)
     found: dict[str, Any] = {}
+    config = copy.deepcopy(config)
 
     def keep(key: str, value: Any) -> Any:
-        nonlocal config
         found[key] = value
-        config = OmegaConf.merge(config, _nest(key, value))  # type: ignore[assignment]
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
         return value
 
     if "features" in config.dataset and config.dataset.features is None and hasattr(dataset, "features"):
         keep("dataset.features", [_literal(name) for name in dataset.features])
     for key in ("categories", "fills"):
         if key in config.dataset and (learnt := getattr(dataset, key, None)):
-            config = OmegaConf.merge(config, {"dataset": {key: None}})  # type: ignore[assignment]
             keep(f"dataset.{key}", _literal(learnt))
-    steps = config.pipeline
+    if (labels := getattr(dataset, "mask_labels", None)) is not None:
+        for key, name in _OF_MASKS.items():
+            keep(f"dataset.{key}", _literal(getattr(labels, name)))
+        keep("dataset.palette", list(dataset.palette))
+    steps, maps = config.pipeline, config.task.get("name") == SEGMENTATION
+    if maps and isinstance(steps.get("size"), int):
+        keep("pipeline.size", [steps.size] * 2)
     if AUTO in (steps.get("mode"), steps.get("size")):
         sizes, channels = _look(dataset, training_data)
         if steps.get("mode") == AUTO:
             keep("pipeline.mode", "gray" if channels == 1 else "rgb")
         if steps.get("size") == AUTO:
-            keep("pipeline.size", choose_side(sizes))
+            keep("pipeline.size", choose_sides(sizes) if maps else choose_side(sizes))
     if steps.get("load") == AUTO:
         at_hand = "images" in dataset.preloaded
-        keep("pipeline.load", [] if at_hand else [{"load": {"fmt": "image", "mode": config.pipeline.mode}}])
+        load = [] if at_hand else [{"load": {"fmt": "image", "mode": config.pipeline.mode}}]
+        load += [{"load_masks": {"dst": "masks"}}] if hasattr(dataset, "mask_files") else []
+        keep("pipeline.load", load)
     _find_statistics(config, training_data, keep)
     _find_scale(config, training_data, keep)
     if config.get("class_weights") == BALANCED:
-        keep("class_weights", balance(training_data, _count_classes(dataset)))
+        keep("class_weights", balance(dataset, training_data))
     _tell(dataset, found)
     return config
 
@@ -126,12 +139,6 @@ def _refuse_unknown(config: DictConfig) -> None:
         raise ValueError(unknown("value", weights, [BALANCED], "class_weights"))
 
 
-def _nest(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return dict(value)
-
-
 def _look(dataset: Any, training_data: Any) -> tuple[np.ndarray, int]:
     """Return (height, width) of pictures, and 1 if all are grey, else 3."""
     if "images" in dataset.preloaded:
@@ -156,6 +163,17 @@ def choose_side(sizes: np.ndarray) -> int:
     if (sizes == sizes[0, 0]).all() and _SMALLEST <= shorter <= _SIDES[-1]:
         return shorter
     return max((side for side in _SIDES if side <= shorter), default=_SIDES[0])
+
+
+def choose_sides(sizes: np.ndarray) -> list[int]:
+    """Return height and width to train with: those of all, or of a usual shorter side and the usual shape."""
+    height, width = (int(side) for side in np.median(sizes, axis=0))
+    if (sizes == sizes[0]).all() and min(height, width) >= _SMALLEST and max(height, width) <= _SIDES[-1]:
+        return [height, width]
+    shorter = max((side for side in _SIDES if side <= min(height, width)), default=_SIDES[0])
+    ratio = min(max(height, width) / min(height, width), _LONGEST)
+    longer = round(shorter * ratio / _STEP) * _STEP
+    return [shorter, max(longer, shorter)] if height <= width else [max(longer, shorter), shorter]
 
 
 def _spread(count: int) -> np.ndarray:
@@ -238,21 +256,33 @@ def _found(normalizer: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array(normalizer.mean), np.array(normalizer.std)
 
 
-def balance(training_data: Any, classes: int) -> list[float]:
-    """Return weights by which all classes count alike: items / (classes * items of the class)."""
-    labels = np.asarray(training_data.rows("labels", slice(0, len(training_data))))
-    counts = np.bincount(labels, minlength=classes)
-    return [_round(len(labels) / (classes * number)) if number else 1.0 for number in counts.tolist()]
+def balance(dataset: Any, training_data: Any) -> list[float]:
+    """Return weights by which all classes count alike: items / (classes * items of the class).
+
+    Pixels are what is counted where data have masks.
+    """
+    counts = _count_items(dataset, training_data)
+    total = int(counts.sum())
+    return [_round(total / (len(counts) * number)) if number else 1.0 for number in counts.tolist()]
 
 
-def _count_classes(dataset: Any) -> int:
-    count = getattr(dataset, "num_classes", None)
-    if count is None or "labels" not in dataset.preloaded:
+def _count_items(dataset: Any, training_data: Any) -> np.ndarray:
+    """Return how many items, or pixels, of each class there are to train on."""
+    classes = getattr(dataset, "num_classes", None)
+    if classes is not None and getattr(dataset, "pixels", None) is not None:
+        rows = dataset.index.positions(training_data.indices)
+        return np.asarray(dataset.pixels[rows].sum(axis=0))
+    name = next((name for name in ("labels", "masks") if name in dataset.preloaded), None)
+    if classes is None or name is None:
         raise ValueError(
-            "class_weights=balanced needs labels of classes that are at hand; give a list of weights, one "
-            "for each class"
+            "class_weights=balanced needs labels of classes that are at hand, or masks that are read at the "
+            "start (dataset.scan=true); give a list of weights, one for each class"
         )
-    return int(count)
+    counts = np.zeros(classes, np.int64)
+    for start in range(0, len(training_data), _LOOKED_AT):
+        some = np.asarray(training_data.rows(name, slice(start, start + _LOOKED_AT))).reshape(-1)
+        counts += np.bincount(some, minlength=classes)[:classes]  # what takes no part in masks is above
+    return counts
 
 
 def _tell(dataset: Any, found: Mapping[str, Any]) -> None:
@@ -266,6 +296,8 @@ def _tell(dataset: Any, found: Mapping[str, Any]) -> None:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, Mapping) and len(value) > _SHOWN:
+        return f"{len(value)} of them"
     if isinstance(value, list) and len(value) > _SHOWN:
         return f"[{', '.join(map(str, value[:_SHOWN]))}, ... {len(value)} in all]"
     return str(value).replace("'", "")

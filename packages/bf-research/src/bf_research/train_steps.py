@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 110
 #: Data sets that only read files of the user's own; others may be downloaded when they are made.
-_OWN = ("ImageFolder", "ImageFiles", "Table", "ArrayFiles")
+_OWN = ("ImageFolder", "ImageFiles", "ImageMasks", "Table", "ArrayFiles")
 
 
 def describe_steps(config: DictConfig) -> str:

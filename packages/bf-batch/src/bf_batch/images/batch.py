@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bf_batch.images.colour.filter_actions import FilterActions
 from bf_batch.images.colour.noise_actions import NoiseActions
-from bf_batch.images.colour.scaling_actions import PixelActions
+from bf_batch.images.colour.scaling_actions import PixelActions, get_waiting
 from bf_batch.images.colour.transform_actions import TransformActions
 from bf_batch.images.drawing import show
 from bf_batch.images.files.actions import FileActions
@@ -41,6 +44,14 @@ class ImagesBatch(
 
     components = "images", "labels", "masks"
     worker_modules: ClassVar[tuple[str, ...]] = ("bf_batch.images.kernels.kept",)
+
+    def find_sizes(self, src: str = "images") -> NDArray[np.int64]:
+        """Return (height, width) of each picture, (n, 2), as all steps so far leave it; no pixel is computed.
+
+        ValueError for a component that was not loaded.
+        """
+        sizes = get_waiting(self, src, "find_sizes").sizes
+        return np.broadcast_to(np.asarray(sizes, np.int64), (len(self), 2)).copy()
 
     def show(self, n: int = 16, **options: Any) -> Any:
         """Draw the first ``n`` pictures, see ``bf_batch.images.show``."""

@@ -2,6 +2,7 @@
 
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.cifar import CIFAR10, CIFAR100
+from bf_batch.opensets.coins import Coins
 from bf_batch.opensets.digits import Digits
 from bf_batch.opensets.download import DownloadError, Patience, RemoteFile, cache_folder, fetch
 from bf_batch.opensets.fashion_mnist import FashionMNIST
@@ -10,6 +11,8 @@ from bf_batch.opensets.imagenette import Imagenette
 from bf_batch.opensets.mnist import MNIST
 from bf_batch.opensets.own.array_files import ArrayFiles
 from bf_batch.opensets.own.image_files import ImageFiles
+from bf_batch.opensets.own.image_masks import ImageMasks
+from bf_batch.opensets.own.masks_batch import MasksBatch
 from bf_batch.opensets.own.rows import RowsBatch
 from bf_batch.opensets.own.table import Table
 from bf_batch.opensets.pets import Pets
@@ -19,12 +22,15 @@ __all__ = [
     "CIFAR100",
     "MNIST",
     "ArrayFiles",
+    "Coins",
     "Digits",
     "DownloadError",
     "FashionMNIST",
     "ImageFiles",
     "ImageFolder",
+    "ImageMasks",
     "Imagenette",
+    "MasksBatch",
     "Openset",
     "Patience",
     "Pets",

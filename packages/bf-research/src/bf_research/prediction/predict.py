@@ -69,8 +69,8 @@ def predict(config: DictConfig) -> Written:
     predictor = _make_predictor(config, trained, data, allow)
     options = {"prefetch": config.prefetch, "engine": config.engine, "bar": config.bar}
     count, known = 0, known and predictor.knows(data)
-    with open_table(out, predictor.classes) as table:
-        for predicted in predictor.predict(data, min(config.batch_size, len(data)), known, **options):
+    with open_table(out, predictor.classes, predictor.legend) as table:
+        for predicted in predictor.predict(data, config.batch_size, known, **options):
             table.write(predicted)
             count += len(predicted.ids)
     return Written(out, count, len(data) - count, time.monotonic() - began)

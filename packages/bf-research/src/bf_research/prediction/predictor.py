@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,12 +15,24 @@ from bf_batch import Batch, Dataset
 from bf_index.errors import escape
 from bf_pipeline import B, Pipeline, V
 from bf_research import targets
-from bf_research.prediction.steps import find_inputs, make_steps
+from bf_research.prediction.maps import (
+    SIZES,
+    find_moves,
+    label_maps,
+    note_sizes,
+    read_legend,
+    share_out,
+)
+from bf_research.prediction.steps import SECTIONS, find_inputs, make_steps
 from bf_research.trained import Trained
 
 _MODEL, _VALUES, _KNOWN = "net", "predicted", "known"
 _ANY_MODEL = "bf_models.KerasModel"
 _SHOWN = 3
+_SEGMENTATION, _AXES_OF_MAPS = "segmentation", 4
+_BATCH, _BATCH_OF_MAPS = 250, 16
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,9 @@ class Predicted:
     """What was predicted for the items of a batch.
 
     ``values`` are names of classes, or numbers where there are no classes; or one array of them an item.
-    ``shares`` has a probability for each item and class, None without classes.
+    ``shares`` has a probability for each item and class, None without classes. Where the class of each pixel
+    is predicted (``maps``), ``values`` are arrays (height, width) of numbers of classes, and ``shares`` what
+    part of the pixels each class has.
     """
 
     batch: Batch
@@ -35,6 +50,7 @@ class Predicted:
     values: Any
     shares: np.ndarray | None = None
     known: Any = None
+    maps: bool = False
 
 
 class Predictor:
@@ -46,13 +62,41 @@ class Predictor:
 
     def __init__(self, trained: Trained, allow: Sequence[str] = (), model: Any = None) -> None:
         self.trained, self.allow = trained, tuple(allow)
-        self.steps = make_steps(trained)
         self.inputs, self.targets = find_inputs(trained)
+        self._steps = {known: self._make_steps(known) for known in (False, True)}
         self.model = load_model(trained, self.allow) if model is None else model
         self.classes = trained.classes
         self._shape = find_shape(self.model)
         self._scale = _read_scale(trained)
         self._check_classes()
+        self.legend = read_legend(trained, self.classes) if self.classes and self._tells_pixels() else None
+        self._moves = find_moves(trained)
+        if self.legend is not None and self._moves:
+            log.warning(
+                "%s: %s in its steps cannot be undone, so masks have the size that the network sees, not "
+                "that of the pictures; resize can",
+                trained.shown,
+                ", ".join(dict.fromkeys(self._moves)),
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """How many items go through the network at once, if nobody says."""
+        return _BATCH if self.legend is None else _BATCH_OF_MAPS
+
+    def _make_steps(self, known: bool) -> tuple[Pipeline, Pipeline]:
+        """Return the steps that load and those that prepare; without right answers they leave these alone."""
+        inputs, answers = (getattr(one, "name", None) for one in (self.inputs, self.targets))
+        without = None if known or answers == inputs else answers
+        load, prepare = (make_steps(self.trained, section, without) for section in SECTIONS)
+        return load, prepare
+
+    def _tells_pixels(self) -> bool:
+        """Whether there is a class for each place of a map."""
+        outputs = getattr(getattr(self.model, "network", None), "output_shape", None)
+        told = self.trained.config.get("task")
+        named = isinstance(told, Mapping) and told.get("name") == _SEGMENTATION
+        return len(outputs) == _AXES_OF_MAPS if isinstance(outputs, tuple) else named
 
     def _check_classes(self) -> None:
         network = getattr(self.model, "network", None)
@@ -66,35 +110,49 @@ class Predictor:
             )
 
     def knows(self, dataset: Dataset) -> bool:
-        """Whether a data set has the right answers at hand."""
-        return isinstance(self.targets, B) and self.targets.name in dataset.preloaded
+        """Whether a data set has the right answers at hand; masks are not written beside predicted ones."""
+        return self.legend is None and isinstance(self.targets, B) and self.targets.name in dataset.preloaded
 
     def read(self, dataset: Dataset, known: bool = False) -> Pipeline:
         """Return the pipeline that predicts for a data set; ``known``: with the right answers it has."""
         fetches = (
             {"values": "predictions"} if self.classes is None else {"values": "labels", "shares": "proba"}
         )
-        pipeline = (
-            Pipeline().init_variable(_VALUES).init_variable(_KNOWN).import_model(_MODEL, self.model)
-            + self.steps
-        )
-        pipeline = pipeline.call(self._check, self.inputs, B(), in_parent=True).predict_model(
-            _MODEL, self.inputs, fetches=fetches, save_to=V(_VALUES)
-        )
+        if self.legend is not None:
+            fetches = {"shares": "proba"}
+        load, prepare = self._steps[known]
+        pipeline = Pipeline().init_variable(_VALUES).init_variable(_KNOWN).import_model(_MODEL, self.model)
+        pipeline = pipeline + load
+        if self.legend is not None and not self._moves:
+            pipeline = pipeline.call(note_sizes, B())
+        pipeline = (pipeline + prepare).call(self._check, self.inputs, B(), in_parent=True)
+        pipeline = pipeline.predict_model(_MODEL, self.inputs, fetches=fetches, save_to=V(_VALUES))
         if known:
             pipeline = pipeline.update(V(_KNOWN), self.targets)
         return pipeline << dataset
 
     def predict(
-        self, dataset: Dataset, batch_size: int = 250, known: bool = False, **options: Any
+        self, dataset: Dataset, batch_size: int | None = None, known: bool = False, **options: Any
     ) -> Iterator[Predicted]:
         """Yield predictions batch by batch; ``options`` are those of a run, such as ``prefetch``."""
         names = getattr(dataset, "classes", self.classes)  # some of the model's may be lacking in the data
-        with closing(self.read(dataset, known).gen_batch(batch_size, **options)) as batches:
+        size = min(batch_size or self.batch_size, len(dataset))
+        with closing(self.read(dataset, known).gen_batch(size, **options)) as batches:
             for batch in batches:
                 values = batches.v(_VALUES)
                 found = batches.v(_KNOWN) if known else None
-                yield self._name(batch, values["values"], values.get("shares"), found, names)
+                if self.legend is not None:
+                    yield self._map(batch, np.asarray(values["shares"]))
+                else:
+                    yield self._name(batch, values["values"], values.get("shares"), found, names)
+
+    def _map(self, batch: Batch, proba: np.ndarray) -> Predicted:
+        """Bring labels of pixels to the sizes of the pictures."""
+        assert self.classes is not None, "who has a legend has classes"
+        sizes = getattr(batch, SIZES) if SIZES in batch.components else None
+        maps = label_maps(proba, sizes)
+        shares = share_out(maps, len(self.classes))
+        return Predicted(batch, batch.indices.tolist(), maps, shares, maps=True)
 
     def _name(self, batch: Batch, values: Any, shares: Any, known: Any, names: Any) -> Predicted:
         """Give numbers of classes their names; ``names`` are those of the classes of the data."""

@@ -20,13 +20,15 @@ from bf_index import FilesIndex
 from bf_index.errors import escape
 from bf_pipeline import B
 from bf_research import targets
-from bf_research.prediction.predictor import Predictor
+from bf_research.prediction.predictor import Predicted, Predictor
 from bf_research.prediction.steps import find_inputs, reads_files
 from bf_research.prediction.tables import ID, list_columns
 from bf_research.trained import NoModel, Trained, find_trained, read_text
 
 #: The column of files as bytes, where the steps of the training read files.
 FILE = "file"
+#: The column of predicted masks, the bytes of PNG files.
+MASK = "mask"
 #: Where a kept model says of which class batches are.
 SERVED = "served.json"
 #: Packages of the user's own that the configuration may name, with commas; no model says them itself.
@@ -46,7 +48,7 @@ def find_component(trained: Trained) -> str:
 class ServedModel:
     """A kept model that answers requests; ``batch_size`` items go through the network at once."""
 
-    def __init__(self, trained: Trained, allow: tuple[str, ...] = (), batch_size: int = 250) -> None:
+    def __init__(self, trained: Trained, allow: tuple[str, ...] = (), batch_size: int | None = None) -> None:
         self._predictor, self._component = Predictor(trained, allow), find_component(trained)
         self._batch_size = batch_size
         self._batch_class = _find_batch_class(trained, allow)
@@ -54,17 +56,26 @@ class ServedModel:
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Return a table with a row an item: ``prediction``, and a probability for each class.
 
-        ``model_input`` is an array, or a table with the column ``file``.
+        Where the class of each pixel is predicted it has ``mask``, the bytes of a PNG file as large as the
+        picture, and the share of each class. ``model_input`` is an array, or a table with the column
+        ``file``.
         """
         import pandas
 
         with self._read(model_input) as dataset:
-            size = min(self._batch_size, len(dataset))
             parts = [
-                pandas.DataFrame(list_columns(predicted, self._predictor.classes))
-                for predicted in self._predictor.predict(dataset, size)
+                pandas.DataFrame(self._answer(predicted))
+                for predicted in self._predictor.predict(dataset, self._batch_size)
             ]
         return pandas.concat(parts, ignore_index=True).drop(columns=ID)
+
+    def _answer(self, predicted: Predicted) -> dict[str, Any]:
+        """Return the columns of an answer."""
+        columns = list_columns(predicted, self._predictor.classes)
+        legend = self._predictor.legend
+        if legend is None:
+            return columns
+        return {MASK: [legend.encode(labels) for labels in predicted.values], **columns}
 
     @contextmanager
     def _read(self, given: Any) -> Iterator[Dataset]:

@@ -12,12 +12,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bf_batch.opensets.own.pictures import is_picture
 from bf_index.errors import escape
+from bf_research.prediction.maps import Legend
 from bf_research.prediction.predictor import Predicted
 
 CSV, PARQUET = (".csv",), (".parquet", ".pq")
 ID, VALUE, KNOWN, SHARE = "id", "prediction", "label", "proba_"
-MASKS = "predicted_masks"
+MASKS, TABLE = "predicted_masks", "shares.csv"
+PIXELS = "share_"
 
 
 class Table(Protocol):
@@ -28,14 +31,19 @@ class Table(Protocol):
 
 
 @contextlib.contextmanager
-def open_table(path: Path, classes: Sequence[str] | None) -> Iterator[Table]:
+def open_table(path: Path, classes: Sequence[str] | None, legend: Legend | None = None) -> Iterator[Table]:
     """Open a table that takes its place when it is whole; on any error an older one stays.
 
-    The ending says what it is: .csv or .parquet; a folder takes a picture for each item.
+    The ending says what it is: .csv or .parquet; a folder takes a picture for each item, and where a
+    ``legend`` says what stands for classes a table of their shares.
     """
     kind = path.suffix.lower()
     if kind not in (*CSV, *PARQUET):
-        yield Masks(path)
+        if legend is None:
+            yield Masks(path)
+            return
+        with open_table(path / TABLE, classes) as shares:
+            yield LabelMaps(path, legend, shares)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(kind, f".{path.stem[:80]}.part", path.parent)
@@ -79,6 +87,9 @@ def list_columns(predicted: Predicted, classes: Sequence[str] | None) -> dict[st
     """Return the columns of a table by name: id, prediction, label if known, a probability for each class."""
     values = predicted.values
     columns: dict[str, Any] = {ID: predicted.ids}
+    if predicted.maps and predicted.shares is not None and classes is not None:
+        shares = predicted.shares
+        return columns | {f"{PIXELS}{name}": shares[:, number] for number, name in enumerate(classes)}
     if isinstance(values, np.ndarray) and values.ndim > 1:
         flat = values.reshape(len(values), -1)
         _check_width(flat.shape[1], classes, values.shape[1:])
@@ -182,6 +193,39 @@ class Masks:
         batch = predicted.batch
         batch.add_components(MASKS, list(maps.astype(np.uint8 if maps.max() < 256 else np.uint16)))
         batch.dump(str(self._folder), fmt="image", src=MASKS)
+
+
+class LabelMaps:
+    """A folder with a PNG mask for each picture, named as that is, and a table of shares of classes."""
+
+    def __init__(self, folder: Path, legend: Legend, table: Table) -> None:
+        self._folder, self._legend, self._table = folder, legend, table
+        self._written: set[Path] = set()
+
+    def write(self, predicted: Predicted) -> None:
+        """Write the masks of a batch."""
+        for name, labels in zip(predicted.ids, predicted.values, strict=True):
+            path = self._choose_path(str(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name[:80]}.part")
+            try:
+                part.write_bytes(self._legend.encode(labels))
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        self._table.write(predicted)
+
+    def _choose_path(self, name: str) -> Path:
+        """Return where the mask of a picture goes: its path with .png; after it where two would be one."""
+        plain = os.path.normpath(name)
+        if os.path.isabs(plain) or plain.split(os.sep)[0] == os.pardir:
+            raise ValueError(f"out={escape(self._folder)}: the id {name!r} leads out of the folder")
+        stem, ending = os.path.splitext(plain)
+        path = self._folder / f"{stem if is_picture(ending) else plain}.png"
+        if path in self._written:
+            path = self._folder / f"{plain}.png"
+        self._written.add(path)
+        return path
 
 
 def _umask() -> int:

@@ -13,6 +13,7 @@ from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.columns import take_column
 from bf_batch.opensets.own.labels import Task, check_task, number_labels, read_numbers, refuse_lacking
+from bf_batch.opensets.own.pairs import locate_files
 from bf_batch.opensets.own.parts import AUTO, make_parts, name_parts
 from bf_batch.opensets.own.pictures import Unreadable, is_picture, list_unlabelled, look_at
 from bf_batch.opensets.own.table import read_table
@@ -20,7 +21,6 @@ from bf_index import FilesIndex
 from bf_index.errors import escape
 
 _STRICT = "give larger shares or more pictures, join rare classes, or allow it with strict=false"
-_SHOWN = 3
 
 
 class ImageFiles(Openset):
@@ -123,14 +123,8 @@ def _find_files(
             if not set("*?[") & set(root):
                 raise FileNotFoundError(f"no folder {root!r} (working folder {os.getcwd()!r})")
             pattern, root = root, _folder_of(root)
-    paths = {name: os.path.join(root, name) for name in listed}
-    gone = [name for name in listed if not os.path.isfile(paths[name])]
-    if gone:
-        shown = ", ".join(escape(paths[name]) for name in gone[:_SHOWN])
-        raise FileNotFoundError(
-            f"{where}: {len(gone)} of {len(listed)} files are not there, such as {shown}; path=FOLDER says "
-            "where the paths begin, and file=NAME which column has them"
-        )
+    advice = "path=FOLDER says where the paths begin, and file=NAME which column has them"
+    paths = locate_files(root, listed, where, advice)
     if pattern is not None:
         own = {os.path.realpath(file) for file in paths.values()}
         every = [file for file in FilesIndex(pattern).paths.values() if is_picture(file)]
