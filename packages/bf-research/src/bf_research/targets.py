@@ -62,7 +62,7 @@ KINDS: Mapping[str, Kind] = {
     "model": _MODEL,
     "model_class": _MODEL,
     "dataset": Kind("a data set", ("bf_batch.opensets",), _is_dataset, _ADVICE),
-    "batch_class": Kind("a class of batches", ("bf_batch",), _is_batch, _ADVICE),
+    "batch_class": Kind("a class of batches", ("bf_batch", "bf_batch.opensets"), _is_batch, _ADVICE),
     "tracking": Kind("a tracker", ("bf_research.tracking",), _is_tracker, _ADVICE),
     "metrics_class": Kind("a class of metrics", ("bf_models.metrics",), _is_metrics, _ADVICE),
     "events": Kind(

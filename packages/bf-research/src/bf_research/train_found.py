@@ -280,7 +280,8 @@ def _count_items(dataset: Any, training_data: Any) -> np.ndarray:
         )
     counts = np.zeros(classes, np.int64)
     for start in range(0, len(training_data), _LOOKED_AT):
-        some = np.asarray(training_data.rows(name, slice(start, start + _LOOKED_AT))).reshape(-1)
+        rows = slice(start, min(start + _LOOKED_AT, len(training_data)))
+        some = np.asarray(training_data.rows(name, rows)).reshape(-1)
         counts += np.bincount(some, minlength=classes)[:classes]  # what takes no part in masks is above
     return counts
 
