@@ -97,7 +97,7 @@ def test_what_is_found_out_stands_in_the_configuration(configure, data: Path) ->
     done, dataset = found_out(configure(*MASKS, "dataset.classes={table: 7, coin: 9}", "validation=null"))
     assert as_plain(done.dataset.classes) == {"table": 7, "coin": 9}
     assert list(done.dataset.palette) == ["#010203", "#c86400"]
-    assert (list(done.pipeline.size), done.pipeline.mode) == ([48, 96], "rgb")
+    assert (list(done.pipeline.size), done.pipeline.mode) == ([48, 64], "rgb")
     assert as_plain(done.pipeline.load) == [
         {"load": {"fmt": "image", "mode": "rgb"}},
         {"load_masks": {"dst": "masks"}},
@@ -224,8 +224,9 @@ def test_masks_have_the_size_of_the_pictures_and_the_numbers_of_the_training(con
         assert float(shares[name]["share_table"]) == pytest.approx(np.mean(numbers == 7))
     again = predict(configure("run=run", "dataset.path=new", "out=shares.csv", name="predict"))
     assert again.path.read_text() == Path("predicted/shares.csv").read_text()
+    strange = ("dataset.classes={a: 7, b: 9}", "dataset.unmatched=leave_out")
     with pytest.raises(ValueError, match=r"unknown class 'a'.*the data have 2 classes that the model"):
-        predict(configure("run=run", "dataset.classes={a: 7, b: 9}", "out=x", name="predict"))
+        predict(configure("run=run", *strange, "out=x", name="predict"))
 
 
 def test_the_part_of_the_test_is_predicted_without_reading_its_masks(configure, data: Path) -> None:
@@ -237,7 +238,7 @@ def test_the_part_of_the_test_is_predicted_without_reading_its_masks(configure, 
 
 
 def test_steps_that_cut_are_told_and_masks_stay_as_they_are(configure, data: Path, caplog) -> None:
-    make_run(data / "run", pipeline={"prepare": [{"fit": {"shape": [12, 16], "src": ["images", "masks"]}}]})
+    make_run(data / "run", pipeline={"prepare": [{"fit": {"size": [12, 16], "src": ["images", "masks"]}}]})
     predict(configure("run=run", "dataset.path=photos", "out=predicted", name="predict"))
     assert "fit in its steps cannot be undone" in caplog.text
     with Image.open("predicted/1.png") as mask:
