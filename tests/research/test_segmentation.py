@@ -31,6 +31,7 @@ from bf_research.prediction.predict import predict
 from bf_research.prediction.steps import make_steps
 from bf_research.train import train
 from bf_research.train_found import balance, choose_sides, find_out
+from bf_research.train_names import parameters
 from bf_research.train_parts import split_validation
 from bf_research.train_pipelines import as_plain
 from bf_research.trained import Trained, write_trained
@@ -110,10 +111,12 @@ def test_what_is_found_out_stands_in_the_configuration(configure, data: Path) ->
     np.testing.assert_allclose(balance(dataset, dataset.train), weights, rtol=1e-5)
     square, _ = found_out(configure(*MASKS, "pipeline.size=40"))
     assert list(square.pipeline.size) == [40, 40]
-    listed, _ = found_out(
-        configure(*MASKS, "dataset.classes=[a,b]", "dataset.others=ignore", "dataset.ignore=7")
-    )
-    assert as_plain(listed.dataset.classes) == {"a": 0, "b": 1}
+    for file in (data / "masks").iterdir():
+        numbers = np.asarray(Image.open(file))
+        Image.fromarray(np.where(numbers == 9, 255, 0).astype(np.uint8)).save(file)
+    listed, _ = found_out(configure(*MASKS, "dataset.classes=[a,b]"))
+    assert as_plain(listed.dataset.classes) == {"a": 0, "b": 255}
+    assert listed.dataset.ignore is None
 
 
 def test_weights_of_masks_at_hand_are_those_of_their_pixels() -> None:
@@ -123,6 +126,13 @@ def test_weights_of_masks_at_hand_are_those_of_their_pixels() -> None:
     np.testing.assert_allclose(
         balance(dataset, dataset.train), [sum(counts) / (2 * count) for count in counts], rtol=1e-5
     )
+
+
+def test_what_a_task_chooses_is_recorded_as_a_number_and_may_be_said(configure) -> None:
+    written = parameters(configure("experiment=segmentation"))
+    assert (written["test_batch_size"], written["loss.ignore"]) == ("16", "255")
+    other = parameters(configure("test_batch_size=3", "loss=dice"))
+    assert (other["test_batch_size"], other["loss"]) == ("3", "dice")
 
 
 @pytest.mark.parametrize(

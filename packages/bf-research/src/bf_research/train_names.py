@@ -15,10 +15,17 @@ from bf_research.tracking.tracker import flatten
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+#: What settings say that a task chooses.
+_OF_TASK = "${task."
+
 
 def parameters(config: DictConfig) -> dict[str, str]:
     """Return a flat configuration for people: ``model: resnet18`` in place of the name of its class."""
     written = redact_config(config, resolve=False)
+    resolved = redact_config(config, resolve=True)
+    for key, value in written.items():
+        if isinstance(value, str) and value.startswith(_OF_TASK):
+            written[key] = resolved[key]
     written.pop("launch", None)  # the place where it runs is no parameter of the training
     if isinstance(task := written.get("task"), dict) and "name" in task:
         written["task"] = task["name"]  # its steps are those of the pipeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bf_research.train_found import AUTO, name_statistics
+from bf_research.train_found import AUTO, SEGMENTATION, name_statistics
 from bf_research.trained import Trained
 
 if TYPE_CHECKING:
@@ -33,13 +33,20 @@ def needs_network(pipeline: DictConfig, trained: Trained) -> bool:
 def fill_in(config: DictConfig, data: Any, shape: tuple[int | None, ...] | None) -> DictConfig:
     """Return the configuration with size, mode and load for a network that takes items of a shape.
 
+    New pictures have no masks, so none are loaded.
+
     ``ValueError`` where the network leaves them open.
     """
     from omegaconf import OmegaConf
 
     found: dict[str, Any] = {}
     height, width, channels = shape if shape is not None and len(shape) == 3 else (None, None, None)
-    if config.pipeline.get("size") == AUTO:
+    maps = (config.get("task") or {}).get("name") == SEGMENTATION
+    if maps and isinstance(config.pipeline.get("size"), int):
+        found["size"] = [config.pipeline.size] * 2
+    elif maps and config.pipeline.get("size") == AUTO and height is not None and width is not None:
+        found["size"] = [height, width]
+    elif config.pipeline.get("size") == AUTO:
         if height is None or height != width:
             raise ValueError(
                 f"pipeline.size: the network takes items of the shape {shape}, which does not tell the side "

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from bf_batch.batch import Batch
 from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
-from bf_batch.opensets.own.image_files import ImageFiles
 from bf_batch.opensets.own.mask_files import Scan, check_sizes, read_palette, scan_masks
 from bf_batch.opensets.own.mask_labels import (
     AUTO,
@@ -26,7 +25,7 @@ from bf_batch.opensets.own.mask_labels import (
 from bf_batch.opensets.own.masks_batch import MasksBatch
 from bf_batch.opensets.own.pairs import Pairs, Unmatched, find_pairs, locate_files
 from bf_batch.opensets.own.parts import make_parts, name_parts
-from bf_batch.opensets.own.pictures import Unreadable, look_at
+from bf_batch.opensets.own.pictures import Unreadable, list_unlabelled, look_at, pick_parts
 from bf_batch.opensets.own.table import read_table, take_column
 from bf_index import FilesIndex
 from bf_index.errors import escape
@@ -111,7 +110,9 @@ class ImageMasks(Openset):
         own_sizes = look_at(files, "raise", where).sizes if found is None else found.sizes
         check_sizes(sizes, own_sizes, files, where)
         pixels = None if found is None else _count_classes(found, labels, files, where)
-        parts = make_parts(len(kept), None, _keep(pairs.parts, kept), shares, seed, where)
+        parts = make_parts(
+            len(kept), None, pick_parts(pairs.parts, kept, len(pairs.pictures)), shares, seed, where
+        )
         if strict and pixels is not None:
             _refuse_untrained(pixels, parts, labels, where)
         super().__init__(
@@ -129,13 +130,18 @@ class ImageMasks(Openset):
 
     @classmethod
     def unlabelled(
-        cls, path: str | os.PathLike[str], batch_class: type[Batch] | None = None, **labelling: Any
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        unreadable: Unreadable = "raise",
+        batch_class: type[Batch] | None = None,
+        **labelling: Any,
     ) -> Dataset:
         """Return the pictures of a folder, however deep, or of a pattern, without masks and parts.
 
         The arguments are those of the class; what says where masks are and what they mean is not used.
         """
-        return ImageFiles.unlabelled(path, batch_class or MasksBatch)
+        return list_unlabelled(path, unreadable, batch_class or MasksBatch, _OWNER)
 
 
 def _read_pairs(
@@ -164,13 +170,6 @@ def _read_pairs(
     part = columns[2]
     given = {} if part is None else name_parts(take_column(rows, part, where), f"{where}, column {part}")
     return Pairs(pictures, dict(zip(listed[0], (masks[name] for name in listed[1]))), given)
-
-
-def _keep(parts: Any, kept: NDArray[np.int64]) -> dict[str, Any]:
-    """Return parts as positions among the items that are kept."""
-    return {
-        name: np.searchsorted(kept, positions[np.isin(positions, kept)]) for name, positions in parts.items()
-    }
 
 
 def _look(
