@@ -131,7 +131,7 @@ def test_weights_of_masks_at_hand_are_those_of_their_pixels() -> None:
 def test_what_a_task_chooses_is_recorded_as_a_number_and_may_be_said(configure) -> None:
     written = parameters(configure("experiment=segmentation"))
     assert (written["test_batch_size"], written["loss.ignore"]) == ("16", "255")
-    other = parameters(configure("test_batch_size=3", "loss=dice"))
+    other = parameters(configure("experiment=segmentation", "test_batch_size=3", "loss=dice"))
     assert (other["test_batch_size"], other["loss"]) == ("3", "dice")
 
 
