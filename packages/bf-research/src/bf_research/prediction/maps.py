@@ -22,6 +22,7 @@ from bf_research.trained import Trained
 SIZES = "original_sizes"
 #: So many probabilities are enlarged at once, 16 MB of them.
 _AT_ONCE = 1 << 22
+_FRAMES = {"split_to_patches", "stitch_patches", "put_on_background"}
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _BYTE, _WORD = 256, 65536
 
@@ -40,10 +41,11 @@ def find_moves(trained: Trained) -> list[str]:
 
 @cache
 def _list_moves() -> frozenset[str]:
-    """Return the geometric actions of pictures but ``resize``: they may join the resample at the end."""
+    """Return the actions that move pixels, but ``resize``: those that join the resample, and a few more."""
     actions = (name for name in dir(ImagesBatch) if hasattr(getattr(ImagesBatch, name), "__bf_action__"))
     takes = {name: inspect.signature(getattr(ImagesBatch, name)).parameters for name in actions}
-    return frozenset(name for name, arguments in takes.items() if "fuse" in arguments) - {"resize"}
+    joining = {name for name, arguments in takes.items() if "fuse" in arguments}
+    return frozenset(joining - {"resize"} | _FRAMES)
 
 
 def label_maps(proba: NDArray[np.float32], sizes: NDArray[np.int64] | None) -> list[NDArray[np.uint8]]:
