@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bf_batch.batch import Batch
 from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
+from bf_batch.opensets.own.columns import take_column
 from bf_batch.opensets.own.mask_files import Scan, check_sizes, read_palette, scan_masks
 from bf_batch.opensets.own.mask_labels import (
     AUTO,
@@ -26,7 +27,7 @@ from bf_batch.opensets.own.masks_batch import MasksBatch
 from bf_batch.opensets.own.pairs import Pairs, Unmatched, find_pairs, locate_files
 from bf_batch.opensets.own.parts import make_parts, name_parts
 from bf_batch.opensets.own.pictures import Unreadable, list_unlabelled, look_at, pick_parts
-from bf_batch.opensets.own.table import read_table, take_column
+from bf_batch.opensets.own.table import read_table
 from bf_index import FilesIndex
 from bf_index.errors import escape
 
