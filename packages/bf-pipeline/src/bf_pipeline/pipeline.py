@@ -66,13 +66,13 @@ class Pipeline(Recorded):
     section: str = field(default="steps", kw_only=True)
     _memory: Memory = field(default_factory=Memory, init=False)
 
-    def __getattr__(self, name: str) -> Recorder:
+    def __getattr__(self, name: str) -> Recorder[Self]:
         # Names with an underscore are what Python and notebooks look for; they are never actions.
         if name.startswith("_"):
             raise AttributeError(f"Pipeline has no attribute {name!r}")
         return self.action(name)
 
-    def action(self, name: str) -> Recorder:
+    def action(self, name: str) -> Recorder[Self]:
         """Return an action whose name pipelines have themselves: ``pipeline.action('update')(value)``."""
         if text := unknown_action(self, name):
             raise AttributeError(text)

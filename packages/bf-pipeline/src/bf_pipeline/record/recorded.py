@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bf_batch import Dataset
 from bf_pipeline.errors import Location
@@ -112,15 +112,17 @@ def walk_all_calls(recorded: Recorded) -> Iterator[Call]:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorder:
+class Recorder(Generic[AnyRecorded]):
     """An action of a pipeline that was named but not called yet."""
 
-    pipeline: Any
+    pipeline: AnyRecorded
     name: str
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> AnyRecorded:
         """Record the action with its arguments."""
-        return self.pipeline.record(Call(self.name, args, kwargs, find_caller()))
+        pipeline: Any = self.pipeline
+        made: AnyRecorded = pipeline.record(Call(self.name, args, kwargs, find_caller()))
+        return made
 
     def __repr__(self) -> str:
         return f"<action {self.name!r} of a pipeline, not called yet>"
