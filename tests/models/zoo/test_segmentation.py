@@ -9,12 +9,35 @@ import re
 import numpy as np
 import pytest
 
-from bf_models import UNet, zoo_names
+from bf_models import (
+    FCN8,
+    GCN,
+    DeepLabV3Plus,
+    DenseNetFC56,
+    PSPNet,
+    RefineNet,
+    UNet,
+    VNet,
+    zoo_names,
+)
 from bf_models.zoo.segmentation.segmenter import Segmenter
 
 NAMES = sorted(name for name, model in zoo_names().items() if issubclass(model, Segmenter))
-FAST = ["unet", "unetpp", "lrasppmobilenetv3", "linknet", "encoderdecoder"]
+FAST = [
+    "fcn8",
+    "densenetfc56",
+    "vnet",
+    "gcn",
+    "unet",
+    "unetpp",
+    "lrasppmobilenetv3",
+    "linknet",
+    "encoderdecoder",
+]
 PARAMETERS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+
+
+TINY = {"network": "resnet18", "body": {"filters": 4}, "initial_block": {"filters": 4}}
 
 
 def conv(kernel, channels, filters, bias=True):
@@ -86,6 +109,107 @@ def count_encoder_decoder(classes, filters=16):
     return count + conv(1, filters, classes)
 
 
+VGG16 = 138_357_544 - conv(7, 512, 4096) - conv(1, 4096, 4096) - conv(1, 4096, 1000)
+
+
+def count_fcn(classes, skips):
+    """VGG-16 with its dense layers as convolutions, scores of maps, transposed convolutions without bias."""
+    count = VGG16 + conv(7, 512, 4096) + conv(1, 4096, 4096) + conv(1, 4096, classes)
+    for channels in (512, 256)[:skips]:
+        count += conv(4, classes, classes, bias=False) + conv(1, channels, classes)
+    return count + conv(2 * 32 // 2**skips, classes, classes, bias=False)
+
+
+def count_densenet_fc(classes, depths, growth, filters=48):
+    """Tables 1 and 2 of the paper: layers are a norm, a convolution and dropout."""
+
+    def block(channels, depth):
+        layers = (channels + number * growth for number in range(depth))
+        return sum(norm(width) + conv(3, width, growth) for width in layers)
+
+    count, channels, skips = conv(3, 3, filters), filters, []
+    *down, middle = depths
+    for depth in down:
+        count += block(channels, depth)
+        channels += depth * growth
+        skips.append(channels)
+        count += norm(channels) + conv(1, channels, channels)
+    count, added = count + block(channels, middle), middle * growth
+    for depth, beside in zip(reversed(down), reversed(skips)):
+        count += conv(3, added, added)
+        channels, added = added + beside, depth * growth
+        count += block(channels, depth)
+    return count + conv(1, channels + added, classes)
+
+
+def count_vnet(classes, filters=16, depths=(1, 2, 3, 3, 3), axes=2):
+    """The paper's figure 2; a PReLU behind each convolution, enlarging and sum has a slope a channel."""
+
+    def cube(kernel, channels, width):
+        return kernel**axes * channels * width + width
+
+    count, channels, widths = 0, 1, [filters * 2**stage for stage in range(len(depths))]
+    for stage, (depth, width) in enumerate(zip(depths, widths)):
+        if stage:
+            count, channels = count + cube(2, channels, width) + width, width
+        for _ in range(depth):
+            count, channels = count + cube(5, channels, width) + width, width
+    for depth, width in reversed(list(zip(depths[:-1], widths[:-1]))):
+        count += cube(2, channels, width) + width
+        channels = 2 * width
+        count += depth * (cube(5, channels, channels) + channels)
+    return count + cube(1, channels, classes)
+
+
+def count_pspnet(classes, channels=2048, filters=512):
+    """Four grids of a quarter of the channels beside the map, and a 3x3 convolution."""
+    grids = 4 * (conv(1, channels, channels // 4, bias=False) + norm(channels // 4))
+    return (
+        RESNET50
+        + grids
+        + conv(3, 2 * channels, filters, bias=False)
+        + norm(filters)
+        + conv(1, filters, classes)
+    )
+
+
+def count_gcn(classes, width=21, kernel=15):
+    """Two pairs of k x 1 and 1 x k for each of four maps, 9 refinements, 5 enlargings without bias."""
+    look = sum(
+        2 * (kernel * channels * width + kernel * width * width + 2 * width)
+        for channels in (256, 512, 1024, 2048)
+    )
+    refine = 2 * conv(3, width, width)
+    enlarge = conv(4, width, width, bias=False)
+    return RESNET50 + look + 9 * refine + 5 * enlarge + conv(1, width, classes)
+
+
+def count_refinenet(classes, width=256):
+    """Adapted maps, units of two convolutions with biases, fusion and chained pooling without."""
+
+    def unit(width):
+        return 2 * conv(3, width, width)
+
+    count, below = RESNET50, 0
+    for channels, own in ((2048, 2 * width), (1024, width), (512, width), (256, width)):
+        count += conv(3, channels, own, bias=False) + 3 * unit(own) + 2 * conv(3, own, own, bias=False)
+        if below:
+            count += 2 * unit(below) + conv(3, own, own, bias=False) + conv(3, below, own, bias=False)
+        below = own
+    return count + 2 * unit(width) + conv(1, width, classes)
+
+
+def count_deeplab_plus(classes, filters=256, low=48):
+    """Five branches and their projection, the larger map, two 3x3 convolutions."""
+
+    def block(kernel, channels, width):
+        return conv(kernel, channels, width, bias=False) + norm(width)
+
+    pyramid = 2 * block(1, 2048, filters) + 3 * block(3, 2048, filters) + block(1, 5 * filters, filters)
+    decoder = block(1, 256, low) + block(3, filters + low, filters) + block(3, filters, filters)
+    return RESNET50 + pyramid + decoder + conv(1, filters, classes)
+
+
 def small_unet(**config):
     return UNet({"num_classes": 3, "seed": 1, "body": {"filters": 4, "depth": 3}, **config})
 
@@ -117,6 +241,17 @@ COUNTS = {
     "deeplabv3resnet101": 58_630_997,
     "deeplabv3mobilenetv3": 11_025_477,
     "lrasppmobilenetv3": 3_221_538,
+    "fcn32": count_fcn(21, 0),
+    "fcn16": count_fcn(21, 1),
+    "fcn8": count_fcn(21, 2),
+    "densenetfc56": count_densenet_fc(12, (4,) * 6, 12),
+    "densenetfc67": count_densenet_fc(12, (5,) * 6, 16),
+    "densenetfc103": count_densenet_fc(12, (4, 5, 7, 10, 12, 15), 16),
+    "vnet": count_vnet(2),
+    "pspnet": count_pspnet(21),
+    "gcn": count_gcn(21),
+    "refinenet": count_refinenet(21),
+    "deeplabv3plus": count_deeplab_plus(21),
     "unet": count_unet(1, 2),
     "unetpp": count_unetpp(1, 2),
     "linknet": count_linknet(21),
@@ -216,3 +351,35 @@ def test_weights_of_a_unet_go_round_by_torchs_names():
     assert not convert.load_state_dict(other, arrays).missing
     x = np.ones((1, 16, 16, 1))
     assert np.array_equal(one.predict(x), other.predict(x))
+
+
+@pytest.mark.parametrize(
+    ("cls", "body"),
+    [
+        (FCN8, {"encoder": "vgg7", "units": 4, "kernel": 3}),
+        (DenseNetFC56, {"depths": [2, 2, 2], "growth": 4, "filters": 4}),
+        (VNet, {"filters": 2, "depths": [1, 2, 1], "kernel": 3}),
+        (GCN, {"encoder": TINY, "kernel": 5, "width": 3}),
+        (RefineNet, {"encoder": TINY, "width": 4}),
+        (PSPNet, {"encoder": {**TINY, "body": {"filters": 4, "dilated": 2}}, "filters": 4}),
+        (DeepLabV3Plus, {"encoder": {**TINY, "body": {"filters": 4, "dilated": 1}}, "low": 4, "filters": 4}),
+    ],
+)
+def test_networks_take_images_of_any_size_and_learn(cls, body):
+    images = np.random.default_rng(0).random((1, 45, 38, 3))
+    model = cls({"num_classes": 3, "seed": 1, "stem": "imagenet", "body": body})
+    assert model.predict(images).shape == (1, 45, 38, 3)
+    assert np.isfinite(model.train(images, np.zeros((1, 45, 38), int), fetches="loss"))
+
+
+def test_vnet_takes_volumes():
+    from bf_models import convert
+
+    body = {"filters": 2, "depths": [1, 2, 1], "kernel": 3}
+    model = VNet({"num_classes": 2, "seed": 1, "body": body})
+    volumes = np.random.default_rng(0).random((1, 7, 9, 10, 1))
+    assert model.predict(volumes).shape == (1, 7, 9, 10, 2)
+    assert np.isfinite(model.train(volumes, np.zeros((1, 7, 9, 10), int), fetches="loss"))
+    assert convert.state_dict(model)["down.1.halved.weight"].shape == (4, 2, 2, 2, 2)
+    whole = VNet({"num_classes": 2, "inputs": {"images": {"shape": (64, 64, 64, 1)}}})
+    assert whole.count_parameters() == count_vnet(2, axes=3)

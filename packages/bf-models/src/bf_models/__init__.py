@@ -54,6 +54,7 @@ from bf_models.zoo.resnet_v2 import (
     ResNetAttention56,
     ResNetAttention92,
 )
+from bf_models.zoo.segmentation.context import GCN, DeepLabV3Plus, PSPNet, RefineNet
 from bf_models.zoo.segmentation.deeplab import (
     DeepLabV3MobileNetV3,
     DeepLabV3ResNet50,
@@ -63,16 +64,23 @@ from bf_models.zoo.segmentation.deeplab import (
     LRASPPMobileNetV3,
 )
 from bf_models.zoo.segmentation.encoder_decoder import EncoderDecoder
+from bf_models.zoo.segmentation.fcn import FCN8, FCN16, FCN32
 from bf_models.zoo.segmentation.fpn import FPN
 from bf_models.zoo.segmentation.linknet import LinkNet
+from bf_models.zoo.segmentation.tiramisu import DenseNetFC56, DenseNetFC67, DenseNetFC103
 from bf_models.zoo.segmentation.unet import UNet, UNetPP
+from bf_models.zoo.segmentation.vnet import VNet
 from bf_models.zoo.squeezenet import SqueezeNet1_0, SqueezeNet1_1
 from bf_models.zoo.vgg import VGG7, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
 from bf_models.zoo.vit import ViTB16, ViTB32, ViTS16
 from bf_models.zoo.xception import Xception
 
 __all__ = [
+    "FCN8",
+    "FCN16",
+    "FCN32",
     "FPN",
+    "GCN",
     "MLP",
     "VGG7",
     "VGG11",
@@ -87,12 +95,16 @@ __all__ = [
     "ConvNeXtSmall",
     "ConvNeXtTiny",
     "DeepLabV3MobileNetV3",
+    "DeepLabV3Plus",
     "DeepLabV3ResNet50",
     "DeepLabV3ResNet101",
     "DenseNet121",
     "DenseNet161",
     "DenseNet169",
     "DenseNet201",
+    "DenseNetFC56",
+    "DenseNetFC67",
+    "DenseNetFC103",
     "EfficientNetB0",
     "EfficientNetB1",
     "EfficientNetB2",
@@ -117,12 +129,14 @@ __all__ = [
     "MobileNetV2",
     "MobileNetV3Large",
     "MobileNetV3Small",
+    "PSPNet",
     "PyramidNet18",
     "PyramidNet34",
     "PyramidNet50",
     "PyramidNet101",
     "PyramidNet110",
     "PyramidNet200",
+    "RefineNet",
     "ResNeXt50",
     "ResNeXt101",
     "ResNeXt101x64",
@@ -151,6 +165,7 @@ __all__ = [
     "SqueezeNet1_1",
     "UNet",
     "UNetPP",
+    "VNet",
     "ViTB16",
     "ViTB32",
     "ViTS16",

@@ -39,8 +39,10 @@ class Layout:
 
 SAME = Layout()
 CONV = Layout((2, 3, 1, 0))
+VOLUME = Layout((2, 3, 4, 1, 0))
 DEPTHWISE = Layout((2, 3, 0, 1))
 DENSE = Layout((1, 0))
+SLOPES = Layout(shape=lambda shape: (shape[-1],))
 CHANNELS = Layout(shape=lambda shape: (*shape, 1, 1))
 
 #: By the class of a layer: (attribute of the layer, suffix of the torch name, layout).
@@ -48,6 +50,9 @@ _TABLE: dict[str, tuple[tuple[str, str, Layout], ...]] = {
     "Conv2D": (("kernel", ".weight", CONV), ("bias", ".bias", SAME)),
     # torch has the inputs of a transposed convolution first, Keras its filters: the same turn
     "Conv2DTranspose": (("kernel", ".weight", CONV), ("bias", ".bias", SAME)),
+    "Conv3D": (("kernel", ".weight", VOLUME), ("bias", ".bias", SAME)),
+    "Conv3DTranspose": (("kernel", ".weight", VOLUME), ("bias", ".bias", SAME)),
+    "PReLU": (("alpha", ".weight", SLOPES),),
     "DepthwiseConv2D": (("kernel", ".weight", DEPTHWISE), ("bias", ".bias", SAME)),
     "Dense": (("kernel", ".weight", DENSE), ("bias", ".bias", SAME)),
     "BatchNorm": (

@@ -22,7 +22,17 @@ from bf_models.zoo import (
     vit,
     xception,
 )
-from bf_models.zoo.segmentation import deeplab, encoder_decoder, fpn, linknet, unet
+from bf_models.zoo.segmentation import (
+    context,
+    deeplab,
+    encoder_decoder,
+    fcn,
+    fpn,
+    linknet,
+    tiramisu,
+    unet,
+    vnet,
+)
 
 # Configs in files name parts by the modules that families had before: bf_models.zoo.preact.PreactBody.
 resnext = senet = resnet
@@ -34,7 +44,7 @@ for _name in ("resnext", "senet", "preact", "attention", "googlenet", "plain"):
 _FAMILIES = (
     *(vgg, resnet, resnet_v2, densenet, squeezenet, mobilenet, efficientnet),
     *(inception, inception_v4, xception, convnext, vit, lenet_mlp),
-    *(unet, linknet, fpn, encoder_decoder, deeplab),
+    *(unet, linknet, fpn, encoder_decoder, deeplab, fcn, tiramisu, vnet, context),
 )
 #: Bases of families, which are no networks of their own.
 _BASES = frozenset(

@@ -59,12 +59,15 @@ class Encoder:
         """What the sides of an image should divide by."""
         return 32 if self.stages is None else self.stages[-1]
 
-    def encode(self, x: Tensor, net: Net) -> list[Level]:
-        """Return the maps of an image (N, H, W, C), the largest first; ValueError for stages it has not."""
+    def encode(self, x: Tensor, net: Net, first: bool = False) -> list[Level]:
+        """Return the maps of an image (N, H, W, C), the largest first; ValueError for stages it has not.
+
+        ``first`` takes the first map of each size but the smallest, in place of the last.
+        """
         last = self._run(x, net)
-        chosen = _find_levels(x, last)
+        chosen = _find_levels(x, last, first)
         if not chosen:
-            names = self._find_names(x, net)
+            names = self._find_names(x, net, first)
             found = {producing_layer(item).name: item for item in _list_tensors(x, last)}
             chosen = {reduction: found[name] for reduction, name in names.items()}
         self._lend(x, last, net)
@@ -85,11 +88,12 @@ class Encoder:
             x = part(x, inner)
         return x
 
-    def _find_names(self, x: Tensor, net: Net) -> dict[int, str]:
+    def _find_names(self, x: Tensor, net: Net, first: bool) -> dict[int, str]:
         """Return the layers of the maps, as a network for images of a known size has them."""
         with keras().StatelessScope():
             image = keras().Input((_SKETCH, _SKETCH, x.shape[-1]))
-            levels = _find_levels(image, self._run(image, replace(net, taken=set(), borrowed={})))
+            last = self._run(image, replace(net, taken=set(), borrowed={}))
+            levels = _find_levels(image, last, first)
         return {reduction: producing_layer(item).name for reduction, item in levels.items()}
 
     def _choose(self, levels: Mapping[int, Tensor], net: Net) -> Sequence[int]:
@@ -133,11 +137,11 @@ def _list_tensors(first: Tensor, last: Tensor) -> list[Tensor]:
     return ordered
 
 
-def _find_levels(first: Tensor, last: Tensor) -> dict[int, Tensor]:
+def _find_levels(image: Tensor, last: Tensor, first: bool) -> dict[int, Tensor]:
     """Return by reductions the last map that all later ones are made of; none where sizes are not known."""
-    if None in first.shape[1:3]:
+    if None in image.shape[1:3]:
         return {}
-    tensors = [first, *_list_tensors(first, last)]
+    tensors = [image, *_list_tensors(image, last)]
     places = {id(item): place for place, item in enumerate(tensors)}
     reach, levels = 0, {}
     furthest = [0] * len(tensors)
@@ -149,8 +153,12 @@ def _find_levels(first: Tensor, last: Tensor) -> dict[int, Tensor]:
         # no branch that began before this tensor ends behind it
         padded = place and type(producing_layer(tensor)).__name__ == "ZeroPadding2D"
         if reach <= place and place and not padded and len(tensor.shape) == 4:
-            levels[_find_reduction(first, tensor)] = tensor
+            reduction = _find_reduction(image, tensor)
+            if not first or reduction not in levels:
+                levels[reduction] = tensor
         reach = max(reach, furthest[place])
+    if levels:
+        levels[max(levels)] = last
     return levels
 
 
