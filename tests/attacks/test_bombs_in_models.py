@@ -80,6 +80,18 @@ def test_layers_without_weights(tmp_path, canary, config, why):
         VGG7.load(path)
 
 
+def test_layers_without_weights_for_pictures_of_any_size(tmp_path, canary):
+    any_size = {"inputs": {"images": {"shape": (None, None, 3)}}, "num_classes": 2}
+    made = VGG7(any_size).build()
+    made.save(tmp_path / "v.bfm")
+    images = np.random.default_rng(0).normal(size=(2, 40, 24, 3)).astype("f4")
+    np.testing.assert_array_equal(VGG7.load(tmp_path / "v.bfm").predict(images), made.predict(images))
+    enlarged = {"body": {"_target_": "bf_models.blocks.Upsample", "factor": 100_000}}
+    path = forge(tmp_path / "v.bfm", tmp_path, config=enlarged)
+    with canary.memory(64 << 20), pytest.raises(ModelStateError, match=r"b\.bfm.* makes"):
+        VGG7.load(path)
+
+
 def test_configs_of_honest_files(tmp_path):
     """A network with norms and dropout, which have variables beside weights, loads within its bounds."""
     config = {"inputs": {"images": {"shape": (8, 8, 3)}}, "num_classes": 2, "head": {"dropout": 0.5}}

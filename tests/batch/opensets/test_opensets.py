@@ -375,3 +375,34 @@ def test_class_folders_without_pictures_keep_their_numbers(tmp_path, parts):
     batch = folder.next_batch(2)
     assert [str(id).split("/")[-2] for id in batch.indices] == ["b", "d"]
     assert batch.labels.tolist() == [1, 3]
+
+
+def test_some_classes_and_some_items_of_each_are_taken():
+    whole, some = Digits(), Digits(only=[7, "3"], per_class=5)
+    assert (some.classes, some.num_classes) == (("7", "3"), 2)
+    for number, name in enumerate(("7", "3")):
+        for part, most in (("train", 5), ("test", None)):
+            ours, theirs = getattr(some, part), getattr(whole, part)
+            images, labels = (
+                ours.rows("images", slice(0, len(ours))),
+                ours.rows("labels", slice(0, len(ours))),
+            )
+            all_images = theirs.rows("images", slice(0, len(theirs)))
+            wanted = all_images[theirs.rows("labels", slice(0, len(theirs))) == int(name)][:most]
+            np.testing.assert_array_equal(images[labels == number], wanted)
+    assert len(some.train) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"only": ["ten"]}, "unknown class 'ten' of Digits: only"),
+        ({"only": []}, "different classes, at least one"),
+        ({"only": [1, "1"]}, "different classes"),
+        ({"per_class": 0}, "at least 1"),
+        ({"per_class": 1000}, "per_class=1000, and of class '8' there are"),
+    ],
+)
+def test_classes_and_items_that_are_not_there_are_refused(options, told):
+    with pytest.raises(ValueError, match=told):
+        Digits(**options)

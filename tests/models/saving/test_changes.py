@@ -129,7 +129,8 @@ def test_other_classes_get_a_new_head_and_other_shapes_are_refused(tmp_path):
         other.train(X, Y)
     with pytest.raises(ModelStateError, match="fc2"):
         MLP.load(tmp_path / "m.bfm", config={"body": {"units": [5, 7]}})
-    with pytest.raises(WeightsError, match=r"m\.bfm do not fit.*fc2/kernel \(5, 4\), expected \(5, 7\)"):
+    told = r"m\.bfm holds MLP .*do not fit this MLP.*fc2/kernel \(5, 4\), expected \(5, 7\)"
+    with pytest.raises(WeightsError, match=told):
         MLP({**CONFIG, "body": {"units": [5, 7]}, "pretrained": str(tmp_path / "m.bfm")}).build(X)
 
 

@@ -290,7 +290,7 @@ def test_what_is_no_finished_run_is_told_with_the_way_on(configure, run: Path, t
     (run / "model.bf").unlink()
     with pytest.raises(NoModel, match=r"there is no model\.bf: a training without checkpoints"):
         predict(configure())
-    with pytest.raises(NoModel, match="'nowhere' is no folder of a run"):
+    with pytest.raises(NoModel, match="run=nowhere: it is no folder and no name of a run"):
         predict(configure("run=nowhere"))
     with pytest.raises(ValueError, match=r"out=x\.txt: a table ends in \.csv or \.parquet"):
         predict(configure("out=x.txt"))

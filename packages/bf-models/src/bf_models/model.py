@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,12 +23,14 @@ from bf_models.network.build import Blueprint, build_network, choose_stem
 from bf_models.network.catalog import CATALOG, PART_NAMES, choose_part
 from bf_models.nn import Classifier, Common, Identity, Net, Part
 from bf_models.optim import read_optimizer
+from bf_models.saving import exported
 from bf_models.saving import model_file as saving
 from bf_models.saving.archive import is_model
+from bf_models.saving.exported import Export
 from bf_models.saving.model_file import Snapshot
 from bf_models.training.averages import Averages, make_averages
 from bf_models.training.feeds import Feeds
-from bf_models.training.fetches import Fetches, copy_to_host, list_names, pack
+from bf_models.training.fetches import Fetches, as_labels, copy_to_host, list_names, pack
 from bf_models.training.restoring import restore
 from bf_models.training.setup import (
     make_deterministic,
@@ -37,7 +40,7 @@ from bf_models.training.setup import (
     read_class_weights,
 )
 from bf_models.training.steps import StepOptions, Steps
-from bf_models.training.trainable import find_layers
+from bf_models.training.trainable import find_layers, list_frozen
 from bf_models.training.verdict import Verdict, raise_not_finite
 
 log = logging.getLogger(__name__)
@@ -129,8 +132,15 @@ class KerasModel:
             log.info("%s: stem %r, since %s; 'stem' in the config chooses", self.name, stem, reason)
         if self.spec.classes is None and blueprint.net.classes is not None:
             self.config = {**self.config, "num_classes": blueprint.net.classes}
-        if self.spec.pretrained is not None:
-            self.load_weights(self.spec.pretrained)
+        try:
+            for pattern in (*self.spec.freeze, *self.spec.learning_rates):
+                self.list_layers(pattern)
+            if self.spec.pretrained is not None:
+                report = self.load_weights(self.spec.pretrained, new_head=self.spec.new_head)
+                log.info("%s: pretrained by %s: %s", self.name, self.spec.pretrained, report)
+        except BaseException:
+            self._network = None  # no half-made one is trained
+            raise
 
     def _check_names(self) -> None:
         """Raise ``TargetError`` for a loss, an optimizer or a schedule that is none."""
@@ -279,7 +289,7 @@ class KerasModel:
                 labels = values["labels"]
                 if labels.ndim == targets.ndim + 1 and labels.shape[-1] > 1:
                     labels = values["predictions"].argmax(-1)  # a yes or no of each class, and one label
-                wanted = _as_labels(targets[part], labels)
+                wanted = as_labels(targets[part], labels)
                 counted = ~np.isin(wanted, ignored)
                 right += int(np.count_nonzero((labels == wanted) & counted))
                 known += int(np.count_nonzero(counted))
@@ -310,7 +320,33 @@ class KerasModel:
 
     def head_layers(self) -> list[str]:
         """Return the names of the layers of the head."""
-        return [layer.name for layer in find_layers("head", self.network, self._boundaries, self.name)]
+        return self.list_layers("head")
+
+    def list_layers(self, pattern: str) -> list[str]:
+        """Return the names of the layers of a part or a pattern like ``layer1.*``; ValueError for none."""
+        return [layer.name for layer in find_layers(pattern, self.network, self._boundaries, self.name)]
+
+    @property
+    def frozen_layers(self) -> list[str]:
+        """Names of the layers with weights that do not learn."""
+        return list_frozen(self.spec.freeze, self.network, self._boundaries, self.name)
+
+    def unfreeze(self, *patterns: str) -> list[str]:
+        """Let parts, layers or patterns learn from the next step on; return the names of those that begin.
+
+        All else goes on. The config names the layers that are frozen still, as a saved model has them.
+        """
+        with self._lock:
+            chosen = {name for pattern in patterns for name in self.list_layers(pattern)}
+            frozen = self.frozen_layers
+            begun = [name for name in frozen if name in chosen]
+            if begun:
+                left = tuple(name for name in frozen if name not in chosen)
+                for name in begun:
+                    self.network.get_layer(name).trainable = True
+                self.config["freeze"], self.spec = list(left), replace(self.spec, freeze=left)
+                self.restore_state(self.optimizer_state(), self.iterations, self.skipped)
+            return begun
 
     @property
     def traces(self) -> int:
@@ -341,10 +377,10 @@ class KerasModel:
 
     @property
     def learning_rate(self) -> float | None:
-        """The rate of the next training step, of the first optimizer where layers have their own."""
+        """The rate of the next training step, the highest where layers have their own."""
         if self._steps is None or self._steps.gradients is None:
             return None
-        return float(self._steps.gradients.updater.groups[0].optimizer.learning_rate)
+        return max(float(group.optimizer.learning_rate) for group in self._steps.gradients.updater.groups)
 
     @property
     def rate_factor(self) -> float:
@@ -390,24 +426,38 @@ class KerasModel:
         others: Mapping[str, type[KerasModel]] | None = CATALOG if cls is KerasModel else None
         return saving.load(cls, Path(path), allow, config or {}, others)
 
-    def load_weights(self, path: str | Path, *, strict: bool = True, replace_head: bool = True) -> Report:
+    def load_weights(
+        self, path: str | Path, *, strict: bool = True, replace_head: bool = True, new_head: bool = False
+    ) -> Report:
         """Copy weights of a saved model, of torch or of keras.applications from a file into the network.
 
-        See bf_models.convert. Averages of weights begin anew.
+        See bf_models.convert. Averages of weights begin anew. With ``new_head`` the last layer of the head
+        keeps its own weights though those of the file fit: it is for other classes.
         """
         with self._lock:
             self._weights_from = Path(path)  # a network that is not built yet gets the stem they are for
             try:
-                return load_file(self.build(), path, strict=strict, replace_head=replace_head)
+                head = [item for item in map(self.network.get_layer, self.head_layers()) if item.weights]
+                kept = [(item, item.numpy()) for item in (head[-1].weights if new_head and head else ())]
+                report = load_file(self.build(), path, strict=strict, replace_head=replace_head)
+                for item, array in kept:
+                    item.assign(array)
+                self.restart_averages()
+                return report.renew(head[-1].name) if kept else report
             except WeightsError as error:
                 if self.spec.stem == "auto" and "stem" in self.config:
                     error.add_note(f"built with stem {self.config['stem']!r}; 'stem' in the config chooses")
                 raise
 
-    def export(self, path: str | Path) -> None:
-        """Write a TensorFlow SavedModel that predicts as ``predict`` does, served without this package."""
+    def export(self, path: str | Path, **told: Any) -> None:
+        """Write what predicts as ``predict`` does without this package: ``NAME.onnx``, else a SavedModel.
+
+        ``told`` are the fields of saving.exported.Export: ``classes``, ``scale``, ``shift``, ``notes``.
+        """
         with self._lock:
-            saving.export(self.averaged_network, self.spec.input_names, self.is_binary, Path(path))
+            numbers = bool(self._losses) and self._losses[0].meaning == "numbers"
+            kind = "numbers" if numbers else "answers" if self.is_binary else "classes"
+            exported.export(self.averaged_network, self.spec.input_names, Export(**told), kind, Path(path))
 
     @property
     def averaged_network(self) -> Any:
@@ -448,10 +498,3 @@ class KerasModel:
         """Whether each output is a yes or no of its own."""
         binary = bool(self._losses) and self._losses[0].binary
         return binary or self.network.outputs[0].shape[-1] == 1
-
-
-def _as_labels(targets: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Return labels of targets, which may be shares of classes, in the shape of predicted labels."""
-    if targets.size != like.size:
-        targets = targets.argmax(-1)
-    return targets.reshape(like.shape)

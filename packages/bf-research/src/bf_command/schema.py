@@ -48,6 +48,11 @@ class TrainSchema:
     early_stopping: Any = None
     max_time: Any = None
     events: dict[str, Any] = field(default_factory=dict)
+    pretrained: str | None = None
+    freeze: Any = None
+    unfreeze: Any = None
+    learning_rates: Any = None
+    layer_decay: float | None = None
 
 
 @dataclass
@@ -61,6 +66,7 @@ class PredictSchema:
     model: Any = None
     optimizer: Any = None
     out: str = "predictions.csv"
+    export: str | None = None
     part: str | None = None
     classes: list[str] | None = None
     unfinished: bool = False

@@ -3,15 +3,18 @@
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import KV, integers, loguniform, normal, uniform
+from bf_research.prediction.exporting import Exported, export_trained
 from bf_research.research.research import Research
 from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial, TrialState
+from bf_research.trained import NoModel, Trained, find_trained
 from bf_research.training.checkpoints import Checkpoints
 from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event, TrainingState
 from bf_research.training.stopping import EarlyStopping, TimeLimit
 from bf_research.training.training import Training, TrainingOutcome
+from bf_research.training.unfreezing import Unfreeze
 from bf_research.training.validation import Evaluation, IterationLog, Validation
 from bf_research.units.expressions import RD, RI, RID, RO, RP, RR, S
 
@@ -29,7 +32,9 @@ __all__ = [
     "EarlyStopping",
     "Evaluation",
     "Event",
+    "Exported",
     "IterationLog",
+    "NoModel",
     "Option",
     "ReduceOnPlateau",
     "Research",
@@ -37,12 +42,16 @@ __all__ = [
     "S",
     "SweepLocked",
     "TimeLimit",
+    "Trained",
     "Training",
     "TrainingOutcome",
     "TrainingState",
     "Trial",
     "TrialState",
+    "Unfreeze",
     "Validation",
+    "export_trained",
+    "find_trained",
     "integers",
     "loguniform",
     "normal",

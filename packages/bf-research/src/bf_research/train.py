@@ -31,6 +31,7 @@ from bf_research.train_pipelines import (
     pipelines,
     start_options,
 )
+from bf_research.train_source import find_source
 from bf_research.trained import CONFIG, FOLDER_TAG, find_classes, write_trained
 from bf_research.training.checkpoints import MODEL as MODEL_FILE
 from bf_research.training.checkpoints import read_model_record
@@ -94,9 +95,10 @@ def train(config: DictConfig) -> Outcome:
         with mistakes.collect():
             dataset = targets.build(as_plain(config.dataset), "dataset", allow)
             training_data, validation_data = split_validation(config, dataset)
-            config = find_out(config, dataset, training_data)
+            source = find_source(config)
+            config = find_out(config, dataset, training_data, source)
             config = complete(config, training_data)
-            parts = pipelines(config, dataset, training_data, validation_data, allow)
+            parts = pipelines(config, dataset, training_data, validation_data, allow, source)
         events, test = make_events(config, parts, allow, mistakes)
         mistakes.tell()
         assert parts is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bf_index.errors import unknown
+from bf_research.train_source import Source
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -26,13 +27,18 @@ _SMALLEST, _LOOKED_AT = 28, 512
 #: Sides that are found out divide by this, and the longer one is at most so many times the shorter.
 _STEP, _LONGEST = 32, 2
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_PUBLISHED = (".pth", ".pt", ".safetensors", ".h5")
 _SHOWN = 10
 _ROWS = 65_536  # that are measured at once
 
 
-def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig:
-    """Return the configuration with values in place of each ``auto``, and tell them in the log."""
+def find_out(
+    config: DictConfig, dataset: Any, training_data: Any, source: Source | None = None
+) -> DictConfig:
+    """Return the configuration with values in place of each ``auto``, and tell them in the log.
+
+    Weights to begin with, the ``source``, want pictures of the mode and with the mean and deviation that
+    they were trained with.
+    """
     from omegaconf import OmegaConf
 
     _refuse_unknown(config)
@@ -49,6 +55,9 @@ def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig
     for key in ("categories", "fills"):
         if key in config.dataset and (learnt := getattr(dataset, key, None)):
             keep(f"dataset.{key}", _literal(learnt))
+    for key in ("mode", "mean", "std"):
+        if source is not None and config.pipeline.get(key) == AUTO and source.value(key) is not None:
+            keep(f"pipeline.{key}", source.value(key))
     if (labels := getattr(dataset, "mask_labels", None)) is not None:
         for key, name in _OF_MASKS.items():
             keep(f"dataset.{key}", _literal(getattr(labels, name)))
@@ -67,7 +76,7 @@ def find_out(config: DictConfig, dataset: Any, training_data: Any) -> DictConfig
         load = [] if at_hand else [{"load": {"fmt": "image", "mode": config.pipeline.mode}}]
         load += [{"load_masks": {"dst": "masks"}}] if hasattr(dataset, "mask_files") else []
         keep("pipeline.load", load)
-    _find_statistics(config, training_data, keep)
+    _find_statistics(config, training_data, keep, source is not None and source.is_published)
     _find_scale(config, training_data, keep)
     if config.get("class_weights") == BALANCED:
         keep("class_weights", balance(dataset, training_data))
@@ -181,14 +190,13 @@ def _spread(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(np.int64))
 
 
-def _find_statistics(config: DictConfig, training_data: Any, keep: Any) -> None:
+def _find_statistics(config: DictConfig, training_data: Any, keep: Any, published: bool) -> None:
     """Find mean and deviation of the channels of pictures, or of the columns of rows."""
     asked = {key: config.pipeline.get(key) for key in ("mean", "std")}
     texts = {key: value for key, value in asked.items() if isinstance(value, str)}
     if not texts:
         return
     pictures = "images" in training_data.batch_class.components
-    published = str(config.model.get("pretrained") or "").lower().endswith(_PUBLISHED)
     statistics: Sequence[Any]
     if pictures and (published or IMAGENET in texts.values()):
         grey = config.pipeline.get("mode") == "gray"

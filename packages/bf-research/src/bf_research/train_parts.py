@@ -23,6 +23,7 @@ from bf_research.training.folder import RECORD, RunFolder, make_free, open_unfin
 from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event
 from bf_research.training.stopping import EarlyStopping, TimeLimit
+from bf_research.training.unfreezing import Unfreeze
 from bf_research.training.validation import Evaluation, IterationLog, Validation
 
 if TYPE_CHECKING:
@@ -153,10 +154,24 @@ def make_events(
     events += [] if test is None else [test]
     with mistakes.collect():
         events += _own_events(config, allow)
-    for make in (_make_early_stopping, _make_plateau, _make_time_limit, _make_checkpoints):
+    for make in (_make_unfreeze, _make_early_stopping, _make_plateau, _make_time_limit, _make_checkpoints):
         with mistakes.collect():
             events += make(config, measured)
     return events, test
+
+
+def _make_unfreeze(config: DictConfig, measured: list[str]) -> list[Event]:
+    from omegaconf import OmegaConf
+
+    given: Any = config.get("unfreeze")
+    if given is None:
+        return []
+    plain: Any = OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given
+    event = Unfreeze(plain)
+    last, epochs = max(event.epochs), config.n_epochs
+    if config.n_iters is None and epochs is not None and last >= epochs:
+        raise ValueError(f"unfreeze.{last}: the training ends with {epochs} epochs; raise n_epochs")
+    return [event]
 
 
 def _make_early_stopping(config: DictConfig, measured: list[str]) -> list[Event]:

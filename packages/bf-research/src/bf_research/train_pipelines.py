@@ -12,6 +12,7 @@ from bf_index.errors import unknown
 from bf_index.names import TargetError
 from bf_research import targets
 from bf_research.launcher.channel import where
+from bf_research.train_source import Source, tuning_settings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,9 +62,17 @@ def complete(config: DictConfig, training_data: Any) -> DictConfig:
 
 
 def pipelines(
-    config: DictConfig, dataset: Any, training_data: Any, validation_data: Any, allow: Sequence[str]
+    config: DictConfig,
+    dataset: Any,
+    training_data: Any,
+    validation_data: Any,
+    allow: Sequence[str],
+    source: Source | None = None,
 ) -> Parts:
-    """Build the pipelines that train, validate and test, bound to their data and checked."""
+    """Build the pipelines that train, validate and test, bound to their data and checked.
+
+    ``source`` has the weights that the network begins with.
+    """
     from bf_pipeline import Pipeline, build
     from bf_pipeline.bind.bind import bind
 
@@ -83,6 +92,7 @@ def pipelines(
     model_class = targets.resolve(path, "model", allow)
     # KerasModel and SklearnModel read names in their config; a class of the user's own need not know the key
     settings = _make_model_config(config, dataset, options, allow if _takes_allow(model_class) else ())
+    settings = _with_tuning(settings, tuning_settings(config, source, dataset))
     model = Pipeline().init_model("static", model_class, MODEL, settings)
     augmented = part("load", "augment") + _switched(config, dataset, ("rand_augment",))
     prepared = augmented + part("prepare") + _switched(config, dataset, ("mixup", "cutmix"))
@@ -176,6 +186,14 @@ def _make_model_config(
     if config.get("class_weights") is not None:
         known["class_weights"] = as_plain(config.class_weights)
     return {**known, **options, **({"allow": tuple(allow)} if allow else {})}
+
+
+def _with_tuning(settings: Mapping[str, Any], tuning: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's config with what it begins with; other settings of the model itself win."""
+    made = {**tuning, **settings}
+    if "pretrained" in tuning:  # the file that the model's own key, or the command's, stands for
+        made["pretrained"] = tuning["pretrained"]
+    return made
 
 
 def is_plateau(schedule: Any) -> bool:

@@ -1,6 +1,7 @@
 """What a training leaves for those who use its network: model, configuration, names of classes; and where.
 
-A run is named by its folder, a file in it, its MLflow id, or ``models:/name/version``. All of it is data: the
+A run is named by its folder, its ``name``, a file in it, its MLflow id, ``models:/name/version`` or
+``models:/name@alias``. All of it is data: the
 configuration is read as plain YAML, in which no reference is followed.
 """
 
@@ -28,7 +29,9 @@ FOLDER_TAG = "bf.folder"
 #: Where a kept model stands among the files of an MLflow run, and what we need of it below.
 KEPT, DATA = "model", "data/files"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_REGISTERED = re.compile(r"models:/([^/]+)/(\d+)")
+_REGISTERED = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))")
+#: Where trainings have their folders, in the working folder.
+_OUTPUTS = Path("outputs")
 _MOST_LETTERS = 10_000_000
 
 
@@ -66,13 +69,16 @@ def find_classes(dataset: Any) -> tuple[str, ...] | None:
     return None if names is None else tuple(map(str, names))
 
 
-def find_trained(name: str, uri: str | None = None, unfinished: bool = False) -> Trained:
-    """Return what a name stands for: a run's folder, model file or MLflow id, ``models:/name/version``.
+def find_trained(name: str, uri: str | None = None, unfinished: bool = False, key: str = "run") -> Trained:
+    """Return what a name stands for: a run's folder or ``name``, model file or MLflow id, a registered model.
 
-    ``uri`` is the store of MLflow's runs. ``NoModel`` says what is missing and how to go on; with
-    ``unfinished`` the best model so far is taken of a run that goes on.
+    The last is ``models:/name/version`` or ``models:/name@alias``; ``uri`` is the store of MLflow's runs.
+    ``NoModel`` says what is missing of the setting ``key`` and how to go on; with ``unfinished`` the best
+    model so far is taken of a run that goes on.
     """
     path = Path(name).expanduser()
+    if not path.exists() and re.fullmatch(r"\w[\w.=,+ -]*", name) and (_OUTPUTS / name).is_dir():
+        path = _OUTPUTS / name
     if path.is_dir():
         return _read_folder(path, unfinished)
     if path.is_file():
@@ -80,8 +86,9 @@ def find_trained(name: str, uri: str | None = None, unfinished: bool = False) ->
     if _REGISTERED.fullmatch(name) or _RUN_ID.fullmatch(name):
         return _find_recorded(name, address(uri), unfinished)
     raise NoModel(
-        f"{name!r} is no folder of a run, no model file, no MLflow run id (32 digits) and no "
-        f"models:/name/version (working folder {os.getcwd()!r})"
+        f"{key}={escape(name)}: it is no folder and no name of a run (a folder in {_OUTPUTS}), no model "
+        "file, no MLflow run id (32 digits) and no models:/name/version (working folder "
+        f"{escape(os.getcwd())})"
     )
 
 
@@ -93,7 +100,8 @@ def _read_folder(path: Path, unfinished: bool) -> Trained:
     if record and record.get("state") != FINISHED and not unfinished:
         raise NoModel(
             f"{escape(path)}: the training is not finished (iteration {record.get('iteration', 0)}); the "
-            "command that began it goes on with it; unfinished=true takes the best model so far"
+            f"command that began it goes on with it; unfinished=true, or its file {MODEL} by name, takes the "
+            "best model so far"
         )
     if not (path / MODEL).is_file():
         has = (
@@ -164,9 +172,9 @@ def _find_recorded(name: str, uri: str, unfinished: bool) -> Trained:
     if registered is None:
         run_id, source = find_run(client, name), f"runs:/{name}/{KEPT}"
     else:
-        run_id, source = _find_version(client, registered[1], registered[2])
+        run_id, source = _find_version(client, name, registered)
     if registered is None and run_id is None:
-        raise NoModel(f"run={name}: the store {uri} has no such run; tracking.uri=... names another store")
+        raise NoModel(f"{name}: the store {uri} has no such run; tracking.uri=... names another store")
     if run_id is not None:
         run = client.get_run(run_id)
         folder = run.data.tags.get(FOLDER_TAG)
@@ -176,14 +184,17 @@ def _find_recorded(name: str, uri: str, unfinished: bool) -> Trained:
     return _fetch(source, uri, name)
 
 
-def _find_version(client: Any, name: str, version: str) -> tuple[str | None, str]:
+def _find_version(client: Any, shown: str, registered: re.Match[str]) -> tuple[str | None, str]:
     from mlflow.exceptions import MlflowException
 
+    name, version, alias = registered.groups()
     try:
+        if alias is not None:
+            version = client.get_model_version_by_alias(name, alias).version
         found = client.get_model_version(name, version)
         return found.run_id, str(client.get_model_version_download_uri(name, version))
     except MlflowException as error:
-        raise NoModel(f"models:/{name}/{version}: {str(error).partition(chr(10))[0]}") from error
+        raise NoModel(f"{shown}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _fetch(source: str, uri: str, name: str) -> Trained:

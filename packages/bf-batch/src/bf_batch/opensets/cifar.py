@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,8 @@ class CIFAR10(ArrayOpenset):
         folder: str | os.PathLike[str] | None = None,
         batch_class: type[Batch] | None = None,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
+        only: Sequence[str | int] | None = None,
+        per_class: int | None = None,
     ) -> None:
         path = fetch(self.file, cache_folder(folder) / "cifar10", patience)
         inside = "cifar-10-batches-bin"
@@ -45,7 +48,9 @@ class CIFAR10(ArrayOpenset):
         members = read_members(path, [*trained, tested, named])
         both = b"".join(members[name] for name in trained), members[tested]
         images, labels, count = _read_both(path, *both, labels=1)
-        super().__init__(images, labels[:, 0], count, members[named].decode().split(), batch_class)
+        super().__init__(
+            images, labels[:, 0], count, members[named].decode().split(), batch_class, only, per_class
+        )
 
 
 class CIFAR100(ArrayOpenset):
@@ -66,6 +71,8 @@ class CIFAR100(ArrayOpenset):
         batch_class: type[Batch] | None = None,
         labels: Literal["fine", "coarse"] = "fine",
         patience: Patience = Patience(),  # noqa: B008 (frozen)
+        only: Sequence[str | int] | None = None,
+        per_class: int | None = None,
     ) -> None:
         if labels not in ("fine", "coarse"):
             raise ValueError(f"CIFAR100: labels must be 'fine' or 'coarse', got {labels!r}")
@@ -75,7 +82,7 @@ class CIFAR100(ArrayOpenset):
         members = read_members(path, [trained, tested, named])
         images, numbers, count = _read_both(path, members[trained], members[tested], labels=2)
         chosen = numbers[:, 1 if labels == "fine" else 0]
-        super().__init__(images, chosen, count, members[named].decode().split(), batch_class)
+        super().__init__(images, chosen, count, members[named].decode().split(), batch_class, only, per_class)
 
 
 def _read_both(

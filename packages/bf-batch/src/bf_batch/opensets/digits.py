@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bf_batch.batch import Batch
@@ -18,7 +20,12 @@ class Digits(ArrayOpenset):
     359
     """
 
-    def __init__(self, batch_class: type[Batch] | None = None) -> None:
+    def __init__(
+        self,
+        batch_class: type[Batch] | None = None,
+        only: Sequence[str | int] | None = None,
+        per_class: int | None = None,
+    ) -> None:
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
@@ -27,4 +34,6 @@ class Digits(ArrayOpenset):
         labels = bunch.target.astype(np.int64)
         order, trained = fix_order(labels, _ORDER_SEED)
         images = bunch.images[order].astype(np.uint8)[..., np.newaxis]
-        super().__init__(images, labels[order], trained, [str(digit) for digit in range(10)], batch_class)
+        super().__init__(
+            images, labels[order], trained, [str(digit) for digit in range(10)], batch_class, only, per_class
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from bf_batch.batch import Batch
 from bf_batch.opensets.base import ArrayOpenset
@@ -40,6 +41,8 @@ class FashionMNIST(ArrayOpenset):
         folder: str | os.PathLike[str] | None = None,
         batch_class: type[Batch] | None = None,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
+        only: Sequence[str | int] | None = None,
+        per_class: int | None = None,
     ) -> None:
         images, labels, trained = self.files.load(folder, "fashion-mnist", patience)
-        super().__init__(images, labels, trained, CLASSES, batch_class)
+        super().__init__(images, labels, trained, CLASSES, batch_class, only, per_class)

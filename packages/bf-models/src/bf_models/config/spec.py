@@ -71,8 +71,10 @@ class ModelSpec:
     ema: float | None = None
     freeze: tuple[str, ...] = ()
     learning_rates: Mapping[str, float] = field(default_factory=dict)
+    layer_decay: float | None = None
     class_weights: Any = None
     pretrained: str | None = None
+    new_head: bool = False
     allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -98,6 +100,13 @@ class ModelSpec:
                 raise ValueError(f"config key {name!r} is a number from 1 on or null, got {value!r}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"config key 'ema' is a number between 0 and 1, got {self.ema!r}")
+        decay = self.layer_decay
+        if decay is not None and (isinstance(decay, bool) or not 0 < decay <= 1):
+            raise ValueError(f"config key 'layer_decay' is a number above 0, at most 1, got {decay!r}")
+        if self.new_head and self.pretrained is None:
+            raise ValueError("config key 'new_head' is of weights that are loaded; name them by 'pretrained'")
+        if not all(isinstance(item, str) for item in self.freeze):
+            raise TypeError(f"config key 'freeze' is a list of parts and layers, got {self.freeze!r}")
         if not isinstance(self.allow, list | tuple) or not all(isinstance(item, str) for item in self.allow):
             raise TypeError(
                 f"config key 'allow' is a list of packages such as ['my_nets'], got {self.allow!r}"
@@ -145,6 +154,8 @@ def read_spec(config: Mapping[str, Any] | None, owner: str) -> ModelSpec:
     if not isinstance(declared, Mapping):
         raise TypeError(f"{owner}.inputs: a mapping of names to shapes, got {type(declared).__name__}")
     inputs = {name: _read_input(item, f"{owner}.inputs.{name}") for name, item in declared.items()}
+    if isinstance(options.get("freeze"), str):
+        options["freeze"] = (options["freeze"],)
     spec = make(ModelSpec, {**options, "inputs": inputs}, owner)
     _ = spec.classes  # two numbers of classes that differ are refused here, not at the first batch
     return spec

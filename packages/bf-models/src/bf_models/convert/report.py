@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,12 +38,19 @@ class Report:
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} arrays loaded"]
+        told = {"head": "of the head begin anew"}
         for name in ("missing", "unexpected", "head"):
             items = getattr(self, name)
             if items:
                 rest = f" and {len(items) - 8} more" if len(items) > 8 else ""
-                parts.append(f"{name}: {', '.join(items[:8])}{rest}")
+                parts.append(f"{told.get(name, name)}: {', '.join(items[:8])}{rest}")
         return "; ".join(parts)
+
+    def renew(self, layer: str) -> Report:
+        """Return the report where the arrays of a layer of the head kept their own values after all."""
+        renewed = [name for name in self.loaded if f"{name}/".startswith((f"{layer}/", f"{layer}."))]
+        left = tuple(name for name in self.loaded if name not in renewed)
+        return replace(self, loaded=left, head=(*self.head, *renewed))
 
 
 def restart_averages(model: Target) -> None:

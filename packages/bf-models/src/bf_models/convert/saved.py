@@ -8,7 +8,7 @@ from bf_index.errors import escape
 from bf_models.convert.encoders import find_lent
 from bf_models.convert.report import Report, Target, restart_averages
 from bf_models.errors import WeightsError
-from bf_models.saving.model_file import is_seed, network_variables, read_weights
+from bf_models.saving.model_file import describe, is_seed, network_variables, read_weights
 
 
 def load_saved(model: Target, path: Path, *, strict: bool = True, replace_head: bool = True) -> Report:
@@ -36,13 +36,12 @@ def load_saved(model: Target, path: Path, *, strict: bool = True, replace_head: 
     if wrong or (strict and (missing or unexpected)):
         report = Report((), missing, unexpected)
         shapes = f"; of another shape: {'; '.join(wrong[:8])}" if wrong else ""
-        advice = (
-            "build the model with the shapes of the file"
-            if wrong
-            else "load_weights(path, strict=False) takes those that fit"
+        made = ", ".join(f"{item.name} {tuple(item.shape[1:])}" for item in model.network.inputs)
+        raise WeightsError(
+            f"{escape(path)} holds {describe(path)}, and its weights do not fit this {owner} for {made}: "
+            f"{report}{shapes}; build the model of the file, or take what fits by "
+            "load_weights(path, strict=False)"
         )
-        told = f"{owner}: the weights of {escape(path)} do not fit"
-        raise WeightsError(f"{told}: {report}{shapes}; {advice}")
     loaded = tuple(name for name in wanted if name in given and name not in other)
     for name in loaded:
         wanted[name].assign(given[name])

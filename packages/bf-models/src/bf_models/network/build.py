@@ -87,6 +87,8 @@ _MORE_VARIABLES, _MORE_NUMBERS = 16, 1024
 """What Keras may make beside the weights: states of its random numbers."""
 _FREE_NUMBERS, _MOST_TIMES = 1 << 26, 1_000
 """Numbers that a layer may make of an item, or so many times those of the item."""
+_SIDE = 128
+"""Pixels a side of a picture whose size is not known."""
 
 
 @contextlib.contextmanager
@@ -121,21 +123,31 @@ def bounded_by(arrays: Mapping[str, np.ndarray], where: object, classes: int = 0
 def check_outputs(network: Any, where: object) -> None:
     """Refuse a network whose layers make far more numbers of an item than it has: ModelStateError.
 
-    Layers without weights, such as those that enlarge pictures, are bounded by no array of a file.
+    Layers without weights, such as those that enlarge pictures, are bounded by no array of a file. A size
+    that is not known is taken for ``_SIDE``.
     """
-    given = sum(_count(item) for item in network.inputs)
+    flatten = keras().tree.flatten
+    inputs = {item.name for item in network.inputs}
+    made = [
+        (layer.name, item)
+        for layer in network.operations
+        for item in flatten(layer.output)
+        if layer.name not in inputs
+    ]
+    items = [item for _, item in made]
+    shapes = [tuple(item.shape[1:]) for item in network.inputs]
+    if made and any(None in shape for shape in shapes):
+        shapes = [tuple(size or _SIDE for size in shape) for shape in shapes]
+        like = [keras().KerasTensor((1, *shape), item.dtype) for shape, item in zip(shapes, network.inputs)]
+        items = flatten(keras().Model(network.inputs, items).compute_output_spec(like))
+    given = sum(math.prod(shape) for shape in shapes)
     most = max(_FREE_NUMBERS, _MOST_TIMES * given)
-    for operation in network.operations:
-        for item in keras().tree.flatten(operation.output):
-            if _count(item) > most:
-                raise ModelStateError(
-                    f"{escape(where)}: its layer {operation.name!r:.80} makes {tuple(item.shape)} of an item "
-                    f"of {given:,} numbers, more than {most:,}"
-                )
-
-
-def _count(tensor: Any) -> int:
-    return math.prod(extent or 1 for extent in tensor.shape[1:])
+    for (name, _), item in zip(made, items, strict=True):
+        if math.prod(size or 1 for size in item.shape[1:]) > most:
+            raise ModelStateError(
+                f"{escape(where)}: its layer {name!r:.80} makes {tuple(item.shape)} of an item of {given:,} "
+                f"numbers, more than {most:,}"
+            )
 
 
 def _find_shape(sketches: Any, value: Any) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 
 from bf_index.errors import escape
 from bf_index.names import TargetError
-from bf_models._backend import tensorflow
 from bf_models.config.nested import expand, merge
 from bf_models.errors import CorruptModel, ModelStateError, unknown
 from bf_models.network.build import bounded_by, check_outputs
@@ -150,6 +150,8 @@ def _copy_plain(value: Any) -> Any:
         return {str(key): _copy_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_copy_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -172,7 +174,7 @@ def load(
         former = {
             key: value
             for key, value in description["config"].items()
-            if key.partition("/")[0] not in ("allow", "pretrained")
+            if key.partition("/")[0] not in ("allow", "pretrained", "new_head")
         }
         # a file without a stem is older than the choice by size, and its network was built with this one
         config = change_config({"stem": "imagenet", **former}, changes)
@@ -210,6 +212,14 @@ def read_stem(path: Path) -> str:
     """Return the stem that a saved model was built with."""
     description = _check_description(archive.load(path).description, path)
     return str(description["config"].get("stem", "imagenet"))
+
+
+def describe(path: Path) -> str:
+    """Return in words which network a saved model is: ``ResNet18 of stem 'small' for images (28, 28, 1)``."""
+    description = _check_description(archive.load(path).description, path)
+    shapes = [f"{escape(name)} {tuple(shape)}" for name, shape in description["shapes"].items()]
+    stem = escape(repr(description["config"].get("stem", "imagenet")))
+    return f"{escape(description.get('model'))} of stem {stem} for {', '.join(shapes)}"
 
 
 def _name_slots(weights: Iterable[str]) -> dict[str, str]:
@@ -276,31 +286,3 @@ def _find_class(cls: type[T], name: str, path: Path, others: Mapping[str, type[T
     if name.lower() not in others:
         raise ModelStateError(unknown("model", name, others, str(path)) + "; load it by its own class")
     return others[name.lower()]
-
-
-def export(network: Any, names: Sequence[str], binary: bool, path: Path) -> None:
-    """Write a SavedModel that TensorFlow serves without this package: predictions, proba and labels."""
-    tf = tensorflow()
-
-    class Served(tf.Module):  # type: ignore[misc,name-defined]
-        """The network and its signature."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.variables_of_network = [item.value for item in network.variables]
-
-    def serve(**feeds: Any) -> dict[str, Any]:
-        inputs = [feeds[name] for name in names]
-        logits = network(inputs if len(inputs) > 1 else inputs[0], training=False)
-        proba = tf.nn.sigmoid(logits) if binary else tf.nn.softmax(logits)
-        labels = tf.cast(logits > 0, tf.int64) if binary else tf.argmax(logits, -1)
-        return {"predictions": logits, "proba": proba, "labels": labels}
-
-    signature = {
-        name: tf.TensorSpec((None, *item.shape[1:]), tf.float32, name=name)
-        for name, item in zip(names, network.inputs)
-    }
-    module = Served()
-    module.serve = tf.function(serve, autograph=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tf.saved_model.save(module, str(path), signatures=module.serve.get_concrete_function(**signature))

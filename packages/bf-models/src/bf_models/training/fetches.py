@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from bf_models.errors import unknown
 
 Fetches: TypeAlias = str | Sequence[Any] | Mapping[str, Any] | None
@@ -57,3 +59,10 @@ def find_outputs(names: Sequence[str], network: Any, owner: str) -> dict[str, An
 def copy_to_host(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Return what a step gave as numbers and arrays: the loss a float, all else an array."""
     return {name: float(values[name]) if name == "loss" else values[name].numpy() for name in names}
+
+
+def as_labels(targets: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Return labels of targets, which may be shares of classes, in the shape of predicted labels."""
+    if targets.size != like.size:
+        targets = targets.argmax(-1)
+    return targets.reshape(like.shape)

@@ -73,7 +73,8 @@ def restore(
             order = () if origin is None else (former[origin], *former.values())
             array = next((arrays[rest] for arrays in order if rest in arrays), None)
         if array is None or array.shape != tuple(item.shape):
-            fresh.append(name)
+            if not (number.isdigit() and taken and origin is None):  # of what begins to learn now
+                fresh.append(name)
         else:
             item.assign(array)
     if fresh:

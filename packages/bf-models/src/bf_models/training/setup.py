@@ -99,8 +99,8 @@ def make_steps(
                 variable(1.0, trainable=False, name="rate_factor"),
             )
         ages = find_ages(saved, network)
-        rates, owner = spec.learning_rates, options.owner
-        groups = group_variables(rates, optimizer, network, boundaries, owner, ages, progress)
+        rates, decay, owner = spec.learning_rates, spec.layer_decay, options.owner
+        groups = group_variables(rates, decay, optimizer, network, boundaries, owner, ages, progress)
         averages = make_averages(update.ema, network, saved)
         updater = Updater(network, groups, update, averages, progress, options.strategy)
         scale = LossScale() if PRECISIONS[spec.precision] == "mixed_float16" else None

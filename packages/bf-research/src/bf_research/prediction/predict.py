@@ -15,6 +15,7 @@ from bf_index.names import TargetError
 from bf_pipeline.redaction.texts import MASK
 from bf_research import targets
 from bf_research.prediction.bare import fill_in, needs_network
+from bf_research.prediction.exporting import Exported, export_trained
 from bf_research.prediction.predictor import Predictor, find_shape, load_model
 from bf_research.prediction.steps import SECTIONS
 from bf_research.prediction.tables import check_out, open_table
@@ -47,18 +48,22 @@ class Written:
         return f"{self.items} predictions{left} in {self.seconds:.0f} s: {self.path}"
 
 
-def predict(config: DictConfig) -> Written:
+def predict(config: DictConfig) -> Written | Exported:
     """Predict as a configuration says (see ``conf/predict.yaml``) and write a table, or pictures.
 
-    Wrong names, data and places are errors before anything is predicted.
+    Wrong names, data and places are errors before anything is predicted. With ``export`` the network is
+    written for other programs instead.
     """
     from omegaconf import OmegaConf
 
     began = time.monotonic()
     allow = trusted_packages(config, hydra_part())
     out = Path(str(config.out)).expanduser()
-    check_out(out)
+    if config.export is None:
+        check_out(out)
     trained = find_trained(str(config.run), config.tracking.uri, bool(config.unfinished))
+    if config.export is not None:
+        return export_trained(trained, str(config.export), allow=allow, classes=config.classes)
     _check_steps(config, trained)
     if not config.task:  # what files of data sets refer to
         task = trained.config.get("task") or {"name": "classification"}

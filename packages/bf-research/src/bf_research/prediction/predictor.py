@@ -67,7 +67,7 @@ class Predictor:
         self.model = load_model(trained, self.allow) if model is None else model
         self.classes = trained.classes
         self._shape = find_shape(self.model)
-        self._scale = _read_scale(trained)
+        self._scale = read_scale(trained)
         self._check_classes()
         self.legend = read_legend(trained, self.classes) if self.classes and self._tells_pixels() else None
         self._moves = find_moves(trained)
@@ -205,7 +205,7 @@ def _name_numbers(numbers: Any, names: Sequence[Any]) -> Any:
     ]
 
 
-def _read_scale(trained: Trained) -> tuple[Any, Any] | None:
+def read_scale(trained: Trained) -> tuple[Any, Any] | None:
     """Return mean and deviation by which targets were scaled, None where they were not."""
     task = trained.config.get("task")
     told = [task.get(key) for key in ("mean", "std")] if isinstance(task, Mapping) else [None, None]
