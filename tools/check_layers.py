@@ -59,7 +59,7 @@ ROOMS: Mapping[str, str] = {
         errors names bounded sizes seeding permutation ids arguments order plan split batches index files
         """,
     "bf_batch": """
-        errors actions dtypes components items engines data core itemwise pending tables loading batch
+        errors actions groups dtypes components items engines data core itemwise pending tables loading batch
         dataset transforms
         images.kernels images.runtime images.arrays images.arguments images.checks images.fills
         images.files.stored images.files.pictures images.geometry images.colour images.files images.patches
@@ -75,7 +75,7 @@ ROOMS: Mapping[str, str] = {
         """,
     "bf_research": """
         targets own_files masks domain launcher trusted sweep tracking training trained units train_names
-        train_source train_found train_pipelines train_parts train_steps prediction train research
+        train_source train_found train_pipelines train_data train_parts train_steps prediction train research
         """,
 }
 # Modules made of one library, which they may import at module level since only functions import them.

@@ -17,10 +17,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from bf_batch import Dataset, ImagesBatch
 from bf_command.schema import register
-from bf_research import targets
 from bf_research.train import train
+from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import balance, choose_side, find_out
-from bf_research.train_parts import split_validation
 from bf_research.train_pipelines import as_plain
 from bf_research.train_steps import complete_text, describe_steps
 
@@ -47,7 +46,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def found_out(config: DictConfig) -> DictConfig:
-    dataset = targets.build(as_plain(config.dataset), "dataset")
+    dataset = make_dataset(as_plain(config.dataset))[0]
     return find_out(config, dataset, split_validation(config, dataset)[0])
 
 
@@ -64,7 +63,7 @@ def test_what_is_found_out_stands_in_the_configuration(configure, photos: Path) 
     done = found_out(config)
     assert (done.pipeline.size, done.pipeline.mode) == (32, "rgb")
     assert as_plain(done.pipeline.load) == [{"load": {"fmt": "image", "mode": "rgb"}}]
-    dataset = targets.build(as_plain(config.dataset), "dataset")
+    dataset = make_dataset(as_plain(config.dataset))[0]
     pictures = [np.asarray(Image.open(photos / name)) / 255 for name in dataset.train.indices]
     mean = np.mean([picture.mean(axis=(0, 1)) for picture in pictures], axis=0)
     squares = np.mean([(picture**2).mean(axis=(0, 1)) for picture in pictures], axis=0)
@@ -116,7 +115,7 @@ def test_a_table_of_numbers_is_a_regression(configure, tmp_path: Path) -> None:
     assert set(outcome.metrics) >= {"test/mae", "test/rmse", "test/r2", "validation/mae"}
     done = found_out(configure(*table, "validation=null"))
     assert list(done.dataset.features) == list(frame.columns[:-1])
-    rows = targets.build(as_plain(done.dataset), "dataset").train
+    rows = make_dataset(as_plain(done.dataset))[0].train
     values = frame.drop(columns="target").to_numpy()[rows.indices]
     np.testing.assert_allclose(done.pipeline.mean, values.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(done.pipeline.std, values.std(axis=0), rtol=1e-5)
@@ -174,7 +173,7 @@ def test_a_part_of_its_own_is_what_is_validated_on(configure, tmp_path: Path) ->
     lines = [f"{k},{k % 2},{('train', 'train', 'test', 'val')[k // 2 % 4]}" for k in range(16)]
     (tmp_path / "t.csv").write_text("\n".join(["a,y,part", *lines]))
     config = configure("dataset=csv", "dataset.path=t.csv", "dataset.target=y", "dataset.part=part")
-    dataset = targets.build(as_plain(config.dataset), "dataset")
+    dataset = make_dataset(as_plain(config.dataset))[0]
     training, validation = split_validation(config, dataset)
     assert (len(training), len(validation), len(dataset.test)) == (8, 4, 4)
     share = configure("dataset=csv", "dataset.path=t.csv", "validation.part=null", "validation.share=0.25")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import Generator
 
 from bf_batch.actions import ActionSpec
+from bf_batch.groups import find_parts, has_parts, is_table, join_groups, list_lengths, take_group_rows
 from bf_index import DatasetIndex
 from bf_index.errors import unknown
 
@@ -87,6 +88,8 @@ class Component:
             return None
         kind = type(value)
         if kind is not np.ndarray and kind is not list:
+            if self.name == "data" and (find_parts(value) or is_table(value)):
+                return self._check_parts(batch, value)
             value = _as_component(value)
         try:
             length = None if value is None else len(value)
@@ -101,6 +104,15 @@ class Component:
             raise ValueError(
                 f"{batch._bf_owner()}.{self.name}: got {length} values for a batch of {len(batch)} items; "
                 "give one value for each item"
+            )
+        return value
+
+    def _check_parts(self, batch: Holder, value: Any) -> Any:
+        """Return data of several parts, or a table; a ValueError when one has not a row for each item."""
+        if wrong := [length for length in list_lengths(value) if length != len(batch)]:
+            raise ValueError(
+                f"{batch._bf_owner()}.data: got {wrong[0]} rows for a batch of {len(batch)} items; "
+                "give one row for each item in every part"
             )
         return value
 
@@ -154,6 +166,8 @@ def take_rows(value: Any, rows: Any) -> Any:
         return None
     if isinstance(value, list):
         return value[rows] if isinstance(rows, slice) else [value[row] for row in rows]
+    if type(value) is not np.ndarray and has_parts(value):
+        return take_group_rows(value, rows, take_rows)
     return value[rows]
 
 
@@ -180,6 +194,8 @@ def assemble(values: list[Any]) -> Any:
 
 def join(parts: list[Any]) -> Any:
     """Join the values of a component of several batches: an array if all are arrays that fit, else a list."""
+    if has_parts(parts[0]):
+        return join_groups(parts, join)
     if all(isinstance(part, np.ndarray) for part in parts) and len({part.shape[1:] for part in parts}) == 1:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
     return [value for part in parts for value in part]

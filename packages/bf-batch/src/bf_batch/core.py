@@ -25,6 +25,7 @@ from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.data.locks import is_locked, lock_again
 from bf_batch.data.sources import Rows, take_batch_values
 from bf_batch.errors import ItemError, SkipBatch
+from bf_batch.groups import copy_group, has_parts
 from bf_batch.items import Item, NeedsBatch, current_item, is_shell, item_class_of
 from bf_index import DatasetIndex, Place, rng_at
 from bf_index.errors import Suggests, unknown
@@ -257,9 +258,11 @@ class BatchCore(Suggests):
     def copy(self) -> Self:
         """Return a batch whose components can be changed in place without changing this one's."""
         new = self._bf_like(self)
-        for name in self.components:
+        for name in self.components or ("data",):
             value = getattr(self, name)
-            if isinstance(value, list):
+            if name == "data" and has_parts(value):
+                value = copy_group(value)
+            elif isinstance(value, list):
                 value = [entry.copy() if isinstance(entry, np.ndarray) else entry for entry in value]
             elif value is not None:
                 value = value.copy() if isinstance(value, np.ndarray) else copy.copy(value)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from bf_batch.components import Holder
+from bf_batch.groups import get_entry, has_parts
 from bf_index.errors import Suggests
 
 _CLASSES: weakref.WeakKeyDictionary[type[Holder], type[Item]] = weakref.WeakKeyDictionary()
@@ -45,7 +46,8 @@ class Item(Suggests):
     def data(self) -> Any:
         """The item's row of a batch without components, else its entries as a tuple."""
         if not self._batch.components:
-            return self._batch.data[self._position]
+            data = self._batch.data
+            return get_entry(data, self._position) if has_parts(data) else data[self._position]
         return tuple(getattr(self, name) for name in self._batch.components)
 
     def rng(self, *path: int) -> Generator:

@@ -18,9 +18,10 @@ from bf_research.launcher.hydra_private import to_yaml
 from bf_research.prediction.kept import KeptModel
 from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, Tracker
+from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import find_out
 from bf_research.train_names import hydra_part, own_settings, parameters, run_name
-from bf_research.train_parts import Mistakes, make_events, open_folder, split_validation
+from bf_research.train_parts import Mistakes, make_events, open_folder
 from bf_research.train_pipelines import (
     LOSS,
     MODEL,
@@ -93,8 +94,8 @@ def train(config: DictConfig) -> Outcome:
     with _record_failure(tracker, run_name(name), tags, config):
         parts: Parts | None = None
         with mistakes.collect():
-            dataset = targets.build(as_plain(config.dataset), "dataset", allow)
-            training_data, validation_data = split_validation(config, dataset)
+            dataset, fold = make_dataset(as_plain(config.dataset), allow)
+            training_data, validation_data = split_validation(config, dataset, fold)
             source = find_source(config)
             config = find_out(config, dataset, training_data, source)
             config = complete(config, training_data)

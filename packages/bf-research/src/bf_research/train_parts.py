@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import inspect
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from bf_index.errors import unknown
-from bf_index.seeding import rng_at
 from bf_pipeline.redaction.values import redact_config
 from bf_research.targets import build
 from bf_research.tracking.tracker import flatten
+from bf_research.train_data import VALIDATION_KEYS, read_section
 from bf_research.train_pipelines import is_plateau
 from bf_research.training.checkpoints import CHECKPOINTS, Checkpoints
 from bf_research.training.folder import RECORD, RunFolder, make_free, open_unfinished
@@ -42,11 +39,6 @@ _INDIFFERENT = (
     "research",
     "debug",
 )
-#: The address of the random numbers that choose what is validated on, apart from all others.
-_VALIDATION = 11
-
-
-VALIDATION_KEYS = ("share", "part", "every", "metrics", "batch_size")
 
 
 class Measured(Protocol):
@@ -61,52 +53,6 @@ class Measured(Protocol):
     def testing(self) -> Any:
         """The pipeline that tests."""
         ...
-
-
-def split_validation(config: DictConfig, dataset: Any) -> tuple[Any, Any]:
-    """Return the data to train and to validate on; the latter is None without ``validation``.
-
-    ``validation.part`` names a part of the data set; ``validation.share`` takes a share of the training data,
-    stratified where labels are at hand, by a seed of its own. ``part: auto`` is the part ``validation`` of a
-    data set that has one, else the share.
-    """
-    options = _section(config, "validation", VALIDATION_KEYS)
-    if options is None:
-        return dataset.train, None
-    part = options.get("part")
-    if part == "auto" and hasattr(dataset, "validation"):
-        part = "validation"
-    if part not in (None, "auto"):
-        part = str(part)
-        try:
-            return dataset.train, getattr(dataset, part)
-        except AttributeError as error:
-            raise ValueError(f"validation.part={part}: {error}") from None
-    share = options.get("share", 0.1)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise ValueError(f"validation.share must be above 0 and below 1, got {share!r}")
-    seed = int(rng_at(config.seed, _VALIDATION).integers(2**31))
-    labels = "labels" if "labels" in dataset.preloaded and not _is_number(dataset) else None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "split: too few items to stratify")
-        try:
-            split = dataset.train.split(1 - share, shuffle=True, seed=seed, stratify=labels)
-        except UserWarning as error:
-            raise ValueError(
-                f"validation.share={share:g} of {len(dataset.train)} items leaves classes out ('test' is "
-                f"what is validated on): {error}; or name a part of the data by validation.part"
-            ) from None
-    if len(split.test) == 0:
-        raise ValueError(
-            f"validation.share={share:g} of {len(dataset.train)} items is none; give a larger share, or "
-            "validation=null"
-        )
-    return split.train, split.test
-
-
-def _is_number(dataset: Any) -> bool:
-    """Whether labels are numbers to tell, not classes."""
-    return bool(np.asarray(dataset.rows("labels", slice(0, 1))).dtype.kind == "f")
 
 
 class Mistakes:
@@ -143,7 +89,7 @@ def make_events(
     events: list[Event] = [IterationLog()]
     measured: list[str] = []
     with mistakes.collect():
-        validation = _section(config, "validation", VALIDATION_KEYS)
+        validation = read_section(config, "validation", VALIDATION_KEYS)
         if validation is not None:
             metrics = [str(name) for name in validation.get("metrics") or names]
             measured = [f"validation/{name}" for name in (*metrics, "loss")]
@@ -175,7 +121,7 @@ def _make_unfreeze(config: DictConfig, measured: list[str]) -> list[Event]:
 
 
 def _make_early_stopping(config: DictConfig, measured: list[str]) -> list[Event]:
-    early = _section(config, "early_stopping", ("metric", "patience", "min_delta", "mode", "start"))
+    early = read_section(config, "early_stopping", ("metric", "patience", "min_delta", "mode", "start"))
     if early is None:
         return []
     event = EarlyStopping(**early)
@@ -187,7 +133,7 @@ def _make_plateau(config: DictConfig, measured: list[str]) -> list[Event]:
     if not is_plateau(config.schedule):
         return []
     known = ("name", *inspect.signature(ReduceOnPlateau).parameters)
-    plateau = _section(config, "schedule", known) or {}
+    plateau = read_section(config, "schedule", known) or {}
     event = ReduceOnPlateau(**{name: value for name, value in plateau.items() if name != "name"})
     _check_measured(event.metric, measured, "schedule.metric")
     return [event]
@@ -198,7 +144,7 @@ def _make_time_limit(config: DictConfig, measured: list[str]) -> list[Event]:
 
 
 def _make_checkpoints(config: DictConfig, measured: list[str]) -> list[Event]:
-    checkpoint = _section(config, "checkpoint", ("every", "keep", "best", "mode"))
+    checkpoint = read_section(config, "checkpoint", ("every", "keep", "best", "mode"))
     if checkpoint is None:
         return []
     if checkpoint.get("best") == "auto":
@@ -234,22 +180,6 @@ def _check_measured(name: str | None, measured: list[str], owner: str) -> None:
     if name is not None and str(name).startswith("validation/") and name not in measured:
         hint = "" if measured else "; there is no validation: validation={share: 0.1}"
         raise ValueError(unknown("metric", str(name), measured, owner) + hint)
-
-
-def _section(config: DictConfig, key: str, known: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return a section of settings as a dict, None for null; ``ValueError`` for a key that it has not."""
-    from omegaconf import OmegaConf
-
-    found = config.get(key)
-    if found is None:
-        return None
-    plain = OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
-    if not isinstance(plain, dict):
-        raise ValueError(f"{key} must be null or a mapping such as {{{known[0]}: ...}}, got {plain!r}")
-    for name in plain:
-        if name not in known:
-            raise ValueError(unknown("setting", str(name), known, key))
-    return {str(name): value for name, value in plain.items()}
 
 
 def output_folder() -> Path | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bf_index.errors import escape
 from bf_research import targets
 from bf_research.launcher.hydra_private import to_yaml
+from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import find_out, log
-from bf_research.train_parts import split_validation
 from bf_research.train_pipelines import SECTIONS, as_plain
 from bf_research.train_source import find_source
 
@@ -100,8 +100,8 @@ def complete_text(text: str) -> str:
     level = log.level
     log.setLevel(logging.WARNING)
     try:
-        dataset = targets.build(as_plain(config.dataset), "dataset")
-        training_data = split_validation(config, dataset)[0]
+        dataset, fold = make_dataset(as_plain(config.dataset))
+        training_data = split_validation(config, dataset, fold)[0]
         return to_yaml(find_out(config, dataset, training_data, find_source(config)))
     except Exception as error:  # noqa: BLE001 - what is printed is told why it is not complete
         return f"{text.rstrip()}\n# not found out: {escape(error).partition(chr(10))[0]}\n"

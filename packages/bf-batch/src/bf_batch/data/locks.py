@@ -42,6 +42,8 @@ def is_locked(value: Any) -> bool:
     """Whether a component, or an entry of it, is a read-only array."""
     if isinstance(value, np.ndarray):
         return not value.flags.writeable
+    if isinstance(value, tuple | dict):  # parts of the data of a batch without components
+        return any(map(is_locked, value.values() if isinstance(value, dict) else value))
     return isinstance(value, list) and any(
         isinstance(entry, np.ndarray) and not entry.flags.writeable for entry in value
     )
@@ -49,4 +51,13 @@ def is_locked(value: Any) -> bool:
 
 def lock_again(value: Any) -> Any:
     """Return a component that came from another process and was locked there as a locked one."""
+    if isinstance(value, dict):
+        return {key: lock_again(part) if is_array_or_list(part) else part for key, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(lock_again(part) if is_array_or_list(part) else part for part in value)
     return lock(value) if isinstance(value, np.ndarray) else lock_entries(value)
+
+
+def is_array_or_list(value: Any) -> bool:
+    """Whether a value is what can be locked."""
+    return isinstance(value, np.ndarray | list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from os import PathLike
 from typing import Any, NoReturn, TypeAlias
@@ -15,6 +15,7 @@ from bf_batch.data.columns import ArrayColumn, Column, ListColumn, open_column
 from bf_batch.data.lazy_rows import LazyRows, leave_unread
 from bf_batch.data.locks import lock
 from bf_batch.errors import RowsError
+from bf_batch.groups import GroupColumn, TableColumn, find_parts, is_table, map_parts
 from bf_index import DatasetIndex
 from bf_index.errors import suggest, unknown
 
@@ -115,6 +116,11 @@ def pick_by_id(where: str, container: Any, ids: Any) -> Any:
             raise KeyError(
                 _explain_missing(where, [error.args[0]], list(islice(container, _COMPARED)), "key")
             ) from None
+    return pick_rows_by_id(where, container, ids).to_numpy()
+
+
+def pick_rows_by_id(where: str, container: Any, ids: Any) -> Any:
+    """Return the rows of a labelled table or series, in the order of the ids; errors as in ``pick_by_id``."""
     labels = container.index
     if not labels.is_unique:
         wanted = set(ids.tolist() if isinstance(ids, np.ndarray) else ids)
@@ -130,7 +136,7 @@ def pick_by_id(where: str, container: Any, ids: Any) -> Any:
     if (found < 0).any():
         missing = np.asarray(ids)[found < 0].tolist()
         raise KeyError(_explain_missing(where, missing, labels.tolist(), "id"))
-    return container.iloc[found].to_numpy()
+    return container.iloc[found]
 
 
 def _explain_missing(where: str, missing: Sequence[Any], known: Sequence[Any], word: str) -> str:
@@ -168,17 +174,9 @@ class Source:
         for name, container in assign_to_components(preloaded, components, owner).items():
             if container is None:
                 continue
-            rows = None
-            if is_labelled(container):
-                picked = pick_by_id(f"preloaded {name}", container, index.indices)
-                column = open_column(name, picked, copy)
-            else:
-                column = open_column(name, container, copy)
-                rows = find_rows(name, len(column), index)
-                if rows is None:
-                    _refuse_ambiguous(name, index)
-            self._columns[name] = column
-            self._rows[name] = rows
+            grouped = not components and (is_table(container) or find_parts(container, index.indices))
+            open_it = _open_group if grouped else _open_with_rows
+            self._columns[name], self._rows[name] = open_it(name, container, index, copy)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -200,6 +198,42 @@ class Source:
     def _of(self, name: str, positions: Rows) -> Rows:
         rows = self._rows[name]
         return positions if rows is None else compose(rows, positions)
+
+
+def _open_with_rows(name: str, container: Any, index: DatasetIndex, copy: bool) -> tuple[Column, Rows | None]:
+    """Return the column of a container and the rows of the items in it, None when row i is item i."""
+    if is_labelled(container):
+        return open_column(name, pick_by_id(f"preloaded {name}", container, index.indices), copy), None
+    column = open_column(name, container, copy)
+    rows = find_rows(name, len(column), index)
+    if rows is None:
+        _refuse_ambiguous(name, index)
+    return column, rows
+
+
+def _open_group(name: str, container: Any, index: DatasetIndex, copy: bool) -> tuple[Column, None]:
+    """Return the column of a table, or of several containers, with a row for each item."""
+    if is_table(container):
+        return TableColumn(pick_rows_by_id(f"preloaded {name}", container, index.indices)), None
+
+    def read_part(key: Any, part: Any) -> Callable[[Rows], Any]:
+        column, rows = _open_with_rows(f"{name}[{key!r}]", part, index, copy)
+        return _PartReader(column, rows)
+
+    return GroupColumn(map_parts(read_part, container), len(index)), None
+
+
+class _PartReader:
+    """A function of rows that can be sent to another process."""
+
+    __slots__ = ("_column", "_rows")
+
+    def __init__(self, column: Column, rows: Rows | None) -> None:
+        self._column, self._rows = column, rows
+
+    def __call__(self, positions: Rows) -> Any:
+        """Return the values of the items at some positions."""
+        return self._column.take(positions if self._rows is None else compose(self._rows, positions))
 
 
 class DataAway:
@@ -258,6 +292,13 @@ def take_item_values(batch: Holder, given: Mapping[str, Any]) -> dict[str, Any]:
             )
         elif container is None:
             values[name] = None
+        elif not batch.components and find_parts(container, batch.indices):
+            values[name] = map_parts(
+                lambda key, part: take_item_values(batch, {f"data[{key!r}]": part})[f"data[{key!r}]"],
+                container,
+            )
+        elif not batch.components and is_table(container):
+            values[name] = pick_rows_by_id(f"preloaded {name}", container, batch.indices).copy()
         elif is_labelled(container):
             picked = pick_by_id(f"preloaded {name}", container, batch.indices)
             values[name] = open_column(name, picked).take(slice(None))

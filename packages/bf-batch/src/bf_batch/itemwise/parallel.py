@@ -12,6 +12,7 @@ import numpy as np
 
 from bf_batch.core import BatchCore
 from bf_batch.engines.base import EngineName
+from bf_batch.groups import get_entry, has_parts
 from bf_batch.itemwise.init_post import call_hook
 from bf_batch.itemwise.run import OnError, ParallelOptions, choose_items, run_chosen, settle_failures
 from bf_batch.itemwise.work import ColumnItems, GivenItems, Work, check_per_item
@@ -97,7 +98,10 @@ class ParallelMethod:
         if isinstance(names, (tuple, list)) and all(name in batch.components for name in names):
             return ColumnItems([require_component(batch, name, action) for name in names])
         if init == "data":
-            return ColumnItems([batch.data])
+            data = batch.data
+            if has_parts(data):
+                data = [get_entry(data, position) for position in range(len(batch))]
+            return ColumnItems([data])
         if isinstance(init, str):
             found = getattr(batch, init)
             given = call_hook(found, args, {**self.options, **kwargs}, own=0) if callable(found) else found

@@ -19,6 +19,7 @@ from bf_research.prediction.exporting import Exported, export_trained
 from bf_research.prediction.predictor import Predictor, find_shape, load_model
 from bf_research.prediction.steps import SECTIONS
 from bf_research.prediction.tables import check_out, open_table
+from bf_research.train_data import split_fold
 from bf_research.train_names import hydra_part
 from bf_research.train_pipelines import as_plain
 from bf_research.trained import CONFIG, NoModel, Trained, find_trained
@@ -134,6 +135,7 @@ def make_data(
             f"{trained.shown}: it is not known what it was trained on, so that dataset.{min(options)}=... "
             "says too little: dataset=NAME names the kind of data, such as dataset=image_folder"
         )
+    options, _ = split_fold(options, allow)  # predictions are of whole parts, whatever was validated on
     path, rest = targets.split(options, "dataset")
     unlabelled = getattr(targets.resolve(path, "dataset", allow, "dataset"), "unlabelled", None)
     if unlabelled is not None and "path" in given and part is None:
