@@ -129,7 +129,7 @@ def test_targets_are_learnt_scaled_and_told_in_their_unit(configure, tmp_path: P
     table = ("dataset=csv", "dataset.path=p.csv", "dataset.target=price", "task=regression", "n_iters=150")
     rates = ("optimizer.learning_rate=0.01", "batch_size=32")
     done = found_out(configure(*table, "validation=null"))
-    prices = (5e6 + 4e5 * x)[targets.build(as_plain(done.dataset), "dataset").train.indices]
+    prices = (5e6 + 4e5 * x)[make_dataset(as_plain(done.dataset))[0].train.indices]
     np.testing.assert_allclose([done.task.mean, done.task.std], [prices.mean(), prices.std()], rtol=1e-6)
     scaled = train(configure(*table, *rates)).metrics
     assert scaled["test/r2"] > 0.95
@@ -154,7 +154,7 @@ def test_columns_of_texts_and_gaps_are_part_of_what_is_found_out(configure, tmp_
     done = found_out(configure(*table))
     known = ["${oc.env:HOME}", "blue", "red"]
     assert as_plain(done.dataset)["categories"] == {"colour": known}
-    dataset = targets.build(as_plain(done.dataset), "dataset")
+    dataset = make_dataset(as_plain(done.dataset))[0]
     numbers = [k for k in dataset.train.indices.tolist() if k % 7]
     assert done.dataset.fills.a == pytest.approx(np.mean(numbers))
     assert list(done.pipeline.mean)[:3] == [0, 0, 0]
