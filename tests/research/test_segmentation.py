@@ -30,9 +30,9 @@ from bf_research.prediction.maps import label_maps, read_legend
 from bf_research.prediction.predict import predict
 from bf_research.prediction.steps import make_steps
 from bf_research.train import train
+from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import balance, choose_sides, find_out
 from bf_research.train_names import parameters
-from bf_research.train_parts import split_validation
 from bf_research.train_pipelines import as_plain
 from bf_research.trained import Trained, write_trained
 
@@ -76,7 +76,7 @@ MASKS = ("dataset=masks", "dataset.path=photos", "dataset.masks=masks")
 
 
 def found_out(config: DictConfig) -> tuple[DictConfig, Any]:
-    dataset = targets.build(as_plain(config.dataset), "dataset")
+    dataset = make_dataset(as_plain(config.dataset))[0]
     return find_out(config, dataset, split_validation(config, dataset)[0]), dataset
 
 
