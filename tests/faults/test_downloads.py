@@ -274,11 +274,12 @@ def test_all_sources_of_the_known_sets_are_https():
 
     files = [
         opensets.CIFAR10.file, opensets.CIFAR100.file, *opensets.Imagenette.files.values(),
-        opensets.Pets.images, opensets.Pets.annotations,
+        opensets.Pets.images, opensets.Pets.annotations, *opensets.Imagewoof.files.values(),
+        opensets.PascalSegmentation.file, opensets.ADE20K.file, *opensets.COCOSegmentation.files.values(),
     ]  # fmt: skip
     for idx in (opensets.MNIST.files, opensets.FashionMNIST.files):
         files += [idx.train_images, idx.train_labels, idx.test_images, idx.test_labels]
-    assert len(files) == 15
+    assert len(files) == 22
     for file in files:
         assert len(file.sha256) == 64
         assert all(source.startswith("https://") for source in file.sources)

@@ -59,9 +59,10 @@ def find_out(
         if source is not None and config.pipeline.get(key) == AUTO and source.value(key) is not None:
             keep(f"pipeline.{key}", source.value(key))
     if (labels := getattr(dataset, "mask_labels", None)) is not None:
-        for key, name in _OF_MASKS.items():
-            keep(f"dataset.{key}", _literal(getattr(labels, name)))
-        keep("dataset.palette", list(dataset.palette))
+        told = {key: _literal(getattr(labels, name)) for key, name in _OF_MASKS.items()}
+        for key, value in {**told, "palette": list(dataset.palette)}.items():
+            if key in config.dataset:  # sets that everybody knows don't take all of them
+                keep(f"dataset.{key}", value)
     steps, maps = config.pipeline, config.task.get("name") == SEGMENTATION
     if maps and isinstance(steps.get("size"), int):
         keep("pipeline.size", [steps.size] * 2)

@@ -7,7 +7,7 @@ from bf_batch.opensets.digits import Digits
 from bf_batch.opensets.download import DownloadError, Patience, RemoteFile, cache_folder, fetch
 from bf_batch.opensets.fashion_mnist import FashionMNIST
 from bf_batch.opensets.image_folder import ImageFolder
-from bf_batch.opensets.imagenette import Imagenette
+from bf_batch.opensets.imagenette import Imagenette, Imagewoof
 from bf_batch.opensets.mnist import MNIST
 from bf_batch.opensets.own.array_files import ArrayFiles
 from bf_batch.opensets.own.image_files import ImageFiles
@@ -16,12 +16,17 @@ from bf_batch.opensets.own.masks_batch import MasksBatch
 from bf_batch.opensets.own.rows import RowsBatch
 from bf_batch.opensets.own.table import Table
 from bf_batch.opensets.pets import Pets
+from bf_batch.opensets.scenes.ade20k import ADE20K
+from bf_batch.opensets.scenes.coco import COCOSegmentation
+from bf_batch.opensets.scenes.pascal import PascalClassification, PascalSegmentation
 
 __all__ = [
+    "ADE20K",
     "CIFAR10",
     "CIFAR100",
     "MNIST",
     "ArrayFiles",
+    "COCOSegmentation",
     "Coins",
     "Digits",
     "DownloadError",
@@ -30,8 +35,11 @@ __all__ = [
     "ImageFolder",
     "ImageMasks",
     "Imagenette",
+    "Imagewoof",
     "MasksBatch",
     "Openset",
+    "PascalClassification",
+    "PascalSegmentation",
     "Patience",
     "Pets",
     "RemoteFile",

@@ -1,0 +1,1 @@
+"""Photos of scenes: what they show, and the class of each pixel."""
