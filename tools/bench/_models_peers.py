@@ -38,8 +38,11 @@ class Network:
         return f"{self.model}, {shape}, stem {self.stem}, batch of {self.batch}"
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images (16 batches, H, W, C) and labels, equal for all contenders."""
+        """Images (16 batches, H, W, C) and labels, or for UNet masks, equal for all contenders."""
         rng, count = np.random.default_rng(0), self.batch * BATCHES
+        if self.model == "UNet":
+            images = rng.random((count, *self.shape), "f4")
+            return images, rng.integers(0, CLASSES, (count, *self.shape[:2]), "uint8").astype("int64")
         return rng.integers(0, 255, (count, *self.shape), "uint8"), rng.integers(0, CLASSES, count)
 
 
@@ -48,6 +51,7 @@ NETWORKS = {
     "vgg7": Network("VGG7", (28, 28, 1), 64, "small"),
     "resnet18-32": Network("ResNet18", (32, 32, 3), 64, "small"),
     "resnet50": Network("ResNet50", (64, 64, 3), 16, "imagenet"),
+    "unet": Network("UNet", (128, 128, 1), 8, "imagenet"),
 }
 
 
@@ -79,14 +83,47 @@ def vgg7(channels: int) -> Any:
     return nn.Sequential(*layers, *head)
 
 
+def unet(channels: int) -> Any:
+    """bf_models.UNet in torch: 64 filters and four halvings, 3x3 convolutions with padding, no norms."""
+    import torch
+    from torch import nn
+
+    def convolve(before: int, width: int) -> nn.Module:
+        convolutions = (nn.Conv2d(size, width, 3, padding=1) for size in (before, width))
+        return nn.Sequential(*(layer for item in convolutions for layer in (item, nn.ReLU(inplace=True))))
+
+    widths = [64 * 2**stage for stage in range(5)]
+
+    class UNet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down = nn.ModuleList(map(convolve, (channels, *widths), widths))
+            self.up = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, 2) for width in widths[:-1])
+            self.joined = nn.ModuleList(convolve(2 * width, width) for width in widths[:-1])
+            self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout(0.5)
+            self.out = nn.Conv2d(widths[0], CLASSES, 1)
+
+        def forward(self, x: Any) -> Any:
+            skips: list[Any] = []
+            for stage, block in enumerate(self.down):
+                x = block(self.pool(x) if stage else x)
+                x = self.dropout(x) if stage >= 3 else x
+                skips.append(x)
+            for stage in reversed(range(4)):
+                x = self.joined[stage](torch.cat([skips[stage], self.up[stage](x)], 1))
+            return self.out(x)
+
+    return UNet()
+
+
 def torch_network(network: Network) -> Any:
     """torchvision's network with the stem and the channels that are wanted; VGG7 by hand."""
     import torchvision
     from torch import nn
 
     channels = network.shape[-1]
-    if network.model == "VGG7":
-        return vgg7(channels)
+    if network.model in ("VGG7", "UNet"):
+        return (vgg7 if network.model == "VGG7" else unet)(channels)
     made = getattr(torchvision.models, network.model.lower())(num_classes=CLASSES)
     if network.stem == "small":
         made.conv1, made.maxpool = nn.Conv2d(channels, 64, 3, 1, 1, bias=False), nn.Identity()
