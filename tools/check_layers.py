@@ -71,7 +71,7 @@ ROOMS: Mapping[str, str] = {
         """,
     "bf_models": """
         errors _backend config layers nn network optim losses safetensors saving metrics convert training
-        blocks model zoo sklearn_model
+        blocks model inspection zoo sklearn_model
         """,
     "bf_research": """
         targets own_files masks domain launcher trusted sweep tracking training trained units train_names

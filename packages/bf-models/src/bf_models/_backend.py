@@ -150,6 +150,22 @@ def find_consumers(network: Any) -> dict[int, list[Any]]:
     return found
 
 
+def as_functional(network: Any) -> Any:
+    """Return a network whose calls are known, functional or built and sequential; None for others."""
+    network = getattr(network, "_functional", None) or network
+    return network if hasattr(network, "_nodes_by_depth") else None
+
+
+def list_calls(network: Any) -> list[tuple[Any, list[Any], list[Any]]]:
+    """Return the calls of the layers of a network in their order: layer, tensors given, tensors returned.
+
+    A layer that is called twice is there twice; inputs are layers that are given nothing.
+    """
+    depths = sorted(network._nodes_by_depth, reverse=True)
+    nodes = [node for depth in depths for node in network._nodes_by_depth[depth]]
+    return [(node.operation, list(node.input_tensors), list(node.output_tensors)) for node in nodes]
+
+
 def initial_shape(value: Any) -> tuple[int, ...] | None:
     """Return the shape of the variable that a function makes the first value of, or None.
 

@@ -300,13 +300,13 @@ class KerasModel:
 
     def count_parameters(self, trainable: bool = True) -> int:
         """Count the trainable parameters, the published number of a network; all of them with False."""
-        network = self._network
-        if network is None:
-            # in a stateless scope variables have a shape and no memory: 143 million weights take 0.1 s
-            with keras().StatelessScope():
-                network = build_network(self._make_blueprint({})[0])
-        variables = network.trainable_variables if trainable else network.weights
+        variables = self.sketch().trainable_variables if trainable else self.sketch().weights
         return sum(int(np.prod(item.shape)) for item in variables)
+
+    def sketch(self) -> Any:
+        """Return the network, or before it is built one for its shapes alone; MissingShape without shapes."""
+        with keras().StatelessScope():  # variables have a shape and no memory
+            return build_network(self._make_blueprint({})[0]) if self._network is None else self._network
 
     @property
     def layer_names(self) -> list[str]:

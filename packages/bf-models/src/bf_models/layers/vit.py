@@ -24,6 +24,10 @@ class ClassToken(keras().layers.Layer):  # type: ignore[misc]
         token = tf.cast(self.token, x.dtype)
         return tf.concat([tf.broadcast_to(token, [tf.shape(x)[0], 1, x.shape[-1]]), x], 1)
 
+    def count_operations(self, given: list[_Shape], returned: list[_Shape]) -> int:
+        """Count multiply-adds of an item: none."""
+        return 0
+
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
         """Return (N, L + 1, C)."""
         length = input_shape[1]
@@ -42,6 +46,10 @@ class PositionEmbedding(keras().layers.Layer):  # type: ignore[misc]
     def call(self, x: Any) -> Any:
         """Return x plus its places."""
         return x + tf.cast(self.places, x.dtype)
+
+    def count_operations(self, given: list[_Shape], returned: list[_Shape]) -> int:
+        """Count multiply-adds of an item: none."""
+        return 0
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
         """Return the shape of the input."""
@@ -91,6 +99,11 @@ class SelfAttention(keras().layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
         """Return the shape of the input."""
         return input_shape
+
+    def count_operations(self, given: list[_Shape], returned: list[_Shape]) -> int:
+        """Count multiply-adds of an item: four products by kernels, and each place with each, twice."""
+        length, width = given[0][1] or 1, given[0][2] or 1
+        return 4 * length * width * width + 2 * length * length * width
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
