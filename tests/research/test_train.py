@@ -375,3 +375,8 @@ def test_a_second_driver_leaves_the_run_of_the_first_alone(run_script, start_scr
     assert parent.info.status == "RUNNING"
     first.interrupt()
     assert first.finish().code == 130
+
+
+def test_the_range_test_of_the_command_suggests_a_rate(configure):
+    outcome = train(configure("model=mlp", "debug=learning_rate", "n_iters=12"))
+    assert 1e-6 <= outcome.metrics["rate_test/learning_rate"] <= 1.0

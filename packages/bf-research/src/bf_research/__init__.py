@@ -10,6 +10,7 @@ from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial, TrialState
 from bf_research.trained import NoModel, Trained, find_trained
 from bf_research.training.checkpoints import Checkpoints
+from bf_research.training.rate_test import RateTest
 from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event, TrainingState
 from bf_research.training.stopping import EarlyStopping, TimeLimit
@@ -36,6 +37,7 @@ __all__ = [
     "IterationLog",
     "NoModel",
     "Option",
+    "RateTest",
     "ReduceOnPlateau",
     "Research",
     "Results",

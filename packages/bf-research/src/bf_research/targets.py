@@ -19,7 +19,7 @@ _ADVICE = (
 )
 
 
-_EVENTS = ("bf_research.training.stopping", "bf_research.training.rates")
+_EVENTS = tuple(f"bf_research.training.{name}" for name in ("stopping", "rates", "rate_test"))
 
 
 def _has(found: Any, *methods: str) -> bool:
@@ -65,12 +65,7 @@ KINDS: Mapping[str, Kind] = {
     "batch_class": Kind("a class of batches", ("bf_batch", "bf_batch.opensets"), _is_batch, _ADVICE),
     "tracking": Kind("a tracker", ("bf_research.tracking",), _is_tracker, _ADVICE),
     "metrics_class": Kind("a class of metrics", ("bf_models.metrics",), _is_metrics, _ADVICE),
-    "events": Kind(
-        "an event of a training",
-        ("bf_research.training.stopping", "bf_research.training.rates"),
-        _is_event,
-        _ADVICE,
-    ),
+    "events": Kind("an event of a training", _EVENTS, _is_event, _ADVICE),
     "update": Kind("a function of the results", (), _is_update, _ADVICE),
 }
 
