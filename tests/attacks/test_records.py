@@ -35,7 +35,44 @@ def test_records_for_the_machine_of_a_stranger(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"kept\.jsonl was kept for http://127\.0\.0\.1:9.*second argument"):
         replay(path)
     assert arguments(Path("kept.jsonl"), "http://mine:5000") == "kept.jsonl http://mine:5000"
-    assert arguments(Path("kept.jsonl"), "sqlite:////home/me/mlflow.db") == "kept.jsonl"
+    assert arguments(Path("kept.jsonl"), "sqlite:////me/mlflow.db") == "kept.jsonl sqlite:////me/mlflow.db"
+
+
+@pytest.mark.parametrize("prefix", ["sqlite:///", "file://", ""])
+def test_records_for_a_store_that_a_file_names(tmp_path, monkeypatch, prefix):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("mine", "sent", "other"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    path = forge(tmp_path / "sent" / "kept.jsonl", f"{prefix}{tmp_path}/other/x.db")
+    with pytest.raises(ValueError, match=r"kept for .*other/x\.db, and a file does not say.*mine/mlflow\.db"):
+        replay(path)
+    for head in ([], {"store": 1}, {"store": f"sqlite:///{tmp_path}/mine/mlflow.db", "experiment": "e"}):
+        path.write_text(json.dumps(["start", head]) + "\n")
+        with pytest.raises(ValueError, match=r"line 1: '(store|name)' of the run is missing or no str"):
+            replay(path)
+    assert [found for name in ("mine", "other") for found in (tmp_path / name).iterdir()] == []
+
+
+def test_records_that_lead_out_of_their_store(tmp_path, monkeypatch, ready_store):
+    """The default store is written without a word; texts and files of the run stay in its folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    (sent / "evil.txt").write_text("evil")
+    outside = f"{tmp_path}/outside"
+    texts = [f"{folder}/evil.txt" for folder in ("../../../outside", outside, "a")]
+    records: list[Any] = [["text", ["evil", name]] for name in texts]
+    records += [["artifact", [str(sent / "evil.txt"), name]] for name in ("../../../outside", outside)]
+    path = forge(sent / "kept.jsonl", f"sqlite:///{ready_store}", *records)
+    location = replay(path)
+    assert location is not None
+    root = Path(open_store(location.store).get_run(location.run_id).info.artifact_uri.removeprefix("file://"))
+    assert root.is_relative_to(tmp_path / "mlartifacts")
+    written = [found for found in tmp_path.rglob("evil.txt") if not found.is_relative_to(sent)]
+    assert written
+    assert all(found.is_relative_to(root) for found in written)
 
 
 def test_records_of_files_that_are_not_theirs(tmp_path, monkeypatch, caplog):
@@ -54,7 +91,7 @@ def test_records_of_files_that_are_not_theirs(tmp_path, monkeypatch, caplog):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     path = forge(sent / "kept.jsonl", store, *records, ["surroundings", str(tmp_path)])
     monkeypatch.chdir(home)
-    location = replay(path)
+    location = replay(path, store)
     assert location is not None
     root = Path(open_store(store).get_run(location.run_id).info.artifact_uri.removeprefix("file://"))
     assert [found.name for found in root.rglob("*") if found.is_file()] == ["good.txt"]
@@ -126,7 +163,7 @@ def test_a_folder_of_a_run_is_data(tmp_path, monkeypatch):
     for step in steps.values():
         trained = Trained("sent", folder / "model.bf", {"pipeline": {"prepare": [step]}})
         with pytest.raises(TargetError, match="refused: a prediction writes nothing but its own file"):
-            make_steps(trained)
+            make_steps(trained, "prepare")
     trained = Trained("sent", folder / "model.bf", {"pipeline": {}, "model": {"_target_": "os.system"}})
     with pytest.raises(TargetError, match="os"):
         load_model(trained, ())

@@ -87,7 +87,8 @@ MISTAKES = {
     "pipeline.augment=[{flip: {mod: lr}}]": r"pipeline\.augment\[0\]\.flip: unknown argument 'mod'.*'mode'",
     "pipeline.load=[{load: {mdoe: rgb}}]": "unknown argument 'mdoe' of load for pictures.*'mode'",
     "pipeline.train=[{train_modl: {name: net}}]": "unknown action 'train_modl' .*did you mean 'train_model'",
-    "pipeline.mixup={alfa: 0.2}": "unknown argument 'alfa' of action 'mixup'.*did you mean 'alpha'",
+    "pipeline.mixup={alfa: 0.2}": r"pipeline\.mixup: unknown argument 'alfa' of action 'mixup'.*'alpha'",
+    "pipeline.rand_augment={m: 2}": r"pipeline\.rand_augment: unknown argument 'm'",
     "+pipeline.agument=[{flip: {}}]": "unknown list of steps 'agument' of pipeline; did you mean 'augment'",
 }
 

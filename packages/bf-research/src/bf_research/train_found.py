@@ -251,6 +251,12 @@ def measure_pictures(config: DictConfig, training_data: Any) -> tuple[np.ndarray
 
     load = OmegaConf.to_container(config.pipeline.load, resolve=True)
     some = training_data.subset(_spread(len(training_data)))
+    if len(some) < len(training_data):
+        log.info(
+            "mean and std are those of %d pictures spread over the %d to train on",
+            len(some),
+            len(training_data),
+        )
     statistics = Statistics(relative=True)
     for batch in (build({"steps": load}, where="pipeline.load") << some).gen_batch(
         min(32, len(some)), n_epochs=1

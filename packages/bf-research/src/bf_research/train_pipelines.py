@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -109,10 +109,15 @@ def pipelines(
 
 
 def _switched(config: DictConfig, dataset: Any, names: Sequence[str]) -> Pipeline:
-    """Return the steps of augmentation that the pipeline has a switch for and that are on."""
-    from bf_pipeline import Pipeline, build
+    """Return the steps of augmentation that the pipeline has a switch for and that are on.
 
-    on = {name: as_plain(config.pipeline[name]) for name in names if config.pipeline.get(name)}
+    Mistakes in their arguments are told by the name of the switch, as ``pipeline.mixup``.
+    """
+    from bf_pipeline import Pipeline, build
+    from bf_pipeline.errors import Location
+
+    switches = {name: as_plain(config.pipeline.get(name)) for name in names}
+    on = {name: value for name, value in switches.items() if value is not None and value is not False}
     if len(on) > 1:
         raise ValueError(f"pipeline: {' and '.join(on)} are two ways to mix pictures; switch one of them off")
     made = Pipeline()
@@ -124,7 +129,8 @@ def _switched(config: DictConfig, dataset: Any, names: Sequence[str]) -> Pipelin
             raise ValueError(
                 f"pipeline.{name} mixes labels of classes, and there are none here; switch it off"
             )
-        made = made + build({"steps": [{name: {**classes, **options}}]}, where="pipeline")
+        (step,) = build({"steps": [{name: {**classes, **options}}]}, where="pipeline").steps
+        made = made.record(replace(step, where=Location(f"pipeline.{name}", 0)))
     return made
 
 

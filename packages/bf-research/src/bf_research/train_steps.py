@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bf_index.errors import escape
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _COLUMNS = 110
-#: Data sets that only read files of the user's own; others may be downloaded when they are made.
-_OWN = ("ImageFolder", "ImageFiles", "ImageMasks", "Table", "ArrayFiles")
+#: Where the data sets are that a printed configuration is completed from.
+_OPENSETS = "bf_batch.opensets."
 
 
 def describe_steps(config: DictConfig) -> str:
@@ -87,23 +88,36 @@ def _describe(name: str, method: Any) -> list[str]:
 
 
 def complete_text(text: str) -> str:
-    """Return a printed configuration with what is found out from data of the user's own.
+    """Return a printed configuration with what is found out from its data; nothing is downloaded for it.
 
     A comment at its end says why something could not be found out.
     """
     from omegaconf import OmegaConf
 
+    from bf_batch.opensets import DownloadError
+
     config: Any = OmegaConf.create(text)
     target = str((config.get("dataset") or {}).get("_target_"))
-    if target not in [f"bf_batch.opensets.{name}" for name in _OWN]:
+    if not target.startswith(_OPENSETS):
         return text
     level = log.level
     log.setLevel(logging.WARNING)
     try:
-        dataset, fold = make_dataset(as_plain(config.dataset))
+        dataset, fold = make_dataset(_want_no_download(as_plain(config.dataset)))
         training_data = split_validation(config, dataset, fold)[0]
         return to_yaml(find_out(config, dataset, training_data, find_source(config)))
+    except DownloadError as error:
+        return f"{text.rstrip()}\n# not found out: {escape(error)}; a training downloads it\n"
     except Exception as error:  # noqa: BLE001 - what is printed is told why it is not complete
         return f"{text.rstrip()}\n# not found out: {escape(error).partition(chr(10))[0]}\n"
     finally:
         log.setLevel(level)
+
+
+def _want_no_download(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of a data set, one that raises ``DownloadError`` if it would have to download."""
+    from bf_batch.opensets import Patience
+
+    path, _ = targets.split(section, "dataset")
+    takes = inspect.signature(targets.resolve(path, "dataset")).parameters
+    return {**section, **({"patience": Patience(tries=0)} if "patience" in takes else {})}

@@ -56,7 +56,10 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Patience with a source: ``timeout`` seconds without a byte end a try, ``delay`` doubles after each."""
+    """Patience with a source: ``timeout`` seconds without a byte end a try, ``delay`` doubles after each.
+
+    ``tries=0`` takes what is there and downloads nothing.
+    """
 
     tries: int = 3
     delay: float = 1.0
@@ -90,6 +93,8 @@ def fetch(file: RemoteFile, folder: Path, patience: Patience = Patience()) -> Pa
     path = folder / file.name
     if _is_whole(path, file.sha256):
         return path
+    if patience.tries < 1:
+        raise DownloadError(f"{escape(file.name)} is not in {escape(folder)} and was not asked for")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):

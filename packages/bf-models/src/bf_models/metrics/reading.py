@@ -33,7 +33,9 @@ def read(
     """Read targets and predictions of a format; ValueError says what does not fit.
 
     Classes stand along ``axis``, the last one where predictions have one axis more; one column there, or no
-    axis, is a yes or no by the threshold (inclusive).
+    axis, is a yes or no by the threshold (inclusive). Targets that are shares of classes, as those of mixup,
+    stand for the class of the largest one: along ``axis``, or the last one of targets (..., C) where
+    predictions are labels (...).
     """
     if fmt not in get_args(Format):
         raise ValueError(f"metrics: fmt is 'proba', 'logits' or 'labels', got {fmt!r}")
@@ -42,6 +44,7 @@ def read(
     _refuse_objects(targets, f"{owner}: targets")
     _refuse_objects(predictions, f"{owner}: predictions")
     if fmt == "labels":
+        targets = _choose_class(targets, predictions, axis)
         targets, predictions = _match(targets, predictions, owner, shapes)
         answers = read_labels(predictions, f"{owner}: predictions")
         return Outcome(read_labels(targets, f"{owner}: targets"), answers, None, None)
@@ -67,6 +70,17 @@ def read(
         targets = targets.argmax(-1)  # shares of classes
     targets, labels = _match(targets, predictions.argmax(-1), owner, shapes)
     return Outcome(read_labels(targets, f"{owner}: targets"), labels, predictions.shape[-1], scores)
+
+
+def _choose_class(targets: np.ndarray, predictions: np.ndarray, axis: int | None) -> np.ndarray:
+    """Return the classes of the largest shares where targets are shares; all others as they are."""
+    if targets.dtype.kind != "f" or targets.ndim != predictions.ndim + 1:
+        return targets
+    shares = np.moveaxis(targets, -1 if axis is None else axis, -1)
+    if shares.shape[:-1] != predictions.shape or shares.shape[-1] < 2 or not shares.size:
+        return targets
+    whole = shares.min() >= 0 and np.allclose(shares.sum(-1), 1, atol=1e-3)
+    return shares.argmax(-1) if whole else targets
 
 
 def _match(
@@ -103,7 +117,7 @@ def read_labels(array: np.ndarray, what: str) -> np.ndarray:
     if wrong.size:
         raise ValueError(
             f"{what} are labels, which are whole numbers, got {wrong.flat[0]}; "
-            "fmt='proba' and fmt='logits' take scores"
+            "fmt='proba' and fmt='logits' take scores, and with axis=-1 shares of classes as targets"
         )
     assert labels is not None, "what is not finite was refused"
     return labels

@@ -15,18 +15,15 @@ from bf_index.errors import escape
 from bf_research.masks import is_masked
 from bf_research.tracking.backlog import Backlog
 
+#: What the first line of a file says of its run.
+_HEAD = {"store": str, "experiment": str, "name": str, "tags": dict}
 #: Points that are read from the backlog at once.
 _POINTS = 1000
 
 
 def arguments(path: Path, uri: str) -> str:
-    """Return the arguments of ``replay`` for a file: a store that is no file has to be said by the person."""
-    return shlex.join([str(path), *([] if is_local(uri) or is_masked(uri) else [uri])])
-
-
-def is_local(uri: str) -> bool:
-    """Whether a store is a file or a folder."""
-    return uri.startswith(("sqlite:", "file:")) or "://" not in uri
+    """Return the arguments of ``replay`` for a file: where it writes has to be said by the person."""
+    return shlex.join([str(path), *([] if is_masked(uri) else [uri])])
 
 
 class Kept(NamedTuple):
@@ -90,10 +87,14 @@ def read(path: Path) -> Kept:
     lines = list(_parse(path))
     if not lines or lines[0][0] != "start":
         raise ValueError(f"{escape(path)} holds no kept records: its first line must be a 'start'")
+    head = lines[0][1]
+    for key, kind in _HEAD.items():
+        if not isinstance(head, dict) or not isinstance(head.get(key), kind):
+            raise ValueError(f"{escape(path)}, line 1: {key!r} of the run is missing or no {kind.__name__}")
     records = [line for line in lines[1:] if line[0] != "end"]
     ends = [payload for kind, payload in lines if kind == "end"] or ["FINISHED"]
     status, when = (ends[-1], None) if isinstance(ends[-1], str) else ends[-1]
-    return Kept(lines[0][1], records, status, when)
+    return Kept(head, records, status, when)
 
 
 def _parse(path: Path) -> Iterator[tuple[str, Any]]:

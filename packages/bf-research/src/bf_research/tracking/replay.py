@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -14,17 +13,20 @@ from bf_research.tracking import kept, store
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.opening import RecorderOptions
 from bf_research.tracking.recorder import Recorder
+from bf_research.tracking.store import TrackingError
 from bf_research.tracking.tracker import Location
 
 log = logging.getLogger(__name__)
 
 
 def replay(path: str | Path, uri: str | None = None) -> Location | None:
-    """Write the records of a file to the store they were meant for, or to ``uri``; return where they are.
+    """Write the records of a file to the store at ``uri``; return where they are.
 
-    The file has no passwords, and does not say to which machine records are sent: such an address is taken
-    from ``uri`` or ``MLFLOW_TRACKING_URI``. A run that the store does not have is begun. ``TrackingError``
-    for one that was deleted. Files that lie neither beside the file nor in the working folder are left out.
+    Without ``uri`` that is the default store, if the records were kept for it: ``MLFLOW_TRACKING_URI``, or
+    ``mlflow.db`` in the working folder. The file itself, perhaps from somebody else, does not say where
+    anything is written; ``ValueError`` tells for what store it was kept. A run that the store does not have
+    is begun. ``TrackingError`` for one that was deleted. Files that lie neither beside the file nor in the
+    working folder are left out.
     """
     return write_again(Path(path), uri).location
 
@@ -33,17 +35,14 @@ def write_again(path: Path, uri: str | None = None) -> Recorder:
     """Write the records of a file; return the recorder, whose ``kept`` is the file of what was left again."""
     found = kept.read(path)
     head = found.head
-    address = store.address(uri or (None if is_masked(head["store"]) else head["store"]))
+    address = store.address(uri)
     if uri is None and redact_text(address) != head["store"]:
+        lacks = ", whose password is not in it" if is_masked(head["store"]) else ""
         raise ValueError(
-            f"{escape(path)} was kept for {escape(head['store'])}, whose password is not in it: "
-            "give the whole address as "
-            "second argument, or as MLFLOW_TRACKING_URI"
-        )
-    if uri is None and not kept.is_local(address) and address != os.environ.get("MLFLOW_TRACKING_URI"):
-        raise ValueError(
-            f"{escape(path)} was kept for {escape(address)}, and a file does not say to whom records are "
-            "sent: if you trust it, give the address as second argument, or as MLFLOW_TRACKING_URI"
+            f"{escape(path)} was kept for {escape(head['store'])}{lacks}, and a file does not say where "
+            f"records are written; the default store is {escape(redact_text(address))}: "
+            "if you trust the file, give the whole address of a store as second argument, "
+            "or as MLFLOW_TRACKING_URI"
         )
     options = RecorderOptions(address, head["experiment"], folder=str(path.parent))
     recorder = Recorder(options, head["name"], head["tags"], head["run_id"], head.get("given"))
@@ -67,6 +66,10 @@ if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.stderr.write("usage: python -m bf_research.tracking.replay FILE [ADDRESS]\n")
         sys.exit(2)
-    written = write_again(Path(sys.argv[1]), *sys.argv[2:])
+    try:
+        written = write_again(Path(sys.argv[1]), *sys.argv[2:])
+    except (ValueError, OSError, TrackingError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
     sys.stdout.write(f"{written.location}\n")
     sys.exit(written.kept is not None)
