@@ -48,6 +48,7 @@ class TrainSchema:
     early_stopping: Any = None
     max_time: Any = None
     events: dict[str, Any] = field(default_factory=dict)
+    pictures: Any = None
     pretrained: str | None = None
     freeze: Any = None
     unfreeze: Any = None

@@ -22,6 +22,7 @@ from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import find_out
 from bf_research.train_names import hydra_part, own_settings, parameters, run_name
 from bf_research.train_parts import Mistakes, make_events, open_folder
+from bf_research.train_pictures import keep_pictures, read_pictures
 from bf_research.train_pipelines import (
     LOSS,
     MODEL,
@@ -101,6 +102,8 @@ def train(config: DictConfig) -> Outcome:
             config = complete(config, training_data)
             parts = pipelines(config, dataset, training_data, validation_data, allow, source)
         events, test = make_events(config, parts, allow, mistakes)
+        with mistakes.collect():
+            pictures = read_pictures(config)
         mistakes.tell()
         assert parts is not None
         assert test is not None
@@ -129,6 +132,7 @@ def train(config: DictConfig) -> Outcome:
             tested = test.measure()
             for metric, value in tested.items():
                 tracker.log_metric(metric, value, done.iterations)
+            keep_pictures(pictures, config, parts.testing, classes, done.folder, tracker)
             model = parts.training.m(MODEL)
             tracker.log_model(KeptModel(model, text, classes, parts.testing.dataset))
         metrics = {**_told(done.metrics), **tested}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _INDIFFERENT = (
     "bar",
     "monitors",
+    "pictures",
     "prefetch",
     "engine",
     "name",
