@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
+from numpy.testing import assert_allclose, assert_array_equal
 
 from bf_models.metrics import (
     ClassificationMetrics,
@@ -50,12 +52,14 @@ def test_several_metrics_come_as_a_dict(example):
     }
 
 
-@pytest.mark.parametrize("name", ["recall", "precision", "f1_score", "iou"])
-def test_nothing_to_find_and_nothing_found_is_perfect_by_the_older_convention(name):
+@pytest.mark.parametrize(
+    ("name", "older"), [("recall", 1), ("precision", 1), ("f1_score", np.inf), ("iou", np.inf)]
+)
+def test_nothing_to_find_and_nothing_found_is_perfect_or_left_out_by_the_older_convention(name, older):
     metrics = ClassificationMetrics([0, 0, 0], [0, 0, 0], fmt="labels", num_classes=2)
     assert metrics.evaluate(name) == 0
     assert metrics.evaluate(name, zero_division=1) == 1
-    assert metrics.evaluate(name, convention="batchflow") == 1
+    assert metrics.evaluate(name, convention="batchflow") == older
     with pytest.raises(ValueError, match="'scikit-learn' or 'batchflow', got 'older'"):
         metrics.evaluate(name, convention="older")
 
@@ -165,6 +169,39 @@ def test_rates_of_instances_are_means_over_the_classes_that_an_image_has():
     assert metrics.evaluate("recall") == (0.5 + 1) / 2
     assert metrics.evaluate("precision", zero_division=1) == 1
     assert metrics.evaluate("recall", convention="batchflow") == pytest.approx((1 + 0 + 3 + 5 + 5) / 15)
+    assert metrics.evaluate("f1", convention="batchflow") == pytest.approx(
+        (2 * 0.5 * 1 / 1.5 + 1) / 2
+    )  # of macro recall and precision of the classes there are; image 2 is left out
+    each = metrics.evaluate("iou", agg=None, multiclass=None, convention="batchflow")
+    assert_array_equal(each[:2, :3], [[1, 0, np.inf], [np.inf, np.inf, 1]])
+
+
+def test_an_older_f1_is_the_harmonic_mean_of_means_over_the_classes_there_are():
+    """By hand: class 2 is nowhere; recall (1/2, 1), precision (1, 2/3)."""
+    metrics = ClassificationMetrics([0, 0, 1, 1], [0, 1, 1, 1], fmt="labels", num_classes=3)
+    recall, precision = 0.75, 5 / 6
+    f1 = 2 * recall * precision / (recall + precision)
+    assert metrics.evaluate("f1", convention="batchflow") == pytest.approx(f1)
+    assert metrics.evaluate("iou", convention="batchflow") == pytest.approx(f1 / (2 - f1))
+    each = metrics.evaluate("iou", multiclass=None, convention="batchflow")
+    assert_allclose(each, [1 / 2, 2 / 3, np.inf])
+
+
+@pytest.mark.parametrize("by_image", [True, False])
+def test_confusion_matrices_of_instances_hold_the_counts(by_image):
+    rng = np.random.default_rng(0)
+    targets, predictions = rng.integers(0, 4, (2, 3, 9, 9))
+    metrics = SegmentationMetricsByInstances(targets, predictions, "labels", 4, by_image=by_image)
+    matrices = metrics.confusion_matrices
+    assert matrices.shape == ((3, 3, 2, 2) if by_image else (3, 2, 2))
+    places = {"true_positive": (1, 1), "false_positive": (1, 0), "false_negative": (0, 1)}
+    for name, (row, column) in places.items():
+        assert_array_equal(matrices[..., row, column], metrics.evaluate(name, agg=None, multiclass=None))
+    assert (matrices[..., 0, 0] == 0).all()
+    for label in (1, 2, 3):  # every area of the targets is found or missed
+        areas = [scipy.ndimage.label(target == label)[1] for target in targets]
+        found_or_missed = matrices[..., label - 1, :, 1].sum(-1)
+        assert_array_equal(found_or_missed, areas if by_image else sum(areas))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bf_batch.itemwise.work import PerItem
 from bf_batch.pending import Pending
 from bf_batch.transforms.normalizer import Normalizer
 from bf_batch.transforms.quantizer import Quantizer
+from bf_batch.transforms.sample import Sample
 from bf_batch.transforms.statistics import Statistics
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Pending",
     "PerItem",
     "Quantizer",
+    "Sample",
     "SkipBatch",
     "Statistics",
     "StopPipeline",

@@ -73,9 +73,15 @@ def _write(file: IO[bytes], value: Any) -> None:
     file.write(json.dumps(value, indent=1, allow_nan=False).encode())
 
 
-def take_state(owner: str, state: Any, names: tuple[str, ...]) -> list[Any]:
-    """Return the values of a state by name; a ValueError when it has others or misses some."""
-    if not isinstance(state, dict) or set(state) != set(names):
+def take_state(
+    owner: str, state: Any, names: tuple[str, ...], later: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """Return the values of a state by name; a ValueError when it has others or misses some.
+
+    ``later`` are names that older states miss, with the values that these mean.
+    """
+    whole = {**(later or {}), **state} if isinstance(state, dict) else state
+    if not isinstance(whole, dict) or set(whole) != {*names, *(later or {})}:
         got = ", ".join(sorted(map(str, state))) if isinstance(state, dict) else type(state).__name__
         raise ValueError(f"{owner}: a state has {', '.join(names)}; got {got}")
-    return [state[name] for name in names]
+    return [whole[name] for name in (*names, *(later or {}))]

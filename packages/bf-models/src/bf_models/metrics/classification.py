@@ -197,13 +197,11 @@ class ClassificationMetrics(Gathered):
         if label is None and self.skip_bg:
             cells = cells.without_first()
         pooled = label is None and (multiclass == "micro" or (metric in COUNTS and multiclass is not None))
-        if pooled:
-            cells = cells.pooled()
         each = label is not None or multiclass is None
         if older:
-            values = compute_older(metric, cells, macro=not (each or pooled))
+            values = compute_older(metric, cells, "micro" if pooled else "each" if each else "macro")
         else:
-            values = compute(metric, cells, zero_division)
+            values = compute(metric, cells.pooled() if pooled else cells, zero_division)
             if not (each or pooled):
                 return average(values, cells)
         if label is not None:

@@ -94,8 +94,8 @@ RATES: Mapping[str, Rate] = {
     "false_discovery_rate": Rate(lambda c: c.fp, COUNTS["prediction_positive"], 0),
     "false_omission_rate": Rate(lambda c: c.fn, COUNTS["prediction_negative"], 0),
     "negative_predictive_value": Rate(lambda c: c.tn, COUNTS["prediction_negative"], 1),
-    "f1_score": Rate(lambda c: 2 * c.tp, lambda c: 2 * c.tp + c.fp + c.fn, 1),
-    "jaccard": Rate(lambda c: c.tp, lambda c: c.tp + c.fp + c.fn, 1),
+    "f1_score": Rate(lambda c: 2 * c.tp, lambda c: 2 * c.tp + c.fp + c.fn, np.inf),
+    "jaccard": Rate(lambda c: c.tp, lambda c: c.tp + c.fp + c.fn, np.inf),
 }
 ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("recall", "sensitivity", "tpr"), "true_positive_rate"),

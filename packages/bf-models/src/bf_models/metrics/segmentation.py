@@ -15,6 +15,7 @@ from bf_models.metrics.classification import (
 )
 from bf_models.metrics.confusion import confusion
 from bf_models.metrics.gathered import Gathered
+from bf_models.metrics.older import compute_older
 from bf_models.metrics.ranking import Scores
 from bf_models.metrics.rates import RATES, Cells, average, compute, finite_mean, full_name
 from bf_models.metrics.reading import Format, Outcome, read
@@ -133,6 +134,17 @@ class SegmentationMetricsByInstances(Gathered):
 
     append = update
 
+    @property
+    def confusion_matrices(self) -> np.ndarray:
+        """Counts of areas (images, classes without background, 2, 2), or without images (classes - 1, 2, 2).
+
+        Rows are predicted, columns true, no before yes. No and no is 0: nobody can count these.
+        """
+        found, made_up, missed = np.moveaxis(self._counts, -1, 0)
+        rows = [[np.zeros_like(found), missed], [made_up, found]]
+        matrices = np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+        return matrices if self.by_image else np.asarray(matrices[0])
+
     def evaluate(
         self,
         name: str | Sequence[str],
@@ -148,7 +160,7 @@ class SegmentationMetricsByInstances(Gathered):
         without any are left out), micro (areas of all classes together) or None (a value a class);
         ``label`` is one class. Counts are those of all classes unless it is None. ``zero_division`` is the
         value of 0 / 0, NaN is left out of means; ``convention='batchflow'`` is that of the older BatchFlow,
-        where 0 / 0 is a rate of 1 and always counts.
+        where 0 / 0 is a rate of 1 that counts, but an infinite f1 score and jaccard, which do not.
         """
         if not isinstance(name, str):
             given = (agg, label, multiclass, zero_division, convention)
@@ -166,16 +178,20 @@ class SegmentationMetricsByInstances(Gathered):
         cells = Cells(found, made_up, missed, np.zeros_like(found))
         older = convention == "batchflow"
         counted = metric not in _RATED
-        if label is None and (multiclass == "micro" or (counted and multiclass is not None)):
-            cells = cells.pooled()
+        pooled = label is None and (multiclass == "micro" or (counted and multiclass is not None))
         zero = RATES[metric].older if older and not counted else zero_division
-        values = compute(metric, cells, zero)
+        if older:
+            each = label is not None or multiclass is None
+            values = compute_older(metric, cells, "micro" if pooled else "each" if each else "macro")
+        else:
+            cells = cells.pooled() if pooled else cells
+            values = compute(metric, cells, zero)
         if label is not None:
             values = values[:, label - 1]
         elif values.shape[1] == 1 and multiclass is not None:
             values = values[:, 0] if older or counted else np.where(cells.present, values, np.nan)[:, 0]
         elif multiclass is not None:
-            values = values.mean(-1) if older else average(values, cells)
+            values = average(values, cells)
         if agg is None:
             values = np.where(np.isnan(values), zero, values)
             return values if self.by_image else values[0]

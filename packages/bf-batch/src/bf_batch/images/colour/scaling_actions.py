@@ -16,6 +16,7 @@ from bf_batch.dtypes import limit_to
 from bf_batch.errors import ItemError
 from bf_batch.images.arguments import Names, id_of, owner_of, pair_names
 from bf_batch.images.checks import require_pictures
+from bf_batch.images.colour.channelwise import BatchT, apply_to_pictures
 from bf_batch.images.colour.recolour import warn_of_dark
 from bf_batch.images.geometry.apply import peek_pictures
 from bf_batch.images.geometry.warp import Warp
@@ -74,7 +75,8 @@ class PixelActions(Batch):
 
         Bytes (and other integers) are first brought to 0..1 by the greatest number of their dtype, so that
         the usual numbers of ImageNet fit; floats are taken as they are. ``by`` is a ``Normalizer``, its
-        state or its file, in place of numbers. Without any each picture gets mean 0 and deviation 1.
+        state or its file, in place of numbers; limits that it has end the geometry. Without any each picture
+        gets mean 0 and deviation 1.
         """
         relative = True
         if by is not None:
@@ -82,6 +84,8 @@ class PixelActions(Batch):
                 raise ValueError("normalize: got by= and numbers; give one of both")
             normalizer = Normalizer.read(by)
             mean, std, relative = normalizer.mean, normalizer.std, normalizer.relative
+            if normalizer.limits is not None:
+                return _normalize_limited(self, normalizer, src, dst)
         if (mean is None) != (std is None):
             raise ValueError(f"normalize: got mean={mean!r} and std={std!r}; give both or neither")
         for name, target in zip(*pair_names(src, dst, "normalize")):
@@ -142,6 +146,14 @@ def get_waiting(batch: BatchCore, name: str, what: str) -> Warp:
     if value is None:
         value = peek_pictures(batch, name, what)
     return value if type(value) is Warp else Warp.of(require_pictures(batch, name, what))
+
+
+def _normalize_limited(batch: BatchT, normalizer: Normalizer, src: Names, dst: Names | None) -> BatchT:
+    """Limiting is not linear, so it comes after the resampling, not in it."""
+    for name, target in zip(*pair_names(src, dst, "normalize")):
+        pictures = get_waiting(batch, name, "normalize").resolve()
+        setattr(batch, target, apply_to_pictures(pictures, normalizer, owner_of(batch, "normalize")))
+    return batch
 
 
 def standardize(pictures: Any) -> Any:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.core import BatchCore
 from bf_batch.dtypes import white_of
-from bf_batch.images.arguments import Names, owner_of, pair_names
-from bf_batch.images.checks import require_pictures
+from bf_batch.images.arguments import Names, pair_names
+from bf_batch.images.colour.channelwise import apply_by_channel
 from bf_batch.images.colour.scaling_actions import get_waiting, store_waiting
 from bf_batch.transforms.normalizer import Normalizer
 from bf_batch.transforms.quantizer import Quantizer
 
-BatchT = TypeVar("BatchT", bound=BatchCore)
 File = str | PathLike[str]
 
 
@@ -73,7 +71,7 @@ class TransformActions(Batch):
         Numbers are one for all or one a channel. A range about 0 of a signed dtype keeps 0. ``by`` is a
         ``Quantizer``, its state or its file, in place of numbers.
         """
-        return _apply(self, "quantize", _read(low, high, dtype, by, "quantize"), src, dst)
+        return apply_by_channel(self, "quantize", _read(low, high, dtype, by, "quantize"), src, dst)
 
     @action
     def dequantize(
@@ -87,35 +85,12 @@ class TransformActions(Batch):
         dst: Names | None = None,
     ) -> Self:
         """Undo ``quantize`` of the same arguments: integers become float32, within half a step."""
-        return _apply(self, "dequantize", _read(low, high, dtype, by, "dequantize").restore, src, dst)
+        return apply_by_channel(
+            self, "dequantize", _read(low, high, dtype, by, "dequantize").restore, src, dst
+        )
 
 
 def _read(low: Any, high: Any, dtype: str, by: Any, what: str) -> Quantizer:
     if (by is None) == (low is None or high is None):
         raise ValueError(f"{what}: give low= and high=, or by= instead")
     return Quantizer.read(by) if by is not None else Quantizer(low, high, dtype)
-
-
-def _apply(
-    batch: BatchT, what: str, function: Callable[[Any], NDArray[Any]], src: Names, dst: Names | None
-) -> BatchT:
-    for name, target in zip(*pair_names(src, dst, owner_of(batch, what))):
-        pictures = require_pictures(batch, name, what)
-        stacked = isinstance(pictures, np.ndarray) and pictures.dtype != object
-        channels = 3 if stacked else 2  # the number of the axis of channels
-        some = [pictures] if stacked else pictures
-        done = [_apply_by_channel(one, one.ndim > channels, function, owner_of(batch, what)) for one in some]
-        setattr(batch, target, done[0] if stacked else done)
-    return batch
-
-
-def _apply_by_channel(
-    pictures: NDArray[Any], has_channels: bool, function: Callable[[Any], NDArray[Any]], owner: str
-) -> NDArray[Any]:
-    """Apply a function by channel, the last axis, to pictures that may have none."""
-    try:
-        found = function(pictures if has_channels else pictures[..., None])
-    except ValueError as error:
-        error.add_note(f"in {owner}, pictures of shape {pictures.shape}")
-        raise
-    return found if has_channels else found[..., 0]
