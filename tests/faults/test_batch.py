@@ -227,7 +227,7 @@ def test_a_failure_releases_the_lock(batch):
 
 
 @pytest.mark.faults("BA19")
-@pytest.mark.parametrize("fmt", ["blosc", "dill", "pickle", "joblib"])
+@pytest.mark.parametrize("fmt", ["dill", "pickle", "joblib"])
 def test_formats_that_run_code_do_not_exist(batch, fmt, tmp_path):
     with pytest.raises(ValueError, match=r"there is no such format.*use one of npy"):
         batch.load(tmp_path, fmt, "images")

@@ -112,7 +112,7 @@ def test_a_number_can_not_be_added():
 
 @pytest.mark.faults("PI05e")
 def test_a_number_is_neither_dataset_nor_config():
-    with pytest.raises(TypeError, match="a dataset or a config, got int 5"):
+    with pytest.raises(TypeError, match="a dataset, an expression of one or a config, got int 5"):
         Pipeline().add(1) << 5
     with pytest.raises(TypeError):
         5 >> Pipeline().add(1)

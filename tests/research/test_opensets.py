@@ -13,8 +13,8 @@ from bf_batch.opensets.scenes.pascal import _CLASSES
 from bf_command.schema import register
 from bf_research import targets
 from bf_research.train import train
+from bf_research.train_data import split_validation
 from bf_research.train_found import find_out
-from bf_research.train_parts import split_validation
 from bf_research.train_pipelines import as_plain
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,6 @@ import io
 import math
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,29 +91,30 @@ GPUS = """
     ],
 )
 def test_gpus_are_those_that_the_process_may_see(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str | None, shown: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch, mask: str | None, shown: tuple[str, str]
 ) -> None:
-    use_driver(tmp_path, monkeypatch, "pass")
+    use_driver(monkeypatch, "pass")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if mask is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
     assert Monitors(["gpu", "gpu_memory"]).read() == dict(zip(("gpu", "gpu_memory"), shown))
 
 
-def test_a_machine_without_a_driver_has_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_driver(tmp_path, monkeypatch, "raise NVMLError")
+def test_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_driver(monkeypatch, "raise NVMLError")
     assert Monitors(["gpu"]).read() == {"gpu": "none"}
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert Monitors(["gpu_memory"]).read() == {"gpu_memory": "none"}
 
 
-def use_driver(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str) -> None:
-    """Put a library in place of NVIDIA's: there is no GPU here."""
+def use_driver(monkeypatch: pytest.MonkeyPatch, init: str) -> None:
+    """Put a library in place of NVIDIA's: there is no GPU here. It is gone when the test is over."""
     import textwrap
+    import types
 
-    (folder / "pynvml.py").write_text(textwrap.dedent(GPUS.format(init=init)))
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    library = types.ModuleType("pynvml")
+    exec(textwrap.dedent(GPUS.format(init=init)), library.__dict__)
+    monkeypatch.setitem(sys.modules, "pynvml", library)
 
 
 def test_graphs_are_drawn_at_the_end_at_least(monkeypatch: pytest.MonkeyPatch) -> None:

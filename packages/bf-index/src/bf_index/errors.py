@@ -86,9 +86,14 @@ def unknown_setting(name: str, settings: Mapping[str, Any]) -> str:
     inner = list(_list_inner(settings))
     close = close_matches(name, [path.rpartition(".")[2] for path in inner])
     paths = [path for path in inner if path.rpartition(".")[2] in close]
-    if "did you mean" not in message and paths:
+    if paths and _likeness(name, close) > _likeness(name, settings):
         return f"{message}\na part has it: {', '.join(f'{path}=...' for path in paths[:3])}"
     return f"{message}\nwhat a part is given is written part.name=..., as model.name=..."
+
+
+def _likeness(name: str, known: Iterable[str]) -> float:
+    """Return how like the closest of the known names is, from 0 to 1."""
+    return max((difflib.SequenceMatcher(None, name, word).ratio() for word in known), default=0.0)
 
 
 def _list_inner(settings: Mapping[str, Any], start: str = "") -> Iterator[str]:

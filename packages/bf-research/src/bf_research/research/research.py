@@ -169,7 +169,7 @@ class Research(Parts):
 
         if not self.is_finished:
             raise RuntimeError(
-                f"this research runs already, in {self.folder}; wait() or terminate() it first"
+                f"this research runs already, in {escape(self.folder)}; wait() or terminate() it first"
             )
         folder = _choose_folder(name)
         further = {"bar": bar, "workers": workers, "devices": devices, **_check_options(options)}
