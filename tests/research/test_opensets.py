@@ -11,9 +11,8 @@ from PIL import Image
 
 from bf_batch.opensets.scenes.pascal import _CLASSES
 from bf_command.schema import register
-from bf_research import targets
 from bf_research.train import train
-from bf_research.train_data import split_validation
+from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import find_out
 from bf_research.train_pipelines import as_plain
 
@@ -70,12 +69,12 @@ def test_sets_with_masks_bring_the_task_of_segmentation(name: str, target: str) 
 @pytest.mark.parametrize("classes", ["null", "[background,aeroplane]"])
 def test_what_is_found_out_of_a_known_set_makes_the_set_again(voc: Path, classes: str) -> None:
     config = configure("dataset=pascal_segmentation", f"dataset.classes={classes}")
-    dataset = targets.build(as_plain(config.dataset), "dataset")
+    dataset, _ = make_dataset(as_plain(config.dataset))
     done = find_out(config, dataset, split_validation(config, dataset)[0])
     assert done.dataset.classes.background == 0
     assert done.dataset.classes.aeroplane == 1
     assert len(done.dataset.classes) == len(done.dataset.palette) == (21 if classes == "null" else 2)
-    again = targets.build(as_plain(done.dataset), "dataset")
+    again, _ = make_dataset(as_plain(done.dataset))
     assert again.mask_labels == dataset.mask_labels
     assert again.palette == dataset.palette
     assert list(done.pipeline.size) == [40, 48]
