@@ -14,10 +14,11 @@ from omegaconf import DictConfig
 
 from bf_batch.opensets import Digits
 from bf_command.schema import register
-from bf_models import MLP
+from bf_models import MLP, KerasModel
 from bf_models.errors import WeightsError
 from bf_pipeline import B, Pipeline, V
 from bf_research import Checkpoints, Event, NoModel, Training, Unfreeze
+from bf_research.tracking.store import open_store
 from bf_research.train import train
 from bf_research.train_found import find_out
 from bf_research.train_pipelines import pipelines
@@ -169,3 +170,20 @@ def test_what_never_was_frozen_is_refused_by_the_event(tmp_path):
     ) << Digits().train
     with pytest.raises(ValueError, match="body would learn already when 1 epochs are done"):
         Training(pipeline, folder=tmp_path / "a", events=[Unfreeze({1: "body"})]).run(32, n_iters=2)
+
+
+@pytest.mark.usefixtures("ready_store")
+def test_weights_are_taken_from_the_store_by_id_version_and_alias(configure, tmp_path):
+    kept = ["tracking=mlflow", "tracking.keep_model=true", "tracking.register=small", "dataset.only=[0,1,2]"]
+    train(configure("model=mlp", *kept))
+    client = open_store(f"sqlite:///{tmp_path}/mlflow.db")
+    (version,) = client.search_model_versions("name='small'")
+    client.set_registered_model_alias("small", "best", version.version)
+    (file,) = (tmp_path / "mlartifacts").rglob("*.bf")
+    given = KerasModel.load(file)
+    for name in (version.run_id, f"models:/small/{version.version}", "models:/small@best"):
+        model = build(configure("model=mlp", f"pretrained={name}", "dataset.only=[0,1,2]", "freeze=body"))
+        taken = weights(given)
+        equal = [item for item in model.network.weights if np.array_equal(item.numpy(), taken.get(item.path))]
+        assert {item.path.partition("/")[0] for item in equal} >= {*model.frozen_layers} - {"flatten"}, name
+        assert equal
