@@ -187,3 +187,9 @@ def test_weights_are_taken_from_the_store_by_id_version_and_alias(configure, tmp
         equal = [item for item in model.network.weights if np.array_equal(item.numpy(), taken.get(item.path))]
         assert {item.path.partition("/")[0] for item in equal} >= {*model.frozen_layers} - {"flatten"}, name
         assert equal
+
+
+@pytest.mark.parametrize("name", ["mnist", "digits", "fashion_mnist", "cifar10", "cifar100"])
+def test_every_ready_set_of_one_label_is_cut_to_some_classes_and_items(configure, name):
+    config = configure(f"dataset={name}", "dataset.only=[1,2]", "dataset.per_class=5")
+    assert (list(config.dataset.only), config.dataset.per_class) == ([1, 2], 5)
