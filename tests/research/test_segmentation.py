@@ -346,3 +346,16 @@ def test_the_experiment_tells_coins_from_their_table(configure) -> None:
         masks, (images > threshold).astype("u1"), "labels", 2, ignore=255, by_image=False
     )
     assert outcome.metrics["test/mean_iou"] > max(0.97, plain.evaluate("mean_iou"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "task", "message"),
+    [
+        ("mnist", "segmentation", r"class of each pixel.* B\('labels'\), have the shape \('N',\)"),
+        ("coins", "regression", r"a number an item.* B\('masks'\), have the shape \('N', 64, 64\)"),
+    ],
+)
+def test_targets_that_are_none_of_the_task_are_refused(configure, dataset, task, message) -> None:
+    config = configure(f"dataset={dataset}", f"task={task}", "model=small_unet")
+    with pytest.raises(ValueError, match=f"task={task} learns .*{message}"):
+        train(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -95,12 +95,7 @@ def train(config: DictConfig) -> Outcome:
     with _record_failure(tracker, run_name(name), tags, config):
         parts: Parts | None = None
         with mistakes.collect():
-            dataset, fold = make_dataset(as_plain(config.dataset), allow)
-            training_data, validation_data = split_validation(config, dataset, fold)
-            source = find_source(config)
-            config = find_out(config, dataset, training_data, source)
-            config = complete(config, training_data)
-            parts = pipelines(config, dataset, training_data, validation_data, allow, source)
+            dataset, config, parts = _make_parts(config, allow)
         events, test = make_events(config, parts, allow, mistakes)
         with mistakes.collect():
             pictures = read_pictures(config)
@@ -123,8 +118,8 @@ def train(config: DictConfig) -> Outcome:
             log.info(
                 "%s: %d iterations on %d items; the first one loads TensorFlow and builds the network",
                 name,
-                training_data.index.gen_batch(**make_batch_options(config)).total,
-                len(training_data),
+                parts.training.dataset.index.gen_batch(**make_batch_options(config)).total,
+                len(parts.training.dataset),
             )
             done = run.run(**start_options(config))
             if folder is not None:
@@ -142,6 +137,15 @@ def train(config: DictConfig) -> Outcome:
     return Outcome(
         name, metrics, done.iterations, time.monotonic() - began, location, done.folder, done.stopped
     )
+
+
+def _make_parts(config: DictConfig, allow: Sequence[str]) -> tuple[Any, DictConfig, Parts]:
+    """Return the data set, the configuration with all that is found out from it, and the pipelines."""
+    dataset, fold = make_dataset(as_plain(config.dataset), allow)
+    training_data, validation_data = split_validation(config, dataset, fold)
+    source = find_source(config)
+    config = complete(find_out(config, dataset, training_data, source), training_data)
+    return dataset, config, pipelines(config, dataset, training_data, validation_data, allow, source)
 
 
 def _told(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -28,6 +28,20 @@ _SMALLEST, _LOOKED_AT = 28, 512
 _STEP, _LONGEST = 32, 2
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SHOWN = 10
+#: What targets of a task are: how many axes, in words, and what to do about others.
+_OF_TASKS = {
+    SEGMENTATION: (
+        (3, 4),
+        "the class of each pixel, (N, H, W)",
+        "take data with masks, such as dataset=masks or dataset=coins, which bring pipeline=segmentation, or "
+        "another task",
+    ),
+    "regression": (
+        (1, 2),
+        "a number an item or several, (N,) or (N, M)",
+        "take other targets or another task",
+    ),
+}
 _ROWS = 65_536  # that are measured at once
 
 
@@ -42,6 +56,7 @@ def find_out(
     from omegaconf import OmegaConf
 
     _refuse_unknown(config)
+    _refuse_targets(config, training_data)
     found: dict[str, Any] = {}
     config = copy.deepcopy(config)
 
@@ -96,14 +111,11 @@ def _literal(value: Any) -> Any:
 
 def _find_scale(config: DictConfig, training_data: Any, keep: Any) -> None:
     """Find mean and deviation of targets that are numbers, and by what they are learnt and measured."""
-    from omegaconf import OmegaConf
-
     from bf_pipeline import B, V
-    from bf_pipeline.yaml import read_expressions
 
     if "std" not in config.task or (config.task.mean is None and config.task.std is None):
         return
-    told = read_expressions(OmegaConf.to_container(config.pipeline.targets, resolve=True))
+    told = _read_targets(config)
     at_hand = isinstance(told, B) and told.name in training_data.preloaded
     if AUTO in (config.task.mean, config.task.std) and not at_hand:
         keep("task.mean", None)
@@ -132,6 +144,32 @@ def _find_scale(config: DictConfig, training_data: Any, keep: Any) -> None:
         raise ValueError(f"task.std must be above 0, got {numbers['std']!r}")
     keep("task.targets", f"=({told!r} - {numbers['mean']!r}) / {numbers['std']!r}")
     keep("task.predictions", f"={V('predictions')!r} * {numbers['std']!r} + {numbers['mean']!r}")
+
+
+def _read_targets(config: DictConfig) -> Any:
+    """Return what ``pipeline.targets`` means: mostly a component, ``B('labels')``."""
+    from omegaconf import OmegaConf
+
+    from bf_pipeline.yaml import read_expressions
+
+    return read_expressions(OmegaConf.to_container(config.pipeline.targets, resolve=True))
+
+
+def _refuse_targets(config: DictConfig, training_data: Any) -> None:
+    """Refuse one label an item where the class of each pixel is to be learnt, and masks where numbers are."""
+    from bf_pipeline import B
+
+    task = config.task.get("name")
+    told = _read_targets(config) if task in _OF_TASKS else None
+    if not isinstance(told, B) or told.name not in training_data.preloaded:
+        return
+    axes, learnt, advice = _OF_TASKS[task]
+    shape = np.shape(training_data.rows(told.name, slice(0, 1)))
+    if len(shape) not in axes:
+        raise ValueError(
+            f"task={task} learns {learnt}, and pipeline.targets, {told!r}, have the shape "
+            f"{('N', *shape[1:])}: {advice}"
+        )
 
 
 def _refuse_unknown(config: DictConfig) -> None:

@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
-from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.labels import refuse_lacking
 from bf_batch.opensets.own.parts import make_parts
 from bf_batch.opensets.own.pictures import (
     ENDINGS,
+    PictureSet,
     Unreadable,
     find_pictures,
-    list_unlabelled,
     look_at,
     pick_parts,
 )
@@ -92,7 +91,7 @@ def _number_classes(
     return ordered, np.array([numbers[name] for name in names], np.int64)
 
 
-class ImageFolder(Openset):
+class ImageFolder(PictureSet, Openset):
     """Photos below ``path/class/`` or ``path/train/class/``, ``path/test/class/`` and so on.
 
     Parameters
@@ -141,17 +140,3 @@ class ImageFolder(Openset):
                 )
             refuse_lacking(labels, found.classes, parts or {"it": slice(None)}, where, _STRICT)
         super().__init__(index, parts, found.classes, {"labels": labels}, batch_class, **seen)
-
-    @classmethod
-    def unlabelled(
-        cls,
-        path: str | os.PathLike[str],
-        unreadable: Unreadable | None = None,
-        batch_class: type[Batch] | None = None,
-        **labelling: Any,
-    ) -> Dataset:
-        """Return the photos of a folder, however deep, of a pattern or of one file, without labels and parts.
-
-        The arguments are those of the class; what says how photos are labelled and shared out is not used.
-        """
-        return list_unlabelled(path, unreadable, batch_class, "ImageFolder")

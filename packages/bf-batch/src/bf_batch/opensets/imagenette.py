@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from bf_batch.batch import Batch
-from bf_batch.dataset import Dataset
 from bf_batch.opensets.archives import unpack
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
 from bf_batch.opensets.image_folder import find_classes
-from bf_batch.opensets.own.pictures import Unreadable, list_unlabelled
+from bf_batch.opensets.own.pictures import PictureSet
 from bf_batch.opensets.unpacked import fetch_unpacked, find_inside, open_given
 
 _PARTS = {"train": "train", "val": "test"}
@@ -61,7 +60,7 @@ def _make_files(stem: str, sums: Mapping[str, str]) -> Mapping[str, RemoteFile]:
     )
 
 
-class Imagenette(Openset):
+class Imagenette(PictureSet, Openset):
     """Photos of ten classes, 9,469 to train on and 3,925 to test; ``batch.load()`` reads them.
 
     ``size`` is the shorter side: '160' (99 MB to download, once), '320' (342 MB) or 'full' (1.6 GB).
@@ -89,7 +88,7 @@ class Imagenette(Openset):
         super().__init__(found.index, found.parts, classes, {"labels": found.labels}, batch_class)
 
 
-class Imagewoof(Openset):
+class Imagewoof(PictureSet, Openset):
     """Photos of ten breeds of dogs, 9,025 to train on and 3,929 to test; ``batch.load()`` reads them.
 
     ``size`` is the shorter side: '160' (92 MB to download, once), '320' (329 MB) or 'full', of which no sum
@@ -124,14 +123,3 @@ class Imagewoof(Openset):
         found = find_classes(inside, _PARTS)
         classes = [_WOOF_NAMES.get(name, name) for name in found.classes]
         super().__init__(found.index, found.parts, classes, {"labels": found.labels}, batch_class)
-
-    @classmethod
-    def unlabelled(
-        cls,
-        path: str | os.PathLike[str],
-        unreadable: Unreadable | None = None,
-        batch_class: type[Batch] | None = None,
-        **labelling: Any,
-    ) -> Dataset:
-        """Return the pictures of a folder, however deep, or of a pattern, without labels, to predict."""
-        return list_unlabelled(path, unreadable, batch_class, cls.__name__)

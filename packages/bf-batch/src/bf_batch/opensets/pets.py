@@ -11,6 +11,7 @@ from bf_batch.batch import Batch
 from bf_batch.opensets.archives import unpack
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder, fetch
+from bf_batch.opensets.own.pictures import PictureSet
 from bf_index import FilesIndex
 from bf_index.errors import escape
 
@@ -18,7 +19,7 @@ _SOURCES = ("https://thor.robots.ox.ac.uk/datasets/pets", "https://www.robots.ox
 """The same two archives at both."""
 
 
-class Pets(Openset):
+class Pets(PictureSet, Openset):
     """Photos of cats and dogs, 3,680 to train on and 3,669 to test, with the breed and a mask of each.
 
     ``batch.load()`` reads the photos and ``batch.load(dataset.masks, dst='masks')`` the masks: 1 is the

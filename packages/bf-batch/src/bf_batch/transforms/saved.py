@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import IO, Any, ClassVar, Self
 
@@ -14,19 +15,19 @@ _MOST_BYTES = 1 << 26
 """Of a file that is read: some millions of numbers."""
 
 
-class Saved:
+class Saved(ABC):
     """Objects with ``state()``, a dict of plain data, that ``from_state`` makes again."""
 
     kind: ClassVar[str]
 
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """Return what this is, as a small dict that JSON can hold."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def from_state(cls, state: Any) -> Self:
         """Return the object of a state; a ValueError for what is none."""
-        raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write this to a JSON file, which appears under its name when it is whole."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
 
-class Gathered:
+class Gathered(ABC):
     """Metrics that were gathered: ``metrics['f1_score']`` is ``metrics.evaluate('f1_score')``."""
 
+    @abstractmethod
     def evaluate(self, name: str | Sequence[str]) -> Any:
         """Return the value of a metric, or a dict of several."""
-        raise NotImplementedError(f"{type(self).__name__} defines no evaluate")
 
     def __getitem__(self, name: str | Sequence[str]) -> Any:
         names = [name] if isinstance(name, str) else name

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from bf_batch.batch import Batch
-from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.columns import take_column
 from bf_batch.opensets.own.labels import Task, check_task, number_labels, read_numbers, refuse_lacking
 from bf_batch.opensets.own.pairs import locate_files
 from bf_batch.opensets.own.parts import AUTO, make_parts, name_parts
-from bf_batch.opensets.own.pictures import Unreadable, is_picture, list_unlabelled, look_at
+from bf_batch.opensets.own.pictures import PictureSet, Unreadable, is_picture, look_at
 from bf_batch.opensets.own.table import read_table
 from bf_index import FilesIndex
 from bf_index.errors import escape
@@ -23,7 +22,7 @@ from bf_index.errors import escape
 _STRICT = "give larger shares or more pictures, join rare classes, or allow it with strict=false"
 
 
-class ImageFiles(Openset):
+class ImageFiles(PictureSet, Openset):
     """Pictures with labels from a csv or parquet file of paths and labels.
 
     Parameters
@@ -92,20 +91,6 @@ class ImageFiles(Openset):
             refuse_lacking(told, classes, parts, where, _STRICT)
         seen = {"sizes": pictures.sizes, "channels": pictures.channels}
         super().__init__(index, parts, classes, {"labels": told}, batch_class, **seen)
-
-    @classmethod
-    def unlabelled(
-        cls,
-        path: str | os.PathLike[str],
-        unreadable: Unreadable | None = None,
-        batch_class: type[Batch] | None = None,
-        **labelling: Any,
-    ) -> Dataset:
-        """Return the pictures of a folder, however deep, of a pattern or of one file, without labels.
-
-        The arguments are those of the class; what says how pictures are labelled is not used.
-        """
-        return list_unlabelled(path, unreadable, batch_class, "ImageFiles")
 
 
 def _find_files(

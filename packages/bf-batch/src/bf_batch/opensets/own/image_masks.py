@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
-from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.columns import take_column
 from bf_batch.opensets.own.mask_files import Scan, check_sizes, read_palette, scan_masks
@@ -26,7 +25,7 @@ from bf_batch.opensets.own.mask_labels import (
 from bf_batch.opensets.own.masks_batch import MasksBatch
 from bf_batch.opensets.own.pairs import Pairs, Unmatched, find_pairs, locate_files
 from bf_batch.opensets.own.parts import make_parts, name_parts
-from bf_batch.opensets.own.pictures import Unreadable, list_unlabelled, look_at, pick_parts
+from bf_batch.opensets.own.pictures import PictureSet, Unreadable, look_at, pick_parts
 from bf_batch.opensets.own.table import read_table
 from bf_index import FilesIndex
 from bf_index.errors import escape
@@ -34,7 +33,7 @@ from bf_index.errors import escape
 _OWNER = "ImageMasks"
 
 
-class ImageMasks(Openset):
+class ImageMasks(PictureSet, Openset):
     """Pictures in files, and a mask for each: a PNG of numbers, of a palette, or of colours.
 
     Parameters
@@ -111,9 +110,8 @@ class ImageMasks(Openset):
         own_sizes = look_at(files, "raise", where).sizes if found is None else found.sizes
         check_sizes(sizes, own_sizes, files, where)
         pixels = None if found is None else _count_classes(found, labels, files, where)
-        parts = make_parts(
-            len(kept), None, pick_parts(pairs.parts, kept, len(pairs.pictures)), shares, seed, where
-        )
+        told = pick_parts(pairs.parts, kept, len(pairs.pictures))
+        parts = make_parts(len(kept), None, told, shares, seed, where)
         if strict and pixels is not None:
             _refuse_untrained(pixels, parts, labels, where)
         super().__init__(
@@ -128,21 +126,6 @@ class ImageMasks(Openset):
             sizes=sizes,
             channels=seen.channels,
         )
-
-    @classmethod
-    def unlabelled(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        unreadable: Unreadable = "raise",
-        batch_class: type[Batch] | None = None,
-        **labelling: Any,
-    ) -> Dataset:
-        """Return the pictures of a folder, however deep, or of a pattern, without masks and parts.
-
-        The arguments are those of the class; what says where masks are and what they mean is not used.
-        """
-        return list_unlabelled(path, unreadable, batch_class or MasksBatch, _OWNER)
 
 
 def _read_pairs(

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,17 +134,28 @@ def pick_parts(
     return {name: moved[positions][moved[positions] >= 0] for name, positions in parts.items()}
 
 
-def list_unlabelled(
-    path: str | os.PathLike[str], unreadable: Unreadable | None, batch_class: type[Batch] | None, owner: str
-) -> Dataset:
-    """Return the pictures of a folder, a pattern or a file as a data set without labels.
+class PictureSet:
+    """Data sets of pictures that can be had without what is known of them."""
 
-    They are looked at unless ``unreadable`` is None.
-    """
-    index = find_pictures(path)
-    if unreadable is not None:
-        index = index.subset(look_at(index, unreadable, owner).positions)
-    return Dataset(index, ImagesBatch if batch_class is None else batch_class)
+    batches: ClassVar[type[Batch]] = ImagesBatch
+
+    @classmethod
+    def unlabelled(
+        cls,
+        path: str | os.PathLike[str],
+        unreadable: Unreadable | None = None,
+        batch_class: type[Batch] | None = None,
+        **labelling: Any,
+    ) -> Dataset:
+        """Return the pictures of a folder, however deep, of a pattern or of one file, to predict for.
+
+        They have neither labels nor masks, and no parts. The arguments are those of the class; what says how
+        pictures are labelled is not used. They are looked at unless ``unreadable`` is None.
+        """
+        index = find_pictures(path)
+        if unreadable is not None:
+            index = index.subset(look_at(index, unreadable, cls.__name__).positions)
+        return Dataset(index, batch_class or cls.batches)
 
 
 def list_endings() -> str:

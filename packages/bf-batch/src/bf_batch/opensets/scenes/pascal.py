@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
-from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.download import Patience, RemoteFile, cache_folder
 from bf_batch.opensets.own.mask_labels import MaskLabels
 from bf_batch.opensets.own.pairs import locate_files
-from bf_batch.opensets.own.pictures import Unreadable, list_unlabelled
+from bf_batch.opensets.own.pictures import PictureSet
 from bf_batch.opensets.scenes.photo_masks import Classes, PhotoMasks
 from bf_batch.opensets.unpacked import fetch_unpacked, find_inside, open_given, read_lines
 from bf_index import FilesIndex
@@ -39,7 +38,7 @@ Difficult = Literal["there", "absent", "left_out"]
 _DIFFICULT = {"there": 1, "absent": 0, "left_out": 255}
 
 
-class PascalClassification(Openset):
+class PascalClassification(PictureSet, Openset):
     """Photos of things of 20 kinds, 5,717 to train on and 5,823 to test; which kinds each one shows.
 
     Labels are float32 (n, 20) of 1 for what is there and 0 for what is not; ``difficult`` says what things
@@ -83,17 +82,6 @@ class PascalClassification(Openset):
             {"labels": labels},
             batch_class,
         )
-
-    @classmethod
-    def unlabelled(
-        cls,
-        path: str | os.PathLike[str],
-        unreadable: Unreadable | None = None,
-        batch_class: type[Batch] | None = None,
-        **labelling: Any,
-    ) -> Dataset:
-        """Return the pictures of a folder, however deep, or of a pattern, without labels, to predict."""
-        return list_unlabelled(path, unreadable, batch_class, cls.__name__)
 
 
 class PascalSegmentation(PhotoMasks):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from bf_batch.batch import Batch
-from bf_batch.dataset import Dataset
 from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.mask_labels import MaskLabels, choose_palette, read_value, show_colour
 from bf_batch.opensets.own.masks_batch import MasksBatch
 from bf_batch.opensets.own.pairs import locate_files
-from bf_batch.opensets.own.pictures import Unreadable, list_unlabelled
+from bf_batch.opensets.own.pictures import PictureSet
 from bf_index import FilesIndex
 from bf_index.errors import unknown
 
@@ -25,13 +23,14 @@ Folders = tuple[Path, Path]
 """A folder of photos, and one of their masks."""
 
 
-class PhotoMasks(Openset):
+class PhotoMasks(PictureSet, Openset):
     """Photos in files with a mask for each, read by ``batch.load().load_masks()``; 255 takes no part.
 
     ``mask_files`` are the files of the masks by the ids of the photos, ``mask_labels`` says what is in them,
     ``palette`` has a colour for each class.
     """
 
+    batches = MasksBatch
     mask_labels: MaskLabels
     mask_files: FilesIndex
     palette: list[str]
@@ -72,17 +71,6 @@ class PhotoMasks(Openset):
             mask_labels=labels,
             palette=_read_palette(palette, labels, owner),
         )
-
-    @classmethod
-    def unlabelled(
-        cls,
-        path: str | os.PathLike[str],
-        unreadable: Unreadable | None = None,
-        batch_class: type[Batch] | None = None,
-        **labelling: Any,
-    ) -> Dataset:
-        """Return the pictures of a folder, however deep, or of a pattern, without masks, to predict."""
-        return list_unlabelled(path, unreadable, batch_class or MasksBatch, cls.__name__)
 
 
 def _pick_classes(classes: Classes | None, labels: MaskLabels, owner: str) -> MaskLabels:

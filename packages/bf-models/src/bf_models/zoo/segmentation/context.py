@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bf_models._backend import keras
 from bf_models.blocks.context import ASPP, PyramidPooling
 from bf_models.nn import Net, Tensor
-from bf_models.zoo.segmentation.encoder import Encoder, Level, read_encoder
+from bf_models.zoo.segmentation.encoder import Encoder, EncoderBody, Level, read_encoder
 from bf_models.zoo.segmentation.segmenter import Segmenter, crop_like, pad_to_multiple, resize_like
 
 
@@ -107,25 +107,18 @@ class GCN(Segmenter):
 
 
 @dataclass(frozen=True, slots=True)
-class RefineNetBody:
+class RefineNetBody(EncoderBody):
     """Four maps refined and joined from the smallest up: residual units, fusion, chained pooling.
 
     Lin et al. 2016 (arXiv:1611.06612). ``width`` are the filters of all blocks, twice as many in the first.
     """
 
-    encoder: Encoder | str = "resnet50"
     width: int = 256
     pools: int = 2
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoder", read_encoder(self.encoder))
-
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into the size of the encoder's largest map, (N, H/4, W/4, width)."""
-        assert isinstance(self.encoder, Encoder), "a name was read"
-        net.kept["images"] = x
-        net.kept["padded"] = x = pad_to_multiple(x, self.encoder.multiple)
-        levels = self.encoder.encode(x, net)[-4:]
+        levels = self.encode(x, net)[-4:]
         below = None
         for level in reversed(levels):
             width = 2 * self.width if level is levels[-1] else self.width
@@ -168,25 +161,20 @@ class RefineNet(Segmenter):
 
 
 @dataclass(frozen=True, slots=True)
-class DeepLabV3PlusBody:
+class DeepLabV3PlusBody(EncoderBody):
     """DeepLab v3's pyramid on the last map, beside a map of a quarter of the image.
 
     Chen et al. 2018 (arXiv:1802.02611). ``low`` are the filters of the larger map, ``filters`` all others.
     """
 
-    encoder: Encoder = Encoder("resnet50", body={"dilated": 1})  # noqa: RUF009
+    encoder: Encoder | str = Encoder("resnet50", body={"dilated": 1})  # noqa: RUF009
     rates: tuple[int, ...] = (6, 12, 18)
     low: int = 48
     filters: int = 256
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoder", read_encoder(self.encoder))
-
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H/4, W/4, filters)."""
-        net.kept["images"] = x
-        net.kept["padded"] = x = pad_to_multiple(x, self.encoder.multiple)
-        *larger, last = self.encoder.encode(x, net)
+        *larger, last = self.encode(x, net)
         # the one nearest to a quarter of the image
         beside = min(larger, key=lambda level: abs(level.reduction - 4))
         y = ASPP(self.filters, self.rates, 0.5)(last.map, net)

@@ -11,6 +11,7 @@ from bf_models._backend import given_tensors, keras, producing_layer, rename_lay
 from bf_models.errors import unknown
 from bf_models.network.catalog import CATALOG, choose_part
 from bf_models.nn import Net, Tensor
+from bf_models.zoo.segmentation.segmenter import pad_to_multiple
 
 #: Images of that size show the reductions of a network whose images have no size of their own.
 _SKETCH = 256
@@ -166,6 +167,23 @@ def _find_reduction(image: Tensor, x: Tensor) -> int:
     """Return the power of two by which a map is smaller than an image, its borders left aside."""
     ratio = min(whole / max(1, part) for whole, part in zip(image.shape[1:3], x.shape[1:3]))
     return int(2 ** round(math.log2(max(1.0, ratio))))
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderBody:
+    """Base of bodies that begin with an encoder: a network's name, a mapping of fields, or an ``Encoder``."""
+
+    encoder: Encoder | str = "resnet50"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoder", read_encoder(self.encoder))
+
+    def encode(self, x: Tensor, net: Net, first: bool = False) -> list[Level]:
+        """Return the encoder's maps of an image padded to whole steps; both stay in ``net.kept``."""
+        assert isinstance(self.encoder, Encoder), "a name was read"
+        net.kept["images"] = x
+        net.kept["padded"] = x = pad_to_multiple(x, self.encoder.multiple)
+        return self.encoder.encode(x, net, first)
 
 
 def read_encoder(option: Any) -> Encoder:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bf_models.nn import Common, Net, Tensor
-from bf_models.zoo.segmentation.encoder import Encoder, read_encoder
-from bf_models.zoo.segmentation.segmenter import Segmenter, crop_like, pad_to_multiple, resize_like
+from bf_models.zoo.segmentation.encoder import Encoder, EncoderBody
+from bf_models.zoo.segmentation.segmenter import Segmenter, crop_like, resize_like
 
 
 @dataclass(frozen=True, slots=True)
-class FCNBody:
+class FCNBody(EncoderBody):
     """The last map of an encoder through convolutions of 7x7 and 1x1; maps for the skips are kept.
 
     These are the first of each size, in VGG the pooled ones.
@@ -25,15 +25,9 @@ class FCNBody:
     kernel: int = 7
     dropout: float = 0.5
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoder", read_encoder(self.encoder))
-
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H/32, W/32, units)."""
-        assert isinstance(self.encoder, Encoder), "a name was read"
-        net.kept["images"] = x
-        net.kept["padded"] = x = pad_to_multiple(x, self.encoder.multiple)
-        *larger, last = self.encoder.encode(x, net, first=True)
+        *larger, last = self.encode(x, net, first=True)
         for place, level in enumerate(reversed(larger), 1):
             net.kept[f"larger.{place}"] = level.map
         x = last.map

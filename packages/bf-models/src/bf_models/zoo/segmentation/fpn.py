@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bf_models.nn import Net, Tensor
-from bf_models.zoo.segmentation.encoder import Encoder, Level, read_encoder
-from bf_models.zoo.segmentation.segmenter import Segmenter, pad_to_multiple, resize_like
+from bf_models.zoo.segmentation.encoder import EncoderBody, Level
+from bf_models.zoo.segmentation.segmenter import Segmenter, resize_like
 
 
 @dataclass(frozen=True, slots=True)
-class FPNBody:
+class FPNBody(EncoderBody):
     """A pyramid of maps of one width, each enlarged to the largest of them, and summed.
 
     From the smallest map up, each is summed with the enlarged one below; the four smallest maps of the
@@ -18,19 +18,12 @@ class FPNBody:
     pyramid, ``filters`` those of the branches. Norms are batch norms, in place of the paper's group norms.
     """
 
-    encoder: Encoder | str = "resnet50"
     width: int = 256
     filters: int = 128
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoder", read_encoder(self.encoder))
-
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into the size of the encoder's largest map, (N, H/4, W/4, filters)."""
-        assert isinstance(self.encoder, Encoder), "a name was read"
-        net.kept["images"] = x
-        net.kept["padded"] = x = pad_to_multiple(x, self.encoder.multiple)
-        levels = self.encoder.encode(x, net)[-4:]
+        levels = self.encode(x, net)[-4:]
         branches, below = [], None
         for level in reversed(levels):
             name = f"pyramid.{level.reduction}"

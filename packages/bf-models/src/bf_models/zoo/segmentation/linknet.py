@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bf_models.nn import Net, Tensor
-from bf_models.zoo.segmentation.encoder import Encoder, read_encoder
-from bf_models.zoo.segmentation.segmenter import Segmenter, crop_like, pad_to_multiple, resize_like
+from bf_models.zoo.segmentation.encoder import Encoder, EncoderBody
+from bf_models.zoo.segmentation.segmenter import Segmenter, crop_like, resize_like
 
 
 @dataclass(frozen=True, slots=True)
-class LinkNetBody:
+class LinkNetBody(EncoderBody):
     """Enlarge the smallest of the encoder's last four maps by narrow blocks, each summed with the next map.
 
     The last transposed convolution is the head's.
@@ -19,15 +19,9 @@ class LinkNetBody:
     encoder: Encoder | str = "resnet18"
     filters: int = 32
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoder", read_encoder(self.encoder))
-
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H/2, W/2, filters), of the image padded to whole steps."""
-        assert isinstance(self.encoder, Encoder), "a name was read"
-        net.kept["images"] = x
-        levels = self.encoder.encode(pad_to_multiple(x, self.encoder.multiple), net)
-        levels = [level for level in levels[-4:] if level.reduction > 1]
+        levels = [level for level in self.encode(x, net)[-4:] if level.reduction > 1]
         x, size = levels[-1].map, levels[-1].reduction
         for level in reversed(levels[:-1]):
             name = f"decoder.{level.reduction}"
