@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from bf_batch.opensets import ArrayFiles, ImageFiles, ImageFolder, RowsBatch, Table
 from bf_batch.opensets.own.labels import number_labels
+from bf_batch.opensets.own.pictures import PictureSet
 
 
 @pytest.fixture(scope="module")
@@ -289,3 +290,14 @@ def test_labels_are_numbered_in_their_own_order() -> None:
         number_labels(["a", "a"], "it")
     with pytest.raises(ValueError, match="row 2 has no label"):
         number_labels(np.array(["a", None, "b", "a"], object), "it")
+
+
+@pytest.mark.parametrize("cls", PictureSet.__subclasses__())
+def test_any_set_of_pictures_lists_new_ones_to_predict_for(cls: type[PictureSet], tmp_path: Path) -> None:
+    for name in ("a/1.png", "2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((4, 5, 3), 9, np.uint8)).save(tmp_path / name)
+    found = cls.unlabelled(tmp_path, size="160", shares=0.8, classes=["x"])
+    assert len(found) == 2
+    assert not {"labels", "masks"} & set(found.preloaded)
+    assert found.next_batch(2).load().images[0].shape == (4, 5, 3)

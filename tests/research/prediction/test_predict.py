@@ -329,3 +329,21 @@ def test_a_run_of_somebody_else_is_data(configure, run: Path, trained: Path):
     make_run(run, trained, classes=("a", "a", "b"))
     with pytest.raises(ValueError, match=r"classes\.json: a list of different names"):
         find_trained(str(run))
+
+
+def test_another_kind_of_data_brings_no_steps_of_its_own(configure, run: Path):
+    same = read(predict(configure("dataset.path=new")).path)
+    for kind in ("image_folder", "masks"):  # whose files choose a pipeline for trainings
+        rows = read(predict(configure(f"dataset={kind}", "dataset.path=new", f"out={kind}.csv")).path)
+        assert rows == same
+
+
+@pytest.mark.parametrize("data", [[], ["dataset=image_folder"]])
+def test_files_for_a_network_of_arrays_are_refused_with_the_way_on(configure, run: Path, trained: Path, data):
+    steps = {**CONFIG["pipeline"], "load": [], "prepare": [{"to_array": {}}]}
+    digits = {"dataset": {"_target_": "bf_batch.opensets.Digits"}, "pipeline": steps}
+    make_run(run.parent / "arrays", trained, digits)
+    with pytest.raises(
+        ValueError, match=r"arrays in memory.*copy .*arrays/model\.bf .*pipeline=photos"
+    ):
+        predict(configure("run=arrays", "dataset.path=new", *data))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bf_index.errors import unknown
+from bf_index import FilesIndex
+from bf_index.errors import escape, unknown
 from bf_index.names import TargetError
 from bf_pipeline.redaction.texts import MASK
 from bf_research import targets
+from bf_research.launcher.hydra_private import task_overrides
 from bf_research.prediction.bare import fill_in, needs_network
 from bf_research.prediction.exporting import Exported, export_trained
 from bf_research.prediction.predictor import Predictor, find_shape, load_model
@@ -85,7 +87,7 @@ def predict(config: DictConfig) -> Written | Exported:
 def _check_steps(config: DictConfig, trained: Trained) -> None:
     """Refuse steps for a model that has those of its training, and a bare model without."""
     has = bool(trained.config.get("pipeline"))
-    if has and config.pipeline:
+    if has and _names_steps(config):
         raise ValueError(
             f"{trained.shown}: pipeline=... is for a model file alone: beside this one stands the {CONFIG} "
             "of its training, whose steps are what it was trained with; leave pipeline out, or copy the "
@@ -96,6 +98,13 @@ def _check_steps(config: DictConfig, trained: Trained) -> None:
             f"{trained.shown}: no configuration of its training stands beside the model, so that its "
             "steps are not known; name the run's folder, or give them: pipeline=NAME dataset=NAME"
         )
+
+
+def _names_steps(config: DictConfig) -> bool:
+    """Say whether the person gave ``pipeline``: the file of a data set chooses one as well, for trainings."""
+    if (hydra := hydra_part()) is not None:
+        return any(text.lstrip("+~").startswith(("pipeline=", "pipeline.")) for text in task_overrides(hydra))
+    return bool(config.pipeline) and "_target_" not in (config.dataset or {})
 
 
 def _make_predictor(config: DictConfig, trained: Trained, data: Any, allow: Sequence[str]) -> Predictor:
@@ -138,14 +147,35 @@ def make_data(
     options, _ = split_fold(options, allow)  # predictions are of whole parts, whatever was validated on
     path, rest = targets.split(options, "dataset")
     unlabelled = getattr(targets.resolve(path, "dataset", allow, "dataset"), "unlabelled", None)
+    if unlabelled is None and "path" in given and "path" not in recorded:
+        _refuse_files(trained)
     if unlabelled is not None and "path" in given and part is None:
-        return unlabelled(**rest), False
+        data = unlabelled(**rest)
+        if isinstance(data.index, FilesIndex):
+            _refuse_files(trained)
+        return data, False
     dataset = targets.build(options, "dataset", allow)
+    if isinstance(dataset.index, FilesIndex):
+        _refuse_files(trained)
     _check_classes(trained, dataset)
     try:
         return getattr(dataset, part or "test"), True
     except AttributeError as error:
         raise ValueError(f"part={part or 'test'}: {error}") from None
+
+
+def _refuse_files(trained: Trained) -> None:
+    """Refuse files for a network whose steps read none: it was trained on arrays."""
+    steps = trained.config.get("pipeline")
+    if not isinstance(steps, Mapping):
+        return
+    names = [name for key in ("load", "prepare") for step in steps.get(key) or () for name in step]
+    if not any(str(name).startswith("load") for name in names):
+        raise ValueError(
+            f"{trained.shown}: it was trained on arrays in memory, and its steps read no files; copy "
+            f"{escape(trained.model)} elsewhere and give it steps that do: run=COPY pipeline=photos "
+            "pipeline.mean=0 pipeline.std=1 dataset=image_folder dataset.path=..., or train on files"
+        )
 
 
 def _check_recorded(trained: Trained, name: str, value: Any) -> None:
