@@ -343,7 +343,5 @@ def test_files_for_a_network_of_arrays_are_refused_with_the_way_on(configure, ru
     steps = {**CONFIG["pipeline"], "load": [], "prepare": [{"to_array": {}}]}
     digits = {"dataset": {"_target_": "bf_batch.opensets.Digits"}, "pipeline": steps}
     make_run(run.parent / "arrays", trained, digits)
-    with pytest.raises(
-        ValueError, match=r"arrays in memory.*copy .*arrays/model\.bf .*pipeline=photos"
-    ):
+    with pytest.raises(ValueError, match=r"arrays in memory.*copy .*arrays/model\.bf .*pipeline=photos"):
         predict(configure("run=arrays", "dataset.path=new", *data))
