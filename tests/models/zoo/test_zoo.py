@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from bf_models import VGG7, VGG16, VGG19, ResNet18, ResNet34, zoo_names
+from bf_models import VGG7, VGG16, VGG19, AutoEncoder, ResNet18, ResNet34, zoo_names
 from bf_models.zoo.segmentation.segmenter import Segmenter
 
 PHOTO = {"inputs": {"images": {"shape": (224, 224, 3)}, "labels": {"classes": 1000}}, "stem": "imagenet"}
@@ -67,9 +67,10 @@ def _counted(name):
 
 FAST = ["vgg7", "vgg16", "resnet18", "resnet34", "resnet50v2", "seresnet18", "squeezenet1_1", "mobilenetv2"]
 FAST += ["vits16", "lenet", "mlp", "pyramidnet18", "mobilenet"]
-# those that tell the class of each place have tests of their own
+# those that tell the class of each place, or an item again, have tests of their own
+OTHERS = (Segmenter, AutoEncoder)
 SLOW = sorted(
-    name for name, model in zoo_names().items() if name not in FAST and not issubclass(model, Segmenter)
+    name for name, model in zoo_names().items() if name not in FAST and not issubclass(model, OTHERS)
 )
 
 

@@ -15,6 +15,7 @@ from bf_models.zoo.efficientnet import (
     EfficientNetB6,
     EfficientNetB7,
 )
+from bf_models.zoo.generative.autoencoder import VAE, AutoEncoder
 from bf_models.zoo.inception import GoogLeNet, InceptionV1, InceptionV3
 from bf_models.zoo.inception_v4 import InceptionResNetV2, InceptionV4
 from bf_models.zoo.lenet_mlp import MLP, LeNet
@@ -82,6 +83,7 @@ __all__ = [
     "FPN",
     "GCN",
     "MLP",
+    "VAE",
     "VGG7",
     "VGG11",
     "VGG11BN",
@@ -91,6 +93,7 @@ __all__ = [
     "VGG16BN",
     "VGG19",
     "VGG19BN",
+    "AutoEncoder",
     "ConvNeXtBase",
     "ConvNeXtSmall",
     "ConvNeXtTiny",

@@ -186,7 +186,7 @@ class KerasModel:
         if self.spec.classes is not None:
             return self.spec.classes
         term = next((item for item in self._losses if item.output is None), None)
-        if term is None or term.meaning not in ("numbers", "answers"):
+        if term is None or not (term.of_numbers or term.meaning == "answers"):
             return None
         name = term.target or self.spec.target_names[0]
         shape = self.spec.inputs[name].shape if name in self.spec.inputs else None
@@ -455,7 +455,7 @@ class KerasModel:
         ``told`` are the fields of saving.exported.Export: ``classes``, ``scale``, ``shift``, ``notes``.
         """
         with self._lock:
-            numbers = bool(self._losses) and self._losses[0].meaning == "numbers"
+            numbers = bool(self._losses) and self._losses[0].of_numbers
             kind = "numbers" if numbers else "answers" if self.is_binary else "classes"
             exported.export(self.averaged_network, self.spec.input_names, Export(**told), kind, Path(path))
 

@@ -13,6 +13,7 @@ from bf_models.layers.channels import (
 )
 from bf_models.layers.conv import Conv2D
 from bf_models.layers.norm import BatchNorm
+from bf_models.layers.sampling import SampleNormal
 from bf_models.layers.sizes import CropLike, PadToMultiple, ResizeLike
 from bf_models.layers.vit import ClassToken, PositionEmbedding, SelfAttention
 
@@ -30,6 +31,7 @@ __all__ = [
     "PadToMultiple",
     "PositionEmbedding",
     "ResizeLike",
+    "SampleNormal",
     "SelfAttention",
     "SoftSum",
     "StochasticDepth",

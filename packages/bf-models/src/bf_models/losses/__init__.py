@@ -1,7 +1,19 @@
-"""Losses of classes: of each place, of areas, of boundaries; importing this package loads no TensorFlow."""
+"""Losses of classes and of items that are told again; importing this package loads no TensorFlow."""
 
 from bf_models.losses.areas import Lovasz, SoftDice, SoftIoU, SoftTversky
 from bf_models.losses.boundary import Boundary
+from bf_models.losses.evidence import Bernoulli, Gaussian, GaussianKL
 from bf_models.losses.places import CrossEntropy, Focal
 
-__all__ = ["Boundary", "CrossEntropy", "Focal", "Lovasz", "SoftDice", "SoftIoU", "SoftTversky"]
+__all__ = [
+    "Bernoulli",
+    "Boundary",
+    "CrossEntropy",
+    "Focal",
+    "Gaussian",
+    "GaussianKL",
+    "Lovasz",
+    "SoftDice",
+    "SoftIoU",
+    "SoftTversky",
+]

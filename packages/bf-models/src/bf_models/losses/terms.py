@@ -9,12 +9,13 @@ from typing import Any, Literal, TypeAlias
 
 from bf_models._backend import keras, tensorflow
 from bf_models.errors import unknown
+from bf_models.losses.evidence import split_evidence
 from bf_models.losses.weighing import multiply
 from bf_models.optim import Named, is_pair, read_named
 
 #: What targets of a loss are: labels, shares of classes (or their labels), yes or no for each output, numbers
-#: of the outputs' shape, or what a function of the user makes of them.
-Meaning: TypeAlias = Literal["labels", "classes", "answers", "numbers", "own"]
+#: of the outputs' shape, such numbers from 0 to 1, or what a function of the user makes of them.
+Meaning: TypeAlias = Literal["labels", "classes", "answers", "numbers", "intensities", "own"]
 _KERAS = "keras.losses."
 _OF_KERAS: Mapping[str, Meaning] = {
     "SparseCategoricalCrossentropy": "labels",
@@ -40,6 +41,8 @@ _PLACES, _AREAS = ("CrossEntropy", "Focal"), ("SoftDice", "SoftIoU", "SoftTversk
 _MEANINGS: Mapping[str, Meaning] = {
     **_OF_KERAS,
     "Tversky": "numbers",
+    "Gaussian": "numbers",
+    "Bernoulli": "intensities",
     **dict.fromkeys((*_PLACES, *_AREAS), "classes"),
 }
 #: Short names, those of the older BatchFlow among them; ``ce`` takes labels or shares of classes.
@@ -61,6 +64,9 @@ LOSSES: Mapping[str, str] = {
     "tversky": _OURS + "SoftTversky",
     "lovasz": _OURS + "Lovasz",
     "boundary": _OURS + "Boundary",
+    "bernoulli": _OURS + "Bernoulli",
+    "gaussian": _OURS + "Gaussian",
+    "kl": _OURS + "GaussianKL",
     **{name.lower(): _KERAS + name for name in _OF_KERAS},
 }
 
@@ -89,6 +95,11 @@ class LossTerm:
             return _MEANINGS.get(self.name, "own") if _is_known(made) else "own"
         ours = self.named.target.partition(".")[0] in ("bf_models", "keras", self.named.target)
         return _MEANINGS.get(self.name, "own") if ours else "own"
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether its targets are numbers of the outputs' shape, which have no classes."""
+        return self.meaning in ("numbers", "intensities")
 
     @property
     def areas(self) -> bool:
@@ -170,17 +181,27 @@ def read_losses(option: Any, owner: str, targets: Sequence[str]) -> tuple[LossTe
     """Check the config key ``loss``: a name, a mapping, a callable, or a list of these that is summed.
 
     A mapping may hold, beside the loss's own arguments, ``weight``, ``output`` (name of a layer),
-    ``target``, one of ``targets``, and ``ignore``, a label of places that take no part. ValueError names what
-    is unknown, with close matches.
+    ``target``, one of ``targets``, and ``ignore``, a label of places that take no part. The loss ``elbo`` is
+    two terms, see ``split_evidence``. ValueError names what is unknown, with close matches.
     """
     if option is None:
         return ()
     several = isinstance(option, Sequence) and not isinstance(option, str) and not is_pair(option)
-    terms = tuple(_read_term(item, owner) for item in (option if several else (option,)))
+    parts = (part for item in (option if several else (option,)) for part in _split(item, owner))
+    terms = tuple(_read_term(part, owner) for part in parts)
     for term in terms:
         if term.target is not None and term.target not in targets:
             raise ValueError(unknown("target of a loss", term.target, targets, owner))
     return terms
+
+
+def _split(option: Any, owner: str) -> Sequence[Any]:
+    """Return the options of the terms that a loss is made of: mostly the loss itself."""
+    made = {"name": option} if isinstance(option, str) else option
+    made = {"name": option[0], **option[1]} if is_pair(option) else made
+    if isinstance(made, Mapping) and str(made.get("name")).lower() == "elbo":
+        return split_evidence(made, owner)
+    return (option,)
 
 
 def _read_term(option: Any, owner: str) -> LossTerm:
@@ -199,7 +220,7 @@ def _check_ignore(term: LossTerm, owner: str) -> None:
         return
     if isinstance(term.ignore, bool) or not isinstance(term.ignore, int):
         raise ValueError(f"{owner}: loss: ignore is a label such as 255, got {term.ignore!r}")
-    if term.meaning in ("numbers", "own"):
+    if term.of_numbers or term.meaning == "own":
         raise ValueError(
             f"{owner}: loss {term.name} knows no labels, so none can be ignored; 'ce', 'bce', 'dice' and the "
             "like do, and 'sample_weight' weighs items of any loss"

@@ -9,6 +9,7 @@ from bf_models.metrics.classification import ClassificationMetrics
 from bf_models.metrics.gathered import Gathered
 from bf_models.metrics.loss import Loss
 from bf_models.metrics.panoptic import PanopticMetrics
+from bf_models.metrics.reconstruction import ReconstructionMetrics
 from bf_models.metrics.regression import RegressionMetrics
 from bf_models.metrics.segmentation import SegmentationMetrics, SegmentationMetricsByInstances
 
@@ -18,6 +19,7 @@ METRICS: Mapping[str, type[Gathered]] = {
     "instances": SegmentationMetricsByInstances,
     "panoptic": PanopticMetrics,
     "regression": RegressionMetrics,
+    "reconstruction": ReconstructionMetrics,
     "loss": Loss,
 }
 _OLDER: Mapping[str, str] = {

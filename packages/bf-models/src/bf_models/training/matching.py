@@ -29,11 +29,11 @@ def choose_form(term: LossTerm, targets: Shape, outputs: Shape) -> Form | None:
     of_places = _agree(targets, places) or _agree(targets, (*places, 1))
     if term.meaning == "own":
         return "full" if one and _agree(targets, places) else "free"
-    if one and (term.one_output or term.meaning in ("answers", "numbers")):
+    if one and (term.one_output or term.of_numbers or term.meaning == "answers"):
         return "full" if of_places else None
     if one:
         return None  # one output has no classes to tell apart
-    if of_places and term.meaning != "numbers":
+    if of_places and not term.of_numbers:
         return "labels"
     return "full" if _agree(targets, outputs) and term.meaning != "labels" else None
 
@@ -175,7 +175,7 @@ def match_weights(weights: Any, outputs: Any) -> Any:
 def find_class_weights(term: LossTerm, matched: Matched, outputs: Any, factors: Any, owner: str) -> Any:
     """Return the weight of each item or place by its class; None for a loss of numbers or of areas."""
     tf = tensorflow()
-    if term.meaning == "numbers" or term.areas:
+    if term.of_numbers or term.areas:
         return None
     classes, given = outputs.shape[-1], factors.shape[0]
     if (2 if classes == 1 else classes) != given:
@@ -206,6 +206,9 @@ def explain_wrong(term: LossTerm, targets: Any, name: str, output: Shape, owner:
         assert classes is not None, "the number of outputs is known"
         good = (values == np.floor(values)) & (values >= 0) & (values < classes)
         what = f"labels of {classes} classes are 0 to {classes - 1}, whole numbers"
+    elif form == "full" and term.meaning == "intensities":
+        good = (values >= 0) & (values <= 1)
+        what = f"targets of loss {term.name} are 0 to 1"
     elif form == "full" and term.meaning in ("classes", "answers"):
         good = (values >= 0) & (values <= 1)
         yes_or_no = term.meaning == "answers" or classes == 1
@@ -219,8 +222,11 @@ def explain_wrong(term: LossTerm, targets: Any, name: str, output: Shape, owner:
         return None
     place = tuple(int(axis) for axis in np.argwhere(~good)[0])
     item = f"item {place[0]}" + (f", place {place[1:]}" if len(place) > 1 else "")
-    return (
+    found = (
         f"{owner}: {what}: got a value of {values[place]} at {item} of {name!r}, {(~good).sum()} of "
-        f"{good.size} values are wrong; look at the targets, or set 'num_classes'"
-        + ("" if term.ignore is not None else ", or 'ignore' of the loss, the label of what does not count")
+        f"{good.size} values are wrong; "
     )
+    if term.meaning == "intensities":
+        return found + "scale them, or take a loss of any numbers, 'mse' or 'gaussian'"
+    ignored = "" if term.ignore is not None else ", or 'ignore' of the loss, the label of what does not count"
+    return f"{found}look at the targets, or set 'num_classes'{ignored}"

@@ -122,7 +122,7 @@ def read_class_weights(spec: ModelSpec, losses: Sequence[LossTerm], owner: str) 
     given, classes = spec.class_weights, spec.classes
     if given is None:
         return None
-    terms = [term for term in losses if term.meaning != "numbers" and not term.areas]
+    terms = [term for term in losses if not term.of_numbers and not term.areas]
     if not terms:
         raise ValueError(
             f"{owner}: class_weights do not go with loss {', '.join(term.name for term in losses)}: "

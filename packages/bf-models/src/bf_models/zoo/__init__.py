@@ -22,6 +22,7 @@ from bf_models.zoo import (
     vit,
     xception,
 )
+from bf_models.zoo.generative import autoencoder
 from bf_models.zoo.segmentation import (
     context,
     deeplab,
@@ -45,6 +46,7 @@ _FAMILIES = (
     *(vgg, resnet, resnet_v2, densenet, squeezenet, mobilenet, efficientnet),
     *(inception, inception_v4, xception, convnext, vit, lenet_mlp),
     *(unet, linknet, fpn, encoder_decoder, deeplab, fcn, tiramisu, vnet, context),
+    autoencoder,
 )
 #: Bases of families, which are no networks of their own.
 _BASES = frozenset(

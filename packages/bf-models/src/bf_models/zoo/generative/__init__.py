@@ -1,0 +1,1 @@
+"""Networks that tell an item again from a few numbers, and make new ones."""
