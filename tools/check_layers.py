@@ -75,7 +75,8 @@ ROOMS: Mapping[str, str] = {
         """,
     "bf_research": """
         targets own_files masks domain launcher trusted sweep tracking training trained units train_names
-        train_source train_found train_pipelines train_data train_parts train_pictures train_steps
+        train_source train_found train_pipelines train_data train_parts train_pictures train_reconstructions
+        train_steps
         prediction train research
         """,
 }

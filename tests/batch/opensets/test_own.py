@@ -250,7 +250,10 @@ def test_a_table_gives_features_and_classes(iris: Path) -> None:
         ),
         ({"target": "kind", "missing": "drop"}, "'raise', 'leave_out' or 'fill', got 'drop'"),
         ({"target": "kind", "task": "regression"}, "'setosa' is no number"),
-        ({"target": "kind", "task": "both"}, "'classification' or 'regression', got 'both'"),
+        (
+            {"target": "kind", "task": "both"},
+            "'classification', 'regression' or 'reconstruction', got 'both'",
+        ),
     ],
 )
 def test_what_a_table_lacks_is_said(iris: Path, options: dict[str, Any], message: str) -> None:

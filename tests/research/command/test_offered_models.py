@@ -18,7 +18,7 @@ from bf_command.schema import folder_of, offered_models, register
 from bf_models import zoo_names
 
 CONF = Path(__file__).parents[3] / "conf"
-EXAMPLES = {"resnet18", "vgg7"}
+EXAMPLES = {"autoencoder", "resnet18", "vae", "vgg7"}
 #: Files of ours that are a model of another name with settings of its own.
 VARIANTS = {"small_unet"}
 

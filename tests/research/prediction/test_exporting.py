@@ -15,7 +15,8 @@ import yaml
 from bf_batch.opensets import Digits
 from bf_models import MLP, KerasModel
 from bf_research import find_trained
-from bf_research.prediction.exporting import export_trained, find_arithmetic
+from bf_research.prediction.arithmetic import find_arithmetic
+from bf_research.prediction.exporting import export_trained
 from bf_research.prediction.predictor import Predictor
 from bf_research.trained import Trained, write_trained
 

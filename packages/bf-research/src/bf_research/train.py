@@ -33,8 +33,9 @@ from bf_research.train_pipelines import (
     pipelines,
     start_options,
 )
+from bf_research.train_reconstructions import keep_reconstructions, read_reconstructions
 from bf_research.train_source import find_source
-from bf_research.trained import CONFIG, FOLDER_TAG, find_classes, write_trained
+from bf_research.trained import CONFIG, FOLDER_TAG, find_classes, tells_numbers, write_trained
 from bf_research.training.checkpoints import MODEL as MODEL_FILE
 from bf_research.training.checkpoints import read_model_record
 from bf_research.training.folder import FINISHED, RunFolder
@@ -98,7 +99,7 @@ def train(config: DictConfig) -> Outcome:
             dataset, config, parts = _make_parts(config, allow)
         events, test = make_events(config, parts, allow, mistakes)
         with mistakes.collect():
-            pictures = read_pictures(config)
+            pictures, told_again = read_pictures(config), read_reconstructions(config)
         mistakes.tell()
         assert parts is not None
         assert test is not None
@@ -109,7 +110,7 @@ def train(config: DictConfig) -> Outcome:
         run_id = None if folder is None else folder.record.get("run_id")
         with record_run(tracker, run_name(name), tags, run_id):
             text = to_yaml(redact_config(config, resolve=True))
-            classes = None if config.task.get("name") == "regression" else find_classes(dataset)
+            classes = None if tells_numbers(config.task) else find_classes(dataset)
             if folder is not None:
                 write_trained(folder.path, text, classes)
                 tracker.set_tags({FOLDER_TAG: str(folder.path.absolute())})
@@ -129,6 +130,7 @@ def train(config: DictConfig) -> Outcome:
                 tracker.log_metric(metric, value, done.iterations)
             keep_pictures(pictures, config, parts.testing, classes, done.folder, tracker)
             model = parts.training.m(MODEL)
+            keep_reconstructions(told_again, config, parts.testing, model, done.folder, tracker)
             tracker.log_model(KeptModel(model, text, classes, parts.testing.dataset))
         metrics = {**_told(done.metrics), **tested}
         if folder is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from bf_index.errors import unknown
 from bf_research.tracking.tracker import Tracker
 from bf_research.train_pipelines import MODEL, as_plain
+from bf_research.trained import RECONSTRUCTION
 from bf_research.training.state import check_count
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ class Shown:
 def read_pictures(config: DictConfig) -> PictureOptions | None:
     """Return what ``pictures`` of a configuration asks for, None for null; ``ValueError`` for what can't be.
 
-    ``true`` is all of them. A training of one of several classes has them, and no other.
+    ``true`` is all of them. A training of one of several classes has them; one that tells items again has
+    others, see ``train_reconstructions``.
     """
     given = as_plain(config.get("pictures"))
-    if given is None or given is False:
+    if given is None or given is False or config.task.get("name") == RECONSTRUCTION:
         return None
     if given is not True and not isinstance(given, Mapping):
         raise ValueError(f"pictures must be null, true or a mapping such as {{worst: 16}}, got {given!r}")
@@ -90,8 +92,8 @@ def read_pictures(config: DictConfig) -> PictureOptions | None:
     task, steps = config.task.get("name"), config.pipeline
     if task != "classification" or steps.get("inputs") is None or steps.get("targets") is None:
         raise ValueError(
-            f"pictures are of task=classification with pipeline.inputs and targets, got task={task}; "
-            "say pictures=null"
+            "pictures are of task=classification, with pipeline.inputs and targets, or reconstruction, got "
+            f"task={task}; say pictures=null"
         )
     return PictureOptions(**options)
 
@@ -173,7 +175,8 @@ def _write_table(worst: Shown, classes: Sequence[str], path: Path) -> None:
             table.writerow([id, classes[label], classes[told], f"{share[told]:.4f}", f"{loss:.4f}"])
 
 
-def _make_figure(width: float, height: float) -> Any:
+def make_figure(width: float, height: float) -> Any:
+    """Return a ``matplotlib.figure.Figure`` of so many inches, without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -191,7 +194,7 @@ def draw_items(shown: Shown, classes: Sequence[str]) -> Any:
     """Return a ``matplotlib.figure.Figure`` of items, each below its class and what it was taken for."""
     columns = min(len(shown.ids), 8)
     rows = -(-len(shown.ids) // columns)
-    figure = _make_figure(columns * _ONE, rows * (_ONE + 0.35))
+    figure = make_figure(columns * _ONE, rows * (_ONE + 0.35))
     for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if number >= len(shown.ids):

@@ -13,6 +13,7 @@ from bf_index.names import TargetError
 from bf_research import targets
 from bf_research.launcher.channel import where
 from bf_research.train_source import Source, tuning_settings
+from bf_research.trained import tells_numbers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -183,7 +184,7 @@ def _make_model_config(
             "if you do, say targets=[...] on the command line, or list it under targets in the main file"
         )
     known = {
-        "num_classes": getattr(dataset, "num_classes", None),
+        "num_classes": None if tells_numbers(config.task) else getattr(dataset, "num_classes", None),
         "loss": config.loss,
         "optimizer": as_plain(config.optimizer),
         "schedule": None if is_plateau(config.schedule) else as_plain(config.schedule),

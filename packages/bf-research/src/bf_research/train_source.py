@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bf_research.trained import find_classes, find_trained
+from bf_research.trained import find_classes, find_trained, tells_numbers
 from bf_research.training.unfreezing import read_epochs, read_patterns
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def tuning_settings(config: DictConfig, source: Source | None, dataset: Any) -> 
             found[key] = plain(key)
     if source is not None:
         found["pretrained"] = str(source.file)
-        classes = None if config.task.get("name") == "regression" else find_classes(dataset)
+        classes = None if tells_numbers(config.task) else find_classes(dataset)
         if source.classes is not None and classes is not None and source.classes != classes:
             found["new_head"] = True
             log.info(

@@ -23,6 +23,8 @@ from bf_research.tracking.store import address, find_run, open_store
 from bf_research.training.checkpoints import MODEL
 from bf_research.training.folder import FINISHED, RECORD, read_record
 
+#: The task of items that are told again.
+RECONSTRUCTION = "reconstruction"
 CONFIG, CLASSES = "config.yaml", "classes.json"
 #: The tag of an MLflow run that holds its folder on the machine that trained.
 FOLDER_TAG = "bf.folder"
@@ -32,6 +34,8 @@ _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _REGISTERED = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))")
 #: Where trainings have their folders, in the working folder.
 _OUTPUTS = Path("outputs")
+#: Tasks that tell numbers: classes of the data are not those of their networks.
+_OF_NUMBERS = ("regression", RECONSTRUCTION)
 _MOST_LETTERS = 10_000_000
 
 
@@ -67,6 +71,12 @@ def find_classes(dataset: Any) -> tuple[str, ...] | None:
     if names is None and isinstance(count := getattr(dataset, "num_classes", None), int):
         names = range(count)
     return None if names is None else tuple(map(str, names))
+
+
+def tells_numbers(task: Any) -> bool:
+    """Whether a task has numbers as outputs, whatever classes the data have: its name, or its section."""
+    name = task.get("name") if isinstance(task, Mapping) or hasattr(task, "get") else task
+    return name in _OF_NUMBERS
 
 
 def find_trained(name: str, uri: str | None = None, unfinished: bool = False, key: str = "run") -> Trained:

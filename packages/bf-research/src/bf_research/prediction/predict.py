@@ -77,7 +77,7 @@ def predict(config: DictConfig) -> Written | Exported:
     predictor = _make_predictor(config, trained, data, allow)
     options = {"prefetch": config.prefetch, "engine": config.engine, "bar": config.bar}
     count, known = 0, known and predictor.knows(data)
-    with open_table(out, predictor.classes, predictor.legend) as table:
+    with open_table(out, predictor.classes, predictor.legend, predictor.tells_again) as table:
         for predicted in predictor.predict(data, config.batch_size, known, **options):
             table.write(predicted)
             count += len(predicted.ids)

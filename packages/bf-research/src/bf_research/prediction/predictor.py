@@ -15,6 +15,7 @@ from bf_batch import Batch, Dataset
 from bf_index.errors import escape
 from bf_pipeline import B, Pipeline, V
 from bf_research import targets
+from bf_research.prediction.arithmetic import Arithmetic, find_arithmetic, find_component
 from bf_research.prediction.maps import (
     SIZES,
     find_moves,
@@ -24,7 +25,7 @@ from bf_research.prediction.maps import (
     share_out,
 )
 from bf_research.prediction.steps import SECTIONS, find_inputs, make_steps
-from bf_research.trained import Trained
+from bf_research.trained import RECONSTRUCTION, Trained
 
 _MODEL, _VALUES, _KNOWN = "net", "predicted", "known"
 _ANY_MODEL = "bf_models.KerasModel"
@@ -42,7 +43,8 @@ class Predicted:
     ``values`` are names of classes, or numbers where there are no classes; or one array of them an item.
     ``shares`` has a probability for each item and class, None without classes. Where the class of each pixel
     is predicted (``maps``), ``values`` are arrays (height, width) of numbers of classes, and ``shares`` what
-    part of the pixels each class has.
+    part of the pixels each class has. Items that are told again are arrays in the unit of the data, ``bytes``
+    where they are pictures of bytes.
     """
 
     batch: Batch
@@ -51,6 +53,7 @@ class Predicted:
     shares: np.ndarray | None = None
     known: Any = None
     maps: bool = False
+    bytes: bool = False
 
 
 class Predictor:
@@ -68,6 +71,7 @@ class Predictor:
         self.classes = trained.classes
         self._shape = find_shape(self.model)
         self._scale = read_scale(trained)
+        self._before = self._find_before()
         self._check_classes()
         self.legend = read_legend(trained, self.classes) if self.classes and self._tells_pixels() else None
         self._moves = find_moves(trained)
@@ -83,6 +87,20 @@ class Predictor:
     def batch_size(self) -> int:
         """How many items go through the network at once, if nobody says."""
         return _BATCH if self.legend is None else _BATCH_OF_MAPS
+
+    @property
+    def tells_again(self) -> bool:
+        """Whether predictions are the items themselves, told again."""
+        told = self.trained.config.get("task")
+        return isinstance(told, Mapping) and told.get("name") == RECONSTRUCTION
+
+    def _find_before(self) -> Arithmetic | None:
+        """Return the arithmetic of the preparation, which items that are told again go back through."""
+        name = find_component(self.trained) if self.tells_again else None
+        if name is None or self._shape is None:
+            return None
+        found = find_arithmetic(self.trained, name, self._shape)
+        return found if found.inside else None
 
     def _make_steps(self, known: bool) -> tuple[Pipeline, Pipeline]:
         """Return the steps that load and those that prepare; without right answers they leave these alone."""
@@ -157,6 +175,9 @@ class Predictor:
     def _name(self, batch: Batch, values: Any, shares: Any, known: Any, names: Any) -> Predicted:
         """Give numbers of classes their names; ``names`` are those of the classes of the data."""
         ids = batch.indices.tolist()
+        if self._before is not None:
+            bytes = find_component(self.trained) == "images"
+            return Predicted(batch, ids, self._before.undo(values), None, known, bytes=bytes)
         if self.classes is None:
             return Predicted(batch, ids, self._in_unit(np.asarray(values)), None, known)
         values, shares = np.asarray(values), np.asarray(shares)

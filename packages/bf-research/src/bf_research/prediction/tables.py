@@ -19,6 +19,7 @@ from bf_research.prediction.predictor import Predicted
 
 CSV, PARQUET = (".csv",), (".parquet", ".pq")
 ID, VALUE, KNOWN, SHARE = "id", "prediction", "label", "proba_"
+TOLD = "told_again"
 MASKS, TABLE = "predicted_masks", "shares.csv"
 PIXELS = "share_"
 
@@ -31,16 +32,18 @@ class Table(Protocol):
 
 
 @contextlib.contextmanager
-def open_table(path: Path, classes: Sequence[str] | None, legend: Legend | None = None) -> Iterator[Table]:
+def open_table(
+    path: Path, classes: Sequence[str] | None, legend: Legend | None = None, again: bool = False
+) -> Iterator[Table]:
     """Open a table that takes its place when it is whole; on any error an older one stays.
 
     The ending says what it is: .csv or .parquet; a folder takes a picture for each item, and where a
-    ``legend`` says what stands for classes a table of their shares.
+    ``legend`` says what stands for classes a table of their shares. ``again``: predictions are the items.
     """
     kind = path.suffix.lower()
     if kind not in (*CSV, *PARQUET):
         if legend is None:
-            yield Masks(path)
+            yield Pictures(path) if again else Masks(path)
             return
         with open_table(path / TABLE, classes) as shares:
             yield LabelMaps(path, legend, shares)
@@ -193,6 +196,31 @@ class Masks:
         batch = predicted.batch
         batch.add_components(MASKS, list(maps.astype(np.uint8 if maps.max() < 256 else np.uint16)))
         batch.dump(str(self._folder), fmt="image", src=MASKS)
+
+
+class Pictures:
+    """A folder with a PNG picture for each item that is told again, in bytes as the items are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, predicted: Predicted) -> None:
+        """Write the pictures of a batch."""
+        told = np.asarray(predicted.values)
+        if not predicted.bytes or told.ndim != 4 or told.shape[-1] not in (1, 3, 4):
+            what = (
+                f"of the shape {told.shape[1:]}"
+                if predicted.bytes
+                else "whose way back to bytes is not known"
+            )
+            raise ValueError(
+                f"out={escape(self._folder)}: a folder takes pictures, and an item that is told again is "
+                f"numbers {what}; out=predictions.csv writes a table"
+            )
+        told = np.clip(np.rint(told), 0, 255).astype(np.uint8)
+        batch = predicted.batch
+        batch.add_components(TOLD, list(told[..., 0] if told.shape[-1] == 1 else told))
+        batch.dump(str(self._folder), fmt="image", src=TOLD)
 
 
 class LabelMaps:

@@ -26,7 +26,8 @@ class ArrayFiles(Openset):
     Parameters
     ----------
     path : an array (n, columns) of features or (n, height, width) or (n, height, width, channels) of pictures
-    labels : an array (n,) of classes, numbers or texts, or for ``task='regression'`` numbers, (n, k) too
+    labels : an array (n,) of classes, numbers or texts, or for ``task='regression'`` numbers, (n, k) too;
+        ``task='reconstruction'`` needs none
     shares, seed, task, strict : as in ``ImageFiles``
     """
 
@@ -42,6 +43,10 @@ class ArrayFiles(Openset):
     ) -> None:
         check_task(task, "ArrayFiles")
         component, kind, count = _find_kind(path)
+        if labels is None and task == "reconstruction":
+            parts = make_parts(count, None, {}, shares, seed, escape(path))
+            super().__init__(count, parts, None, {component: os.fspath(path)}, batch_class or kind)
+            return
         if labels is None:
             raise ValueError(
                 f"{escape(path)}: where are the labels? labels=FILE.npy, an array of one for each item"

@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 
 from bf_index.errors import escape
 
-Task = Literal["classification", "regression"]
-TASKS = ("classification", "regression")
+#: Labels of items that are to be told again are classes, and take no part.
+Task = Literal["classification", "regression", "reconstruction"]
+TASKS = ("classification", "regression", "reconstruction")
 _SHOWN = 5
 
 
 def check_task(task: str, owner: str) -> None:
     """Refuse a task that there is not."""
     if task not in TASKS:
-        raise ValueError(f"{owner}: task must be 'classification' or 'regression', got {task!r}")
+        raise ValueError(
+            f"{owner}: task must be 'classification', 'regression' or 'reconstruction', got {task!r}"
+        )
 
 
 def number_labels(values: Any, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
