@@ -9,8 +9,8 @@ import pytest
 
 from bf_index import StateError
 from bf_research import KV, Domain, Option, Research, Results, TrialState, uniform
-from bf_research.sweep.journal import Record
-from bf_research.sweep.results import describe, failure_table, ranking
+from bf_research.sweep.records import Record
+from bf_research.sweep.tables import describe, failure_table, ranking
 
 
 def record(

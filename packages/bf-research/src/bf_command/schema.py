@@ -40,6 +40,7 @@ class TrainSchema:
     class_weights: Any = None
     repetition: int = 0
     launch: dict[str, Any] = field(default_factory=dict)
+    stopping: dict[str, Any] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
     name: str | None = None
     resume: str = "auto"

@@ -5,6 +5,7 @@ from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import KV, integers, loguniform, normal, uniform
 from bf_research.prediction.exporting import Exported, export_trained
 from bf_research.research.research import Research
+from bf_research.stopping.rules import ASHA, Hyperband, MedianStopping, StoppingRule
 from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial, TrialState
@@ -20,6 +21,7 @@ from bf_research.training.validation import Evaluation, IterationLog, Validation
 from bf_research.units.expressions import RD, RI, RID, RO, RP, RR, S
 
 __all__ = [
+    "ASHA",
     "KV",
     "RD",
     "RI",
@@ -34,7 +36,9 @@ __all__ = [
     "Evaluation",
     "Event",
     "Exported",
+    "Hyperband",
     "IterationLog",
+    "MedianStopping",
     "NoModel",
     "Option",
     "RateTest",
@@ -42,6 +46,7 @@ __all__ = [
     "Research",
     "Results",
     "S",
+    "StoppingRule",
     "SweepLocked",
     "TimeLimit",
     "Trained",

@@ -26,7 +26,8 @@ def parameters(config: DictConfig) -> dict[str, str]:
     for key, value in written.items():
         if isinstance(value, str) and value.startswith(_OF_TASK):
             written[key] = resolved[key]
-    written.pop("launch", None)  # the place where it runs is no parameter of the training
+    for part in ("launch", "stopping"):  # where it runs and what ends it are no parameters of the training
+        written.pop(part, None)
     if isinstance(task := written.get("task"), dict) and "name" in task:
         written["task"] = task["name"]  # its steps are those of the pipeline
     params = flatten(written)

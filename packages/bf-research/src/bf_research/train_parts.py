@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bf_index.errors import unknown
 from bf_pipeline.redaction.values import redact_config
+from bf_research.stopping.measured import complete_rule, validation_metrics
+from bf_research.stopping.rules import read_stopping
 from bf_research.targets import build
 from bf_research.tracking.tracker import flatten
 from bf_research.train_data import VALIDATION_KEYS, read_section
@@ -20,6 +22,7 @@ from bf_research.training.folder import RECORD, RunFolder, make_free, open_unfin
 from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event
 from bf_research.training.stopping import EarlyStopping, TimeLimit
+from bf_research.training.telling import TellSweep
 from bf_research.training.unfreezing import Unfreeze
 from bf_research.training.validation import Evaluation, IterationLog, Validation
 
@@ -38,6 +41,7 @@ _INDIFFERENT = (
     "launch",
     "tracking",
     "research",
+    "stopping",
     "debug",
 )
 
@@ -93,7 +97,7 @@ def make_events(
         validation = read_section(config, "validation", VALIDATION_KEYS)
         if validation is not None:
             metrics = [str(name) for name in validation.get("metrics") or names]
-            measured = [f"validation/{name}" for name in (*metrics, "loss")]
+            measured = validation_metrics(validation, names)
             size = validation.get("batch_size") or config.test_batch_size
             pipeline = None if parts is None else parts.validating
             events.append(Validation(pipeline, validation.get("every", "epoch"), metrics, batch_size=size))
@@ -101,7 +105,14 @@ def make_events(
     events += [] if test is None else [test]
     with mistakes.collect():
         events += _own_events(config, allow)
-    for make in (_make_unfreeze, _make_early_stopping, _make_plateau, _make_time_limit, _make_checkpoints):
+    for make in (
+        _make_unfreeze,
+        _make_early_stopping,
+        _make_plateau,
+        _make_time_limit,
+        _make_telling,
+        _make_checkpoints,
+    ):
         with mistakes.collect():
             events += make(config, measured)
     return events, test
@@ -142,6 +153,22 @@ def _make_plateau(config: DictConfig, measured: list[str]) -> list[Event]:
 
 def _make_time_limit(config: DictConfig, measured: list[str]) -> list[Event]:
     return [] if config.get("max_time") is None else [TimeLimit(config.max_time)]
+
+
+def _make_telling(config: DictConfig, measured: list[str]) -> list[Event]:
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(config.get("stopping") or OmegaConf.create({}), resolve=True)
+    rule = read_stopping(plain)
+    if rule is None:
+        return []
+    if not _is_trial():
+        raise ValueError(
+            f"stopping={rule.name}: a rule stops trials of a sweep (-m) by comparing them; of a training by "
+            "itself, early_stopping={patience: 5} is the end"
+        )
+    metric = complete_rule(rule, config, "stopping").metric
+    return [] if metric is None else [TellSweep(metric)]
 
 
 def _make_checkpoints(config: DictConfig, measured: list[str]) -> list[Event]:
@@ -202,15 +229,12 @@ def open_folder(config: DictConfig) -> Iterator[RunFolder | None]:
 
     Yields None in a program without Hydra. ``StateError`` for a name under which other settings were trained.
     """
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     own = output_folder()
     if own is None:
         yield None
         return
     settings = essential_settings(config)
-    trial = HydraConfig.get().mode is RunMode.MULTIRUN
+    trial = _is_trial()
     resume = str(config.get("resume", "auto"))
     if resume not in ("auto", "never"):
         if not (Path(resume) / RECORD).is_file():
@@ -253,6 +277,14 @@ def _open_trial(own: Path, settings: Mapping[str, Any], resume: str) -> RunFolde
         shutil.rmtree(own / CHECKPOINTS, ignore_errors=True)
         folder.record = {}
     return folder
+
+
+def _is_trial() -> bool:
+    """Whether this is a trial of a sweep; a program without Hydra is none."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
 def _is_below(path: Path, root: Path) -> bool:

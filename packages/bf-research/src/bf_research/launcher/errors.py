@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from bf_batch.engines.base import WorkerDied
 
-__all__ = ["JobStopped", "JobTimeout", "LauncherError", "PassingError", "SweepRefused", "WorkerDied"]
+__all__ = [
+    "JobStopped",
+    "JobTimeout",
+    "LauncherError",
+    "PassingError",
+    "SweepRefused",
+    "TrialPruned",
+    "WorkerDied",
+]
 
 
 class LauncherError(ValueError):
@@ -21,6 +32,17 @@ class JobTimeout(RuntimeError):
 
 class JobStopped(RuntimeError):
     """The end of a job, begun or not, because the sweep was stopped."""
+
+
+class TrialPruned(RuntimeError):
+    """The end of a trial that the stopping rule of its sweep stopped: why, and its results so far."""
+
+    def __init__(self, reason: str, rows: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(reason)
+        self.reason, self.rows = reason, tuple(rows)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.reason, self.rows)
 
 
 class SweepRefused(SystemExit):

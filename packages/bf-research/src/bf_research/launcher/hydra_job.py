@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bf_pipeline.redaction.values import redact_config, redact_override
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.errors import SweepRefused
+from bf_research.launcher.errors import SweepRefused, TrialPruned
 from bf_research.launcher.hydra_private import (
     dumps,
     flush_loggers,
@@ -86,12 +86,14 @@ class HydraJob:
 
     def _finish(self, result: JobReturn) -> None:
         """Print the traceback of a failed job to its output, and add it to the error for the driver."""
-        if result.status is JobStatus.FAILED:
-            error = make_portable(value_of(result))
+        if result.status is not JobStatus.FAILED:
+            return
+        told: Any = result
+        told.bf_error = value_of(result)  # Hydra's class would raise it when asked
+        if not isinstance(told.bf_error, TrialPruned):
+            error = told.bf_error = make_portable(told.bf_error)
             sys.stderr.write("\n".join(getattr(error, "__notes__", [str(error)])) + "\n")
             result.return_value = error
-            told: Any = result
-            told.bf_error = error  # Hydra's class would raise it when asked
 
     @staticmethod
     def verdict(result: JobReturn) -> str:

@@ -12,7 +12,9 @@ from typing import Any, Literal, Protocol
 from bf_research.launcher.errors import LauncherError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-Kind = Literal["ok", "failed", "crashed", "timeout", "killed"]
+Kind = Literal["ok", "failed", "crashed", "timeout", "killed", "pruned"]
+#: Ends of a job that are no failure.
+GOOD: frozenset[Kind] = frozenset({"ok", "pruned"})
 
 
 @dataclass(frozen=True)

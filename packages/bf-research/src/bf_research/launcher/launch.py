@@ -16,7 +16,7 @@ from bf_research.launcher.hydra_private import task_overrides
 from bf_research.launcher.jobs import Job
 from bf_research.launcher.options import preload_list, settle
 from bf_research.launcher.pool import open_pool
-from bf_research.launcher.scheduler import Scheduler
+from bf_research.launcher.scheduler import Answer, Scheduler
 
 
 def stream(
@@ -25,11 +25,13 @@ def stream(
     overrides: Iterable[Sequence[str] | None],
     first_number: int,
     total: int | None = None,
+    answer: Answer | None = None,
 ) -> Iterator[tuple[int, JobReturn]]:
     """Run a job with overrides as they come from an iterator; yield ``(number, result)``, in any order.
 
     None from the iterator says that the next job depends on results which are not there yet. Everything that
-    is wrong with the options is an error before a worker is started.
+    is wrong with the options is an error before a worker is started. ``answer`` tells jobs that ask whether
+    to go on.
     """
     config = job.config
     slots, policy = settle(options)
@@ -43,7 +45,7 @@ def stream(
     ) as workers:
         monitor = progress.choose_monitor(total, [slot.name for slot in slots], bool(options["bar"]))
         try:
-            for done in Scheduler(workers, policy, monitor).run(job, chain([first], jobs)):
+            for done in Scheduler(workers, policy, monitor, answer=answer).run(job, chain([first], jobs)):
                 good = isinstance(done.value, JobReturn)
                 result: Any = done.value if good else make_failure(done.job.work[0], done.value)
                 result.bf_done = done  # Hydra has no place for how long it took, and where

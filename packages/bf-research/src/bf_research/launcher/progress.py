@@ -98,7 +98,8 @@ class Bars(Silent):
 def describe(done: Done) -> str:
     """Return one line about a job that has ended."""
     error = getattr(done.value, "bf_error", done.value)
-    why = f": {type(error).__name__}: {str(error).partition(chr(10))[0]}" if done.kind != "ok" else ""
+    said = str(error).partition(chr(10))[0]
+    why = {"ok": "", "pruned": f": {said}"}.get(done.kind, f": {type(error).__name__}: {said}")
     return escape(f"{done.kind:7} {done.job.label}  {done.seconds:.1f} s on {done.slot}{why}")
 
 

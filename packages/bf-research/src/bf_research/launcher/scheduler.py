@@ -18,9 +18,11 @@ from bf_batch.engines.base import UNKNOWN_EXIT, WorkerDied
 from bf_batch.engines.channel import Payload, pack
 from bf_batch.engines.pickling import dumps
 from bf_research.launcher.errors import JobStopped, JobTimeout, LauncherError
-from bf_research.launcher.jobs import Done, Interrupts, Job, Kind, Monitor, Policy
+from bf_research.launcher.jobs import GOOD, Done, Interrupts, Job, Kind, Monitor, Policy
 from bf_research.launcher.pool import Pool, ServerDied, Worker
 
+#: Answers a job that asks at a step with a value, and whether it ends there: why to stop, None to go on.
+Answer = Callable[[Job, int, float, bool], str | None]
 #: The loop looks at limits and signals this often.
 TICK_SECONDS = 0.1
 #: The system tells that a process ended, and how, right after its connection closed.
@@ -72,10 +74,16 @@ class Scheduler:
     """A loop that runs jobs on the workers of a pool; good for one ``run``."""
 
     def __init__(
-        self, pool: Pool, policy: Policy, monitor: Monitor, interrupts: Interrupts | None = None
+        self,
+        pool: Pool,
+        policy: Policy,
+        monitor: Monitor,
+        interrupts: Interrupts | None = None,
+        answer: Answer | None = None,
     ) -> None:
         self.pool, self.policy, self.monitor = pool, policy, monitor
         self.interrupts = interrupts or Interrupts()
+        self._answer = answer
         self._running: dict[str, _Running] = {}
         self._waiting: deque[Job] = deque()
         self._exhausted = False
@@ -194,10 +202,19 @@ class Scheduler:
                     running.deadline = running.began + self._allowed()
                 elif message[0] == "progress":
                     self.monitor.progress(worker.slot.name, *message[1:])
+                elif message[0] == "asked":
+                    self._answer_job(worker, *message[1:])
                 else:
                     yield from self._take_result(worker, message[1], message[2])
         except (EOFError, OSError):
             worker.lost_at = time.monotonic()
+
+    def _answer_job(self, worker: Worker, step: int, value: float, final: bool) -> None:
+        """Answer a job that waits for it; one that died meanwhile is found like any other death."""
+        running = self._running[worker.slot.name]
+        why = None if self._answer is None else self._answer(running.job, step, value, final)
+        with suppress(OSError):
+            worker.channel.send(pack(("answer", self._answer is not None, why), pickle.dumps))
 
     def _take_result(self, worker: Worker, kind: str, data: Any) -> Iterator[Done]:
         running = self._running.pop(worker.slot.name)
@@ -209,12 +226,12 @@ class Scheduler:
             again = replace(running.job, attempt=running.job.attempt + 1, alone=True)
             self._waiting.append(again)
             return
-        ends: dict[str, Kind] = {"ok": "ok", "stopped": "killed"}
+        ends: dict[str, Kind] = {"ok": "ok", "stopped": "killed", "pruned": "pruned"}
         yield self._end(running, ends.get(kind, "failed"), _load(data), worker)
 
     def _end(self, running: _Running, kind: Kind, value: Any, worker: Worker) -> Done:
         done = Done(running.job, kind, value, worker.slot.name, time.monotonic() - running.began)
-        if kind != "ok" and self.policy.stop_on_failure:
+        if kind not in GOOD and self.policy.stop_on_failure:
             self._closed = True
             self._waiting.clear()
         self.monitor.finished(done)

@@ -18,7 +18,7 @@ import cloudpickle
 from bf_batch.engines.channel import Channel, pack, receive_payload
 from bf_batch.engines.pickling import dumps_quickly
 from bf_research.launcher.channel import WorkerLink, connect
-from bf_research.launcher.errors import JobStopped
+from bf_research.launcher.errors import JobStopped, TrialPruned
 from bf_research.own_files import open_plain
 
 #: Classes by whose name an error is known to be the lack of a device's memory.
@@ -119,6 +119,8 @@ def _good(result: Any) -> str:
 
 def judge(error: BaseException) -> str:
     """Return the kind of an error: a later try may have the device's memory that was lacking."""
+    if isinstance(error, TrialPruned):
+        return "pruned"
     return "out of memory" if type(error).__name__ in _OUT_OF_MEMORY else "failed"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ from bf_research import targets
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.domain.option import KV
-from bf_research.launcher import progress
-from bf_research.launcher.channel import report, stopping, where
+from bf_research.launcher import channel, progress
+from bf_research.launcher.channel import OwnLink, connected, pruned, report, stopping, watched, where
 from bf_research.launcher.devices import Slot, find_machine, plan
-from bf_research.launcher.errors import JobStopped, PassingError
+from bf_research.launcher.errors import JobStopped, PassingError, TrialPruned
 from bf_research.launcher.jobs import Done, Interrupts, Job, Policy
 from bf_research.launcher.worker import make_portable, redirect_output
+from bf_research.sweep.sweep import Ask
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
 from bf_research.tracking.run_scope import record_run
 from bf_research.tracking.tracker import NoTracker, Tracker, flatten
@@ -38,24 +41,34 @@ _STATES: Mapping[str, TrialState] = {
     "crashed": TrialState.CRASHED,
     "timeout": TrialState.TIMEOUT,
     "killed": TrialState.KILLED,
+    "pruned": TrialState.PRUNED,
 }
 OUTPUT, TRIALS = "output.txt", "trials"
 
 
 @dataclass(frozen=True)
 class TrialWork:
-    """The work of one trial: the experiment runs in the trial's folder and is recorded."""
+    """The work of one trial: the experiment runs in the trial's folder and is recorded.
+
+    ``metric``: a result that the stopping rule of the sweep looks at; each value of it is a step.
+    """
 
     experiment: Experiment
     folder: Path
     n_iters: int | None
     tracking: Mapping[str, Any] | None
     keep_output: bool
+    metric: str | None = None
 
     def __call__(self, trial: Trial) -> list[dict[str, Any]]:
-        """Run a trial and return its rows."""
-        with self.output(trial):
-            return finish(self.iterations(trial))
+        """Run a trial and return its rows; ``TrialPruned`` when the stopping rule stopped it."""
+        with self.output(trial), watched(None):
+            try:
+                return finish(self.iterations(trial))
+            except KeyboardInterrupt as error:
+                if (why := pruned()) is None:
+                    raise
+                raise TrialPruned(why, getattr(error, "bf_rows", ())) from error
 
     def output(self, trial: Trial) -> AbstractContextManager[None]:
         """Send what is printed to the trial's folder, if it is to be kept."""
@@ -75,11 +88,16 @@ class TrialWork:
                 flatten({**trial.config.aliases, "repetition": trial.config.repetition}, trial.masks)
             )
 
+            steps = itertools.count(1)
+
             def record(iteration: int, results: Mapping[str, Any]) -> None:
                 numbers = {name: value for name, value in results.items() if _is_number(value)}
                 for name, value in numbers.items():
                     tracker.log_metric(name, value, iteration)
                 report(iteration + 1, self.n_iters, **numbers)
+                if self.metric in numbers:
+                    value = float(numbers[str(self.metric)])
+                    channel.ask(next(steps), value, iteration + 1 == self.n_iters)
 
             return (
                 yield from self.experiment.iterations(trial, folder, self.n_iters, record, stopping, branch)
@@ -218,7 +236,9 @@ class Workers:
 
         start_early((__name__, *self.preload))
 
-    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
+    def place(
+        self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None
+    ) -> Generator[Ended, None, None]:
         """Run the trials; closing the iterator ends the workers' jobs."""
         from bf_research.launcher.pool import open_pool  # late: start-up time
         from bf_research.launcher.scheduler import Scheduler  # late: start-up time
@@ -240,12 +260,22 @@ class Workers:
         )
         try:
             with open_pool((__name__, *self.preload), self.slots) as workers:
-                scheduler = Scheduler(workers, self.policy, monitor, self.interrupts)
+                answer = None if ask is None else _answer_jobs(placed, ask)
+                scheduler = Scheduler(workers, self.policy, monitor, self.interrupts, answer)
                 with closing(scheduler.run(PackedWork(self.work, self.shared), jobs())) as ends:
                     for done in ends:
                         yield from translate_ends(placed.pop(done.job.number), done, self.work)
         finally:
             monitor.close()
+
+
+def _answer_jobs(placed: Mapping[int, Sequence[Trial]], ask: Ask) -> Callable[..., str | None]:
+    """Return what answers jobs, each of which is one trial."""
+
+    def answer(job: Job, step: int, value: float, final: bool) -> str | None:
+        return ask(placed[job.number][0], step, value, final)
+
+    return answer
 
 
 def translate_ends(trials: Sequence[Trial], done: Done, work: TrialWork) -> Iterator[Ended]:
@@ -254,17 +284,25 @@ def translate_ends(trials: Sequence[Trial], done: Done, work: TrialWork) -> Iter
     for trial, value in zip(trials, values, strict=True):
         state = _STATES[done.kind]
         if done.kind == "ok" and isinstance(value, Exception):
-            state = TrialState.KILLED if isinstance(value, JobStopped) else TrialState.FAILED
+            state = _state_of(value)
         ended = _make_end(trial, state, value, done.seconds, done.job.attempt, done.slot)
         if not ended.rows and state is not TrialState.DONE:  # what it wrote before its process ended
             ended = replace(ended, rows=tuple(read_rows(work.place(trial))))
         yield ended
 
 
+def _state_of(error: Exception) -> TrialState:
+    """Return the state of a trial that ended with an error."""
+    states = {JobStopped: TrialState.KILLED, TrialPruned: TrialState.PRUNED}
+    return states.get(type(error), TrialState.FAILED)
+
+
 def _make_end(trial: Trial, state: TrialState, value: Any, seconds: float, attempt: int, slot: str) -> Ended:
     """Return the end of a trial, from its rows or its error."""
     if state is TrialState.DONE:
         return Ended(trial, state, tuple(value), "", "", seconds, attempt, slot)
+    if isinstance(value, TrialPruned):
+        return Ended(trial, TrialState.PRUNED, value.rows, value.reason, "", seconds, attempt, slot)
     rows = tuple(getattr(value, "bf_rows", ()))
     passing = isinstance(value, PassingError)
     return Ended(trial, state, rows, reason(value), traceback_text(value), seconds, attempt, slot, passing)
@@ -277,14 +315,16 @@ class InThisProcess:
     work: TrialWork
     branches: int = 1
 
-    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
+    def place(
+        self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None
+    ) -> Generator[Ended, None, None]:
         """Run the trials; an exception is the end of its trial only."""
         while group := list(islice(trials, self.branches)):
             began = time.monotonic()
-            for trial, value in zip(group, self._values(group), strict=True):
-                state = TrialState.FAILED if isinstance(value, Exception) else TrialState.DONE
-                if isinstance(value, JobStopped):
-                    state = TrialState.KILLED
+            with nullcontext() if ask is None else connected(OwnLink(partial(ask, group[0]))):
+                values = self._values(group)
+            for trial, value in zip(group, values, strict=True):
+                state = _state_of(value) if isinstance(value, Exception) else TrialState.DONE
                 yield _make_end(trial, state, value, time.monotonic() - began, 1, "here")
 
     def _values(self, group: Sequence[Trial]) -> list[Any]:

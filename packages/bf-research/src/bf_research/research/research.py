@@ -15,6 +15,7 @@ from bf_research.domain.walk import When
 from bf_research.research.loggers import Loggers, Target, check_target
 from bf_research.research.parts import Parts
 from bf_research.research.trial_files import profile_rows, remove, with_dumps
+from bf_research.stopping.rules import StoppingRule
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial
@@ -37,7 +38,9 @@ class RunOptions(TypedDict, total=False):
     if that fails. ``branches``: so many trials run side by side in a process and share the batches of
     their roots, see ``add_pipeline`` (1). ``stop_grace``: seconds that running trials have to stop by
     themselves after Ctrl-C (4). ``profile``: measure the units, see ``Research.profile``. ``detach``: return
-    at once and go on in the background, see ``is_finished``, ``wait`` and ``terminate``.
+    at once and go on in the background, see ``is_finished``, ``wait`` and ``terminate``. ``stopping``: the
+    rule that ends bad trials early, such as ``ASHA(metric='accuracy')``; a step is a value of that result,
+    and the state of what it stops is PRUNED.
     """
 
     retries: int
@@ -52,6 +55,7 @@ class RunOptions(TypedDict, total=False):
     stop_grace: float
     profile: bool
     detach: bool
+    stopping: StoppingRule | Mapping[str, Any] | None
 
 
 class Research(Parts):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bf_index.errors import StateError, escape
+from bf_index.errors import StateError, escape, unknown
 from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.launcher.errors import LauncherError, SweepRefused
@@ -24,13 +24,15 @@ from bf_research.research.place import (
     find_heavy_libraries,
     spread_workers,
 )
+from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
-from bf_research.sweep.results import Results, failure_table
+from bf_research.sweep.results import Results
 from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
+from bf_research.sweep.tables import failure_table
 from bf_research.sweep.trial import Trial, TrialState
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError
-from bf_research.units.experiment import Experiment, config_for_units
+from bf_research.units.experiment import Experiment, config_for_units, names_own_results
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +89,10 @@ def prepare(
     experiment.check(domain.examples())
     experiment = replace(experiment, profile=options.get("profile", False))
     branches = _check_branches(experiment, domain, options.get("branches", 1))
+    rule = _check_stopping(experiment, options.get("stopping"), branches)
     check_countable(domain, "domain.set_iterator(n_iters=...)")
     returns = [name for unit in experiment.units for name in unit.returns]
-    sweep = Sweep(domain, folder.absolute(), rules, returns=returns, tell=tell)
+    sweep = Sweep(domain, folder.absolute(), rules, returns=returns, tell=tell, stopping=rule)
     units = [unit.name for unit in experiment.units]
     sweep.head["research"] = {"n_iters": n_iters, "units": units, "returns": returns}
     _refuse_other_research(folder, sweep.head["research"])
@@ -101,7 +104,8 @@ def prepare(
                 f"ended; leave out parallel=False or {name}"
             )
     tracking = _check_tracking(options.get("tracking"))
-    work = TrialWork(experiment, folder.absolute(), n_iters, tracking, parallel)
+    metric = None if rule is None else rule.metric
+    work = TrialWork(experiment, folder.absolute(), n_iters, tracking, parallel, metric)
     placer: InThisProcess | Workers = InThisProcess(work, branches)
     if parallel:
         named = options.get("preload", find_heavy_libraries(experiment.units))
@@ -128,6 +132,28 @@ def _check_tracking(options: Any) -> dict[str, Any] | None:
     tracking = {"_target_": TRACKER, **options}
     targets.build(tracking, "tracking")
     return tracking
+
+
+def _check_stopping(experiment: Experiment, given: Any, branches: int) -> StoppingRule | None:
+    """Return the stopping rule with its metric, which must be a result of the units: else ``ValueError``."""
+    rule = read_stopping(given)
+    if rule is None:
+        return None
+    if branches > 1:
+        raise ValueError(
+            f"stopping with branches={branches}: trials that share their batches can't end one by one; leave "
+            "one of the two out"
+        )
+    returns = [name for unit in experiment.units for name in unit.returns]
+    if rule.metric is None and len(returns) != 1:
+        raise ValueError(
+            f"stopping: the rule needs the metric that it looks at, one of the results {returns}: "
+            f"{type(rule).__name__}(metric=...)"
+        )
+    rule = rule if rule.metric is not None else replace(rule, metric=returns[0])
+    if rule.metric not in returns and not names_own_results(experiment.units):
+        raise ValueError(unknown("result", str(rule.metric), returns, "stopping: metric"))
+    return rule
 
 
 def _check_folder(folder: Path) -> None:
@@ -179,7 +205,9 @@ def _try_out(placer: InThisProcess | Workers, domain: Domain) -> None:
     """Run one iteration of the first configuration; ``RuntimeError`` with its traceback when it fails."""
     with tempfile.TemporaryDirectory(prefix="bf-research-") as folder:
         once = replace(
-            placer, branches=1, work=replace(placer.work, folder=Path(folder), n_iters=1, tracking=None)
+            placer,
+            branches=1,
+            work=replace(placer.work, folder=Path(folder), n_iters=1, tracking=None, metric=None),
         )
         for ended in once.place(iter([Trial(domain[0])]), 1):
             if ended.state is not TrialState.DONE:

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,34 +26,53 @@ from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
 from bf_research.domain.walk import WalkOptions
+from bf_research.launcher.channel import OwnLink, connected, pruned, watched
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.errors import JobStopped, JobTimeout, PassingError
+from bf_research.launcher.errors import JobStopped, JobTimeout, LauncherError, PassingError, TrialPruned
 from bf_research.launcher.hydra_private import to_yaml, value_of
-from bf_research.launcher.jobs import Done
+from bf_research.launcher.jobs import Done, Job
 from bf_research.launcher.options import check_folder
 from bf_research.masks import Masks
 from bf_research.own_files import open_plain
+from bf_research.stopping.measured import check_ranking, complete_rule
+from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
-from bf_research.sweep.results import Results, failure_table, ranking
-from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
+from bf_research.sweep.results import Results
+from bf_research.sweep.sweep import Ask, Rules, Sweep, SweepFailed, check_countable
+from bf_research.sweep.tables import failure_table, ranking
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState, as_rows, reason, traceback_text
 from bf_research.trusted import refuse_swept, trusted_packages
 
 log = logging.getLogger(__name__)
 
 RESULT = "result.json"
+#: Settings that change no result of a trial that ends by itself.
+_INDIFFERENT = re.compile(r"\+{0,2}(launch|stopping)[.=]")
 
 
 @dataclass(frozen=True)
 class RecordedTask:
-    """The task of a job; leaves its result in the job's folder, so that every launcher can resume."""
+    """The task of a job; leaves its result in the job's folder, so that every launcher can resume.
+
+    ``metric``: each report of it is told to the stopping rule of the sweep.
+    """
 
     task: TaskFunction
+    metric: str | None = None
 
     def __call__(self, config: DictConfig) -> Any:
-        """Run the task; its value must be data: a number, a mapping, rows of mappings."""
-        value = self.task(config)
+        """Run the task; its value must be data: a number, a mapping, rows of mappings.
+
+        ``TrialPruned`` when it ended since the stopping rule said so.
+        """
+        with watched(self.metric):
+            try:
+                value = self.task(config)
+            except KeyboardInterrupt as error:
+                if (why := pruned()) is None:
+                    raise
+                raise TrialPruned(why, getattr(error, "bf_rows", ())) from error
         path = Path(HydraConfig.get().runtime.output_dir) / RESULT
         partial = path.with_suffix(".partial")
         with open(partial, "w", opener=open_plain) as file:
@@ -72,8 +92,10 @@ class DomainSweep:
         """Remember what Hydra composed, and make the launcher."""
         self.context, self.config = context, config
         self.composer = Composer(context.config_loader, config)
+        self.rule = read_stopping(_plain(self.options["stopping"]))
+        recorded = RecordedTask(task, None if self.rule is None else self.rule.metric)
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=context, task_function=RecordedTask(task), config=config
+            hydra_context=context, task_function=recorded, config=config
         )
 
     def run(self, arguments: Sequence[str]) -> Results:
@@ -90,10 +112,17 @@ class DomainSweep:
         check_folder(str(self.config.hydra.sweep.dir))
         self._refuse_other_settings(folder, fixed)
         placer = ThroughLauncher(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
+        rule = self._complete_rule(domain, placer)
         self._check(placer.overrides(Trial(config)) for config in domain.edges())
         with open(folder / "multirun.yaml", "w", encoding="utf-8", opener=open_plain) as file:
             file.write(to_yaml(redact_config(self.config, resolve=False)))
-        sweep = Sweep(domain, folder, self.rules, recover=lambda trial_id: recover_result(folder / trial_id))
+        sweep = Sweep(
+            domain,
+            folder,
+            self.rules,
+            recover=lambda trial_id: recover_result(folder / trial_id),
+            stopping=rule,
+        )
         sweep.head["fixed"] = comparable_settings(fixed, sweep.masks)
         log.info("%s in %s%s", _describe_domain(domain, fixed), folder, _describe_earlier(folder))
         try:
@@ -107,14 +136,27 @@ class DomainSweep:
         return self._conclude(results, folder)
 
     def _domain(self, keys: Keys) -> Domain:
-        data = self.options["domain"]
-        plain = OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
+        plain = _plain(self.options["domain"])
 
         def name(text: str) -> str:
             refuse_swept([text], "hydra.sweeper.domain")
             return keys.clean(text)
 
         return domain_from_data(plain, name)
+
+    def _complete_rule(self, domain: Domain, placer: ThroughLauncher) -> StoppingRule | None:
+        """Return the rule that stops trials, once it is known that it can: metric, launcher, ranking."""
+        swept = [name for name in domain.names if re.match(r"stopping(\.|$)", name)]
+        if swept:
+            raise ValueError(f"{swept[0]} is swept: a sweep has one stopping rule, which compares its trials")
+        if self.rule is None:
+            return None
+        config = self.composer.compose(placer.overrides(Trial(domain.examples()[0])))
+        owner = "stopping" if "stopping" in self.config else "hydra.sweeper.stopping"
+        rule = complete_rule(self.rule, config, owner)
+        check_ranking(rule, self.options["metric"], bool(self.options["minimize"]), owner)
+        refuse_deaf(self.launcher, rule)
+        return rule
 
     def _walk_options(self) -> dict[str, Any]:
         return {name: self.options[name] for name in WalkOptions.__dataclass_fields__}
@@ -165,6 +207,13 @@ class DomainSweep:
             log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
         if metric in names:
             log.info("\n%s", ranking(results, metric, "min" if self.options["minimize"] else "max"))
+        if self.rule is not None and results.records and not any(record.step for record in results.records):
+            log.warning(
+                "stopping=%s stopped nothing: no trial reported %s, whose results are %s",
+                self.rule.name,
+                self.rule.metric or "its metric",
+                ", ".join(names) or "none",
+            )
         # failures that an earlier domain left in the folder are not failures of this one
         asked = replace(results, records=tuple(r for r in results.records if r.id in results.values))
         if asked.failures:
@@ -187,7 +236,9 @@ class ThroughLauncher:
         """Write a trial's overrides."""
         return trial_overrides(trial, self.fixed, self.keys, self.repetitions)
 
-    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
+    def place(
+        self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None
+    ) -> Generator[Ended, None, None]:
         """Run the trials; a launcher without streams gets all of them at once."""
         taken: list[Trial] = []
 
@@ -200,12 +251,45 @@ class ThroughLauncher:
         stream = getattr(launcher, "launch_stream", None)
         ends: Iterable[tuple[int, JobReturn]]
         if stream is not None:
-            ends = stream(overrides(), initial_job_idx=0, total=left, composer=self.sweep.composer)
+            options: dict[str, Any] = {"total": left, "composer": self.sweep.composer}
+            if ask is not None:
+
+                def answer(job: Job, step: int, value: float, final: bool) -> str | None:
+                    return ask(taken[job.number], step, value, final)
+
+                options["answer"] = answer
+            ends = stream(overrides(), initial_job_idx=0, **options)
         else:
             everything = list(overrides())
-            ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
+            with nullcontext() if ask is None else connected(_own_link(taken, ask)):
+                ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
         for number, job in ends:
             yield translate_end(taken[number], job)
+
+
+def _plain(data: Any) -> Any:
+    return OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
+
+
+def refuse_deaf(launcher: Any, rule: StoppingRule) -> None:
+    """Raise ``LauncherError`` for a launcher whose trials can't ask whether to go on.
+
+    Ours can, and one that runs its jobs in this very process.
+    """
+    if not hasattr(launcher, "launch_stream") and type(launcher).__name__ != "BasicLauncher":
+        raise LauncherError(
+            f"stopping={rule.name}: the trials of {type(launcher).__name__} can't ask the sweep whether to "
+            "go on; use launch=gpu (also for CPU places) or launch=local, or stopping=null"
+        )
+
+
+def _own_link(taken: Sequence[Trial], ask: Ask) -> OwnLink:
+    """Return the link of jobs in this process, which are known by the number that Hydra gives them."""
+
+    def answer(step: int, value: float, final: bool) -> str | None:
+        return ask(taken[int(HydraConfig.get().job.num)], step, value, final)
+
+    return OwnLink(answer)
 
 
 def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:
@@ -220,13 +304,15 @@ def _describe_earlier(folder: Path) -> str:
     records = journal.read(folder).records.values() if journal.exists(folder) else ()
     finished = [record for record in records if record.state.finished and not record.passing]
     failed = sum(record.state in FAILURES for record in finished)
+    stopped = sum(record.state is TrialState.PRUNED for record in finished)
     again = f", {failed} of them failed: hydra.sweeper.resume=failed tries these again" if failed else ""
+    again += f", {stopped} of them were stopped early: without stopping these go on" if stopped else ""
     return f"; the folder holds {len(finished)} that are finished already{again}" if finished else ""
 
 
 def comparable_settings(fixed: Sequence[str], masks: Masks) -> list[str]:
-    """Return the settings that change results, masked: not where trials run (``launch.workers=2``)."""
-    return [redact_override(text, masks) for text in fixed if not re.match(r"\+{0,2}launch[.=]", text)]
+    """Return the settings that change results, masked: not where trials run, nor what stops them."""
+    return [redact_override(text, masks) for text in fixed if not _INDIFFERENT.match(text)]
 
 
 def translate_end(trial: Trial, job: JobReturn) -> Ended:
@@ -236,6 +322,8 @@ def translate_end(trial: Trial, job: JobReturn) -> Ended:
     seconds, attempts, device = (done.seconds, done.job.attempt, done.slot) if done else (0.0, 1, "")
     if job.status is JobStatus.COMPLETED:
         return Ended(trial, TrialState.DONE, as_rows(value), "", "", seconds, attempts, device)
+    if isinstance(value, TrialPruned):
+        return Ended(trial, TrialState.PRUNED, value.rows, value.reason, "", seconds, attempts, device)
     kinds = {JobTimeout: TrialState.TIMEOUT, JobStopped: TrialState.KILLED}
     state = kinds.get(type(value), TrialState.FAILED)
     if done is not None and done.kind == "crashed":  # a job may raise WorkerDied of workers of its own

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Self
@@ -22,6 +21,7 @@ import numpy as np
 from bf_index.errors import StateError, escape
 from bf_index.sizes import reading
 from bf_research.own_files import open_plain
+from bf_research.sweep.records import History, Record, Told, check_record, note_told, read_told
 from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
@@ -30,56 +30,6 @@ JOURNAL, LOCK = "journal.jsonl", "journal.lock"
 
 class SweepLocked(RuntimeError):
     """Another process is running the sweep of this folder."""
-
-
-@dataclass
-class Record:
-    """One trial as the journal has it."""
-
-    id: str
-    number: int
-    config: dict[str, Any]
-    repetition: int = 0
-    update: int = 0
-    state: TrialState = TrialState.PENDING
-    attempts: int = 0
-    seconds: float = 0.0
-    device: str = ""
-    reason: str = ""
-    error: str = ""
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    #: whether it failed by what was around it, such as a store that did not answer
-    passing: bool = False
-
-
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("id", "device", "reason", "error"), str),
-    **dict.fromkeys(("number", "repetition", "update", "attempts"), int),
-    **{"config": dict, "seconds": (int, float), "rows": list},
-}
-
-
-def check_record(record: Record) -> Record:
-    """Return a record that was read; ``TypeError`` for a field of another kind than is written."""
-    for name, kind in _KINDS.items():
-        if not isinstance(value := getattr(record, name), kind):
-            raise TypeError(f"{name!r} of trial {record.id!r} is {str(value)[:80]!r}")
-    for row in record.rows:
-        if not isinstance(row, dict):
-            raise TypeError(f"a row of trial {record.id!r} is {str(row)[:80]!r}")
-    return record
-
-
-@dataclass(frozen=True)
-class History:
-    """The contents of a journal: its head (domain, seed), and the trials in the order they began."""
-
-    head: Mapping[str, Any]
-    records: Mapping[str, Record]
-
-    def count(self, *states: TrialState) -> int:
-        """Count the trials in any of these states."""
-        return sum(record.state in states for record in self.records.values())
 
 
 class Journal:
@@ -98,7 +48,7 @@ class Journal:
         self._lock = _Lock(folder / LOCK, self._held, self._guard)
         try:
             found = read(folder)
-            self._records = dict(found.records)
+            self._records, self._told = dict(found.records), list(found.told)
             self._file = _open_whole(folder / JOURNAL)
             first = {"journal": SCHEMA, "time": time.time(), **head}
             if not found.head:
@@ -107,7 +57,7 @@ class Journal:
             self._lock.release()
             raise
         #: What the journal holds now; grows with what is written.
-        self.history = History(found.head or first, MappingProxyType(self._records))
+        self.history = History(found.head or first, MappingProxyType(self._records), self._told)
 
     def begin(self, trial: Trial, attempt: int = 1) -> None:
         """Write that a trial begins."""
@@ -145,6 +95,18 @@ class Journal:
     def mark(self, trial_id: str, state: TrialState, reason: str) -> None:
         """Write the state of a trial that nobody runs any more."""
         self._write({"trial": trial_id, "state": state, "reason": reason, "time": time.time()})
+
+    def tell(self, told: Told, stop: str | None) -> None:
+        """Write what a trial told the stopping rule, and why that stops it, if it does."""
+        line = {"told": told.trial, "metric": told.metric, "step": told.step, "value": told.value}
+        more = {**({"final": True} if told.final else {}), **({} if stop is None else {"stop": stop})}
+        self._write({**line, **more, "time": time.time()})
+        note_told(self._records, self._told, told)
+
+    def prune(self, trial_id: str, reason: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write that a trial had been stopped by the stopping rule when its driver died."""
+        line = {"trial": trial_id, "state": TrialState.PRUNED, "reason": reason, "rows": list(rows)}
+        self._write({**line, "time": time.time()}, durable=True)
 
     def recover(self, trial_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the results of a trial that was finished when its driver died."""
@@ -221,6 +183,7 @@ def read(folder: Path) -> History:
         _warn_of_torn_line(path, len(lines), lines[-1])
     head: dict[str, Any] = {}
     records: dict[str, Record] = {}
+    told: list[Told] = []
     for number, line in enumerate(lines[:-1], 1):
         try:
             entry = json.loads(line)
@@ -242,7 +205,9 @@ def read(folder: Path) -> History:
             elif "trial" in entry:
                 _apply(records, entry)
                 check_record(records[entry["trial"]])
-    return History(head, records)
+            elif "told" in entry:
+                note_told(records, told, read_told(entry))
+    return History(head, records, told)
 
 
 def _warn_of_torn_line(path: Path, number: int, line: bytes) -> None:

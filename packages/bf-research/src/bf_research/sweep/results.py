@@ -21,16 +21,14 @@ from bf_research.domain.domain import Domain
 from bf_research.domain.option import canonical, plain, same_json
 from bf_research.domain.walk import WalkOptions
 from bf_research.masks import is_masked
-from bf_research.sweep.journal import JOURNAL, SCHEMA, History, Record, check_record, to_json
+from bf_research.sweep.journal import SCHEMA, to_json
+from bf_research.sweep.records import History, Record, check_record
 from bf_research.sweep.trial import FAILURES, TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Mode = Literal["max", "min"]
-#: The deepest calls of a traceback matter most; the journal has it whole.
-SHOWN_LINES, LONGEST_LINE = 12, 200
-_WIDEST = 90
 #: Cells that a table may have, or so many times its values.
 _FREE_CELLS, _MOST_TIMES = 1 << 24, 100
 
@@ -184,8 +182,9 @@ class Results:
     def summary(self, name: str, mode: Mode = "max") -> list[dict[str, Any]]:
         """Return mean, std and count of the last value over repetitions, a row a configuration, best first.
 
-        Trials without a finite number count in ``missing``; configurations without any come last.
-        ``ValueError`` for an unknown result.
+        Finished trials count. ``pruned`` is how many the stopping rule stopped, and ``step`` how far these
+        came; others without a finite number count in ``missing``. Configurations without a finished trial
+        come last, those first that came farthest. ``ValueError`` for an unknown result.
         """
         if name not in self.returns:
             raise ValueError(unknown("result", name, self.returns))
@@ -194,18 +193,25 @@ class Results:
             groups.setdefault(canonical(record.config), []).append(record)
         rows = [self._summarize(name, records) for records in groups.values()]
         sign = -1 if mode == "max" else 1
-        return sorted(rows, key=lambda row: (math.isnan(row["mean"]), sign * row["mean"]))
+
+        def place(row: Mapping[str, Any]) -> tuple[float, float]:
+            return (-row["step"], 0.0) if math.isnan(row["mean"]) else (-math.inf, sign * row["mean"])
+
+        return sorted(rows, key=place)
 
     def _summarize(self, name: str, records: Sequence[Record]) -> dict[str, Any]:
         values = [self.last(name, record) for record in records if record.state is TrialState.DONE]
         numbers = [value for value in values if math.isfinite(value)]
         mean, std = mean_and_deviation(numbers)
+        pruned = [record for record in records if record.state is TrialState.PRUNED]
         return {
             **self._describe_options(records[0]),
             "mean": mean,
             "std": std,
             "count": len(numbers),
-            "missing": len(records) - len(numbers),
+            "missing": len(records) - len(numbers) - len(pruned),
+            "pruned": len(pruned),
+            "step": max((record.step for record in pruned), default=0),
         }
 
     def save(self, path: str | Path) -> None:
@@ -308,67 +314,3 @@ def _from_parquet(path: Path) -> dict[str, Any]:
 def _is_there(value: Any) -> bool:
     """Whether a cell holds something: neither None nor NaN."""
     return value is not None and not (isinstance(value, float) and math.isnan(value))
-
-
-def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return cells laid out in columns; long cells are cut.
-
-    >>> print(text_table(['model', 'accuracy'], [['vgg7', '0.98'], ['resnet18', '0.97']]))
-    model     accuracy
-    vgg7      0.98
-    resnet18  0.97
-    """
-    cells = [[_shorten(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in cells
-    )
-
-
-def _shorten(cell: str) -> str:
-    line = escape(" ".join(cell.split()))
-    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 3]}..."
-
-
-def failure_table(results: Results, folder: Path) -> str:
-    """Return the trials that failed with the error in one line each, and the traceback of the first."""
-    rows = [
-        [str(record.number), str(record.state), describe(record), str(record.attempts), record.reason]
-        for record in results.failures
-    ]
-    head = f"{len(rows)} of {len(results)} trials failed; all tracebacks are in {folder / JOURNAL}"
-    table = text_table(["trial", "state", "configuration", "attempts", "error"], rows)
-    shown = next((record for record in results.failures if record.error), None)
-    if shown is None:
-        return f"{head}\n{table}"
-    end = "\n".join(
-        f"  {escape(line[:LONGEST_LINE])}" for line in shown.error.strip().splitlines()[-SHOWN_LINES:]
-    )
-    return f"{head}\n{table}\ntrial {shown.number} ended with\n{end}"
-
-
-def describe(record: Record) -> str:
-    """Return the configuration that a trial ran, as text."""
-    pairs = [f"{name}={value}" for name, value in record.config.items()]
-    if record.repetition:
-        pairs.append(f"repetition={record.repetition}")
-    return ", ".join(pairs) or "-"
-
-
-def ranking(results: Results, name: str, mode: Mode = "max", most: int = 20) -> str:
-    """Return a table of configurations, ranked by the mean of a result; those without a number come last."""
-    summary = results.summary(name, mode)
-    rows = []
-    for place, row in enumerate(summary[:most], 1):
-        options = [_format_value(row.get(option, "-")) for option in results.options]
-        rows.append(
-            [str(place), *options, _format_value(row["mean"]), _format_value(row["std"]), str(row["count"])]
-        )
-    more = f"\n... and {len(summary) - most} more" if len(summary) > most else ""
-    return text_table(["", *results.options, name, "std", "n"], rows) + more
-
-
-def _format_value(value: object) -> str:
-    if isinstance(value, float):
-        return "-" if math.isnan(value) else f"{value:.4g}"
-    return getattr(value, "__name__", None) or str(value)

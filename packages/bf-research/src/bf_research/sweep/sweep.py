@@ -17,8 +17,10 @@ from bf_pipeline.errors import Terminated
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.masks import Masks
+from bf_research.stopping.rules import StoppingRule
 from bf_research.sweep import journal as journals
-from bf_research.sweep.journal import History, Journal, Record
+from bf_research.sweep.journal import Journal
+from bf_research.sweep.records import History, Record, Told
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
 
@@ -27,6 +29,8 @@ OnFailure = Literal["continue", "stop"]
 Rows = Sequence[Mapping[str, Any]]
 # Returns the results of a trial that was finished although the journal does not say so; None when it was not.
 Recover = Callable[[str], Rows | None]
+# Hears a trial's step, value, and whether it ends there; returns why it should stop, None to go on.
+Ask = Callable[[Trial, int, float, bool], str | None]
 
 
 class SweepFailed(RuntimeError):
@@ -41,8 +45,10 @@ class Placer(Protocol):
     updated: a placer asks again, or ends and is called again.
     """
 
-    def place(self, trials: Iterator[Trial], left: int | None) -> Generator[Ended, None, None]:
-        """Run the trials, of which so many are left (None: not known)."""
+    def place(
+        self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None
+    ) -> Generator[Ended, None, None]:
+        """Run the trials, of which so many are left (None: not known); ``ask`` is for those that may stop."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ class Sweep:
         returns: Sequence[str] = (),
         recover: Recover = lambda trial_id: None,
         tell: Callable[[str], None] = lambda text: None,
+        stopping: StoppingRule | None = None,
     ) -> None:
         self.rules = rules or Rules()
         if self.rules.resume == "never" and journals.exists(folder):
@@ -107,6 +114,10 @@ class Sweep:
                 "resume='missing' (or 'failed' to try again what failed)"
             )
         self.domain, self.folder, self._recover, self._tell = domain, folder, recover, tell
+        self._metric = None if stopping is None else stopping.metric
+        self._judge = None if stopping is None else stopping.judge()
+        self._journal: Journal | None = None
+        self._values_told: dict[str, float] = {}
         #: What the journal begins with.
         self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
         self.masks = Masks(folder)
@@ -126,7 +137,7 @@ class Sweep:
         running trials KILLED and go on as KeyboardInterrupt or SystemExit.
         """
         with Journal(self.folder, {**self.head, "seed": self.domain.seed}) as journal:
-            self._history = journal.history
+            self._history, self._journal = journal.history, journal
             self._prepare(journal)
             self._tell(f"the sweep over {self.domain!r} begins in {escape(self.folder)}")
             try:
@@ -153,21 +164,49 @@ class Sweep:
         seed = journal.history.head.get("seed")
         if seed is not None and self.domain.plan.seed is None:
             self.domain = self.domain.with_seed(int(seed))
+        stopped = self._hear_again(journal)
         for record in journal.history.records.values():
             if record.state is TrialState.RUNNING:
                 rows = self._recover(record.id)
-                if rows is None:
+                if rows is None and record.id in stopped:
+                    journal.prune(record.id, *stopped[record.id])
+                elif rows is None:
                     journal.mark(record.id, TrialState.KILLED, "its driver died")
                 else:
                     journal.recover(record.id, rows)
         self._source = iter(self.domain)
 
+    def _hear_again(self, journal: Journal) -> dict[str, tuple[str, Rows]]:
+        """Tell the stopping rule again what it heard before; return what it stopped: why, and results."""
+        if self._judge is None:
+            return {}
+        values = self._values_told
+        for told in journal.history.told:
+            if told.metric == self._metric:
+                self._judge.tell(told.trial, told.step, told.value, told.final)
+                values[told.trial] = told.value
+        return {
+            trial: (why, [{str(self._metric): values[trial]}]) for trial, why in self._judge.stopped.items()
+        }
+
+    def ask(self, trial: Trial, step: int, value: float, final: bool) -> str | None:
+        """Return why the stopping rule stops a trial at a step, None to go on; the journal has both."""
+        assert self._judge is not None
+        assert self._journal is not None
+        is_new = step > self._judge.told.get(trial.id, 0)
+        why = self._judge.tell(trial.id, step, value, final)
+        self._values_told[trial.id] = value
+        if is_new:
+            self._journal.tell(Told(trial.id, str(self._metric), step, value, final), why)
+        return why
+
     def _run(self, journal: Journal, placer: Placer) -> None:
         while True:
             self._ended_at = None
-            endings = placer.place(Trials(lambda: self._take_next(journal)), self._count_left(journal))
+            ask = None if self._judge is None else self.ask
+            endings = placer.place(Trials(lambda: self._take_next(journal)), self._count_left(journal), ask)
             with closing(endings):
-                for ended in endings:
+                for ended in map(self._with_results, endings):
                     journal.end(ended)
                     why = f": {ended.reason}" if ended.reason else ""
                     self._tell(f"trial {ended.trial.id} {ended.state} after {ended.seconds:.1f} s{why}")
@@ -177,6 +216,12 @@ class Sweep:
             unseen = self._ended_at is not None and self._ended_at < self._updates
             if self._stopped or not (unseen or self._ask_for_update(journal, last=True)):
                 return
+
+    def _with_results(self, ended: Ended) -> Ended:
+        """Return the end of a trial; one that was stopped has at least the value that it was stopped by."""
+        if ended.state is not TrialState.PRUNED or ended.rows:
+            return ended
+        return replace(ended, rows=({str(self._metric): self._values_told[ended.trial.id]},))
 
     def _take_next(self, journal: Journal) -> Trial | None:
         """Return the next trial that is left, noted as running; None when there is none now."""
@@ -197,6 +242,8 @@ class Sweep:
         return None
 
     def _leaves_alone(self, record: Record) -> bool:
+        if record.state is TrialState.PRUNED:  # taken up again from its checkpoint when nothing stops it
+            return self._judge is not None
         tried_again = record.passing or self.rules.resume == "failed"
         return record.state.finished and not (tried_again and record.state in FAILURES)
 

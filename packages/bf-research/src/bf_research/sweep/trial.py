@@ -30,14 +30,17 @@ class TrialState(StrEnum):
     CRASHED = "CRASHED"  # its process died
     TIMEOUT = "TIMEOUT"
     KILLED = "KILLED"  # the sweep was stopped
+    PRUNED = "PRUNED"  # the sweep's stopping rule stopped it
 
     @property
     def finished(self) -> bool:
-        """Whether a resume leaves the trial alone."""
+        """Whether a resume leaves the trial alone; one without a stopping rule takes up what was PRUNED."""
         return self in _FINISHED
 
 
-_FINISHED = frozenset({TrialState.DONE, TrialState.FAILED, TrialState.CRASHED, TrialState.TIMEOUT})
+_FINISHED = frozenset(
+    {TrialState.DONE, TrialState.PRUNED, TrialState.FAILED, TrialState.CRASHED, TrialState.TIMEOUT}
+)
 FAILURES = frozenset({TrialState.FAILED, TrialState.CRASHED, TrialState.TIMEOUT})
 
 

@@ -227,7 +227,7 @@ def trials_of(client: Any, run_id: str) -> dict[str, str]:
     """Return the states of a sweep's trials by their runs, the newest thousand of them."""
     experiment = str(client.get_run(run_id).info.experiment_id)
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1000)
-    return {str(run.info.run_id): str(run.info.status) for run in found}
+    return {str(run.info.run_id): store.state_of(run) for run in found}
 
 
 def finish_trials(context: SweepContext) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
+from bf_research.launcher.channel import pruned
 from bf_research.tracking.tracker import Status, Tracker
 
 #: Every launcher hands the environment to its workers, threads and processes alike.
 VARIABLE = "BF_SWEEP"
+#: The tag that says what MLflow has no status for.
+STATE, PRUNED = "bf.state", "pruned"
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,24 @@ def record_run(
 ) -> Iterator[Tracker]:
     """Record a block of code as a run, or as more of the run ``run_id``.
 
-    It ends as FINISHED, FAILED by an error, or KILLED by Ctrl-C, SIGTERM or the stop of a sweep. The run is
-    marked with its process, so that the next driver can close it if this process is killed.
+    It ends as FINISHED, FAILED by an error, or KILLED by Ctrl-C, SIGTERM or the stop of a sweep; also, with
+    the tag ``bf.state=pruned``, by the stopping rule of a sweep. The run is marked with its process, so that
+    the next driver can close it if this process is killed.
     """
     marks = {"bf.host": socket.gethostname(), "bf.process": process_mark(os.getpid()), **(tags or {})}
     if run_id is None:
         tracker.start(name, marks)
     else:
         tracker.start(name, marks, run_id)
+        tracker.set_tags({STATE: "resumed"})
     status: Status = "FAILED"
     try:
         yield tracker
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         status = "KILLED"
+        if pruned() is not None:
+            tracker.set_tags({STATE: PRUNED})
         raise
     finally:
         tracker.end(status)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from bf_pipeline.redaction.texts import redact_text
 from bf_research.launcher.errors import PassingError
 from bf_research.tracking.refusals import first_line, is_busy
+from bf_research.tracking.run_scope import PRUNED, STATE
 
 CONNECT_SECONDS = 5.0
 #: Without this MLflow's pages open in the mode for language models.
@@ -232,11 +233,17 @@ def _row(run: Any) -> Row:
     return Row(
         run_id=run.info.run_id,
         name=run.info.run_name,
-        status=run.info.status,
+        status=state_of(run),
         params=_options(run.data),
         metrics={name: _as_logged(value) for name, value in run.data.metrics.items()},
         seconds=(end - run.info.start_time) / 1000,
     )
+
+
+def state_of(run: Any) -> str:
+    """Return the status of a run; PRUNED, which MLflow lacks, for one that a stopping rule stopped."""
+    pruned = run.info.status == "KILLED" and run.data.tags.get(STATE) == PRUNED
+    return "PRUNED" if pruned else str(run.info.status)
 
 
 def _as_logged(value: float) -> float:

@@ -86,11 +86,12 @@ def known_metric(rows: Sequence[Row], metric: str) -> str:
 
 
 def rank(rows: Sequence[Row], metric: str, minimize: bool) -> list[Row]:
-    """Return trials best first; those without the metric, or with NaN or infinity, come last."""
+    """Return trials best first; those that were pruned, and then those without a number, come last."""
 
-    def place(row: Row) -> tuple[bool, float]:
+    def place(row: Row) -> tuple[int, float]:
         value = row.metrics.get(metric, math.nan)
-        return (False, value if minimize else -value) if math.isfinite(value) else (True, 0.0)
+        behind = 1 if row.status == "PRUNED" else 0
+        return (behind, value if minimize else -value) if math.isfinite(value) else (2 - behind, 0.0)
 
     return sorted(rows, key=place)
 
@@ -107,9 +108,10 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
 
     Their names begin with ``trials/``: MLflow draws sections of charts by the alphabet, these the last.
     """
+    count, rows = len(rows), [row for row in rows if row.status != "PRUNED"]
     values = [row.metrics[metric] for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
     if not values:
-        return {"trials/count": len(rows)}
+        return {"trials/count": count}
     groups: dict[tuple[str | None, ...], list[float]] = {}
     options = [name for name in varied if name not in ("repetition", "seed")]
     for row in rows:
@@ -121,7 +123,7 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
     mean, deviation = mean_and_deviation(best)
     name = metric.replace("/", " ")  # a second slash would make a section of its own
     return {
-        "trials/count": len(rows),
+        "trials/count": count,
         f"trials/best {name}": pick(values),
         f"trials/last {name}": values[-1],
         f"trials/mean {name}": mean,

@@ -15,7 +15,8 @@ from bf_index.errors import unknown
 from bf_pipeline.run.checkpoint.capture import capture
 from bf_pipeline.run.checkpoint.files import open_folder, write_checkpoint
 from bf_research.own_files import open_plain
-from bf_research.training.state import Event, Every, Mode, TrainingState, check_count, check_mode, is_better
+from bf_research.stopping.directions import Mode
+from bf_research.training.state import Event, Every, TrainingState, check_count, check_mode, is_better
 
 log = logging.getLogger(__name__)
 

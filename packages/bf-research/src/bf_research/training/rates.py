@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from bf_research.training.state import Event, Mode, TrainingState, Watch, check_count
+from bf_research.stopping.directions import Mode
+from bf_research.training.state import Event, TrainingState, Watch, check_count
 
 log = logging.getLogger(__name__)
 

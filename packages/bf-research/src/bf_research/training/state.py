@@ -7,14 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bf_index.errors import unknown
+from bf_research.stopping.directions import Mode, less_is_better
 from bf_research.tracking.tracker import NoTracker, Tracker
 
-Mode = Literal["auto", "min", "max"]
-#: Ends of names of metrics of which less is better.
-_LESS = re.compile(r"(loss|error|deviation|mae|mse|rmse)$")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 
@@ -24,7 +22,8 @@ class TrainingState:
     """A training as its events see it.
 
     ``iteration`` and ``epoch`` count what is complete; ``metrics`` has the latest value of each metric and
-    ``measured`` the iteration it is of. ``run`` is the run of the pipeline.
+    ``measured`` the iteration it is of, ``times`` how often it was measured. ``run`` is the run of
+    the pipeline.
     """
 
     run: Any
@@ -38,6 +37,7 @@ class TrainingState:
     metrics: dict[str, float] = field(default_factory=dict)
     measured: dict[str, int] = field(default_factory=dict)
     stopped: str | None = None
+    times: dict[str, int] = field(default_factory=dict)
 
     @property
     def model(self) -> Any:
@@ -46,6 +46,8 @@ class TrainingState:
 
     def log(self, name: str, value: float) -> None:
         """Note the value of a metric at this iteration, for other events and for the tracker."""
+        if self.measured.get(name) != self.iteration:
+            self.times[name] = self.times.get(name, 0) + 1
         self.metrics[name] = value
         self.measured[name] = self.iteration
         self.tracker.log_metric(name, value, self.iteration)
@@ -195,5 +197,4 @@ def is_better(value: float, best: float | None, metric: str, mode: Mode, margin:
         return False
     if best is None:
         return True
-    less = mode == "min" or (mode == "auto" and _LESS.search(metric) is not None)
-    return value < best - margin if less else value > best + margin
+    return value < best - margin if less_is_better(metric, mode) else value > best + margin

@@ -169,13 +169,17 @@ class Training:
         saved = latest(source).state.get("training")
         if saved is None:
             return
-        before, now = [kind for kind, _ in saved["events"]], [type(event).__name__ for event in self.events]
+        # an event that remembers nothing may come and go, such as the one that asks a sweep
+        remembering = [event for event in self.events if event.state()]
+        before = [kind for kind, remembered in saved["events"] if remembered]
+        now = [type(event).__name__ for event in remembering]
         if before != now:
             raise StateError(f"{source}: the training was saved with the events {before} and has now {now}")
         state.iteration, state.epoch, state.loss = saved["iteration"], saved["epoch"], saved["loss"]
         state.metrics, state.measured = dict(saved["metrics"]), dict(saved["measured"])
         state.stopped = saved["stopped"]
-        for event, (_, remembered) in zip(self.events, saved["events"]):
+        state.times = dict(saved.get("times", {}))
+        for event, remembered in zip(remembering, filter(None, (kept for _, kept in saved["events"]))):
             event.restore(remembered)
 
     def _remember(self, state: TrainingState) -> dict[str, Any]:
@@ -185,6 +189,7 @@ class Training:
             "loss": state.loss,
             "metrics": state.metrics,
             "measured": state.measured,
+            "times": state.times,
             "stopped": state.stopped,
             "events": [(type(event).__name__, event.state()) for event in self.events],
         }
@@ -262,6 +267,7 @@ class Training:
             checkpoints.save_now(state)
             note += f"; saved in {state.folder}: the same command goes on"
         error.add_note(note)
+        error.bf_rows = [{"iteration": state.iteration, **state.metrics}]  # type: ignore[attr-defined]
         raise error
 
 

@@ -43,7 +43,7 @@ class Experiment:
         found: list[str] = []
         known = config_for_units(config)
         results = [name for unit in self.units for name in unit.returns]
-        if any(isinstance(expr, S) for unit in self.units for expr in walk(unit.arguments)):
+        if names_own_results(self.units):
             results = []  # nobody can know them all
         for number, unit in enumerate(self.units):
             before = self.units[:number]
@@ -95,6 +95,9 @@ class Experiment:
             if ended_early or n_iters is None:
                 running.iteration = max(running.iteration - 1, 0)
                 self._take(running, report, [unit for unit in self.units if unit.schedule.last])
+        except KeyboardInterrupt as error:
+            error.bf_rows = list(running.rows)  # type: ignore[attr-defined]
+            raise
         finally:
             running.close()
             if self.profile:
@@ -108,9 +111,10 @@ class Experiment:
         stopping: Callable[[], bool],
     ) -> Generator[None, None, bool]:
         """Run iterations up to ``n_iters`` or to the end of the data; return whether the data ended."""
+        halts = any(getattr(unit, "halts", False) for unit in self.units)
         limit = running.n_iters if running.n_iters is not None or self._ends() else 1
         while limit is None or running.iteration < limit:
-            if stopping():
+            if stopping() and not halts:
                 raise KeyboardInterrupt
             due = [unit for unit in self.units if unit.schedule.at(running.iteration, running.n_iters)]
             try:
@@ -176,6 +180,11 @@ def finish(iterations: Iterations) -> list[dict[str, Any]]:
 
 class EndOfData(Exception):
     """A unit has no more data: the trial's iterations are over."""
+
+
+def names_own_results(units: Sequence[Unit]) -> bool:
+    """Whether some unit names results itself, so that nobody can know them all."""
+    return any(isinstance(expr, S) for unit in units for expr in walk(unit.arguments))
 
 
 def config_for_units(config: Config) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class TrainingUnit(CallableUnit):
 
     ends = True
     has_output = False
+    #: Whether it ends by itself when the trial should stop, with a checkpoint.
+    halts = True
 
     def execute(self, running: RunningTrial) -> Mapping[str, Any]:
         """Train for an iteration and return the metrics of it."""

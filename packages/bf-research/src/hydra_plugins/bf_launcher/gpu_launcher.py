@@ -83,11 +83,13 @@ class GpuLauncher(Launcher):
         initial_job_idx: int,
         total: int | None = None,
         composer: Any = None,
+        answer: Any = None,
     ) -> Iterator[tuple[int, JobReturn]]:
         """Run jobs as an iterator gives them; yield ``(number, result)`` as they end.
 
         None from the iterator: the next job depends on results that are not there yet. ``composer``: a
-        ``Composer`` that knows the configurations already. The results come without ``cfg`` and
+        ``Composer`` that knows the configurations already. ``answer(job, step, value, final)`` says to a job
+        that asks why it should stop, None to go on. The results come without ``cfg`` and
         ``hydra_cfg``: these are in the folders of the jobs.
         """
         from bf_research.launcher.hydra_job import HydraJob
@@ -95,4 +97,4 @@ class GpuLauncher(Launcher):
 
         assert self._setup is not None
         job = HydraJob(*self._setup, whole=False, composer=composer)
-        return stream(job, self.options, job_overrides, initial_job_idx, total)
+        return stream(job, self.options, job_overrides, initial_job_idx, total, answer)

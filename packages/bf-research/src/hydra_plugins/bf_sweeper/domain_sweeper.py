@@ -42,6 +42,8 @@ class DomainSweeperConf:
     #: the result that the table at the end is ranked by
     metric: str | None = None
     minimize: bool = False
+    #: the rule that stops bad trials early, {rule: asha, metric: loss}; docs/search.md explains it
+    stopping: Any = None
     #: overrides as in Hydra's basic sweeper
     params: dict[str, Any] | None = None
 
