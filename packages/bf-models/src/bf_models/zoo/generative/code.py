@@ -32,7 +32,7 @@ class CodeBody:
     """Strided convolutions, fully connected layers, and one to ``latent`` numbers.
 
     Pictures are halved by a 3x3 convolution of each of ``filters``, sizes that do not divide padded with
-    zeros; ``encoder``, the name of a network of the catalogue or {network, stages, initial_block, body},
+    zeros; ``encoder``, the name of a network of the catalogue or {network, initial_block, body},
     takes their place. Without either they are 32 and 64 for pictures, and none for other items, of any shape.
     Layers of ``units`` follow.
     """
@@ -55,7 +55,13 @@ class CodeBody:
                     f"body: an encoder takes the place of convolutions of its own: leave filters "
                     f"{list(self.filters)} out, or the encoder"
                 )
-            object.__setattr__(self, "encoder", read_encoder(self.encoder))
+            encoder = read_encoder(self.encoder)
+            if encoder.stages is not None:
+                raise ValueError(
+                    f"body: a code is made of the smallest map of the encoder {encoder.network}: leave its "
+                    f"stages {list(encoder.stages)} out; fields of its 'body' such as depths make it shallower"
+                )
+            object.__setattr__(self, "encoder", encoder)
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn items (N, ...) of a known size into codes (N, latent)."""
