@@ -59,7 +59,7 @@ class CodeBody:
             if encoder.stages is not None:
                 raise ValueError(
                     f"body: a code is made of the smallest map of the encoder {encoder.network}: leave its "
-                    f"stages {list(encoder.stages)} out; fields of its 'body' such as depths make it shallower"
+                    f"stages {list(encoder.stages)} out; fields of its 'body', as depths, make it shallower"
                 )
             object.__setattr__(self, "encoder", encoder)
 
