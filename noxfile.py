@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import nox
 
@@ -12,6 +13,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
+ROOT = Path(__file__).parent
 SOURCES = ["index", "batch", "pipeline", "models", "research"]
 # Bounded on machines that fetch no interpreter and speak to no one.
 ENVIRONMENT = {"UV_PYTHON_DOWNLOADS": "never", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
@@ -93,13 +95,20 @@ def ray(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Wheels of all packages, installed into a clean environment, where a network is trained."""
+    """Wheels of all packages by way of source archives: checked, installed, used outside the checkout."""
     folder = session.create_tmp()
-    session.run("uv", "build", "--quiet", "--all-packages", "--wheel", "-o", folder, external=True)
-    names = [f"bf-{name}" for name in SOURCES]
-    extras = {"bf-batch": "bf-batch[images,opensets]", "bf-models": "bf-models[cpu]"}
-    session.install("--find-links", folder, *[extras.get(name, name) for name in names])
-    session.run("python", "tools/smoke.py", env=ENVIRONMENT)
+    shutil.rmtree(folder)
+    session.run("uv", "build", "--quiet", "--all-packages", "-o", folder, external=True)
+    session.run("python", "tools/check_wheels.py", folder)
+    session.install("--find-links", folder, "bf-research[cpu]", "pytest")
+    session.chdir(folder)
+    session.run("python", ROOT / "tools/smoke.py", env=ENVIRONMENT)
+    session.run("batchflow", "init", "demo")
+    session.chdir("demo")
+    session.run("python", "train.py", "model=lenet", "n_epochs=1", "bar=false", env=ENVIRONMENT)
+    session.run("batchflow", "show")
+    session.run("python", "-m", "pytest", "-q", env=ENVIRONMENT)
+    session.run("batchflow", "doctor")
 
 
 @nox.session

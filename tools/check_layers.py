@@ -47,9 +47,10 @@ LAYERS: Mapping[str, Layer] = {
     "bf_research": layer(
         "bf_index", "bf_batch", "bf_pipeline", libraries="numpy omegaconf hydra cloudpickle yaml"
     ),
-    "hydra_plugins": layer("bf_research", libraries="hydra omegaconf"),
+    "hydra_plugins": layer("bf_research", "bf_command", libraries="hydra omegaconf"),
     # opens at once: nothing but the standard library before a command is known to be a good one
     "bf_command": layer("bf_index", "bf_pipeline", libraries=""),
+    "bf_programs": layer("bf_index", "bf_pipeline", "bf_research", "bf_command", libraries=""),
 }
 OURS = frozenset(LAYERS)
 # The rooms of a package from the ground up: a room (a module or a folder) imports those before it and its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -349,3 +350,46 @@ def test_modules_that_workers_import(run_script, tmp_path):
     trusted = run_script(command % "hydra.launcher.preload=[stranger_of_a_module]")
     assert trusted.code == 0, trusted.err
     assert (tmp_path / "ran").exists(), "what the command says is imported"
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["targets=[os]", "dataset._target_=os.system"], "says whose code may run"),
+        (["++targets=[os]"], "says whose code may run"),
+        (["dataset._target_=os.system", "+dataset.command=touch {ran}"], "'os.system' is refused"),
+        (["+hydra.callbacks.evil._target_=os.system"], "'os.system' is refused"),
+        (["hydra.run.dir=/tmp/elsewhere"], "leads out of the working folder"),
+        (["tracking.uri=http://198.51.100.1"], "runs would be recorded there"),
+        (["model.password=***0123456789ab"], "was begun with a secret in model.password"),
+    ],
+)
+def test_a_folder_that_is_resumed(run_script, tmp_path, command, why):
+    folder, ran = tmp_path / "outputs/sent", tmp_path / "ran"
+    folder.mkdir(parents=True)
+    command = ["n_iters=1", *(text.replace("{ran}", str(ran)) for text in command)]
+    (folder / "run.json").write_text(json.dumps({"settings": {}, "state": "running", "command": command}))
+    done = run_script("""
+        from bf_programs.batchflow import main
+        main(["resume", "outputs/sent"])
+    """)
+    assert done.code == 1
+    assert why in done.err
+    assert not ran.exists()
+
+
+def test_a_sweep_that_is_resumed(run_script, tmp_path):
+    folder = tmp_path / "multirun/sent"
+    folder.mkdir(parents=True)
+    (folder / "journal.jsonl").write_text(json.dumps({"journal": 1}) + "\n")
+    hydra = ["hydra.launcher.preload=[stranger_of_a_module]", "hydra/launcher=gpu"]
+    text = json.dumps({"hydra": {"overrides": {"task": ["model=mlp", "tracking=none"], "hydra": hydra}}})
+    (folder / "multirun.yaml").write_text(text)
+    (tmp_path / "stranger_of_a_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    done = run_script("""
+        from bf_programs.batchflow import main
+        main(["resume", "multirun/sent"])
+    """)
+    assert done.code == 1
+    assert "'stranger_of_a_module' is refused" in done.err
+    assert not (tmp_path / "ran").exists()

@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -60,61 +61,52 @@ def command(
 
         @functools.wraps(task)
         def program() -> None:
-            if sys.argv[1:] in (["--help"], ["-h"]):
-                from bf_command.help import describe  # late: start-up time
-
-                sys.stdout.write(describe(base / config_path, config_name, Path(sys.argv[0]).name))
-                return
-            sys.exit(_run(task, base, (config_path, config_name), shows or {}, completes))
+            run_program(Program(task, base, config_path, config_name, shows or {}, completes))
 
         return program
 
     return decorate
 
 
-def _run(
-    task: Callable[[DictConfig], Any],
-    base: Path,
-    place: tuple[str, str],
-    own: Mapping[str, Callable[[DictConfig], str]],
-    completes: Callable[[str], str] | None,
-) -> int:
-    """Run the Hydra application and translate how it ended into an exit code."""
-    config_path, config_name = place
+@dataclass(frozen=True)
+class Program:
+    """A function of a configuration with what ``command`` says of it.
+
+    ``base`` is the folder that ``config_path`` begins in, ``standard`` one more folder of configurations:
+    groups and options that the program's own folder has not. Arguments that are ``quoted`` come from a file,
+    and say not what the person has said.
+    """
+
+    task: Callable[[DictConfig], Any]
+    base: Path
+    config_path: str = "conf"
+    config_name: str = "train"
+    shows: Mapping[str, Callable[[DictConfig], str]] = field(default_factory=dict)
+    completes: Callable[[str], str] | None = None
+    standard: Path | None = None
+    quoted: Sequence[str] = ()
+
+
+def run_program(program: Program) -> None:
+    """Run a program with the arguments of the process, and end the process with its exit code."""
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        from bf_command.help import describe  # late: start-up time
+
+        folder, name = program.base / program.config_path, Path(sys.argv[0]).name
+        sys.stdout.write(describe(folder, program.config_name, name, program.standard))
+        return
+    sys.exit(end_well(lambda: _run(program)))
+
+
+def end_well(function: Callable[[], Any]) -> int:
+    """Call a function and return the exit code of a program that does nothing else.
+
+    An error is one message on standard error, without secrets; ``HYDRA_FULL_ERROR=1`` shows the traceback.
+    """
     complete = os.environ.get(FULL_ERROR) == "1"
-    # Hydra would print a long traceback for an unexpected error; asked for all, it raises it to here.
-    os.environ[FULL_ERROR] = "1"
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        # imports make objects that stay: collecting among them is a fifth of the time
-        gc.disable()
-        import hydra
-
-        from bf_command.aliases import bound_aliases  # late: start-up time
-        from bf_command.guard import guard_hydra  # late: start-up time
-        from bf_command.schema import folder_of, register  # late: start-up time
-
-        gc.freeze()
-        gc.enable()
-        shown = next((argument for argument in sys.argv[1:] if argument in own), None)
-        arguments = sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != shown]
-        _check_arguments(arguments, list(own))
-        sys.argv[1:] = arguments = put_options_first(arguments)
-        folder = folder_of(_option(arguments, "--config-path", "-cp") or config_path, base) or base
-        name = _option(arguments, "--config-name", "-cn") or config_name
-        register(folder, name, _option(arguments, "--config-dir", "-cd"), arguments)
-        bound_aliases()
-        guard_hydra(folder / f"{name.removesuffix('.yaml')}.yaml", arguments)
-        if "--resolve" in sys.argv:
-            from bf_pipeline import register_resolvers
-
-            register_resolvers()
-        shows = {"--cfg", "-c", "--info", "-i"} & {argument.partition("=")[0] for argument in arguments}
-        if shown is not None:
-            sys.stdout.write(own[shown](_compose(folder, name, arguments)))
-            return 0
-        with _without_secrets(completes if _prints_all(arguments) else None) if shows else _NOTHING:
-            hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
+        function()
     except KeyboardInterrupt as error:
         _write_error(" ".join(["interrupted", *getattr(error, "__notes__", ())]))
         return INTERRUPTED
@@ -132,6 +124,63 @@ def _run(
         if not complete:
             os.environ.pop(FULL_ERROR, None)
     return 0
+
+
+def _run(program: Program) -> None:
+    """Run the Hydra application."""
+    own, completes = program.shows, program.completes
+    # Hydra would print a long traceback for an unexpected error; asked for all, it raises it to here.
+    os.environ[FULL_ERROR] = "1"
+    # imports make objects that stay: collecting among them is a fifth of the time
+    gc.disable()
+    import hydra
+
+    gc.freeze()
+    gc.enable()
+    shown = next((argument for argument in sys.argv[1:] if argument in own), None)
+    arguments = [argument for argument in sys.argv[1:] if argument != shown]
+    _check_arguments(arguments, list(own))
+    sys.argv[1:] = arguments = put_options_first(arguments)
+    folder, name = _prepare(program, arguments)
+    if shown is not None:
+        sys.stdout.write(own[shown](_compose(folder, name, arguments)))
+        return
+    shows = {"--cfg", "-c", "--info", "-i"} & {argument.partition("=")[0] for argument in arguments}
+    with _without_secrets(completes if _prints_all(arguments) else None) if shows else _NOTHING:
+        path = program.config_path if program.config_path.startswith("pkg://") else str(folder)
+        hydra.main(version_base="1.3", config_path=path, config_name=name)(program.task)()
+
+
+def _prepare(program: Program, arguments: list[str]) -> tuple[Path, str]:
+    """Return the folder and the name of the primary configuration; Hydra knows types, models and limits.
+
+    A folder that ``--config-path`` names begins where the program's own does: it is written from the root
+    into ``arguments`` and ``sys.argv``, for Hydra would look beside the file of the task.
+    """
+    from bf_command.aliases import bound_aliases  # late: start-up time
+    from bf_command.guard import guard_hydra  # late: start-up time
+    from bf_command.schema import folder_of, register  # late: start-up time
+    from bf_command.standard import use_standard  # late: start-up time
+
+    given = _option(arguments, "--config-path", "-cp")
+    folder = folder_of(given or program.config_path, program.base) or program.base
+    name = _option(arguments, "--config-name", "-cn") or program.config_name
+    if given and not given.startswith("pkg://"):
+        options = ("--config-path", "-cp")
+        for place, argument in enumerate(arguments):
+            if argument.partition("=")[0] in options:
+                arguments[place : place + (1 if "=" in argument else 2)] = [f"--config-path={folder}"]
+        sys.argv[1:] = arguments
+    use_standard(program.standard, folder)
+    register(folder, name, _option(arguments, "--config-dir", "-cd"), arguments)
+    bound_aliases()
+    said = [argument for argument in arguments if argument not in program.quoted]
+    guard_hydra(folder / f"{name.removesuffix('.yaml')}.yaml", said)
+    if "--resolve" in arguments:
+        from bf_pipeline import register_resolvers
+
+        register_resolvers()
+    return folder, name
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

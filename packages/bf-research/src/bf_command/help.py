@@ -23,12 +23,15 @@ options (Hydra's own):
 """
 
 
-def describe(folder: Path, config_name: str, program: str) -> str:
-    """Return what can be set and to what, for the application whose configurations are in ``folder``."""
-    groups = _groups(folder, config_name)
-    settings = _settings(folder / f"{config_name}.yaml")
+def describe(folder: Path, config_name: str, program: str, standard: Path | None = None) -> str:
+    """Return what can be set and to what, for the application whose configurations are in ``folder``.
+
+    ``standard`` is a folder that has what is not in that one.
+    """
+    groups, settings = list_parts(folder, config_name, standard)
     width = max((len(name) for name in (*groups, *settings)), default=10) + 2
-    lines = [f"usage: python {program} [name=value ...]", ""]
+    program = f"python {program}" if program.endswith(".py") else program
+    lines = [f"usage: {program} [name=value ...]", ""]
     lines += [f"  {example}" for example in _examples(groups, program)]
     lines += ["", "parts to choose:"]
     for name, options in groups.items():
@@ -43,27 +46,36 @@ def describe(folder: Path, config_name: str, program: str) -> str:
     return "\n".join(lines) + "\n\n" + FLAGS
 
 
+def list_parts(
+    folder: Path, config_name: str, standard: Path | None = None
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the options of each group, and the settings with their defaults as they are written."""
+    return _groups(folder, config_name, standard), _settings(folder / f"{config_name}.yaml")
+
+
 def _examples(groups: Container[str], program: str) -> list[str]:
     """Return commands to begin with."""
     if "model" in groups:
-        return [f"python {program} model=resnet18", f"python {program} -m model=vgg7,resnet18"]
+        return [f"{program} model=resnet18", f"{program} -m model=vgg7,resnet18"]
     return [
-        f"python {program} run=outputs/NAME",
-        f"python {program} run=outputs/NAME dataset.path=new_photos",
+        f"{program} run=outputs/NAME",
+        f"{program} run=outputs/NAME dataset.path=new_photos",
     ]
 
 
-def _groups(folder: Path, config_name: str) -> dict[str, list[str]]:
+def _groups(folder: Path, config_name: str, standard: Path | None) -> dict[str, list[str]]:
     """Return the options of every group: its YAML files, and the models that bf_models offers.
 
     Of several applications in one folder each has the groups that its list of defaults names.
     """
     main = folder / f"{config_name}.yaml"
     named = _NAMED.findall(main.read_text(encoding="utf-8")) if main.exists() else []
-    models = [folder / "model" / f"{name}.yaml" for name in offered_models(folder, config_name)]
+    folders = [folder] if standard is None else [folder, standard]
+    paths = {path.relative_to(place) for place in folders for path in place.rglob("*.yaml")}
+    paths |= {Path("model") / f"{name}.yaml" for name in offered_models(folder, config_name)}
     found: dict[str, list[str]] = {}
-    for path in sorted([*folder.rglob("*.yaml"), *models]):
-        group = path.parent.relative_to(folder).as_posix()
+    for path in sorted(paths):
+        group = path.parent.as_posix()
         if group != "." and (not named or group in named):
             found.setdefault(group, []).append(path.stem)
     return found

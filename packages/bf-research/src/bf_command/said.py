@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bf_command.schema import folder_of, search_path
+from bf_command.standard import standard_folders
 
 #: Arguments that say something of Hydra's own part, or of where jobs run.
 _HYDRAS = re.compile(r"[+~]*(hydra|launch)\.")
@@ -62,7 +63,8 @@ class Said:
     @cached_property
     def _texts(self) -> list[str]:
         folders = [self._main.parent, *map(folder_of, search_path(self._main_text, ()))]
-        files = [path for folder in folders if folder is not None for path in sorted(folder.rglob("*.yaml"))]
+        found = [folder for folder in (*folders, *standard_folders()) if folder is not None]
+        files = [path for folder in found for path in sorted(folder.rglob("*.yaml"))]
         written = [path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()]
         texts = [*self._arguments, self._main_text, *written, *_list_stored()]
         named = {name for text in texts for name in _VARIABLE.findall(text)}

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bf_command.standard import standard_folders
+
 MODELS = "bf_models"
 #: The line of a defaults list that chooses a model.
 DEFAULT_MODEL = r"^ *- +(override +|optional +)*/?model(@[\w.]+)?:"
@@ -133,7 +135,7 @@ def offered_models(
     main = folder / f"{config_name.removesuffix('.yaml')}.yaml"
     text = main.read_text(encoding="utf-8") if main.is_file() else ""
     folders = [folder, *map(folder_of, [*([more] if more else ()), *search_path(text, overrides)])]
-    groups = [found / "model" for found in folders if found is not None]
+    groups = [found / "model" for found in (*folders, *standard_folders()) if found is not None]
     if not any(map(Path.is_dir, groups)) and not re.search(DEFAULT_MODEL, text, re.MULTILINE):
         return {}
     own = {path.stem for group in groups for path in group.glob("*.yaml")}

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bf_index.errors import unknown
-from bf_pipeline.redaction.values import redact_config
+from bf_pipeline.redaction.values import redact_config, redact_override
+from bf_research.launcher.hydra_private import task_overrides
 from bf_research.stopping.measured import complete_rule, validation_metrics
 from bf_research.stopping.rules import read_stopping
 from bf_research.targets import build
@@ -255,6 +256,8 @@ def open_folder(config: DictConfig) -> Iterator[RunFolder | None]:
     with folder:
         if not folder.is_finished:
             folder.begin(settings, folder.record.get("run_id"))
+            if "command" not in folder.record:  # Hydra's own record is written anew by every command
+                folder.note(command=_read_command())
         yield folder
         if trial and folder.is_finished:  # nothing goes on with it, and sweeps have many
             shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
@@ -277,6 +280,14 @@ def _open_trial(own: Path, settings: Mapping[str, Any], resume: str) -> RunFolde
         shutil.rmtree(own / CHECKPOINTS, ignore_errors=True)
         folder.record = {}
     return folder
+
+
+def _read_command() -> list[str]:
+    """Return the settings on the command line, without secrets."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra: Any = HydraConfig.get()
+    return [redact_override(text) for text in task_overrides(hydra)]
 
 
 def _is_trial() -> bool:

@@ -1,0 +1,1 @@
+"""The programs of bf-research: ``batchflow``, and what stands behind ``train.py`` and ``predict.py``."""
