@@ -227,6 +227,6 @@ def explain_wrong(term: LossTerm, targets: Any, name: str, output: Shape, owner:
         f"{good.size} values are wrong; "
     )
     if term.meaning == "intensities":
-        return found + "scale them, or take a loss of any numbers, 'mse' or 'gaussian'"
+        return found + "scale them, or take a loss of any numbers: 'mse', or of elbo 'likelihood: gaussian'"
     ignored = "" if term.ignore is not None else ", or 'ignore' of the loss, the label of what does not count"
     return f"{found}look at the targets, or set 'num_classes'{ignored}"
