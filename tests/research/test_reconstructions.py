@@ -224,6 +224,7 @@ def test_errors_of_pairs_and_the_plane_of_codes() -> None:
 @pytest.mark.slow
 def test_the_experiment_tells_digits_again_better_than_principal_components(configure) -> None:
     settings = ["experiment=autoencoder", "tracking=none", "bar=false"]
+    register(ROOT / "conf")
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", overrides=settings)
     train_digits = Digits().train
