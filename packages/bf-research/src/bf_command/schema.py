@@ -43,6 +43,7 @@ class TrainSchema:
     repetition: int = 0
     launch: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
     name: str | None = None
     resume: str = "auto"

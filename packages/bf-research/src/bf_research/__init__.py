@@ -5,6 +5,7 @@ from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import KV, integers, loguniform, normal, uniform
 from bf_research.prediction.exporting import Exported, export_trained
 from bf_research.research.research import Research
+from bf_research.search.options import Search
 from bf_research.stopping.rules import ASHA, Hyperband, MedianStopping, StoppingRule
 from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results
@@ -46,6 +47,7 @@ __all__ = [
     "Research",
     "Results",
     "S",
+    "Search",
     "StoppingRule",
     "SweepLocked",
     "TimeLimit",

@@ -26,7 +26,7 @@ def parameters(config: DictConfig) -> dict[str, str]:
     for key, value in written.items():
         if isinstance(value, str) and value.startswith(_OF_TASK):
             written[key] = resolved[key]
-    for part in ("launch", "stopping"):  # where it runs and what ends it are no parameters of the training
+    for part in ("launch", "stopping", "search"):  # what is around a training is no parameter of it
         written.pop(part, None)
     if isinstance(task := written.get("task"), dict) and "name" in task:
         written["task"] = task["name"]  # its steps are those of the pipeline

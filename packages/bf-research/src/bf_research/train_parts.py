@@ -43,6 +43,7 @@ _INDIFFERENT = (
     "tracking",
     "research",
     "stopping",
+    "search",
     "debug",
 )
 
@@ -161,6 +162,8 @@ def _make_telling(config: DictConfig, measured: list[str]) -> list[Event]:
 
     plain: Any = OmegaConf.to_container(config.get("stopping") or OmegaConf.create({}), resolve=True)
     rule = read_stopping(plain)
+    if config.get("search") and not _is_trial():
+        raise ValueError("search: it proposes the trials of a sweep; add -m, and what is to be searched")
     if rule is None:
         return []
     if not _is_trial():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -260,22 +260,13 @@ class Workers:
         )
         try:
             with open_pool((__name__, *self.preload), self.slots) as workers:
-                answer = None if ask is None else _answer_jobs(placed, ask)
+                answer = None if ask is None else lambda job, *told: ask(placed[job.number][0], *told)
                 scheduler = Scheduler(workers, self.policy, monitor, self.interrupts, answer)
                 with closing(scheduler.run(PackedWork(self.work, self.shared), jobs())) as ends:
                     for done in ends:
                         yield from translate_ends(placed.pop(done.job.number), done, self.work)
         finally:
             monitor.close()
-
-
-def _answer_jobs(placed: Mapping[int, Sequence[Trial]], ask: Ask) -> Callable[..., str | None]:
-    """Return what answers jobs, each of which is one trial."""
-
-    def answer(job: Job, step: int, value: float, final: bool) -> str | None:
-        return ask(placed[job.number][0], step, value, final)
-
-    return answer
 
 
 def translate_ends(trials: Sequence[Trial], done: Done, work: TrialWork) -> Iterator[Ended]:

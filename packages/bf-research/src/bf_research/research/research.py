@@ -15,6 +15,7 @@ from bf_research.domain.walk import When
 from bf_research.research.loggers import Loggers, Target, check_target
 from bf_research.research.parts import Parts
 from bf_research.research.trial_files import profile_rows, remove, with_dumps
+from bf_research.search.options import Search
 from bf_research.stopping.rules import StoppingRule
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
@@ -40,7 +41,8 @@ class RunOptions(TypedDict, total=False):
     themselves after Ctrl-C (4). ``profile``: measure the units, see ``Research.profile``. ``detach``: return
     at once and go on in the background, see ``is_finished``, ``wait`` and ``terminate``. ``stopping``: the
     rule that ends bad trials early, such as ``ASHA(metric='accuracy')``; a step is a value of that result,
-    and the state of what it stops is PRUNED.
+    and the state of what it stops is PRUNED. ``search``: what proposes the configurations, such as
+    ``Search('tpe', metric='accuracy')``, so many as the domain's ``set_iterator(n_iters=...)`` says.
     """
 
     retries: int
@@ -56,6 +58,7 @@ class RunOptions(TypedDict, total=False):
     profile: bool
     detach: bool
     stopping: StoppingRule | Mapping[str, Any] | None
+    search: Search | Mapping[str, Any] | None
 
 
 class Research(Parts):

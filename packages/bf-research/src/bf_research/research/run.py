@@ -24,6 +24,8 @@ from bf_research.research.place import (
     find_heavy_libraries,
     spread_workers,
 )
+from bf_research.search.options import read_search
+from bf_research.search.study import Proposals
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
@@ -85,14 +87,16 @@ def prepare(
         max_jobs_per_worker=options.get("max_jobs_per_worker", 0),
         stop_grace=options.get("stop_grace", 4.0),
     )
-    rules = Rules(resume, options.get("on_failure", "continue"))
     experiment.check(domain.examples())
     experiment = replace(experiment, profile=options.get("profile", False))
     branches = _check_branches(experiment, domain, options.get("branches", 1))
     rule = _check_stopping(experiment, options.get("stopping"), branches)
-    check_countable(domain, "domain.set_iterator(n_iters=...)")
+    rules = Rules(resume, options.get("on_failure", "continue"), rule)
+    search = _make_search(experiment, domain, folder.absolute(), options.get("search"))
+    if search is None:
+        check_countable(domain, "domain.set_iterator(n_iters=...)")
     returns = [name for unit in experiment.units for name in unit.returns]
-    sweep = Sweep(domain, folder.absolute(), rules, returns=returns, tell=tell, stopping=rule)
+    sweep = Sweep(domain, folder.absolute(), rules, returns=returns, tell=tell, search=search)
     units = [unit.name for unit in experiment.units]
     sweep.head["research"] = {"n_iters": n_iters, "units": units, "returns": returns}
     _refuse_other_research(folder, sweep.head["research"])
@@ -154,6 +158,20 @@ def _check_stopping(experiment: Experiment, given: Any, branches: int) -> Stoppi
     if rule.metric not in returns and not names_own_results(experiment.units):
         raise ValueError(unknown("result", str(rule.metric), returns, "stopping: metric"))
     return rule
+
+
+def _make_search(experiment: Experiment, domain: Domain, folder: Path, given: Any) -> Proposals | None:
+    """Return what proposes the configurations; its metrics must be results of the units: ``ValueError``."""
+    search = read_search(given)
+    if search is None:
+        return None
+    returns = [name for unit in experiment.units for name in unit.returns]
+    if not search.metrics:
+        raise ValueError(f"search: name the result that is to become better, Search(metric=...): {returns}")
+    for metric in search.metrics:
+        if metric not in returns and not names_own_results(experiment.units):
+            raise ValueError(unknown("result", metric, returns, "search: metric"))
+    return Proposals(search, domain, folder, journal.read_earlier(search.warm_start))
 
 
 def _check_folder(folder: Path) -> None:

@@ -21,21 +21,47 @@ def validation_metrics(validation: Mapping[str, Any] | None, metrics: Sequence[s
     return [f"validation/{name}" for name in (*(validation.get("metrics") or metrics), "loss")]
 
 
+def measured_in(config: Mapping[str, Any]) -> list[str] | None:
+    """Return what a training's validation measures; None for the configuration of some other program."""
+    steps = config.get("pipeline")
+    metrics = steps.get("metrics") if isinstance(steps, Mapping) else None
+    if metrics is None:
+        return None
+    return validation_metrics(config.get("validation"), [str(name) for name in metrics])
+
+
+def complete_metrics(metrics: Sequence[str], config: Mapping[str, Any], owner: str) -> list[str]:
+    """Return the results that a search makes better, by default the first metric of the validation.
+
+    ``ValueError`` for a result that a training with this configuration does not give.
+    """
+    measured = measured_in(config)
+    if not metrics and not measured:
+        raise ValueError(f"{owner}.metric: name the result that is to become better")
+    if not metrics and measured:
+        return measured[:1]
+    if measured is not None and not config.get("events"):
+        tested = [f"test/{name}" for name in (*config["pipeline"]["metrics"], "loss")]
+        known = [*measured, *tested, TRAINING]
+        for metric in metrics:
+            if metric not in known:
+                raise ValueError(unknown("metric", metric, known, f"{owner}.metric"))
+    return list(metrics)
+
+
 def complete_rule(rule: StoppingRule, config: Mapping[str, Any], owner: str) -> StoppingRule:
     """Return a rule that names its metric: one that a training with this configuration measures.
 
     Without a metric it is the first one of the validation. ``ValueError`` for a metric that will never be
     measured, as far as the configuration tells: a program of somebody else's may report anything.
     """
-    steps = config.get("pipeline")
-    metrics = steps.get("metrics") if isinstance(steps, Mapping) else None
-    if metrics is None:
+    measured = measured_in(config)
+    if measured is None:
         if rule.metric is None:
             raise ValueError(
                 f"{owner}.metric: name the metric that trials report, as in report(1, 10, accuracy=0.5)"
             )
         return rule
-    measured = validation_metrics(config.get("validation"), [str(name) for name in metrics])
     if rule.metric is None and not measured:
         raise ValueError(
             f"{owner}: there is no validation, so nothing is measured to stop by; say "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -15,70 +14,41 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from bf_index.errors import StateError, escape, unknown
-from bf_index.sizes import read_json
 from bf_pipeline.redaction.values import redact_command, redact_config, redact_override
 from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
 from bf_research.domain.walk import WalkOptions
-from bf_research.launcher.channel import OwnLink, connected, pruned, watched
+from bf_research.launcher.channel import OwnLink, connected
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.errors import JobStopped, JobTimeout, LauncherError, PassingError, TrialPruned
-from bf_research.launcher.hydra_private import to_yaml, value_of
-from bf_research.launcher.jobs import Done, Job
+from bf_research.launcher.errors import LauncherError
+from bf_research.launcher.hydra_private import to_yaml
+from bf_research.launcher.jobs import Job
 from bf_research.launcher.options import check_folder
 from bf_research.masks import Masks
 from bf_research.own_files import open_plain
-from bf_research.stopping.measured import check_ranking, complete_rule
+from bf_research.search.options import read_search
+from bf_research.search.study import Proposals
+from bf_research.stopping.measured import check_ranking, complete_metrics, complete_rule
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
+from bf_research.sweep.hydra_trial import RecordedTask, recover_result, translate_end
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
 from bf_research.sweep.results import Results
 from bf_research.sweep.sweep import Ask, Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
-from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState, as_rows, reason, traceback_text
+from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
 from bf_research.trusted import refuse_swept, trusted_packages
 
 log = logging.getLogger(__name__)
 
-RESULT = "result.json"
 #: Settings that change no result of a trial that ends by itself.
 _INDIFFERENT = re.compile(r"\+{0,2}(launch|stopping)[.=]")
-
-
-@dataclass(frozen=True)
-class RecordedTask:
-    """The task of a job; leaves its result in the job's folder, so that every launcher can resume.
-
-    ``metric``: each report of it is told to the stopping rule of the sweep.
-    """
-
-    task: TaskFunction
-    metric: str | None = None
-
-    def __call__(self, config: DictConfig) -> Any:
-        """Run the task; its value must be data: a number, a mapping, rows of mappings.
-
-        ``TrialPruned`` when it ended since the stopping rule said so.
-        """
-        with watched(self.metric):
-            try:
-                value = self.task(config)
-            except KeyboardInterrupt as error:
-                if (why := pruned()) is None:
-                    raise
-                raise TrialPruned(why, getattr(error, "bf_rows", ())) from error
-        path = Path(HydraConfig.get().runtime.output_dir) / RESULT
-        partial = path.with_suffix(".partial")
-        with open(partial, "w", opener=open_plain) as file:
-            json.dump(as_rows(value), file, default=journal.to_json)
-        partial.replace(path)
-        return value
 
 
 class DomainSweep:
@@ -107,21 +77,23 @@ class DomainSweep:
         domain = self._domain(keys) * swept
         domain.set_iterator(**self._walk_options())
         self._set_update(domain, keys)
-        check_countable(domain, "hydra.sweeper.n_iters=20")
+        if not self.options["search"]:
+            check_countable(domain, "hydra.sweeper.n_iters=20 (or, with Optuna, search=tpe as well)")
         folder = Path(str(self.config.hydra.sweep.dir)).absolute()
         check_folder(str(self.config.hydra.sweep.dir))
         self._refuse_other_settings(folder, fixed)
         placer = ThroughLauncher(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
         rule = self._complete_rule(domain, placer)
+        search = self._make_search(domain, folder, placer)
         self._check(placer.overrides(Trial(config)) for config in domain.edges())
         with open(folder / "multirun.yaml", "w", encoding="utf-8", opener=open_plain) as file:
             file.write(to_yaml(redact_config(self.config, resolve=False)))
         sweep = Sweep(
             domain,
             folder,
-            self.rules,
+            replace(self.rules, stopping=rule),
             recover=lambda trial_id: recover_result(folder / trial_id),
-            stopping=rule,
+            search=search,
         )
         sweep.head["fixed"] = comparable_settings(fixed, sweep.masks)
         log.info("%s in %s%s", _describe_domain(domain, fixed), folder, _describe_earlier(folder))
@@ -146,9 +118,9 @@ class DomainSweep:
 
     def _complete_rule(self, domain: Domain, placer: ThroughLauncher) -> StoppingRule | None:
         """Return the rule that stops trials, once it is known that it can: metric, launcher, ranking."""
-        swept = [name for name in domain.names if re.match(r"stopping(\.|$)", name)]
+        swept = [name for name in domain.names if re.match(r"(stopping|search)(\.|$)", name)]
         if swept:
-            raise ValueError(f"{swept[0]} is swept: a sweep has one stopping rule, which compares its trials")
+            raise ValueError(f"{swept[0]} is swept: a sweep has one, which looks at all of its trials")
         if self.rule is None:
             return None
         config = self.composer.compose(placer.overrides(Trial(domain.examples()[0])))
@@ -156,7 +128,18 @@ class DomainSweep:
         rule = complete_rule(self.rule, config, owner)
         check_ranking(rule, self.options["metric"], bool(self.options["minimize"]), owner)
         refuse_deaf(self.launcher, rule)
+        self.rule = rule
         return rule
+
+    def _make_search(self, domain: Domain, folder: Path, placer: ThroughLauncher) -> Proposals | None:
+        """Return what proposes the configurations, if a search is set; its metrics will be measured."""
+        search = read_search(_plain(self.options["search"]))
+        if search is None:
+            return None
+        owner = "search" if "search" in self.config else "hydra.sweeper.search"
+        config = self.composer.compose(placer.overrides(Trial(domain.examples()[0])))
+        search = replace(search, metric=complete_metrics(search.metrics, config, owner))
+        return Proposals(search, domain, folder, journal.read_earlier(search.warm_start))
 
     def _walk_options(self) -> dict[str, Any]:
         return {name: self.options[name] for name in WalkOptions.__dataclass_fields__}
@@ -211,7 +194,7 @@ class DomainSweep:
             log.warning(
                 "stopping=%s stopped nothing: no trial reported %s, whose results are %s",
                 self.rule.name,
-                self.rule.metric or "its metric",
+                self.rule.metric,
                 ", ".join(names) or "none",
             )
         # failures that an earlier domain left in the folder are not failures of this one
@@ -313,28 +296,3 @@ def _describe_earlier(folder: Path) -> str:
 def comparable_settings(fixed: Sequence[str], masks: Masks) -> list[str]:
     """Return the settings that change results, masked: not where trials run, nor what stops them."""
     return [redact_override(text, masks) for text in fixed if not _INDIFFERENT.match(text)]
-
-
-def translate_end(trial: Trial, job: JobReturn) -> Ended:
-    """Return the end of a trial, from that of Hydra's job."""
-    value = value_of(job)
-    done: Done | None = getattr(job, "bf_done", None)  # our launcher adds what Hydra's class has no place for
-    seconds, attempts, device = (done.seconds, done.job.attempt, done.slot) if done else (0.0, 1, "")
-    if job.status is JobStatus.COMPLETED:
-        return Ended(trial, TrialState.DONE, as_rows(value), "", "", seconds, attempts, device)
-    if isinstance(value, TrialPruned):
-        return Ended(trial, TrialState.PRUNED, value.rows, value.reason, "", seconds, attempts, device)
-    kinds = {JobTimeout: TrialState.TIMEOUT, JobStopped: TrialState.KILLED}
-    state = kinds.get(type(value), TrialState.FAILED)
-    if done is not None and done.kind == "crashed":  # a job may raise WorkerDied of workers of its own
-        state = TrialState.CRASHED
-    passing = isinstance(value, PassingError)
-    return Ended(trial, state, (), reason(value), traceback_text(value), seconds, attempts, device, passing)
-
-
-def recover_result(folder: Path) -> tuple[dict[str, Any], ...] | None:
-    """Return the result of a job whose driver died before it could note it; None when there is none."""
-    try:
-        return as_rows(read_json(folder / RESULT))
-    except (OSError, ValueError):
-        return None

@@ -210,6 +210,17 @@ def read(folder: Path) -> History:
     return History(head, records, told)
 
 
+def read_earlier(folder: str | Path | None) -> list[Record]:
+    """Return the trials of an earlier sweep, none without one; ``FileNotFoundError`` where none was."""
+    if folder is None:
+        return []
+    if not exists(Path(folder)):
+        raise FileNotFoundError(
+            f"search.warm_start={folder}: there is no {JOURNAL} in it; give the folder of a sweep"
+        )
+    return list(read(Path(folder)).records.values())
+
+
 def _warn_of_torn_line(path: Path, number: int, line: bytes) -> None:
     """Warn that the last line has no end: its writer was killed, the disk was full, or it still writes."""
     if not line:

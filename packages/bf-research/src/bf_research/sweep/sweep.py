@@ -17,6 +17,7 @@ from bf_pipeline.errors import Terminated
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.masks import Masks
+from bf_research.search.study import Proposals
 from bf_research.stopping.rules import StoppingRule
 from bf_research.sweep import journal as journals
 from bf_research.sweep.journal import Journal
@@ -62,6 +63,8 @@ class Rules:
 
     resume: Resume = "never"
     on_failure: OnFailure = "continue"
+    #: what stops bad trials early, with its metric
+    stopping: StoppingRule | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -104,7 +107,7 @@ class Sweep:
         returns: Sequence[str] = (),
         recover: Recover = lambda trial_id: None,
         tell: Callable[[str], None] = lambda text: None,
-        stopping: StoppingRule | None = None,
+        search: Proposals | None = None,
     ) -> None:
         self.rules = rules or Rules()
         if self.rules.resume == "never" and journals.exists(folder):
@@ -114,6 +117,7 @@ class Sweep:
                 "resume='missing' (or 'failed' to try again what failed)"
             )
         self.domain, self.folder, self._recover, self._tell = domain, folder, recover, tell
+        self._search, stopping = search, self.rules.stopping
         self._metric = None if stopping is None else stopping.metric
         self._judge = None if stopping is None else stopping.judge()
         self._journal: Journal | None = None
@@ -174,7 +178,8 @@ class Sweep:
                     journal.mark(record.id, TrialState.KILLED, "its driver died")
                 else:
                     journal.recover(record.id, rows)
-        self._source = iter(self.domain)
+        search, seed = self._search, self.domain.seed
+        self._source = iter(self.domain) if search is None else search.begin(seed)
 
     def _hear_again(self, journal: Journal) -> dict[str, tuple[str, Rows]]:
         """Tell the stopping rule again what it heard before; return what it stopped: why, and results."""
@@ -212,6 +217,7 @@ class Sweep:
                     self._tell(f"trial {ended.trial.id} {ended.state} after {ended.seconds:.1f} s{why}")
                     if ended.state in FAILURES and self.rules.on_failure == "stop":
                         self._stopped = True
+                    self._hear(journal.history.records[ended.trial.id])
                     self._count_finished(journal)
             unseen = self._ended_at is not None and self._ended_at < self._updates
             if self._stopped or not (unseen or self._ask_for_update(journal, last=True)):
@@ -231,8 +237,11 @@ class Sweep:
             self._seen[plain.id] += 1
             self._number += 1
             self._values[trial.id] = config
+            if self._search is not None:
+                self._search.note(trial.id)
             record = journal.history.records.get(trial.id)
             if record is not None and self._leaves_alone(record):
+                self._hear(record)
                 self._count_finished(journal)
                 continue
             journal.begin(trial)
@@ -240,6 +249,11 @@ class Sweep:
             return trial
         self._ended_at = self._updates
         return None
+
+    def _hear(self, record: Record) -> None:
+        """Let the search know how a trial ended."""
+        if self._search is not None:
+            self._search.hear(record)
 
     def _leaves_alone(self, record: Record) -> bool:
         if record.state is TrialState.PRUNED:  # taken up again from its checkpoint when nothing stops it

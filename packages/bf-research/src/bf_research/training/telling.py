@@ -28,12 +28,18 @@ class TellSweep(Event):
 
     def after_iteration(self, state: TrainingState) -> None:
         """Tell what was measured now."""
-        step = state.times.get(self.metric, 0)
-        if step > self._told:
-            self._told = step
-            ends = state.stopped is not None or state.iteration == state.total
-            ask(step, state.metrics[self.metric], ends)
+        self._tell(state, state.stopped is not None or state.iteration == state.total)
 
     def after_epoch(self, state: TrainingState) -> None:
         """Tell what was measured now."""
         self.after_iteration(state)
+
+    def after(self, state: TrainingState) -> None:
+        """Tell what was measured at the very end."""
+        self._tell(state, True)
+
+    def _tell(self, state: TrainingState, ends: bool) -> None:
+        step = state.times.get(self.metric, 0)
+        if step > self._told:
+            self._told = step
+            ask(step, state.metrics[self.metric], ends)

@@ -44,6 +44,8 @@ class DomainSweeperConf:
     minimize: bool = False
     #: the rule that stops bad trials early, {rule: asha, metric: loss}; docs/search.md explains it
     stopping: Any = None
+    #: what proposes configurations, {sampler: tpe, metric: loss}; docs/search.md explains it
+    search: Any = None
     #: overrides as in Hydra's basic sweeper
     params: dict[str, Any] | None = None
 
