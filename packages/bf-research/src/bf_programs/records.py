@@ -10,6 +10,7 @@ from typing import Any
 
 from bf_index.errors import escape, unknown
 from bf_research.sweep import journal
+from bf_research.sweep.records import Record
 from bf_research.sweep.results import Results
 from bf_research.trained import read_config
 from bf_research.training.folder import RECORD, read_record
@@ -71,7 +72,7 @@ def read_entries(folder: Path) -> list[Entry]:
     return [_read_trial(folder, results, record, shared) for record in results.records]
 
 
-def _read_trial(folder: Path, results: Results, record: journal.Record, shared: Mapping[str, str]) -> Entry:
+def _read_trial(folder: Path, results: Results, record: Record, shared: Mapping[str, str]) -> Entry:
     repetition = {"repetition": record.repetition} if record.repetition else {}
     values = {name: results.last(name, record) for name in results.returns}
     metrics = {name: value for name, value in values.items() if not math.isnan(value)}

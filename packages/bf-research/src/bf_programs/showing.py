@@ -21,7 +21,8 @@ from bf_programs.records import (
     read_run,
     read_sweep_overrides,
 )
-from bf_research.sweep.results import Results, failure_table, ranking, text_table
+from bf_research.sweep.results import Results
+from bf_research.sweep.tables import failure_table, ranking, text_table
 from bf_research.sweep.trial import TrialState
 from bf_research.training.checkpoints import MODEL
 from bf_research.training.folder import read_record
