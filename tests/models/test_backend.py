@@ -8,7 +8,14 @@ import platform
 import numpy as np
 import pytest
 
-from bf_models._backend import adam_moments, find_consumers, keras, producing_layer, variable_index
+from bf_models._backend import (
+    adam_moments,
+    find_consumers,
+    keras,
+    producing_layer,
+    variable_index,
+    without_values,
+)
 
 
 @pytest.fixture
@@ -137,3 +144,17 @@ def test_onednn_is_on_unless_the_user_says_otherwise_and_all_precisions_train_al
     np.testing.assert_allclose(on["deterministic"], off["deterministic"], rtol=1e-3)
     np.testing.assert_allclose(on["float16"], off["float16"], rtol=0.02)
     np.testing.assert_allclose(on["bfloat16"], off["bfloat16"], rtol=0.1)
+
+
+def test_variables_without_values_stay_without():
+    from keras.src.backend.common import global_state
+
+    with without_values():
+        layer = keras().layers.Dense(3)
+        layer(keras().Input((2,)))
+        assert layer.kernel.shape == (2, 3)
+        assert layer.kernel._value is None
+    with keras().StatelessScope():
+        pass  # at its end Keras makes what waits for a value
+    assert layer.kernel._value is None
+    assert not global_state.get_global_attribute("uninitialized_variables")

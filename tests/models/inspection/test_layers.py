@@ -113,7 +113,7 @@ def test_a_table_is_text_and_a_picture() -> None:
     model = MLP({"num_classes": 3, "inputs/images/shape": (5,), "body": {"units": [4]}})
     table = tabulate_layers(model)
     lines = str(table).splitlines()
-    assert lines[0].split() == ["layer", "kind", "shape", "parameters", "multiply-adds"]
+    assert lines[0].split() == ["layer", "kind", "shape", "field", "parameters", "multiply-adds"]
     assert lines[-1].split()[-2:] == [str(5 * 4 + 4 + 4 * 3 + 3), str(5 * 4 + 4 * 3)]
     assert len(draw_layers(table).axes) == 2
 

@@ -174,3 +174,18 @@ def initial_shape(value: Any) -> tuple[int, ...] | None:
     cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
     made = next((item for item in cells if isinstance(item, keras().Variable | tensorflow().Variable)), None)
     return None if made is None else tuple(made.shape)
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """Let variables that are made have a shape alone: no numbers are drawn and no memory is taken.
+
+    Keras would draw them at the end of the next scope without state, for which it keeps a list.
+    """
+    state = importlib.import_module("keras.src.backend.common.global_state")
+    waiting = list(state.get_global_attribute("uninitialized_variables") or ())
+    with keras().StatelessScope(initialize_variables=False):
+        try:
+            yield
+        finally:
+            state.set_global_attribute("uninitialized_variables", waiting)

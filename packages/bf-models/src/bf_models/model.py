@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from bf_models._backend import keras
+from bf_models._backend import keras, without_values
 from bf_models.config.nested import amend, expand, merge
 from bf_models.config.spec import PRECISIONS, read_spec
 from bf_models.config.targets import refuse_serialized
@@ -305,7 +305,7 @@ class KerasModel:
 
     def sketch(self) -> Any:
         """Return the network, or before it is built one for its shapes alone; MissingShape without shapes."""
-        with keras().StatelessScope():  # variables have a shape and no memory
+        with without_values():
             return build_network(self._make_blueprint({})[0]) if self._network is None else self._network
 
     @property

@@ -1,17 +1,27 @@
-"""Inspection of networks: layers and operations, evidence for a class, activations and filters."""
+"""Inspection of networks: layers and operations, receptive fields, evidence for a class, activations."""
 
 from bf_models.inspection.activations import read_activations, read_filters
 from bf_models.inspection.cam import grad_cam
 from bf_models.inspection.layers import LayerRow, LayerTable, tabulate_layers
-from bf_models.inspection.pictures import draw_activations, draw_filters, draw_grad_cam, draw_layers
+from bf_models.inspection.pictures import (
+    draw_activations,
+    draw_filters,
+    draw_grad_cam,
+    draw_layers,
+    draw_receptive_fields,
+)
+from bf_models.inspection.receptive import ReceptiveField, find_receptive_field
 
 __all__ = [
     "LayerRow",
     "LayerTable",
+    "ReceptiveField",
     "draw_activations",
     "draw_filters",
     "draw_grad_cam",
     "draw_layers",
+    "draw_receptive_fields",
+    "find_receptive_field",
     "grad_cam",
     "read_activations",
     "read_filters",

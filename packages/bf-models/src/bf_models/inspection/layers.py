@@ -9,6 +9,7 @@ from typing import Any
 
 from bf_models._backend import as_functional, keras, list_calls, producing_layer
 from bf_models.inspection.networks import sketch_network
+from bf_models.inspection.receptive import list_sizes
 
 _Shape = tuple[int | None, ...]
 
@@ -18,8 +19,9 @@ class LayerRow:
     """A layer: from which layers, its output's shape without the batch, numbers that it has and does.
 
     ``operations`` are multiply-adds of one item on the way forward in convolutions, products and attention,
-    as published counts are; biases, norms, activations and pooling count as none. None stands for a layer
-    of which nothing is known.
+    as published counts are; biases, norms, activations and pooling count as none. ``field`` are the sizes of
+    the receptive field (see ``find_receptive_field``) in the first input, None for all of an axis. In place
+    of either None stands for a layer of which nothing is known.
     """
 
     name: str
@@ -29,6 +31,7 @@ class LayerRow:
     parameters: int
     trainable: int
     operations: int | None
+    field: tuple[int | None, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,18 @@ class LayerTable:
         return tuple(row.name for row in self.rows if row.operations is None)
 
     def __str__(self) -> str:
-        lines = [("layer", "kind", "shape", "parameters", "multiply-adds")]
+        lines = [("layer", "kind", "shape", "field", "parameters", "multiply-adds")]
         for row in self.rows:
             done = "?" if row.operations is None else f"{row.operations:,}"
-            lines.append((row.name, row.kind, show_shape(row.shape), f"{row.parameters:,}", done))
-        lines.append(
-            (self.name, f"{len(self.rows)} layers", "", f"{self.parameters:,}", f"{self.operations:,}")
-        )
+            shown = show_shape(row.shape), show_field(row.field)
+            lines.append((row.name, row.kind, *shown, f"{row.parameters:,}", done))
+        numbers = f"{self.parameters:,}", f"{self.operations:,}"
+        lines.append((self.name, f"{len(self.rows)} layers", "", "", *numbers))
         widths = [max(map(len, column)) for column in zip(*lines)]
         texts = []
         for number, line in enumerate(lines):
-            left = [cell.ljust(width) for cell, width in zip(line[:3], widths)]
-            right = [cell.rjust(width) for cell, width in zip(line[3:], widths[3:])]
+            left = [cell.ljust(width) for cell, width in zip(line[:4], widths)]
+            right = [cell.rjust(width) for cell, width in zip(line[4:], widths[4:])]
             texts.append("  ".join([*left, *right]))
             if number in (0, len(lines) - 2):
                 texts.append("-" * len(texts[0]))
@@ -87,6 +90,15 @@ def show_shape(shape: _Shape) -> str:
     return "x".join("?" if side is None else str(side) for side in shape)
 
 
+def show_field(field: tuple[int | None, ...] | None) -> str:
+    """Return a receptive field as ``35x35``: ``all`` for the whole input, ``?`` where it is not known."""
+    if field is None:
+        return "?"
+    if field and all(side is None for side in field):
+        return "all"
+    return "x".join("all" if side is None else str(side) for side in field)
+
+
 def tabulate_layers(model: Any) -> LayerTable:
     """Return the table of the layers of a KerasModel, built or not, or of a functional keras.Model.
 
@@ -97,10 +109,14 @@ def tabulate_layers(model: Any) -> LayerTable:
     calls: dict[str, list[tuple[Any, list[Any], list[Any]]]] = {}
     for call in list_calls(network):
         calls.setdefault(call[0].name, []).append(call)
-    return LayerTable(network.name, tuple(_make_row(network.name, one) for one in calls.values()))
+    fields = list_sizes(network)
+    rows = (_make_row(network.name, one, fields[name]) for name, one in calls.items())
+    return LayerTable(network.name, tuple(rows))
 
 
-def _make_row(owner: str, calls: Sequence[tuple[Any, list[Any], list[Any]]]) -> LayerRow:
+def _make_row(
+    owner: str, calls: Sequence[tuple[Any, list[Any], list[Any]]], field: tuple[int | None, ...] | None
+) -> LayerRow:
     layer, given, returned = calls[0]
     parameters = getattr(layer, "weights", [])
     trainable = getattr(layer, "trainable_weights", [])
@@ -116,6 +132,7 @@ def _make_row(owner: str, calls: Sequence[tuple[Any, list[Any], list[Any]]]) -> 
         sum(math.prod(item.shape) for item in parameters if "seed" not in item.name),
         sum(math.prod(item.shape) for item in trainable),
         None if None in counts else sum(count or 0 for count in counts),
+        field,
     )
 
 

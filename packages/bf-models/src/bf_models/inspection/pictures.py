@@ -11,6 +11,8 @@ import numpy as np
 from bf_models.inspection.activations import read_activations, read_filters
 from bf_models.inspection.cam import grad_cam
 from bf_models.inspection.layers import LayerTable
+from bf_models.inspection.networks import find_layer, sketch_network
+from bf_models.inspection.receptive import find_receptive_field
 
 _MOST_LAYERS = 80
 
@@ -39,6 +41,37 @@ def draw_layers(table: LayerTable) -> Any:
     left.invert_yaxis()
     left.set_title(f"parameters: {table.trainable:,}", fontsize=8)
     right.set_title(f"multiply-adds: {table.operations:,}", fontsize=8)
+    return figure
+
+
+def draw_receptive_fields(
+    model: Any, image: Any, layers: Sequence[str], *, gates: bool = True, source: str | None = None
+) -> Any:
+    """Return a figure of an image (H, W[, C]) with what the middle place of each layer depends on.
+
+    ``gates`` and ``source`` are those of ``find_receptive_field``; what goes beyond the borders is padding.
+    ValueError for an image, or a layer, that has no two axes, and for layers whose size is not known.
+    """
+    shown = as_picture(image)
+    height, width = shown.shape[:2]
+    network = sketch_network(model)
+    figure = make_figure(5, 4)
+    axes = figure.add_subplot()
+    axes.imshow(shown, cmap="gray", extent=(0, width, height, 0))
+    for number, layer in enumerate(layers):
+        field = find_receptive_field(network, layer, source=source, gates=gates)
+        sides = find_layer(network, layer).output.shape[1:-1]
+        if len(field.size) != 2 or None in sides:
+            raise ValueError(
+                f"layer {layer!r} gives {tuple(sides)} places, which are none of a picture of a known size"
+            )
+        pixels = field.find_pixels([side // 2 for side in sides] or [0, 0])
+        (top, bottom), (left, right) = pixels or ((0, height - 1), (0, width - 1))
+        corners = [left, right + 1, right + 1, left, left], [top, top, bottom + 1, bottom + 1, top]
+        size = "all" if pixels is None else f"{field.size[0]}x{field.size[1]}"
+        axes.plot(*corners, color=f"C{number}", label=f"{layer}: {size}")
+    axes.set_aspect("equal")
+    figure.legend(loc="outside right upper", fontsize=7)
     return figure
 
 
