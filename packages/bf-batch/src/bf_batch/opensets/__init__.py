@@ -19,6 +19,7 @@ from bf_batch.opensets.pets import Pets
 from bf_batch.opensets.scenes.ade20k import ADE20K
 from bf_batch.opensets.scenes.coco import COCOSegmentation
 from bf_batch.opensets.scenes.pascal import PascalClassification, PascalSegmentation
+from bf_batch.opensets.sklearn_table import SklearnTable
 
 __all__ = [
     "ADE20K",
@@ -44,6 +45,7 @@ __all__ = [
     "Pets",
     "RemoteFile",
     "RowsBatch",
+    "SklearnTable",
     "Table",
     "cache_folder",
     "fetch",

@@ -92,7 +92,7 @@ class Table(Openset):
         batch_class: type[Batch] | None = None,
     ) -> None:
         check_task(task, "Table")
-        where, table = escape(path), read_table(path, sep)
+        where, table = self._read(path, sep)
         known = list(map(str, table.columns))
         if not target:
             raise ValueError(f"{where}: which column is the target? target=NAME, one of {', '.join(known)}")
@@ -133,6 +133,10 @@ class Table(Openset):
         }
         attributes |= {"categories": dict(columns.categories), "fills": dict(columns.fills), "source": where}
         super().__init__(len(labels), parts, classes, preloaded, batch_class or self.batches, **attributes)
+
+    def _read(self, path: Any, sep: str | None) -> tuple[str, Any]:
+        """Return the pandas table, and how messages call it."""
+        return escape(path), read_table(path, sep)
 
     @classmethod
     def unlabelled(
