@@ -19,7 +19,7 @@ _ADVICE = (
 )
 
 
-_EVENTS = tuple(f"bf_research.training.{name}" for name in ("stopping", "rates", "rate_test"))
+_EVENTS = tuple(f"bf_research.training.{name}" for name in ("stopping", "rates", "rate_test", "inspecting"))
 
 
 def _has(found: Any, *methods: str) -> bool:
@@ -52,6 +52,10 @@ def _is_event(found: Any) -> bool:
     return _has(found, "after_iteration", "after_epoch", "state", "restore")
 
 
+def _is_inspection(found: Any) -> bool:
+    return _has(found, "inspect")
+
+
 def _is_update(found: Any) -> bool:
     return False
 
@@ -66,6 +70,7 @@ KINDS: Mapping[str, Kind] = {
     "tracking": Kind("a tracker", ("bf_research.tracking",), _is_tracker, _ADVICE),
     "metrics_class": Kind("a class of metrics", ("bf_models.metrics",), _is_metrics, _ADVICE),
     "events": Kind("an event of a training", _EVENTS, _is_event, _ADVICE),
+    "inspection": Kind("an inspection of a model", ("bf_models.inspection",), _is_inspection, _ADVICE),
     "update": Kind("a function of the results", (), _is_update, _ADVICE),
 }
 
