@@ -86,8 +86,7 @@ class KerasModel:
         self._averages: Averages | None = None
         self._saved_training: dict[str, np.ndarray] = {}
         self._rate_factor, self._norm_asked = 1.0, False
-        self.iterations = 0
-        self.skipped = 0
+        self.iterations, self.skipped = 0, 0
 
     def __repr__(self) -> str:
         state = "not built" if self._network is None else f"{self.count_parameters():,} parameters"
@@ -110,10 +109,8 @@ class KerasModel:
         """
         with self._lock:
             if self._network is None:
-                batch = (
-                    self._feeds.bind(inputs, None, None, {}, with_targets=False) if inputs is not None else {}
-                )
-                self._build(batch)
+                fed = inputs is not None
+                self._build(self._feeds.bind(inputs, None, None, {}, with_targets=False) if fed else {})
         return self
 
     def _build(self, batch: Mapping[str, Any]) -> None:
@@ -399,17 +396,20 @@ class KerasModel:
     def measure_gradient_norm(self) -> None:
         """Have the next training step measure the norm of its gradient, for ``gradient_norm``."""
         with self._lock:
-            self._norm_asked = True
-            if self._steps is not None and self._steps.gradients is not None:
-                self._norm_asked = False
-                if self._steps.gradients.meter is not None:
-                    self._steps.gradients.meter.ask()
+            self._norm_asked = self._steps is None or self._steps.gradients is None
+            if self._steps is not None and self._steps.meter is not None:
+                self._steps.meter.ask()
 
     @property
     def gradient_norm(self) -> float:
         """Norm of all gradients together before clipping, as last measured; NaN before, and for replicas."""
-        meter = None if self._steps is None or self._steps.gradients is None else self._steps.gradients.meter
+        meter = None if self._steps is None else self._steps.meter
         return float("nan") if meter is None else meter.read()
+
+    @property
+    def gradient_norms(self) -> dict[str, float]:
+        """Norms of gradients before clipping by layer, as last measured; {} before, and for replicas."""
+        return {} if self._steps is None or self._steps.meter is None else self._steps.meter.read_layers()
 
     @classmethod
     def load(

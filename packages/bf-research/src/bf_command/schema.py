@@ -52,6 +52,7 @@ class TrainSchema:
     early_stopping: Any = None
     max_time: Any = None
     events: dict[str, Any] = field(default_factory=dict)
+    norms: Any = None
     pictures: Any = None
     pretrained: str | None = None
     freeze: Any = None

@@ -19,7 +19,9 @@ _ADVICE = (
 )
 
 
-_EVENTS = tuple(f"bf_research.training.{name}" for name in ("stopping", "rates", "rate_test", "inspecting"))
+_EVENTS = tuple(
+    f"bf_research.training.{name}" for name in ("stopping", "rates", "rate_test", "inspecting", "norms")
+)
 
 
 def _has(found: Any, *methods: str) -> bool:

@@ -20,6 +20,7 @@ from bf_research.train_data import VALIDATION_KEYS, read_section
 from bf_research.train_pipelines import is_plateau
 from bf_research.training.checkpoints import CHECKPOINTS, Checkpoints
 from bf_research.training.folder import RECORD, RunFolder, make_free, open_unfinished
+from bf_research.training.norms import NormLog
 from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event
 from bf_research.training.stopping import EarlyStopping, TimeLimit
@@ -108,6 +109,7 @@ def make_events(
     with mistakes.collect():
         events += _own_events(config, allow)
     for make in (
+        _make_norms,
         _make_unfreeze,
         _make_early_stopping,
         _make_plateau,
@@ -118,6 +120,11 @@ def make_events(
         with mistakes.collect():
             events += make(config, measured)
     return events, test
+
+
+def _make_norms(config: DictConfig, measured: list[str]) -> list[Event]:
+    every = config.get("norms")
+    return [] if every is None else [NormLog(every)]
 
 
 def _make_unfreeze(config: DictConfig, measured: list[str]) -> list[Event]:

@@ -20,7 +20,7 @@ from bf_models.model import KerasModel
 Kind = Literal["predict", "train"]
 #: A training step goes forward once and backward by two products as large.
 _OPERATIONS: Mapping[Kind, int] = {"predict": 1, "train": 3}
-_SIDE, _SIDE_ON_GPU = 2048, 8192
+_SIDE, _SIDE_ON_GPU = 1024, 8192
 
 
 @dataclass(frozen=True, slots=True)

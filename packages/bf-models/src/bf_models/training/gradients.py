@@ -35,8 +35,8 @@ class Gradients:
         self, network: Any, updater: Updater, scale: LossScale | None, options: GradientOptions
     ) -> None:
         self.updater, self.scale, self.options = updater, scale, options
-        self.meter = NormMeter() if options.strategy is None else None
         self.variables = updater.variables
+        self.meter = NormMeter(self.variables) if options.strategy is None else None
         # a refused step gives back the random numbers that it drew; those of replicas cannot be set
         self._moving = [
             item

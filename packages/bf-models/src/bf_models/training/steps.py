@@ -22,6 +22,7 @@ from bf_models.training.matching import (
     match_weights,
     weigh_kept,
 )
+from bf_models.training.norm import NormMeter
 from bf_models.training.verdict import Verdict
 
 Arrays = Mapping[str, Any]
@@ -56,6 +57,11 @@ class Steps:
         # half the time of convert_to_tensor for an array
         self._tensor = tensorflow().constant
         self.traces = 0
+
+    @property
+    def meter(self) -> NormMeter | None:
+        """What measures norms of gradients; None where nothing is trained, and for replicas."""
+        return None if self.gradients is None else self.gradients.meter
 
     def run(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> dict[str, Any]:
         """Make one step; return fetched tensors by name, and ``verdict`` in training and with a loss.
