@@ -4,7 +4,7 @@ from bf_models.model import KerasModel
 from bf_models.sklearn_model import SklearnModel
 from bf_models.zoo import zoo_names
 from bf_models.zoo.convnext import ConvNeXtBase, ConvNeXtSmall, ConvNeXtTiny
-from bf_models.zoo.densenet import DenseNet121, DenseNet161, DenseNet169, DenseNet201
+from bf_models.zoo.densenet import DenseNet121, DenseNet161, DenseNet169, DenseNet201, DenseNet264
 from bf_models.zoo.efficientnet import (
     EfficientNetB0,
     EfficientNetB1,
@@ -26,17 +26,23 @@ from bf_models.zoo.resnet import (
     ResNet50,
     ResNet101,
     ResNet152,
+    ResNeXt18,
+    ResNeXt34,
     ResNeXt50,
     ResNeXt101,
     ResNeXt101x64,
+    ResNeXt152,
     SEResNet18,
     SEResNet34,
     SEResNet50,
     SEResNet101,
     SEResNet152,
+    SEResNeXt18,
     SEResNeXt26,
+    SEResNeXt34,
     SEResNeXt50,
     SEResNeXt101,
+    SEResNeXt152,
     WideResNet50,
     WideResNet101,
 )
@@ -46,6 +52,7 @@ from bf_models.zoo.resnet_v2 import (
     PyramidNet50,
     PyramidNet101,
     PyramidNet110,
+    PyramidNet152,
     PyramidNet200,
     ResNet18V2,
     ResNet34V2,
@@ -74,7 +81,7 @@ from bf_models.zoo.segmentation.vnet import VNet
 from bf_models.zoo.squeezenet import SqueezeNet1_0, SqueezeNet1_1
 from bf_models.zoo.vgg import VGG7, VGG11, VGG11BN, VGG13, VGG13BN, VGG16, VGG16BN, VGG19, VGG19BN
 from bf_models.zoo.vit import ViTB16, ViTB32, ViTS16
-from bf_models.zoo.xception import Xception
+from bf_models.zoo.xception import Xception, Xception41, Xception64, Xception65, Xception71
 
 __all__ = [
     "FCN8",
@@ -105,6 +112,7 @@ __all__ = [
     "DenseNet161",
     "DenseNet169",
     "DenseNet201",
+    "DenseNet264",
     "DenseNetFC56",
     "DenseNetFC67",
     "DenseNetFC103",
@@ -138,11 +146,15 @@ __all__ = [
     "PyramidNet50",
     "PyramidNet101",
     "PyramidNet110",
+    "PyramidNet152",
     "PyramidNet200",
     "RefineNet",
+    "ResNeXt18",
+    "ResNeXt34",
     "ResNeXt50",
     "ResNeXt101",
     "ResNeXt101x64",
+    "ResNeXt152",
     "ResNet18",
     "ResNet18V2",
     "ResNet34",
@@ -155,9 +167,12 @@ __all__ = [
     "ResNet152V2",
     "ResNetAttention56",
     "ResNetAttention92",
+    "SEResNeXt18",
     "SEResNeXt26",
+    "SEResNeXt34",
     "SEResNeXt50",
     "SEResNeXt101",
+    "SEResNeXt152",
     "SEResNet18",
     "SEResNet34",
     "SEResNet50",
@@ -175,5 +190,9 @@ __all__ = [
     "WideResNet50",
     "WideResNet101",
     "Xception",
+    "Xception41",
+    "Xception64",
+    "Xception65",
+    "Xception71",
     "zoo_names",
 ]

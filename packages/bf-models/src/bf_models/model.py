@@ -162,7 +162,7 @@ class KerasModel:
         if stem == "auto":
             stem, reason = self._choose_stem(shapes)
         blueprint = Blueprint(
-            Net(self.name, self._count_outputs(batch, shapes), stem, self._common),
+            Net(self.name, self._count_outputs(batch, shapes), stem, self._common, self.spec.dims),
             **self._parts,
             shapes=shapes,
             precision=PRECISIONS[self.spec.precision],
@@ -174,7 +174,7 @@ class KerasModel:
     def _choose_stem(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[Any, str]:
         if self._weights_from is not None and is_model(self._weights_from):
             return saving.read_stem(self._weights_from), f"the model in {self._weights_from} has it"
-        return choose_stem(shapes, self._weights_from is not None)
+        return choose_stem(shapes, self._weights_from is not None, self.spec.dims)
 
     def _count_outputs(
         self, batch: Mapping[str, Any], shapes: Mapping[str, tuple[int | None, ...]]

@@ -52,6 +52,8 @@ class Net:
     classes: int | None = None
     stem: Literal["imagenet", "small"] = "imagenet"
     common: Common = field(default_factory=Common)
+    dims: Literal[1] | None = None
+    """1: signals (N, L, C), which go through the network as maps (N, L, 1, C); None: images and volumes."""
     asked: set[str] = field(default_factory=set, compare=False, repr=False)
     """Names of the options that parts asked for: a network without a stem never asks for one."""
     taken: set[str] = field(default_factory=set, compare=False, repr=False)
@@ -76,6 +78,20 @@ class Net:
         self.taken.add(chosen)
         return chosen
 
+    def window(self, size: int | tuple[int, int], name: str) -> Any:
+        """Return a size of kernel or pool for both axes of a map; of signals it is 1 across.
+
+        ValueError for two sizes where items are signals.
+        """
+        if self.dims is None:
+            return size
+        if not isinstance(size, int):
+            raise ValueError(
+                f"{self.name}: layer {name!r} is for images, {' x '.join(map(str, size))} pixels, and items "
+                "are signals (dims: 1)"
+            )
+        return (size, 1)
+
     def conv(
         self,
         x: Tensor,
@@ -96,6 +112,7 @@ class Net:
         if filters < 1:
             raise ValueError(f"conv {name}: the number of filters is strictly positive, got {filters}")
         groups, dilation = options.pop("groups", 1), options.pop("dilation", 1)
+        kernel = self.window(kernel, name)
         x, strides = take_strides(x, kernel, strides, name)
         pads = self._find_pads(x, kernel, strides, dilation, options.pop("padding", None), name)
         arguments = {
@@ -129,8 +146,9 @@ class Net:
 
         A place of the result reads ``kernel / strides`` taps along an axis, which count as its fan in.
         """
-        taps = max(1, kernel // strides) ** (len(x.shape) - 2)
-        fans = (taps * x.shape[-1], kernel ** (len(x.shape) - 2) * filters)
+        axes = self.dims or len(x.shape) - 2
+        fans = (max(1, kernel // strides) ** axes * x.shape[-1], kernel**axes * filters)
+        sizes = self.window(kernel, name), self.window(strides, name)
         layers = keras().layers
         cls = layers.Conv3DTranspose if len(x.shape) == 5 else layers.Conv2DTranspose
         arguments = {
@@ -140,7 +158,7 @@ class Net:
         }
         if options:
             raise TypeError(f"conv {name}: unknown options {sorted(options)}")
-        return cls(filters, kernel, strides, padding="same", name=name, **arguments)(x)
+        return cls(filters, *sizes, padding="same", name=name, **arguments)(x)
 
     def _find_pads(
         self, x: Tensor, kernel: int | tuple[int, int], strides: int, dilation: int, padding: Any, name: str
@@ -153,7 +171,8 @@ class Net:
         if padding is None:
             pads = halves
         else:
-            pads = (padding, padding) if isinstance(padding, int) else tuple(padding)
+            across = padding if self.dims is None else 0
+            pads = (padding, across) if isinstance(padding, int) else tuple(padding)
         if strides == 1 and pads == halves and all(size % 2 for size in kernels):
             return None
         self._fits(x, tuple((size - 1) * dilation + 1 - 2 * pad for size, pad in zip(kernels, pads)), name)
@@ -162,9 +181,10 @@ class Net:
     def _fits(self, x: Tensor, needed: tuple[int, ...], name: str) -> None:
         for size, least in zip(x.shape[1:-1], needed):
             if size is not None and size < least:
+                larger = "larger images" if self.dims is None else "longer signals"
                 raise ValueError(
                     f"{self.name}: the input is too small: layer {name!r} needs maps of at least {least} "
-                    f"pixels, got {tuple(x.shape[1:])}; give larger images, or 'stem: small' in the config"
+                    f"pixels, got {tuple(x.shape[1:])}; give {larger}, or 'stem: small' in the config"
                 )
 
     def norm(self, x: Tensor, name: str, **options: Any) -> Tensor:
@@ -193,19 +213,22 @@ class Net:
         where the zoo pools with padding.
         """
         layers = keras().layers
+        window = self.window(size, name)
+        sizes = (size, size) if isinstance(window, int) else window
         pads: Any = padding
         if padding == "ceil":
             pads = tuple(
-                (0, 0 if side is None else max(-(side - size) % strides, size - side))
-                for side in x.shape[1:3]
+                (0, 0 if side is None else max(-(side - needed) % strides, needed - side))
+                for side, needed in zip(x.shape[1:3], sizes)
             )
         if padding != "same":
             if isinstance(pads, int):
-                self._fits(x, (size - 2 * pads,) * 2, name)
-            if pads not in (0, ((0, 0), (0, 0))):
+                self._fits(x, tuple(needed - 2 * pads for needed in sizes), name)
+                pads = pads if self.dims is None else (pads, 0)
+            if pads not in (0, (0, 0), ((0, 0), (0, 0))):
                 x = layers.ZeroPadding2D(pads, name=f"{name}.pad")(x)
         cls = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
-        return cls(size, strides, padding="same" if padding == "same" else "valid", name=name)(x)
+        return cls(window, strides, padding="same" if padding == "same" else "valid", name=name)(x)
 
     def conv_act(
         self, x: Tensor, filters: int, kernel: Any, strides: int = 1, *, name: str, **options: Any
@@ -230,7 +253,7 @@ class Net:
 
     def enlarge(self, x: Tensor, name: str, factor: int = 2, kind: str = "bilinear") -> Tensor:
         """Interpolate a map to ``factor`` times its size; ``kind`` is bilinear or nearest."""
-        return keras().layers.UpSampling2D(factor, interpolation=kind, name=name)(x)
+        return keras().layers.UpSampling2D(self.window(factor, name), interpolation=kind, name=name)(x)
 
     def add(self, x: Tensor, y: Tensor, name: str, drop: float = 0.0) -> Tensor:
         """Add a branch y to a shortcut x.

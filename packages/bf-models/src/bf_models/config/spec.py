@@ -51,6 +51,7 @@ class ModelSpec:
 
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     num_classes: int | None = None
+    dims: Literal[1] | None = None
     stem: Stem = "auto"
     common: Mapping[str, Any] = field(default_factory=dict)
     initial_block: Any = None
@@ -78,6 +79,11 @@ class ModelSpec:
     allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.dims is not None and (self.dims != 1 or isinstance(self.dims, bool)):
+            raise ValueError(
+                f"config key 'dims' is 1 for signals (length, channels), null for images and volumes, got "
+                f"{self.dims!r}"
+            )
         _check_one_of("stem", self.stem, get_args(Stem))
         _check_one_of("non_finite", self.non_finite, get_args(NonFinite))
         _check_one_of("precision", self.precision, PRECISIONS)

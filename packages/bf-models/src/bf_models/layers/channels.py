@@ -141,20 +141,25 @@ def _shares(size: int, out: int) -> np.ndarray:
 
 @_register
 class AdaptiveAveragePool(keras().layers.Layer):  # type: ignore[misc]
-    """Mean over areas: (N, H, W, C) -> (N, size, size, C); H and W must be known."""
+    """Mean over areas: (N, H, W, C) -> (N, size, size, C), or two sizes; H and W must be known."""
 
-    def __init__(self, size: int, **kwargs: Any) -> None:
+    def __init__(self, size: int | tuple[int, int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size = size
+        self.size = size if isinstance(size, int) else tuple(size)
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def call(self, x: Any) -> Any:
         """Pool the map."""
-        rows, columns = (tf.cast(_shares(extent, self.size), x.dtype) for extent in x.shape[1:3])
+        sides = zip(x.shape[1:3], self._sides)
+        rows, columns = (tf.cast(_shares(extent, size), x.dtype) for extent, size in sides)
         return tf.einsum("oh,nhwc,pw->nopc", rows, x, columns)
 
     def compute_output_shape(self, input_shape: _Shape) -> _Shape:
         """Return (N, size, size, C)."""
-        return (input_shape[0], self.size, self.size, input_shape[-1])
+        return (input_shape[0], *self._sides, input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

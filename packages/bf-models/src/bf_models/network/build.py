@@ -36,12 +36,15 @@ class Blueprint:
 
 
 def choose_stem(
-    shapes: Mapping[str, tuple[int | None, ...]], for_published_weights: bool
+    shapes: Mapping[str, tuple[int | None, ...]], for_published_weights: bool, dims: int | None = None
 ) -> tuple[Literal["imagenet", "small"], str]:
     """Return the stem of a network whose config leaves the choice to us, and the reason for it.
 
-    ``shapes`` are those of the inputs: (H, W) or (H, W, C) of images, (C,) of features.
+    ``shapes`` are those of the inputs: (H, W) or (H, W, C) of images, (C,) of features; with ``dims`` 1 those
+    of signals, (L,) or (L, C).
     """
+    if dims is not None:
+        return _choose_signals_stem([shape[0] for shape in shapes.values()], for_published_weights)
     sizes = [shape[:-1] if len(shape) > 2 else shape for shape in shapes.values() if len(shape) > 1]
     sides = [side for size in sizes for side in size if side is not None]
     if for_published_weights:
@@ -51,6 +54,19 @@ def choose_stem(
     if max(sides) > SMALL_IMAGE:
         return "imagenet", f"its images have more than {SMALL_IMAGE} pixels a side ({max(sides)})"
     return "small", f"its images have at most {SMALL_IMAGE} pixels a side ({max(sides)})"
+
+
+def _choose_signals_stem(
+    lengths: list[int | None], for_published_weights: bool
+) -> tuple[Literal["imagenet", "small"], str]:
+    if for_published_weights:
+        return "imagenet", "it gets weights of a published network"
+    known = [length for length in lengths if length is not None]
+    if len(known) < len(lengths):
+        return "imagenet", "the length of its signals is not known"
+    kind: Literal["imagenet", "small"] = "imagenet" if max(known) > SMALL_IMAGE else "small"
+    most = "more than" if kind == "imagenet" else "at most"
+    return kind, f"its signals have {most} {SMALL_IMAGE} values of a channel ({max(known)})"
 
 
 @contextlib.contextmanager
@@ -176,7 +192,8 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
             blueprint.net.kept.clear()
             shapes = blueprint.shapes.items()
             inputs = {name: k.Input(shape, name=name, dtype="float32") for name, shape in shapes}
-            x: Tensor = {name: _add_channel(item, name) for name, item in inputs.items()}
+            shape_input = _add_channel if blueprint.net.dims is None else _lay_signals
+            x: Tensor = {name: shape_input(item, name) for name, item in inputs.items()}
             if len(x) == 1:
                 (x,) = x.values()
             for name in PART_NAMES:
@@ -184,12 +201,15 @@ def build_network(blueprint: Blueprint, boundaries: dict[str, Tensor] | None = N
                 if boundaries is not None:
                     boundaries[name] = x
             try:
-                return k.Model(list(inputs.values()), x, name=blueprint.net.name.lower())
+                made = k.Model(list(inputs.values()), x, name=blueprint.net.name.lower())
             except ValueError as error:
                 error.add_note(
                     f"{blueprint.net.name}: layers and blocks of your own take other names by name="
                 )
                 raise
+            if blueprint.net.dims is not None:
+                _refuse_images(made, blueprint.net)
+            return made
     finally:
         k.config.set_dtype_policy(policy)
 
@@ -208,3 +228,32 @@ def _add_channel(x: Tensor, name: str) -> Tensor:
     if len(x.shape) != 3:
         return x
     return keras().layers.Reshape((*x.shape[1:], 1), name=f"{name}.channel")(x)
+
+
+def _lay_signals(x: Tensor, name: str) -> Tensor:
+    """Lay signals (N, L, C) or (N, L) as maps (N, L, 1, C) that are one pixel wide."""
+    shape = tuple(x.shape[1:])
+    if len(shape) not in (1, 2):
+        raise ValueError(
+            f"{name}: with dims: 1 an item is a signal, (length, channels) or (length,), got {shape}; "
+            "leave dims out for images and volumes"
+        )
+    length, channels = shape[0], shape[1] if len(shape) == 2 else 1
+    return keras().layers.Reshape((-1 if length is None else length, 1, channels), name=f"{name}.map")(x)
+
+
+def _refuse_images(network: Any, net: Net) -> None:
+    """Refuse layers that look across a map of signals, where there is nothing, and outputs that are maps."""
+    for layer in network.layers:
+        for key in ("kernel_size", "pool_size"):
+            sizes = getattr(layer, key, None)
+            if isinstance(sizes, tuple) and len(sizes) == 2 and sizes[1] != 1:
+                raise ValueError(
+                    f"{net.name}: layer {layer.name!r} is for images ({key} {sizes}), and items are signals "
+                    f"(dims: 1); of layers of your own it is ({sizes[0]}, 1)"
+                )
+    if len(network.output_shape) > 3:
+        raise ValueError(
+            f"{net.name}: its predictions for signals (dims: 1) are maps {tuple(network.output_shape)}; end "
+            "it with a head that tells something of an item, such as that of resnet18"
+        )

@@ -80,7 +80,11 @@ def read_array(value: Any, name: str, owner: str) -> Any:
     elif hasattr(value, "dtype") and hasattr(value, "shape") and hasattr(value, "numpy"):
         return value
     else:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:  # items of different shapes
+            array = np.empty(len(value), object)
+            array[:] = [np.asarray(item) for item in value]
     if array.dtype.kind not in "biuf":
         if (
             array.dtype == object
@@ -88,9 +92,15 @@ def read_array(value: Any, name: str, owner: str) -> Any:
             and all(np.shape(item) == np.shape(array[0]) for item in array)
         ):
             return np.stack([np.asarray(item) for item in array])
+        shapes = list(dict.fromkeys(np.shape(item) for item in array)) if array.dtype == object else []
+        got = (
+            f"items of {len(shapes)} shapes such as {shapes[0]} and {shapes[1]}"
+            if len(shapes) > 1
+            else f"{array.dtype} of shape {array.shape}"
+        )
         raise TypeError(
-            f"{owner}: {name} are numbers of one shape, got {array.dtype} of shape {array.shape}; "
-            "resize or crop the items to one shape first"
+            f"{owner}: {name} are numbers of one shape, got {got}; resize, crop or pad the items to one "
+            "shape first"
         )
     return array
 

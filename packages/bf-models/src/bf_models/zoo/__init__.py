@@ -52,7 +52,7 @@ _FAMILIES = (
 _BASES = frozenset(
     (
         *("VGG", "ResNet", "ResNetV2", "PyramidNet", "SENet", "DenseNet"),
-        *("SqueezeNet", "EfficientNet", "ConvNeXt", "ViT"),
+        *("SqueezeNet", "EfficientNet", "AlignedXception", "ConvNeXt", "ViT"),
     )
 )
 

@@ -1,7 +1,8 @@
 """ResNet (He et al. 2015, arXiv:1512.03385) with strides in 3x3 convolutions (v1.5), and what is made of it.
 
 Wide ResNets (arXiv:1605.07146) and ResNeXt (Xie et al. 2016, arXiv:1611.05431) are as torchvision has them,
-SE-ResNet and SE-ResNeXt (Hu et al. 2017, arXiv:1709.01507) as timm's legacy_ models.
+SE-ResNet and SE-ResNeXt (Hu et al. 2017, arXiv:1709.01507) as timm's legacy_ models. ResNeXt-18 and 34 have
+blocks of two convolutions, of which section 3.3 of the paper shows that its paths are one wide block.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class ResNetStem:
 class ResNetBody:
     """Stages of residual blocks; each stage but the first halves the size and doubles the filters.
 
-    ``groups`` and ``group_width`` (filters of a group where the stage has 64) make ResNeXt and wide ResNets;
+    ``groups`` and ``group_width`` (filters of a group where the stage has 64) make ResNeXt and wide ResNets:
+    of basic blocks the first convolution is as wide as all groups, and none is split into them;
     ``squeeze`` is by how much squeeze-excite narrows channels, 0 is without; ``stride_first`` puts the
     stride of a bottleneck into its first convolution, as Caffe has it. In the last ``dilated`` stages
     convolutions look further apart in place of a stride, as segmentation networks have it.
@@ -80,14 +82,14 @@ class ResNetBody:
     def _basic(self, x: Tensor, net: Net, filters: int, steps: tuple[int, int], name: str) -> Tensor:
         strides, dilation = steps
         names = (f"{name}.conv1", f"{name}.bn1")
-        y = net.conv_norm(x, filters, 3, strides, names=names, dilation=dilation)
+        y = net.conv_norm(x, self._width(filters), 3, strides, names=names, dilation=dilation)
         y = net.act(y, f"{name}.relu1")
         y = net.conv_norm(y, filters, 3, names=(f"{name}.conv2", f"{name}.bn2"), dilation=dilation)
         return self._join(x, y, net, strides, name)
 
     def _bottleneck(self, x: Tensor, net: Net, filters: int, steps: tuple[int, int], name: str) -> Tensor:
         strides, dilation = steps
-        width = int(filters * self.group_width / 64) * self.groups
+        width = self._width(filters)
         first, second = (strides, 1) if self.stride_first else (1, strides)
         y = net.conv_norm(x, width, 1, first, names=(f"{name}.conv1", f"{name}.bn1"))
         y = net.act(y, f"{name}.relu1")
@@ -96,6 +98,9 @@ class ResNetBody:
         y = net.act(y, f"{name}.relu2")
         y = net.conv_norm(y, filters * 4, 1, names=(f"{name}.conv3", f"{name}.bn3"))
         return self._join(x, y, net, strides, name)
+
+    def _width(self, filters: int) -> int:
+        return int(filters * self.group_width / 64) * self.groups
 
     def _join(self, x: Tensor, y: Tensor, net: Net, strides: int, name: str) -> Tensor:
         if strides > 1 or x.shape[-1] != y.shape[-1]:
@@ -145,6 +150,18 @@ class ResNet152(ResNet):
     body = ResNetBody(_152, "bottleneck")
 
 
+class ResNeXt18(ResNet):
+    """ResNeXt-18 32x4d: 22,678,824 parameters for 1000 classes."""
+
+    body = ResNetBody(groups=32, group_width=4)
+
+
+class ResNeXt34(ResNet):
+    """ResNeXt-34 32x4d: 42,891,432 parameters for 1000 classes."""
+
+    body = ResNetBody(_50, groups=32, group_width=4)
+
+
 class ResNeXt50(ResNet):
     """ResNeXt-50 32x4d: 25,028,904 parameters for 1000 classes."""
 
@@ -161,6 +178,12 @@ class ResNeXt101x64(ResNet):
     """ResNeXt-101 64x4d: 83,455,272 parameters for 1000 classes."""
 
     body = ResNetBody(_101, "bottleneck", groups=64, group_width=4)
+
+
+class ResNeXt152(ResNet):
+    """ResNeXt-152 32x4d: 59,951,400 parameters for 1000 classes."""
+
+    body = ResNetBody(_152, "bottleneck", groups=32, group_width=4)
 
 
 class WideResNet50(ResNet):
@@ -212,6 +235,18 @@ class SEResNet152(SENet):
     body = ResNetBody(_152, "bottleneck", squeeze=16, stride_first=True)
 
 
+class SEResNeXt18(SENet):
+    """SE-ResNeXt-18 32x4d: 22,767,904 parameters for 1000 classes."""
+
+    body = ResNetBody(groups=32, group_width=4, squeeze=16)
+
+
+class SEResNeXt34(SENet):
+    """SE-ResNeXt-34 32x4d: 43,052,628 parameters for 1000 classes."""
+
+    body = ResNetBody(_50, groups=32, group_width=4, squeeze=16)
+
+
 class SEResNeXt26(SENet):
     """SE-ResNeXt-26 32x4d: 16,790,280 parameters for 1000 classes."""
 
@@ -228,3 +263,9 @@ class SEResNeXt101(SENet):
     """SE-ResNeXt-101 32x4d: 48,955,416 parameters for 1000 classes."""
 
     body = ResNetBody(_101, "bottleneck", groups=32, group_width=4, squeeze=16)
+
+
+class SEResNeXt152(SENet):
+    """SE-ResNeXt-152 32x4d: 66,580,440 parameters for 1000 classes."""
+
+    body = ResNetBody(_152, "bottleneck", groups=32, group_width=4, squeeze=16)

@@ -202,6 +202,12 @@ class PyramidNet101(PyramidNet):
     body = PyramidBody((3, 4, 23, 3), "bottleneck")
 
 
+class PyramidNet152(PyramidNet):
+    """PyramidNet-152 (alpha 300): 47,807,924 parameters for 1000 classes."""
+
+    body = PyramidBody((3, 8, 36, 3), "bottleneck")
+
+
 class PyramidNet200(PyramidNet):
     """PyramidNet-200 (alpha 300): 62,152,030 parameters for 1000 classes."""
 

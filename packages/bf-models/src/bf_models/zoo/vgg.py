@@ -52,10 +52,11 @@ class VGGHead:
         """Return logits (N, classes)."""
         if net.small:
             return Classifier("classifier", 0.2 if self.dropout is None else self.dropout)(x, net)
-        if tuple(x.shape[1:3]) != (self.size, self.size):
+        sizes = net.window(self.size, "avgpool")
+        if tuple(x.shape[1:3]) != (sizes if net.dims else (self.size, self.size)):
             from bf_models.layers import AdaptiveAveragePool  # late: loads TensorFlow
 
-            x = AdaptiveAveragePool(self.size, name="avgpool")(x)
+            x = AdaptiveAveragePool(sizes, name="avgpool")(x)
         # torch flattens channels first, and the published weights are in that order
         x = keras().layers.Permute((3, 1, 2), name="channels_first")(x)
         x = keras().layers.Flatten(name="flatten")(x)

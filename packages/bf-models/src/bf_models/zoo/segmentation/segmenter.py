@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bf_models._backend import keras
 from bf_models.model import KerasModel
@@ -37,6 +38,14 @@ class Segmenter(KerasModel):
     """Base of networks whose logits are (N, H, W, classes), as large as the images."""
 
     head: ClassVar[Part] = PixelClassifier()
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        if self.spec.dims is not None:
+            raise ValueError(
+                f"{self.name}: it tells the class of each pixel of images, and dims: 1 is for signals; take "
+                "a network that tells something of an item, such as ResNet18, or leave dims out"
+            )
 
 
 def pad_to_multiple(x: Tensor, factor: int, name: str = "padded") -> Tensor:
