@@ -103,13 +103,13 @@ class AlignedBody:
 
     def __call__(self, x: Tensor, net: Net) -> Tensor:
         """Turn (N, H, W, C) into (N, H/16, W/16, 2048)."""
-        blocks = [((filters,) * 3, strides) for filters, strides in self.entry]
-        blocks += [(((self.entry[-1][0],) * 3), 1)] * self.middle
+        blocks: list[tuple[tuple[int, ...], int]] = [((width,) * 3, strides) for width, strides in self.entry]
+        blocks += [((self.entry[-1][0],) * 3, 1)] * self.middle
         blocks.append((tuple(self.exit[0]), 2))
         for number, (filters, strides) in enumerate(blocks):
             x = self._block(x, net, filters, strides, f"blocks.{number}")
-        for place, filters in enumerate(self.exit[1], 1):
-            x = _aligned(x, net, filters, 1, f"blocks.{len(blocks)}.stack.conv{place}", active=True)
+        for place, width in enumerate(self.exit[1], 1):
+            x = _aligned(x, net, width, 1, f"blocks.{len(blocks)}.stack.conv{place}", active=True)
         return x
 
     def _block(self, x: Tensor, net: Net, filters: tuple[int, ...], strides: int, name: str) -> Tensor:
