@@ -260,17 +260,23 @@ def _round(value: Any) -> float:
 
 
 def measure_rows(training_data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and deviation of the columns of all rows; the deviation of a constant one is 1."""
+    """Return mean and deviation of the columns of all rows; the deviation of a constant one is 1.
+
+    Of signals they are those of the channels.
+    """
     from bf_batch import Normalizer, Statistics
 
     statistics, count = Statistics(), len(training_data)
+    name = "signals" if "signals" in training_data.batch_class.components else "features"
     for start in range(0, count, _ROWS):
         positions = slice(start, min(start + _ROWS, count))
-        rows = np.asarray(training_data.rows("features", positions), np.float64)
-        if not np.isfinite(rows).all():
-            row = start + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        rows = np.asarray(training_data.rows(name, positions), np.float64)
+        if name == "signals" and rows.ndim == 2:
+            rows = rows[..., None]
+        if not (good := np.isfinite(rows)).all():
+            row = start + int(np.flatnonzero(~good.reshape(len(rows), -1).all(axis=1))[0])
             item = training_data.indices[row]
-            raise ValueError(f"features: the item {item!r} has a number that is not finite")
+            raise ValueError(f"{name}: the item {item!r} has a number that is not finite")
         statistics.add(rows)
     mean, deviation = _found(Normalizer.from_statistics(statistics))
     hot = np.asarray(getattr(training_data, "one_hot", np.zeros(np.shape(mean), bool)))  # 0 and 1 stay so

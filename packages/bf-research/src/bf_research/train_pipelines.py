@@ -190,6 +190,8 @@ def _make_model_config(
         "schedule": None if is_plateau(config.schedule) else as_plain(config.schedule),
         "seed": seed_of(config),
     }
+    if config.pipeline.get("dims") is not None:  # of signals
+        known["dims"] = config.pipeline.dims
     if config.get("class_weights") is not None:
         known["class_weights"] = as_plain(config.class_weights)
     return {**known, **options, **({"allow": tuple(allow)} if allow else {})}

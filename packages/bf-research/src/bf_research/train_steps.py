@@ -56,10 +56,12 @@ def _batch_class(config: DictConfig, dataset_class: Any) -> Any:
     from omegaconf import OmegaConf
 
     from bf_batch import ImagesBatch
-    from bf_batch.opensets import RowsBatch
+    from bf_batch.opensets import RowsBatch, SignalsBatch
 
     inputs = str(OmegaConf.to_container(config.pipeline, resolve=False).get("inputs"))  # type: ignore[union-attr]
-    return getattr(dataset_class, "batches", RowsBatch if "features" in inputs else ImagesBatch)
+    told = {"features": RowsBatch, "signals": SignalsBatch}
+    found = next((batches for name, batches in told.items() if name in inputs), ImagesBatch)
+    return getattr(dataset_class, "batches", found)
 
 
 def _list_actions(batch_class: Any) -> list[str]:

@@ -14,8 +14,10 @@ from bf_batch.opensets.own.image_files import ImageFiles
 from bf_batch.opensets.own.image_masks import ImageMasks
 from bf_batch.opensets.own.masks_batch import MasksBatch
 from bf_batch.opensets.own.rows import RowsBatch
+from bf_batch.opensets.own.signals import SignalsBatch
 from bf_batch.opensets.own.table import Table
 from bf_batch.opensets.pets import Pets
+from bf_batch.opensets.recordings import BasicMotions, GunPoint
 from bf_batch.opensets.scenes.ade20k import ADE20K
 from bf_batch.opensets.scenes.coco import COCOSegmentation
 from bf_batch.opensets.scenes.pascal import PascalClassification, PascalSegmentation
@@ -27,11 +29,13 @@ __all__ = [
     "CIFAR100",
     "MNIST",
     "ArrayFiles",
+    "BasicMotions",
     "COCOSegmentation",
     "Coins",
     "Digits",
     "DownloadError",
     "FashionMNIST",
+    "GunPoint",
     "ImageFiles",
     "ImageFolder",
     "ImageMasks",
@@ -46,6 +50,7 @@ __all__ = [
     "RemoteFile",
     "RowsBatch",
     "SklearnTable",
+    "SignalsBatch",
     "Table",
     "cache_folder",
     "fetch",

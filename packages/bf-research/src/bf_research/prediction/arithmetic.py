@@ -10,6 +10,7 @@ import numpy as np
 
 from bf_batch import Dataset, ImagesBatch
 from bf_batch.opensets.own.rows import RowsBatch
+from bf_batch.opensets.own.signals import SignalsBatch
 from bf_index.seeding import rng_at
 from bf_pipeline import B, build
 from bf_research.prediction.steps import SECTIONS, find_inputs, read_steps, reads_files
@@ -17,7 +18,7 @@ from bf_research.trained import NoModel, Trained
 
 #: Steps that may be a factor and a number that is added.
 _LINEAR = ("to_array", "normalize")
-_BATCHES = {"images": ImagesBatch, "features": RowsBatch}
+_BATCHES = {"images": ImagesBatch, "features": RowsBatch, "signals": SignalsBatch}
 _OPENSETS = "bf_batch.opensets."
 _ARRAYS = f"{_OPENSETS}ArrayFiles"
 _PROBED, _SIDE = 3, 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,9 +14,17 @@ from bf_batch.opensets.base import Openset
 from bf_batch.opensets.own.labels import Task, check_task, number_labels, read_numbers, refuse_lacking
 from bf_batch.opensets.own.parts import AUTO, make_parts
 from bf_batch.opensets.own.rows import RowsBatch
-from bf_index.errors import escape
+from bf_batch.opensets.own.signals import SignalsBatch
+from bf_index.errors import escape, unknown
 from bf_index.sizes import count_left, read_npy, read_npy_head, reading
 
+Kind = Literal["auto", "features", "images", "signals"]
+#: By component: the class of batches, and how many axes an array has.
+_KINDS: dict[str, tuple[type[Batch], tuple[int, ...]]] = {
+    "features": (RowsBatch, (2,)),
+    "images": (ImagesBatch, (3, 4)),
+    "signals": (SignalsBatch, (2, 3)),
+}
 _STRICT = "give larger shares or more items, join rare classes, or allow it with strict=false"
 
 
@@ -25,9 +33,11 @@ class ArrayFiles(Openset):
 
     Parameters
     ----------
-    path : an array (n, columns) of features or (n, height, width) or (n, height, width, channels) of pictures
+    path : an array (n, columns) of features, (n, height, width) or (n, height, width, channels) of pictures,
+        or with ``kind='signals'`` (n, length, channels) or (n, length) of signals
     labels : an array (n,) of classes, numbers or texts, or for ``task='regression'`` numbers, (n, k) too;
         ``task='reconstruction'`` needs none
+    kind : what the array holds: ``features``, ``images``, ``signals``; ``auto`` tells the first two apart
     shares, seed, task, strict : as in ``ImageFiles``
     """
 
@@ -40,12 +50,13 @@ class ArrayFiles(Openset):
         task: Task = "classification",
         strict: bool = False,
         batch_class: type[Batch] | None = None,
+        kind: Kind = "auto",
     ) -> None:
         check_task(task, "ArrayFiles")
-        component, kind, count = _find_kind(path)
+        component, batches, count = _find_kind(path, kind)
         if labels is None and task == "reconstruction":
             parts = make_parts(count, None, {}, shares, seed, escape(path))
-            super().__init__(count, parts, None, {component: os.fspath(path)}, batch_class or kind)
+            super().__init__(count, parts, None, {component: os.fspath(path)}, batch_class or batches)
             return
         if labels is None:
             raise ValueError(
@@ -69,29 +80,35 @@ class ArrayFiles(Openset):
         if strict and classes is not None:
             refuse_lacking(numbers, classes, parts, where, _STRICT)
         preloaded = {component: os.fspath(path), "labels": numbers}
-        super().__init__(count, parts, classes, preloaded, batch_class or kind)
+        super().__init__(count, parts, classes, preloaded, batch_class or batches)
 
     @classmethod
     def unlabelled(
-        cls, path: str | os.PathLike[str], batch_class: type[Batch] | None = None, **labelling: Any
+        cls,
+        path: str | os.PathLike[str],
+        batch_class: type[Batch] | None = None,
+        kind: Kind = "auto",
+        **labelling: Any,
     ) -> Dataset:
         """Return the items without labels and parts; the arguments are those of the class."""
-        component, kind, count = _find_kind(path)
-        return Dataset(count, batch_class or kind, {component: os.fspath(path)})
+        component, batches, count = _find_kind(path, kind)
+        return Dataset(count, batch_class or batches, {component: os.fspath(path)})
 
 
-def _find_kind(path: str | os.PathLike[str]) -> tuple[str, type[Batch], int]:
+def _find_kind(path: str | os.PathLike[str], kind: Kind) -> tuple[str, type[Batch], int]:
     """Return the component that an array goes to, the class of batches, and the number of items."""
     where = os.fspath(path)
     if not os.path.isfile(where):
         raise FileNotFoundError(f"no file {where!r} (working folder {os.getcwd()!r})")
     with reading(where), open(where, "rb") as file:
         shape = read_npy_head(file, where, count_left(file))[0]
-    if len(shape) == 2:
-        return "features", RowsBatch, shape[0]
-    if len(shape) in (3, 4):
-        return "images", ImagesBatch, shape[0]
+    if kind != "auto" and kind not in _KINDS:
+        raise ValueError(unknown("kind", str(kind), ("auto", *_KINDS), "ArrayFiles"))
+    for name, (batches, axes) in _KINDS.items():
+        if len(shape) in axes and (kind == name or (kind == "auto" and name != "signals")):
+            return name, batches, shape[0]
+    what = "an array" if kind == "auto" else f"kind={kind}, and an array"
     raise ValueError(
-        f"{escape(where)}: an array of shape {shape}; features are (n, columns), pictures (n, height, width) "
-        "or (n, height, width, channels)"
+        f"{escape(where)}: {what} of shape {shape}; features are (n, columns), pictures (n, height, width) "
+        "or (n, height, width, channels), signals (n, length, channels) or (n, length)"
     )
