@@ -44,6 +44,7 @@ class TrainSchema:
     launch: dict[str, Any] = field(default_factory=dict)
     stopping: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
+    folds: int | None = None
     targets: list[str] = field(default_factory=list)
     name: str | None = None
     resume: str = "auto"

@@ -171,6 +171,11 @@ def _make_telling(config: DictConfig, measured: list[str]) -> list[Event]:
     rule = read_stopping(plain)
     if config.get("search") and not _is_trial():
         raise ValueError("search: it proposes the trials of a sweep; add -m, and what is to be searched")
+    if config.get("folds") is not None and config.dataset.get("fold") is None:
+        raise ValueError(
+            f"folds={config.folds}: it runs a training on each fold, which are trials of a sweep; add -m, "
+            "with hydra/sweeper=domain"
+        )
     if rule is None:
         return []
     if not _is_trial():

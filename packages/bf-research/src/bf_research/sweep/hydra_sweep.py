@@ -82,7 +82,9 @@ class DomainSweep:
         folder = Path(str(self.config.hydra.sweep.dir)).absolute()
         check_folder(str(self.config.hydra.sweep.dir))
         self._refuse_other_settings(folder, fixed)
-        placer = ThroughLauncher(self, fixed, keys, domain.plan.n_reps > 1 or domain.plan.n_iters is not None)
+        folds = self._read_folds(domain, fixed)
+        repeated = self.options["n_reps"] > 1 or domain.plan.n_iters is not None
+        placer = ThroughLauncher(self, fixed, keys, repeated, folds)
         rule = self._complete_rule(domain, placer)
         search = self._make_search(domain, folder, placer)
         self._check(placer.overrides(Trial(config)) for config in domain.edges())
@@ -142,7 +144,27 @@ class DomainSweep:
         return Proposals(search, domain, folder, journal.read_earlier(search.warm_start))
 
     def _walk_options(self) -> dict[str, Any]:
-        return {name: self.options[name] for name in WalkOptions.__dataclass_fields__}
+        """Return how the domain is walked; a fold of the data is a repetition on other items."""
+        options = {name: self.options[name] for name in WalkOptions.__dataclass_fields__}
+        folds = self.options["folds"]
+        if folds is not None and (isinstance(folds, bool) or not isinstance(folds, int) or folds < 2):
+            raise ValueError(f"folds must be a whole number above 1, or null for none, got {folds!r}")
+        return options | {"n_reps": options["n_reps"] * (folds or 1)}
+
+    def _read_folds(self, domain: Domain, fixed: Sequence[str]) -> int | None:
+        """Return the number of folds; ``ValueError`` beside what chooses folds by itself."""
+        folds: int | None = self.options["folds"]
+        if folds is None:
+            return None
+        given = [text for text in fixed if re.match(r"\+{0,2}dataset\.folds?=", text)]
+        given += [name for name in domain.names if name in ("dataset.fold", "dataset.folds", "folds")]
+        if given:
+            raise ValueError(
+                f"folds={folds} runs each fold of so many, and {given[0]} says otherwise; leave it out"
+            )
+        if self.options["update"] is not None:
+            raise ValueError(f"folds={folds} with hydra.sweeper.update: give the folds up, or the update")
+        return folds
 
     def _set_update(self, domain: Domain, keys: Keys) -> None:
         """Let the function that the options name return the next domain, as a Domain or as data."""
@@ -185,7 +207,10 @@ class DomainSweep:
         metric = self.options["metric"]
         names = results.returns
         if metric is None and names:
+            measured = [name for name in names if name.startswith("validation/")]
             metric = "test/accuracy" if "test/accuracy" in names else names[-1]
+            if self.options["folds"] and measured:  # the fold is what is validated on
+                metric = measured[0]
         elif names and metric not in names:
             log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
         if metric in names:
@@ -214,10 +239,11 @@ class ThroughLauncher:
     fixed: list[str]
     keys: Keys
     repetitions: bool
+    folds: int | None = None
 
     def overrides(self, trial: Trial) -> list[str]:
         """Write a trial's overrides."""
-        return trial_overrides(trial, self.fixed, self.keys, self.repetitions)
+        return trial_overrides(trial, self.fixed, self.keys, self.repetitions, self.folds)
 
     def place(
         self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None

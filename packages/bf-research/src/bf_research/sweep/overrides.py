@@ -142,8 +142,15 @@ def _read_option(override: Override, name: str) -> tuple[str | None, Option]:
     return (zips[0] if zips else None), Option(name, values)
 
 
-def trial_overrides(trial: Trial, fixed: Sequence[str], keys: Keys, repetitions: bool) -> list[str]:
-    """Write the overrides of a trial: what is fixed, its configuration, its folder."""
+def trial_overrides(
+    trial: Trial, fixed: Sequence[str], keys: Keys, repetitions: bool, folds: int | None = None
+) -> list[str]:
+    """Write the overrides of a trial: what is fixed, its configuration, its folder.
+
+    With ``folds`` so many repetitions in a row are one, on each fold of the data.
+    """
     chosen = [keys.override(name, value) for name, value in trial.config.items()]
-    again = [f"++repetition={trial.config.repetition}"] if repetitions else []
+    number, fold = divmod(trial.config.repetition, folds or 1)
+    again = [f"++repetition={number}"] if repetitions else []
+    again += [f"++dataset.fold={fold}", f"++dataset.folds={folds}"] if folds else []
     return [*fixed, *chosen, *again, f"hydra.sweep.subdir={trial.id}"]

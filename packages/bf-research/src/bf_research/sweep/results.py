@@ -179,8 +179,10 @@ class Results:
             raise ValueError(f"best({name!r}): none of {len(done)} finished trials has a finite number")
         return (max if mode == "max" else min)(numbers, key=lambda pair: pair[0])[1]
 
-    def summary(self, name: str, mode: Mode = "max") -> list[dict[str, Any]]:
+    def summary(self, name: str, mode: Mode = "max", over: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Return mean, std and count of the last value over repetitions, a row a configuration, best first.
+
+        ``over`` names options that count as repetitions too, such as the fold of a cross-validation.
 
         Finished trials count. ``pruned`` is how many the stopping rule stopped, and ``step`` how far these
         came; others without a finite number count in ``missing``. Configurations without a finished trial
@@ -188,10 +190,15 @@ class Results:
         """
         if name not in self.returns:
             raise ValueError(unknown("result", name, self.returns))
+        over = (over,) if isinstance(over, str) else over
+        for option in over:
+            if option not in self.options:
+                raise ValueError(unknown("option", option, self.options, "over"))
         groups: dict[str, list[Record]] = {}
         for record in self.records:
-            groups.setdefault(canonical(record.config), []).append(record)
-        rows = [self._summarize(name, records) for records in groups.values()]
+            kept = {option: value for option, value in record.config.items() if option not in over}
+            groups.setdefault(canonical(kept), []).append(record)
+        rows = [self._summarize(name, records, over) for records in groups.values()]
         sign = -1 if mode == "max" else 1
 
         def place(row: Mapping[str, Any]) -> tuple[float, float]:
@@ -199,13 +206,14 @@ class Results:
 
         return sorted(rows, key=place)
 
-    def _summarize(self, name: str, records: Sequence[Record]) -> dict[str, Any]:
+    def _summarize(self, name: str, records: Sequence[Record], over: Sequence[str]) -> dict[str, Any]:
         values = [self.last(name, record) for record in records if record.state is TrialState.DONE]
         numbers = [value for value in values if math.isfinite(value)]
         mean, std = mean_and_deviation(numbers)
         pruned = [record for record in records if record.state is TrialState.PRUNED]
+        shown = self._describe_options(records[0])
         return {
-            **self._describe_options(records[0]),
+            **{option: value for option, value in shown.items() if option not in over},
             "mean": mean,
             "std": std,
             "count": len(numbers),

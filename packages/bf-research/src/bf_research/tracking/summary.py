@@ -113,7 +113,7 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
     if not values:
         return {"trials/count": count}
     groups: dict[tuple[str | None, ...], list[float]] = {}
-    options = [name for name in varied if name not in ("repetition", "seed")]
+    options = [name for name in varied if name not in ("repetition", "seed", "dataset.fold")]
     for row in rows:
         value = row.metrics.get(metric, math.nan)
         if math.isfinite(value):

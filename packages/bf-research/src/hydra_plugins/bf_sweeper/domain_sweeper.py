@@ -22,6 +22,8 @@ class DomainSweeperConf:
     #: all combinations in order, or independent random draws
     brute_force: bool = True
     n_reps: int = 1
+    #: run each configuration on each of so many folds of the data, which are ranked like repetitions
+    folds: Any = "${oc.select:folds,null}"
     #: number of configurations before repetitions; needed where the domain has no end
     n_iters: int | None = None
     repeat_each: int | None = None
