@@ -67,9 +67,9 @@ def sweep(seed: int, rule: StoppingRule | None, folder: Path) -> tuple[float, fl
     return seconds, research.trials.last("accuracy", best), dict(best.config)
 
 
-def main() -> bool:
-    """Print a table a rule; whether the median ratio of ASHA reaches the goal."""
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+def main(count: str = "5") -> bool:
+    """Print what each rule saves, for so many seeds; whether the median ratio of ASHA reaches the goal."""
+    seeds = int(count)
     if not have("sklearn"):
         return True
     rules: dict[str, StoppingRule] = {"asha": ASHA(metric="accuracy"), "median": MedianStopping("accuracy")}
@@ -101,4 +101,4 @@ def main() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if main() else 1)
+    sys.exit(0 if main(*sys.argv[1:]) else 1)
