@@ -72,7 +72,7 @@ def find_trial(client: Any, name: str) -> Any:
         (["stopping=asha"], "a rule stops trials of a sweep (-m)"),
         (["-m", "stopping=asha", "stopping.metric=validation/acuracy"], "did you mean 'validation/accuracy'"),
         (["-m", "stopping=asha", "validation=null"], "there is no validation"),
-        (["-m", "stopping=asha,median"], "a sweep has one stopping rule"),
+        (["-m", "stopping=asha,median"], "stopping is swept: a sweep has one"),
         (["-m", "stopping=asha", "stopping.facter=3"], "facter"),
     ],
 )
