@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -17,6 +19,14 @@ _LIBRARIES = ("hydra-core", "omegaconf", "numpy", "keras", "mlflow")
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 _GIB = 1 << 30
 _LITTLE = 1 * _GIB
+_PROBE = """
+import json
+import tensorflow as tf
+seen = [device.device_type for device in tf.config.list_physical_devices()]
+total = float(tf.reduce_sum(tf.ones((64, 64)) @ tf.ones((64, 64))))
+told = {"seen": seen, "total": total, "version": tf.__version__, "cuda": tf.test.is_built_with_cuda()}
+print(json.dumps(told))
+"""
 
 
 class Unhealthy(RuntimeError):
@@ -111,19 +121,23 @@ def _tensorflow(wrong: list[str]) -> Iterator[str]:
         wrong.append("TensorFlow is not installed: pip install 'bf-models[cpu]', or [cuda] for GPUs")
         yield "not installed"
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    seen = [device.device_type for device in tf.config.list_physical_devices()]
-    total = float(tf.reduce_sum(tf.ones((64, 64)) @ tf.ones((64, 64))))
+    # in a process of its own: one that was built for another processor ends it at once
+    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        told = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        wrong.append(f"TensorFlow does not start: {escape(told[0])}")
+        yield "does not start"
+        return
+    found = json.loads(done.stdout.splitlines()[-1])
+    seen = found["seen"]
     one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
     yield (
-        f"{tf.__version__}{'' if tf.test.is_built_with_cuda() else ', built for processors'}; sees "
+        f"{found['version']}{'' if found['cuda'] else ', built for processors'}; sees "
         f"{', '.join(f'{seen.count(kind)} {kind}' for kind in dict.fromkeys(seen))}; oneDNN "
         f"{'off' if one_dnn == '0' else 'on'}"
     )
-    if total != 64.0**3:
-        wrong.append(f"TensorFlow computed {total} for the sum of a product of ones, which is {64**3}")
+    if found["total"] != 64.0**3:
+        wrong.append(f"TensorFlow computed {found['total']} for the sum of a product of ones: it is {64**3}")
     from bf_research.launcher.devices import find_machine
 
     if find_machine().gpus and "GPU" not in seen:
