@@ -83,6 +83,25 @@ def test_stages_that_an_encoder_has_not_are_refused_with_those_that_it_has(netwo
         encode(network, stem, stages=stages)
 
 
+@pytest.mark.parametrize("shape", [(64, 64, 3), (None, None, 3)], ids=["known", "unknown"])
+def test_layers_behind_the_smallest_stage_are_not_made_and_the_model_is_loaded_again(tmp_path, shape):
+    body = {"encoder": {**TINY, "stages": [4, 8]}}
+    model = make(FPN, body, inputs={"images": {"shape": shape}}).build()
+    whole = make(FPN, {"encoder": TINY}, inputs={"images": {"shape": shape}}).build()
+    names = {variable.path.partition("/")[0] for variable in model.network.variables}
+    left_out = {name for name in names if name.startswith(("layer3", "layer4"))}
+    assert not left_out
+    assert any(variable.path.startswith("layer4") for variable in whole.network.variables)
+    model.save(tmp_path / "some.bf")
+    np.testing.assert_array_equal(KerasModel.load(tmp_path / "some.bf").predict(X), model.predict(X))
+    source = classifier()
+    convert.load_state_dict(model, convert.state_dict(source))
+    images = np.random.default_rng(1).random((1, 64, 64, 3))
+    np.testing.assert_allclose(
+        model.predict(images, fetches="layer2.1"), source.predict(images, fetches="layer2.1"), atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("cls", "body"),
     [

@@ -10,7 +10,7 @@ import platform
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 _MISSING = (
@@ -131,6 +131,33 @@ def given_tensors(tensor: Any) -> list[Any]:
     if history is None:
         return []
     return list(history.operation._inbound_nodes[history.node_index].input_tensors)
+
+
+def made_tensors(tensor: Any) -> list[Any]:
+    """Return the symbolic tensors that layers have made of a symbolic tensor so far."""
+    history = getattr(tensor, "_keras_history", None)
+    nodes = [] if history is None else history.operation._outbound_nodes
+    taking = [node for node in nodes if any(item is tensor for item in node.input_tensors)]
+    return [item for node in taking for item in node.output_tensors]
+
+
+class _Enough(BaseException):  # no part of a network catches it
+    """A layer that is not wanted was about to get weights."""
+
+
+@contextlib.contextmanager
+def only_layers(names: Container[str]) -> Iterator[None]:
+    """End what is done inside at the first variable of a layer with another name, before it is made."""
+    scopes = importlib.import_module("keras.src.backend.common.name_scope")
+
+    def create(make: Any, **options: Any) -> Any:
+        owner = str(scopes.current_path() or "").partition("/")[0]
+        if owner and owner not in names:
+            raise _Enough(owner)
+        return make(**options)
+
+    with contextlib.suppress(_Enough), tensorflow().variable_creator_scope(create):
+        yield
 
 
 def rename_layer(layer: Any, name: str) -> None:

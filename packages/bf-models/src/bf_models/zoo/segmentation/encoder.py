@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bf_models._backend import given_tensors, keras, producing_layer, rename_layer
+from bf_models._backend import (
+    given_tensors,
+    keras,
+    made_tensors,
+    only_layers,
+    producing_layer,
+    rename_layer,
+    without_values,
+)
 from bf_models.errors import unknown
 from bf_models.network.catalog import CATALOG, choose_part
 from bf_models.nn import Net, Tensor
@@ -65,14 +73,31 @@ class Encoder:
 
         ``first`` takes the first map of each size but the smallest, in place of the last.
         """
+        if self.stages is not None:
+            return self._encode_some(x, net, first)
         last = self._run(x, net)
         chosen = _find_levels(x, last, first)
         if not chosen:
-            names = self._find_names(x, net, first)
+            names, _ = self._sketch(x, net, first)
             found = {producing_layer(item).name: item for item in _list_tensors(x, last)}
             chosen = {reduction: found[name] for reduction, name in names.items()}
         self._lend(x, last, net)
         return [Level(item, chosen[item]) for item in self._choose(chosen, net)]
+
+    def _encode_some(self, x: Tensor, net: Net, first: bool) -> list[Level]:
+        """Return the maps that are asked for; layers behind the smallest of them get no weights."""
+        names, behind = self._sketch(x, net, first)
+        asked = self._choose(names, net)
+        with only_layers(behind[asked[-1]]):
+            self._run(x, net)
+        found: dict[str, Tensor] = {}
+        waiting = [x]
+        while waiting:
+            for item in made_tensors(waiting.pop()):
+                if found.setdefault(producing_layer(item).name, item) is item:
+                    waiting.append(item)
+        self._lend(x, found[names[asked[-1]]], net)
+        return [Level(item, found[names[item]]) for item in asked]
 
     def run(self, x: Tensor, net: Net) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the last map of an image, and all maps by the names of their layers in the network."""
@@ -89,15 +114,23 @@ class Encoder:
             x = part(x, inner)
         return x
 
-    def _find_names(self, x: Tensor, net: Net, first: bool) -> dict[int, str]:
-        """Return the layers of the maps, as a network for images of a known size has them."""
-        with keras().StatelessScope():
-            image = keras().Input((_SKETCH, _SKETCH, x.shape[-1]))
+    def _sketch(self, x: Tensor, net: Net, first: bool) -> tuple[dict[int, str], dict[int, set[str]]]:
+        """Return the layer of the map of each reduction, and those that it is made by.
+
+        They are those of a network for images of a known size; nothing is allocated.
+        """
+        with without_values():
+            image = keras().Input((x.shape[1] or _SKETCH, x.shape[2] or _SKETCH, x.shape[-1]))
             last = self._run(image, replace(net, taken=set(), borrowed={}))
             levels = _find_levels(image, last, first)
-        return {reduction: producing_layer(item).name for reduction, item in levels.items()}
+        names = {reduction: producing_layer(item).name for reduction, item in levels.items()}
+        behind = {
+            reduction: {producing_layer(one).name for one in _list_tensors(image, item)}
+            for reduction, item in levels.items()
+        }
+        return names, behind
 
-    def _choose(self, levels: Mapping[int, Tensor], net: Net) -> Sequence[int]:
+    def _choose(self, levels: Mapping[int, Any], net: Net) -> Sequence[int]:
         there = sorted(levels)
         asked = there if self.stages is None else list(self.stages)
         if not set(asked) <= set(there) or len(asked) < 2:
