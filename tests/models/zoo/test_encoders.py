@@ -93,10 +93,11 @@ def test_layers_behind_the_smallest_stage_are_not_made_and_the_model_is_loaded_a
     assert not left_out
     assert any(variable.path.startswith("layer4") for variable in whole.network.variables)
     model.save(tmp_path / "some.bf")
-    np.testing.assert_array_equal(KerasModel.load(tmp_path / "some.bf").predict(X), model.predict(X))
+    images = np.random.default_rng(1).random((1, 64, 64, 3))
+    again = KerasModel.load(tmp_path / "some.bf")
+    np.testing.assert_array_equal(again.predict(images), model.predict(images))
     source = classifier()
     convert.load_state_dict(model, convert.state_dict(source))
-    images = np.random.default_rng(1).random((1, 64, 64, 3))
     np.testing.assert_allclose(
         model.predict(images, fetches="layer2.1"), source.predict(images, fetches="layer2.1"), atol=1e-5
     )
