@@ -15,6 +15,8 @@ nox.options.reuse_existing_virtualenvs = True
 
 ROOT = Path(__file__).parent
 SOURCES = ["index", "batch", "pipeline", "models", "research"]
+PROCESSES = ["--numprocesses=logical", "--maxprocesses=4", "--dist=worksteal"]
+QUICK = ["-q", "-m", "not slow and not browser", *PROCESSES]
 # Bounded on machines that fetch no interpreter and speak to no one.
 ENVIRONMENT = {"UV_PYTHON_DOWNLOADS": "never", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
@@ -51,9 +53,33 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests but the slow ones, a process for each core; other options of pytest may follow."""
     sync(session)
-    processes = ["--numprocesses=logical", "--maxprocesses=4", "--dist=worksteal"]
-    arguments = session.posargs or ["-q", "-m", "not slow and not browser", *processes]
-    session.run("pytest", *arguments, env=ENVIRONMENT)
+    session.run("pytest", *(session.posargs or QUICK), env=ENVIRONMENT)
+
+
+def install_apart(session: nox.Session, *options: str) -> None:
+    """Install the packages without the workspace's pins, with the tests' libraries."""
+    extras = {
+        "index": "[remote]",
+        "batch": "[images,opensets,tables,hdf5,blosc,show]",
+        "models": "[cpu,convert,onnx,sklearn]",
+    }
+    own = [word for name in SOURCES for word in ("-e", f"packages/bf-{name}{extras.get(name, '')}")]
+    session.install("--no-config", *options, *own, "--group", "test")
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """The tests with the lowest versions that the packages declare."""
+    install_apart(session, "--resolution", "lowest-direct")
+    session.run("pytest", *(session.posargs or QUICK), env=ENVIRONMENT)
+
+
+@nox.session(name="next")
+def newest(session: nox.Session) -> None:
+    """The tests with the newest versions that there are, those before a release too; pins are left aside."""
+    install_apart(session, "--upgrade", "--prerelease", "allow")
+    session.run("uv", "pip", "list", external=True)
+    session.run("pytest", *(session.posargs or QUICK), env=ENVIRONMENT)
 
 
 @nox.session

@@ -23,7 +23,7 @@ from bf_batch.images.geometry.warp import Warp
 from bf_batch.transforms.normalizer import Normalizer
 from bf_index.errors import escape
 
-_PLAIN = {np.dtype(kind) for kind in (np.uint8, np.int8, np.bool, np.float16, np.float32, np.float64)}
+_PLAIN = {np.dtype(kind) for kind in (np.uint8, np.int8, np.bool_, np.float16, np.float32, np.float64)}
 """Dtypes whose values can't be meant in a narrower one."""
 
 
