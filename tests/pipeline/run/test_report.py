@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from bf_batch import Batch, Dataset, action
@@ -54,7 +55,9 @@ def test_a_timed_step_gives_and_raises_the_same_and_needs_no_collector():
 
 @pytest.fixture
 def profile():
-    made = Profile(elapsed=2.0, waited=0.5, waits=4, batches=4)
+    made = Profile(elapsed=2.0, batches=4)
+    for seconds in (0.2, 0.05, 0.15, 0.1):
+        made.waiting.add(seconds)
     made.take([(2, "train_model", 0.25)], "in order")
     made.take([(0, "load", 1.0), (-1, "create the batch", 0.25)], "ahead")
     made.take([(0, "load", 2.0)], "ahead")
@@ -65,14 +68,16 @@ def test_the_table_has_calls_totals_means_and_shares(profile):
     rows = profile.rows()
     assert [row["action"] for row in rows] == ["create the batch", "load", "train_model", "wait for prefetch"]
     assert rows[1] == {
-        "step": 0, "action": "load", "where": "ahead", "calls": 2, "total": 3.0, "mean": 1.5, "share": 0.75
+        "step": 0, "action": "load", "where": "ahead", "calls": 2, "total": 3.0, "mean": 1.5, "first": 1.0,
+        "median": 2.0, "share": 0.75
     }  # fmt: skip
+    assert (rows[3]["first"], rows[3]["median"]) == (0.2, 0.1)
     assert sum(row["share"] for row in rows) == pytest.approx(1)
 
 
 def test_the_frame_is_a_data_frame_of_the_rows(profile):
     frame = profile.frame()
-    assert list(frame.columns) == ["step", "action", "where", "calls", "total", "mean", "share"]
+    assert list(frame.columns) == [*profile.rows()[0]]
     assert frame.set_index("action").loc["load", "total"] == 3.0
 
 
@@ -80,7 +85,20 @@ def test_the_text_lists_the_longest_first(profile, capsys):
     profile.tell()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "4 batches in 2.000 s; the caller waited 0.500 s"
-    assert lines[1].startswith("load")
+    assert lines[1].split() == ["where", "calls", "total", "first", "median", "share"]
+    assert lines[2].startswith("load")
+
+
+def test_the_first_call_is_apart_and_the_median_is_that_of_the_others():
+    times = np.random.default_rng(0).lognormal(size=100_000)
+    profile = Profile()
+    profile.take([(0, "load", 1e6)], "ahead")
+    for seconds in times:
+        profile.take([(0, "load", float(seconds))], "ahead")
+    (row,) = profile.rows()
+    assert row["first"] == 1e6
+    assert row["median"] == pytest.approx(np.median(times), rel=0.05)  # of a part of them, evenly taken
+    assert len(profile._lines[0].kept) < 4096
 
 
 def test_importing_the_profile_imports_no_pandas():

@@ -6,6 +6,7 @@ import pytest
 from bf_batch import Dataset
 from bf_pipeline import Pipeline
 from bf_pipeline.bind.bind import bind
+from bf_pipeline.run import report
 from bf_pipeline.run.checkpoint.capture import capture
 from bf_pipeline.run.options import RunOptions
 from bf_pipeline.run.report import shorten, show_progress
@@ -52,6 +53,23 @@ def test_a_progress_bar_passes_batches_on_and_reads_the_latest_values(capsys):
     variables = {"loss": [0.5]}
     assert list(show_progress(iter_of(3), 3, 0, variables, ["loss"])) == [0, 1, 2]
     assert "loss=0.5" in capsys.readouterr().err
+
+
+def test_a_long_first_batch_is_told_and_counts_in_no_rate(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(report.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+
+    def slow_at_first():
+        for number in range(5):
+            clock[0] += 60.0 if number == 0 else 0.5
+            yield number
+
+    assert list(show_progress(slow_at_first(), 5, 0, {}, [])) == list(range(5))
+    last = capsys.readouterr().err.rpartition("\r")[2]
+    assert "5/5" in last
+    assert "first=60 s" in last
+    assert "2.00batch/s" in last
 
 
 def iter_of(count):

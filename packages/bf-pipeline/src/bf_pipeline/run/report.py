@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import threading
 import time
@@ -21,6 +22,9 @@ AHEAD, IN_ORDER = "ahead", "in order"
 # Number, name and seconds of steps; what is measured in a worker travels back beside the batch.
 Timings = list[tuple[int, str, float]]
 _CREATED = -1
+_MOST_KEPT = 4096
+#: A first batch of so many seconds is told beside the bar.
+_LONG_FIRST = 1.0
 
 
 class _Sink(threading.local):
@@ -85,6 +89,30 @@ class _Line:
     place: str
     calls: int = 0
     total: float = 0.0
+    first: float = 0.0
+    #: Times for the median: every so many calls one, so that a run of any length keeps few.
+    kept: list[float] = field(default_factory=list)
+    stride: int = 1
+
+    def add(self, seconds: float) -> None:
+        """Add the time of a call; the first one, which compiles and allocates, stands apart."""
+        self.calls += 1
+        self.total += seconds
+        if self.calls == 1:
+            self.first = seconds
+        elif self.calls % self.stride == 0:
+            self.kept.append(seconds)
+            if len(self.kept) == _MOST_KEPT:
+                del self.kept[::2]
+                self.stride *= 2
+
+    @property
+    def median(self) -> float:
+        """The median of the calls but the first; that of a single call is its own."""
+        return statistics.median(self.kept) if self.kept else self.first
+
+
+_COLUMNS = ["step", "action", "where", "calls", "total", "mean", "first", "median", "share"]
 
 
 @dataclass(slots=True)
@@ -92,13 +120,13 @@ class Profile:
     """Times of a run by action, in seconds: ``rows()`` as dictionaries, ``frame()`` as a pandas DataFrame.
 
     Times of steps that ran ahead are those of the workers, so with several workers they add up to more than
-    the run took. ``waited`` is how long the caller stood still for the next batch, or made it itself.
+    the run took. ``waiting`` has how long the caller stood still for the next batch, or made it itself. The
+    first call of an action, which may compile and allocate, stands apart from the median of the others.
     """
 
     elapsed: float = 0.0
-    waited: float = 0.0
-    waits: int = 0
     batches: int = 0
+    waiting: _Line = field(default_factory=lambda: _Line(None, WAIT, "caller"))
     _lines: dict[int, _Line] = field(default_factory=dict)
 
     def around(self, function: Function, creates: bool = False) -> Function:
@@ -128,8 +156,7 @@ class Profile:
             try:
                 wait(future)
             finally:
-                self.waits += 1
-                self.waited += time.perf_counter() - started
+                self.waiting.add(time.perf_counter() - started)
 
         return waits
 
@@ -153,14 +180,13 @@ class Profile:
         for number, name, seconds in timings:
             if (line := self._lines.get(number)) is None:
                 line = self._lines[number] = _Line(None if number == _CREATED else number, name, place)
-            line.calls += 1
-            line.total += seconds
+            line.add(seconds)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a dictionary a line: step, action, where it ran, calls, total, mean, share of the total."""
+        """Return a dictionary a line: step, action, where it ran, calls, seconds, share of the total."""
         lines = [line for _, line in sorted(self._lines.items())]
-        if self.waits:
-            lines.append(_Line(None, WAIT, "caller", self.waits, self.waited))
+        if self.waiting.calls:
+            lines.append(self.waiting)
         whole = sum(line.total for line in lines) or 1.0
         return [
             {
@@ -170,6 +196,8 @@ class Profile:
                 "calls": line.calls,
                 "total": line.total,
                 "mean": line.total / max(line.calls, 1),
+                "first": line.first,
+                "median": line.median,
                 "share": line.total / whole,
             }
             for line in lines
@@ -181,17 +209,20 @@ class Profile:
             import pandas as pd
         except ImportError as error:
             raise ImportError("a table needs pandas: pip install pandas; rows() works without it") from error
-        return pd.DataFrame(
-            self.rows(), columns=["step", "action", "where", "calls", "total", "mean", "share"]
-        )
+        return pd.DataFrame(self.rows(), columns=_COLUMNS)
 
     def __str__(self) -> str:
         rows = sorted(self.rows(), key=lambda row: -row["total"])
         width = max([len(row["action"]) for row in rows], default=6)
-        lines = [f"{self.batches} batches in {self.elapsed:.3f} s; the caller waited {self.waited:.3f} s"]
+        waited = self.waiting.total
+        lines = [f"{self.batches} batches in {self.elapsed:.3f} s; the caller waited {waited:.3f} s"]
+        lines.append(
+            f"{'':{width}}  {'where':8}  {'calls':>7}  {'total':>11}  {'first':>13}  {'median':>13}  share"
+        )
         for row in rows:
-            times = f"{row['total']:>9.3f} s  {row['mean'] * 1e6:>10.1f} us  {row['share']:>6.1%}"
-            lines.append(f"{row['action']:<{width}}  {row['where']:<8}  {row['calls']:>7} calls  {times}")
+            first, median = (f"{row[name] * 1e6:>10.1f} us" for name in ("first", "median"))
+            place = f"{row['action']:<{width}}  {row['where']:<8}  {row['calls']:>7}"
+            lines.append(f"{place}  {row['total']:>9.3f} s  {first}  {median}  {row['share']:>6.1%}")
         return "\n".join(lines)
 
     def tell(self) -> None:
@@ -211,16 +242,26 @@ def show_progress(
 
     ``monitors`` tell how busy the machine is.
 
-    It is a widget in notebooks and a line in terminals.
+    It is a widget in notebooks and a line in terminals. The first batch, for which libraries are loaded and
+    graphs are made, counts in no rate and in no estimate; a long one is told.
     """
     from tqdm.auto import tqdm
 
     with closing(source), tqdm(total=total, initial=done, unit="batch") as bar:
+        began, first = time.perf_counter(), {}
         for batch in source:
-            if shown or monitors:
-                values = {name: shorten(variables[name]) for name in shown}
+            if bar.n == done:
+                seconds = time.perf_counter() - began
+                first = {"first": f"{seconds:.0f} s"} if seconds >= _LONG_FIRST else {}
+            if shown or monitors or first:
+                values = {**first, **{name: shorten(variables[name]) for name in shown}}
                 bar.set_postfix(values | dict(monitors.read() if monitors else {}), refresh=False)
-            bar.update()
+            if bar.n == done:
+                bar.n = bar.initial = bar.last_print_n = done + 1
+                bar.unpause()
+                bar.refresh()
+            else:
+                bar.update()
             yield batch
 
 
