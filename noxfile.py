@@ -120,6 +120,18 @@ def ray(session: nox.Session) -> None:
 
 
 @nox.session
+def torch(session: nox.Session) -> None:
+    """Items, batches and pipelines under a DataLoader of PyTorch, and the pages that show it."""
+    own = ["packages/bf-index", "packages/bf-batch[images]", "packages/bf-pipeline[torch]"]
+    editable = [word for path in own for word in ("-e", path)]
+    session.install("--no-config", *editable, "pytest", "pytest-timeout", "hypothesis")
+    tests = ["tests/batch/test_torch.py", "tests/pipeline/test_torch_dataset.py"]
+    session.run("pytest", "-q", *(session.posargs or tests), env=ENVIRONMENT)
+    shown = "run and (bf-index or bf-batch or bf-pipeline)"
+    session.run("pytest", "-q", "tests/integration/test_docs.py", "-k", shown, env=ENVIRONMENT)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Wheels of all packages by way of source archives: checked, installed, used outside the checkout."""
     folder = session.create_tmp()

@@ -67,8 +67,8 @@ ROOMS: Mapping[str, str] = {
         images.policies images.drawing images opensets
         """,
     "bf_pipeline": """
-        errors model context plain_config redaction samplers expressions record bind run tf_dataset pipeline
-        yaml
+        errors model context plain_config redaction samplers expressions record bind run outputs
+        tf_dataset torch_dataset pipeline yaml
         """,
     "bf_models": """
         errors _backend config layers nn network optim losses safetensors saving metrics convert training

@@ -233,3 +233,49 @@ def test_a_subclass_may_use_any_private_name():
     assert type(dataset.train) is Mine
     assert len(next(dataset.train.gen_batch(5)).x) == 5
     assert dataset.train._labels == "mine"
+
+
+# One item by its position
+
+
+def test_an_item_is_a_tuple_of_what_is_preloaded():
+    dataset = Dataset(list("abcde"), Pairs, preloaded=(np.arange(10).reshape(5, 2), list("ABCDE")))
+    row, letter = dataset[1]
+    assert (row.tolist(), letter) == ([2, 3], "B")
+    assert dataset[-1][1] == "E"
+    assert dataset[np.int64(2)][1] == "C"
+    assert [letter for _, letter in dataset] == list("ABCDE")
+    assert Dataset(5, Pairs, preloaded=(np.arange(5), None))[3] == (3,)
+
+
+def test_an_item_of_a_part_is_that_of_the_whole():
+    dataset = Dataset(20, Pairs, preloaded=(np.arange(20), None)).split(0.7, shuffle=True, seed=1)
+    for part in (dataset.train, dataset.test, dataset.shard(1, 3), dataset.subset([9, 3, 5])):
+        assert [item[0] for item in part] == [batch.x[0] for batch in part.gen_batch(1)]
+
+
+def test_an_item_is_its_readers_own():
+    values = np.zeros((4, 3))
+    item = Dataset(4, Pairs, preloaded=(values, None))[2]
+    item[0][:] = 1
+    assert not values.any()
+
+
+def test_items_without_components_are_rows_of_the_data():
+    assert Dataset(3, preloaded=np.arange(6).reshape(3, 2))[1].tolist() == [2, 3]
+    row, letter = Dataset(3, preloaded=(np.arange(6).reshape(3, 2), list("abc")))[1]
+    assert (row.tolist(), letter) == ([2, 3], "b")
+    named = Dataset(3, preloaded={"x": np.arange(3), "y": list("abc")})
+    assert named[2] == {"x": 2, "y": "c"}
+
+
+def test_what_is_no_item_is_told():
+    dataset = Dataset(5, Pairs, preloaded=(np.arange(5), None))
+    for position in (5, -6):
+        with pytest.raises(IndexError, match=f"position {position} for a data set of 5 items"):
+            dataset[position]
+    for position in ("a", slice(2), True, [1, 2]):
+        with pytest.raises(TypeError, match="subset"):
+            dataset[position]
+    with pytest.raises(TypeError, match="no component is preloaded"):
+        Dataset(5, Pairs)[0]

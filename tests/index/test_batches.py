@@ -231,3 +231,42 @@ def test_anything_with_subsets_and_a_hash_is_cut_into_batches():
     assert [batch.text for batch in iterator] == ["cd", "e"]
     iterator.restore(state)
     assert next(iterator).text == "cd"
+
+
+@given(
+    st.integers(4, 60),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.booleans(),
+    st.sampled_from([{}, {"drop_last": True}, {"cross_epochs": True, "n_epochs": 3}, {"n_iters": 11}]),
+)
+def test_shares_in_turn_are_the_batches_of_the_whole(n, size, count, shuffle, plan):
+    def begin():
+        return DatasetIndex(n).gen_batch(size, shuffle, seed=7, **plan)
+
+    wanted = ids(begin())
+    shares = [begin().share(number, count) for number in range(count)]
+    assert sum(share.total for share in shares) == len(wanted)
+    got = [ids(share) for share in shares]
+    assert [got[k % count][k // count] for k in range(len(wanted))] == wanted
+    parts = [ids(begin().share(1, 2).share(number, 2)) for number in range(2)]
+    assert sorted(parts[0] + parts[1]) == sorted(wanted[1::2])
+
+
+def test_a_share_goes_on_from_its_state():
+    def begin():
+        return DatasetIndex(20).gen_batch(2, True, n_epochs=2, seed=7).share(1, 3)
+
+    wanted, share = ids(begin()), begin()
+    for done in range(len(wanted) + 1):
+        other = begin()
+        other.restore(json.loads(json.dumps(share.state())))
+        assert ids(other) == wanted[done:]
+        next(share, None)
+
+
+def test_a_share_is_one_of_several():
+    batches = DatasetIndex(20).gen_batch(2)
+    for number, count in ((3, 3), (-1, 2), (0, 0)):
+        with pytest.raises(ValueError, match="share"):
+            batches.share(number, count)

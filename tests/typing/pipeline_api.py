@@ -31,6 +31,7 @@ def api(dataset: Dataset) -> None:
     assert_type(-C("lr") + F(len)(B()) < I(), Expr)
     assert_type(Where(V("a") > 1, 2, B("x")), Choice)
     assert_type(template.v("v"), Any)
+    assert_type(template.to_torch(3, ("x", "y"), shuffle=True), Any)
 
     template.run(3, prefech=2)  # type: ignore[call-arg]
     template.run(3, engine="process")  # type: ignore[arg-type]

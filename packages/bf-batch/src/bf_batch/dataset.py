@@ -11,6 +11,7 @@ import numpy as np
 from bf_batch.batch import Batch
 from bf_batch.data.lazy_rows import LazyRows
 from bf_batch.data.sources import DataAway, Rows, Source, compose
+from bf_batch.groups import map_parts
 from bf_index import (
     BatchIterator,
     DatasetIndex,
@@ -75,6 +76,35 @@ class Dataset(Suggests):
 
     def __bool__(self) -> bool:
         return True
+
+    def __getitem__(self, position: int) -> Any:
+        """Return one item by its position: a tuple of the values of its components that are preloaded.
+
+        An item of a batch class without components is its row of the data. Arrays are the caller's own.
+        ``IndexError`` past the end; ``TypeError`` for what is no position, or where nothing is preloaded.
+        With ``len(dataset)`` it is all that a PyTorch ``DataLoader`` asks for.
+        """
+        if not hasattr(position, "__index__") or isinstance(position, bool | np.bool_):
+            given = f"{position!r} ({type(position).__name__})"
+            advice = "for several take dataset.subset(positions), for ids dataset.create_subset(ids)"
+            raise TypeError(f"{type(self).__name__}: an item's position is an integer, got {given}; {advice}")
+        place = position.__index__()
+        if not -len(self) <= place < len(self):
+            raise IndexError(
+                f"{type(self).__name__}: got position {place} for a data set of {len(self)} items"
+            )
+        return self.__getitems__([place])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Any]:
+        """Return several items by position, read at once: what a PyTorch ``DataLoader`` calls for a batch."""
+        batch = self.create_batch(Place(0, 0, _normalize_positions(positions, len(self))))
+        if not batch.components and self.has_data:
+            return [_own(item.data) for item in batch]
+        values = [value for name in batch.components if (value := getattr(batch, name)) is not None]
+        if not values:
+            advice = "make batches with a pipeline that loads them; pipeline.to_torch(...) is for PyTorch"
+            raise TypeError(f"{self!r}: no component is preloaded, so that an item holds nothing; {advice}")
+        return [tuple(_own(value[row]) for value in values) for row in range(len(batch))]
 
     @property
     def indices(self) -> Any:
@@ -342,3 +372,10 @@ def _normalize_positions(positions: Any, n: int) -> Any:
     if positions.dtype == bool:
         return np.flatnonzero(positions)
     return np.where(positions < 0, positions + n, positions) if positions.size else positions
+
+
+def _own(value: Any) -> Any:
+    """Return an item's value that its owner may change: a copy of what is read-only."""
+    if type(value) is tuple or isinstance(value, dict):
+        return map_parts(lambda _, part: _own(part), value)
+    return value if not isinstance(value, np.ndarray) or value.flags.writeable else value.copy()

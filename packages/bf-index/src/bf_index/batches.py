@@ -8,6 +8,7 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bf_index.arguments import check_count
 from bf_index.errors import StateError
 from bf_index.order import Positions
 from bf_index.plan import Plan
@@ -141,6 +142,18 @@ class BatchIterator(Generic[IndexT]):
         epoch, batch = self._plan.locate(number)
         return Place(epoch, batch, self._positions(epoch, *self._plan.span(number, 1)))
 
+    def share(self, number: int, count: int) -> BatchShare[IndexT]:
+        """Return an iterator over the share of one of ``count`` workers, from the beginning on.
+
+        These are batches ``number``, ``number + count`` and so on; taken in turn from all shares they are
+        the batches of this iterator in their order.
+
+        >>> from bf_index import DatasetIndex
+        >>> [list(batch) for batch in DatasetIndex(5).gen_batch(2).share(0, 2)]
+        [[0, 1], [4]]
+        """
+        return BatchShare(self, number, count)
+
     def _positions(self, epoch: int, start: int, stop: int) -> Positions:
         plan = self._plan
         block = plan.order.block(epoch, start, min(stop, plan.length), plan.items, self._data_seed)
@@ -202,6 +215,46 @@ class BatchIterator(Generic[IndexT]):
             "drop_last": plan.drop_last,
             "cross_epochs": plan.cross_epochs,
         }
+
+
+class BatchShare(BatchIterator[IndexT]):
+    """Every so many-th batch of an iterator, which one of several workers makes; see ``share`` of it."""
+
+    __slots__ = ("_count", "_next", "_number")
+
+    _next: int
+
+    def __init__(self, whole: BatchIterator[IndexT], number: int, count: int) -> None:
+        self._count = check_count("share: count", count, 1)
+        self._number = check_count("share: number", number, 0)
+        if number >= count:
+            raise ValueError(f"share: number must be below count, got share {number} of {count}")
+        super().__init__(whole.index, whole.plan, whole.seed)
+
+    @property
+    def total(self) -> int | None:
+        """How many batches there are in this share; None when there is no end."""
+        whole = self._plan.total
+        return None if whole is None else len(range(self._number, whole, self._count))
+
+    def share(self, number: int, count: int) -> BatchShare[IndexT]:
+        """Return an iterator over a share of this share, from the beginning on."""
+        part = BatchShare(self, number, count)
+        return BatchShare(self, self._number + part._number * self._count, part._count * self._count)
+
+    def next_place(self) -> Place:
+        """Return the place of the next batch of the share; StopIteration at the end."""
+        number, whole = self._next, self._plan.total
+        if whole is not None and number >= whole:
+            raise StopIteration
+        self._next = number + self._count
+        return self.place(number)
+
+    def _done(self) -> int:
+        return max(0, self._next - self._count + 1)
+
+    def _go_to(self, made: int) -> None:
+        self._next = made + (self._number - made) % self._count
 
 
 def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from bf_pipeline.context import Models
 from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.named import Mode
 from bf_pipeline.model import find_metrics
+from bf_pipeline.outputs import Outputs
 from bf_pipeline.plain_config import UNSET, is_omegaconf, merge_configs
 from bf_pipeline.record.data import check_data, choose_data
 from bf_pipeline.record.recorded import (
@@ -34,7 +35,8 @@ from bf_pipeline.record.yaml import to_yaml
 from bf_pipeline.run.options import Checkpointing, Options, RunOptions, check_names
 from bf_pipeline.run.run import Batches, Memory, Run, feed_batches
 from bf_pipeline.run.state import Holdings
-from bf_pipeline.tf_dataset import Outputs, to_tf_dataset
+from bf_pipeline.tf_dataset import to_tf_dataset
+from bf_pipeline.torch_dataset import to_torch
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
@@ -375,6 +377,10 @@ class Pipeline(Recorded):
         """Return the batches as a ``tf.data.Dataset``; see ``bf_pipeline.tf_dataset.to_tf_dataset``."""
         return to_tf_dataset(self, batch_size, outputs, **options)
 
+    def to_torch(self, batch_size: int, outputs: Outputs, **options: Any) -> Any:
+        """Return the batches for a PyTorch ``DataLoader``; see ``bf_pipeline.torch_dataset.to_torch``."""
+        return to_torch(self, batch_size, outputs, **options)
+
     def reset(self) -> Self:
         """End the run that ``next_batch`` takes from; its next call starts another one."""
         if self._memory.batches is not None:
@@ -390,8 +396,7 @@ class Pipeline(Recorded):
 
     def feed(self, batches: Iterable[Any], **options: Unpack[Options]) -> Iterator[Any]:
         """Put batches from anywhere, such as another pipeline's ``gen_batch``, through the steps."""
-        given = _collect_options(None, options, "feed")
-        options_of_run = RunOptions.of({**self.options, **given}, "feed")
+        options_of_run = RunOptions.of({**self.options, **options}, "feed")
         return feed_batches(self, batches, options_of_run, self._memory)
 
     # Its items, and the last run
@@ -472,10 +477,7 @@ class Pipeline(Recorded):
 
 def _collect_options(batch_size: int | None, options: Mapping[str, Any], owner: str) -> dict[str, Any]:
     check_names(options, owner)
-    given = dict(options)
-    if batch_size is not None:
-        given["batch_size"] = batch_size
-    return given
+    return dict(options) if batch_size is None else {**options, "batch_size": batch_size}
 
 
 def zip_batches(*pipelines: Any, batch_size: int | None = None, **options: Any) -> Iterator[tuple[Any, ...]]:

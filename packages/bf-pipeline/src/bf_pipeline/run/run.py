@@ -31,10 +31,18 @@ from bf_pipeline.run.state import Holdings, RunState
 
 
 class Run(RunState):
-    """One execution of a pipeline: iterate ``batches()`` once; it owns its variables, models and seed."""
+    """One execution of a pipeline: iterate ``batches()`` once; it owns its variables, models and seed.
+
+    ``share`` is the number of a worker and how many there are: it makes every so many-th batch.
+    """
 
     def __init__(
-        self, pipeline: Recorded, options: RunOptions, endless: bool = False, before: Holdings | None = None
+        self,
+        pipeline: Recorded,
+        options: RunOptions,
+        endless: bool = False,
+        before: Holdings | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if options.config is not None:
             pipeline = with_config(pipeline, options.config)
@@ -52,6 +60,8 @@ class Run(RunState):
             options = earlier.lengthen(index, options.with_seed(earlier.seed), endless, bool(bound.regroups))
         seed = new_seed() if options.seed is None else options.seed
         places = _make_places(index, options.with_seed(seed), bound, endless)
+        if share != (0, 1):
+            places = _take_share(places, bound, *share)
         if self._resumed is not None:
             self._resumed.go_to(places, options.seed)
         if earlier is not None:
@@ -179,6 +189,17 @@ def _make_places(index: Any, options: RunOptions, bound: Bound, endless: bool) -
         del plan["n_iters"], plan["n_epochs"]
         make = index.endless
     return make(options.batch_size, seed=options.seed, **plan)
+
+
+def _take_share(places: Any, bound: Bound, number: int, count: int) -> Any:
+    """Return every ``count``-th of the places; ``TypeError`` where steps need all batches in their order."""
+    ordered = ["rebatch" for _ in bound.regroups] + [str(step) for step in bound.rest]
+    if ordered:
+        raise TypeError(
+            f"{ordered[0]} needs all batches in their order, so that {count} workers can not share them; "
+            "take one worker (num_workers=0 or 1), and prefetch=... to work ahead in it"
+        )
+    return places.share(number, count)
 
 
 class Batches(Iterator[Any]):
