@@ -50,6 +50,14 @@ def _of_best(parser: argparse.ArgumentParser) -> None:
     _ranks(parser)
 
 
+def _of_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="of a sweep")
+    parser.add_argument("--out", type=Path, help="the file; report.html in the folder by default")
+    parser.add_argument("--metric", help="the one to rank by; test/accuracy, or the last one there is")
+    parser.add_argument("--minimize", action="store_true", default=None, help="less is better")
+    parser.add_argument("--store", help="the MLflow store with the runs, if it is not the default one")
+
+
 def _of_resume(parser: argparse.ArgumentParser) -> None:
     _takes_folder(parser)
     parser.add_argument("settings", nargs="*", help="more settings: name=value")
@@ -62,6 +70,7 @@ COMMANDS = {
     "show": Command("tell what a run or a sweep is and how it went", "showing", _of_show),
     "compare": Command("rank runs and trials of sweeps in one table", "showing", _of_compare),
     "best": Command("tell the best trial of a sweep and how to use it", "showing", _of_best),
+    "report": Command("write what a sweep found out into one HTML file", "reporting", _of_report),
     "resume": Command("go on with a run or a sweep that was cut off", "resumption", _of_resume),
     "doctor": Command("tell devices, versions and what does not fit", "doctor"),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bf_index.errors import escape, unknown
+from bf_index.errors import escape
 from bf_research.sweep import journal
 from bf_research.sweep.records import Record
 from bf_research.sweep.results import Results
@@ -19,7 +19,6 @@ from bf_research.training.state import is_better
 #: Where the commands write, below the working folder, and how deep folders of runs and sweeps are in it.
 ROOTS = ("outputs", "multirun", "research")
 _DEEPEST = 2
-_FAVOURITE = "test/accuracy"
 
 
 class NothingThere(LookupError):
@@ -105,18 +104,6 @@ def split(settings: Sequence[str]) -> Iterator[tuple[str, str]]:
     for text in settings:
         name, _, value = text.lstrip("+~").partition("=")
         yield name, value
-
-
-def choose_metric(names: Sequence[str], asked: str | None) -> str | None:
-    """Return the metric to rank by: the one asked for, the test's accuracy, or the last; None without any.
-
-    ``ValueError`` for one that is not there.
-    """
-    if asked is not None and asked not in names:
-        raise ValueError(unknown("metric", asked, names, "--metric"))
-    if asked is None and names:
-        return _FAVOURITE if _FAVOURITE in names else names[-1]
-    return asked
 
 
 def is_less_better(metric: str, asked: bool | None) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 from bf_index.errors import escape
 from bf_programs.records import (
     Entry,
-    choose_metric,
     is_less_better,
     is_sweep,
     list_folders,
@@ -21,6 +20,7 @@ from bf_programs.records import (
     read_run,
     read_sweep_overrides,
 )
+from bf_research.report.contents import choose_metric
 from bf_research.sweep.results import Results
 from bf_research.sweep.tables import failure_table, ranking, text_table
 from bf_research.sweep.trial import TrialState

@@ -4,6 +4,7 @@ from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import KV, integers, loguniform, normal, uniform
 from bf_research.prediction.exporting import Exported, export_trained
+from bf_research.report.report import write_report
 from bf_research.research.research import Research
 from bf_research.search.options import Search
 from bf_research.stopping.rules import ASHA, Hyperband, MedianStopping, StoppingRule
@@ -65,4 +66,5 @@ __all__ = [
     "loguniform",
     "normal",
     "uniform",
+    "write_report",
 ]

@@ -188,6 +188,12 @@ class Results:
         came; others without a finite number count in ``missing``. Configurations without a finished trial
         come last, those first that came farthest. ``ValueError`` for an unknown result.
         """
+        return [row for row, _ in self.rank(name, mode, over)]
+
+    def rank(
+        self, name: str, mode: Mode = "max", over: Sequence[str] = ()
+    ) -> list[tuple[dict[str, Any], tuple[Record, ...]]]:
+        """Return the rows of ``summary``, each with the records of its configuration's trials."""
         if name not in self.returns:
             raise ValueError(unknown("result", name, self.returns))
         over = (over,) if isinstance(over, str) else over
@@ -198,10 +204,11 @@ class Results:
         for record in self.records:
             kept = {option: value for option, value in record.config.items() if option not in over}
             groups.setdefault(canonical(kept), []).append(record)
-        rows = [self._summarize(name, records, over) for records in groups.values()]
+        rows = [(self._summarize(name, records, over), tuple(records)) for records in groups.values()]
         sign = -1 if mode == "max" else 1
 
-        def place(row: Mapping[str, Any]) -> tuple[float, float]:
+        def place(found: tuple[Mapping[str, Any], Any]) -> tuple[float, float]:
+            row = found[0]
             return (-row["step"], 0.0) if math.isnan(row["mean"]) else (-math.inf, sign * row["mean"])
 
         return sorted(rows, key=place)

@@ -22,7 +22,7 @@ from bf_research.masks import Masks
 from bf_research.own_files import open_plain
 from bf_research.tracking import store
 from bf_research.tracking.refusals import first_line, is_busy
-from bf_research.tracking.run_scope import SweepContext, process_mark
+from bf_research.tracking.run_scope import MEMORY, SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.summary import summarize
 from bf_research.tracking.writer import Writer
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Remembers in the sweep's folder which run belongs to it, so that a resumed sweep goes on in the same run.
-MEMORY = "tracking.json"
 #: How often a store that is busy is asked to close the run; MLflow waits 20 s each time.
 _TRIES = 3
 

@@ -14,6 +14,8 @@ from bf_research.tracking.tracker import Status, Tracker
 
 #: Every launcher hands the environment to its workers, threads and processes alike.
 VARIABLE = "BF_SWEEP"
+#: Remembers in the sweep's folder which run belongs to it, so that a resumed sweep goes on in the same run.
+MEMORY = "tracking.json"
 #: The tag that says what MLflow has no status for.
 STATE, PRUNED = "bf.state", "pruned"
 

@@ -205,7 +205,15 @@ class Row:
 
 def children(client: Any, experiment: str, parent: str) -> list[Row]:
     """Return the trials of a sweep, oldest first; a later run stands for one that did not finish."""
-    found, token = [], None
+    found = [_row(run) for run in child_runs(client, experiment, parent)]
+    finished = {row.name for row in found if row.status == "FINISHED"}
+    last = {row.name: row.run_id for row in found}
+    return [row for row in found if _counts(row, finished, last)]
+
+
+def child_runs(client: Any, experiment: str, parent: str) -> Iterator[Any]:
+    """Yield all runs of a sweep's trials as MLflow has them, oldest first."""
+    token = None
     while True:
         page = client.search_runs(
             [experiment],
@@ -214,13 +222,10 @@ def children(client: Any, experiment: str, parent: str) -> list[Row]:
             max_results=1000,
             page_token=token,
         )
-        found += [_row(run) for run in page]
+        yield from page
         token = page.token
         if not token:
-            break
-    finished = {row.name for row in found if row.status == "FINISHED"}
-    last = {row.name: row.run_id for row in found}
-    return [row for row in found if _counts(row, finished, last)]
+            return
 
 
 def _counts(row: Row, finished: set[str], last: Mapping[str, str]) -> bool:
