@@ -216,7 +216,7 @@ def read_earlier(folder: str | Path | None) -> list[Record]:
         return []
     if not exists(Path(folder)):
         raise FileNotFoundError(
-            f"search.warm_start={folder}: there is no {JOURNAL} in it; give the folder of a sweep"
+            f"search.warm_start={escape(folder)}: there is no {JOURNAL} in it; give the folder of a sweep"
         )
     return list(read(Path(folder)).records.values())
 
