@@ -74,21 +74,29 @@ class Shown:
         )
 
 
+def read_options(config: DictConfig, known: Sequence[str]) -> dict[str, Any] | None:
+    """Return what is said below ``pictures``, None for null; ``ValueError`` for unknown settings."""
+    given = as_plain(config.get("pictures"))
+    if given is None or given is False:
+        return None
+    if given is not True and not isinstance(given, Mapping):
+        raise ValueError(f"pictures must be null, true or a mapping such as {{worst: 16}}, got {given!r}")
+    options = {} if given is True else dict(given)
+    for name in options:
+        if name not in known:
+            raise ValueError(unknown("setting", str(name), known, "pictures"))
+    return options
+
+
 def read_pictures(config: DictConfig) -> PictureOptions | None:
     """Return what ``pictures`` of a configuration asks for, None for null; ``ValueError`` for what can't be.
 
     ``true`` is all of them. A training of one of several classes has them; one that tells items again has
     others, see ``train_reconstructions``.
     """
-    given = as_plain(config.get("pictures"))
-    if given is None or given is False or config.task.get("name") == RECONSTRUCTION:
+    options = None if config.task.get("name") == RECONSTRUCTION else read_options(config, _KEYS)
+    if options is None:
         return None
-    if given is not True and not isinstance(given, Mapping):
-        raise ValueError(f"pictures must be null, true or a mapping such as {{worst: 16}}, got {given!r}")
-    options = {} if given is True else dict(given)
-    for name in options:
-        if name not in _KEYS:
-            raise ValueError(unknown("setting", str(name), _KEYS, "pictures"))
     task, steps = config.task.get("name"), config.pipeline
     if task != "classification" or steps.get("inputs") is None or steps.get("targets") is None:
         raise ValueError(

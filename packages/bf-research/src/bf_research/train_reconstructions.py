@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bf_index.errors import unknown
 from bf_research.tracking.tracker import Tracker
-from bf_research.train_pictures import PICTURES, make_figure
+from bf_research.train_pictures import PICTURES, make_figure, read_options
 from bf_research.train_pipelines import MODEL, as_plain
 from bf_research.trained import RECONSTRUCTION
 from bf_research.training.state import check_count
@@ -72,15 +71,9 @@ class Pairs:
 
 def read_reconstructions(config: DictConfig) -> ReconstructionOptions | None:
     """Return what ``pictures`` asks of a training that tells items again; None for null, and other tasks."""
-    given = as_plain(config.get("pictures"))
-    if config.task.get("name") != RECONSTRUCTION or given is None or given is False:
+    options = read_options(config, _KEYS) if config.task.get("name") == RECONSTRUCTION else None
+    if options is None:
         return None
-    if given is not True and not isinstance(given, Mapping):
-        raise ValueError(f"pictures must be null, true or a mapping such as {{worst: 16}}, got {given!r}")
-    options = {} if given is True else dict(given)
-    for name in options:
-        if name not in _KEYS:
-            raise ValueError(unknown("setting", str(name), _KEYS, "pictures"))
     if config.pipeline.get("inputs") is None or config.task.get("targets") is None:
         raise ValueError(
             "pictures are of pipeline.inputs beside task.targets, and one is null: say pictures=null"

@@ -33,6 +33,20 @@ def check_lengths(owner: str, first: Sequence[float], second: Sequence[float]) -
         raise ValueError(f"{owner}: got {len(first)} and {len(second)} numbers; give one for each channel")
 
 
+def choose_normalizer(mean: Any, std: Any, by: Any) -> Normalizer:
+    """Return the normalizer that an action ``normalize`` is told: by numbers, an object, its state or file.
+
+    ``ValueError`` for both and for neither, and for deviations that are not positive.
+    """
+    if (by is None) == (mean is None or std is None):
+        raise ValueError("normalize: give mean= and std=, or by= instead")
+    if by is not None:
+        return Normalizer.read(by)
+    if not (np.asarray(std, np.float64) > 0).all():
+        raise ValueError(f"normalize: std must be positive, got {std!r}")
+    return Normalizer(mean, std)
+
+
 @dataclass(frozen=True, slots=True)
 class Normalizer(Saved):
     """``(value - mean) / std`` by channel (the last axis), and its inverse.

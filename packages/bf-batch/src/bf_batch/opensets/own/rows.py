@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Self
 
-import numpy as np
-
 from bf_batch.actions import action
 from bf_batch.batch import Batch
-from bf_batch.transforms.normalizer import Normalizer
+from bf_batch.transforms.normalizer import Normalizer, choose_normalizer
 
 
 class RowsBatch(Batch):
@@ -30,15 +28,7 @@ class RowsBatch(Batch):
 
         ``by`` is a ``Normalizer``, its state or its file, in place of numbers.
         """
-        if (by is None) == (mean is None or std is None):
-            raise ValueError("normalize: give mean= and std=, or by= instead")
-        if by is None:
-            deviation = np.asarray(std, np.float64)
-            if not (deviation > 0).all():
-                raise ValueError(f"normalize: std must be positive, got {std!r}")
-            normalizer = Normalizer(mean, std)  # type: ignore[arg-type]
-        else:
-            normalizer = Normalizer.read(by)
+        normalizer = choose_normalizer(mean, std, by)
         features: Any = self.to_dict()["features"]
         self.features = normalizer(features)
         return self

@@ -13,7 +13,7 @@ from bf_batch.actions import action
 from bf_batch.batch import Batch
 from bf_batch.itemwise.run import choose_items
 from bf_batch.itemwise.work import PerItem
-from bf_batch.transforms.normalizer import Normalizer
+from bf_batch.transforms.normalizer import Normalizer, choose_normalizer
 
 Number = float | PerItem
 Origin = Literal["random", "center", "start"]
@@ -45,15 +45,7 @@ class SignalsBatch(Batch):
 
         ``by`` is a ``Normalizer``, its state or its file, in place of numbers.
         """
-        if (by is None) == (mean is None or std is None):
-            raise ValueError("normalize: give mean= and std=, or by= instead")
-        if by is None:
-            deviation = np.asarray(std, np.float64)
-            if not (deviation > 0).all():
-                raise ValueError(f"normalize: std must be positive, got {std!r}")
-            normalizer = Normalizer(mean, std)  # type: ignore[arg-type]
-        else:
-            normalizer = Normalizer.read(by)
+        normalizer = choose_normalizer(mean, std, by)
 
         def change(signal: Signal) -> Signal:
             return normalizer(signal[..., None])[..., 0] if signal.ndim == 1 else normalizer(signal)
