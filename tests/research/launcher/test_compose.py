@@ -20,6 +20,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from bf_command.schema import register
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.hydra_job import run_composed
+from bf_research.launcher.hydra_private import split_config
+from bf_research.launcher.job_files import JobFiles
 
 OVERRIDES = [
     ["model=vgg7", "seed=1"],
@@ -98,6 +100,31 @@ class TestComposing:
         composed = refusal(alone.compose, [second])
         assert refusal(alone.check, [second]) == composed
         assert refusal(after.check, [second]) == composed
+
+    @pytest.mark.parametrize("overrides", OVERRIDES, ids=lambda one: " ".join(one) or "none")
+    def test_files_put_together_from_kept_parts_are_those_written_at_once(
+        self, composer, overrides, tmp_path: Path
+    ):
+        made, _ = composer
+        files = JobFiles()
+        for number, one in enumerate([[], ["n_iters=3", "hydra.sweep.subdir=x"], overrides, overrides]):
+            config, origin = made.compose_known(one)
+            assert origin is not None
+            with open_dict(config):
+                config.hydra.job.num = number
+                config.hydra.runtime.output_dir = str(tmp_path / str(number))
+            own, hydra = split_config(config)
+            files.write(tmp_path / "parts", own, hydra, one, origin)
+            JobFiles().write(tmp_path / "whole", own, hydra, one, None)
+            for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+                parts, whole = ((tmp_path / way / name).read_text() for way in ("parts", "whole"))
+                assert parts == whole
+            assert whole == OmegaConf.to_yaml(one)
+            assert OmegaConf.load(tmp_path / "parts/hydra.yaml").hydra.job.num == number
+
+    def test_a_configuration_changed_as_a_whole_has_no_kept_parts(self, composer):
+        made, _ = composer
+        assert made.compose_known(["hydra={verbose: true}"])[1] is None
 
     def test_another_process_composes_no_choice_again(self, composer, monkeypatch: pytest.MonkeyPatch):
         made, whole = composer

@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.logging_config import configure_logging
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -49,11 +50,60 @@ def test_the_versions_are_those_whose_private_names_are_known():
         (Override._convert_value, ["value"]),
         (Override._get_value_element_as_str, ["value", "space_after_sep"]),
         (_flush_loggers, []),
+        (configure_logging, ["config"]),
         (get_omega_conf_dumper, []),
     ],
 )
 def test_a_private_function_has_the_signature_that_is_called(function: Any, parameters: list[str]):
     assert list(inspect.signature(function).parameters) == parameters
+
+
+SIMPLE = [
+    "n=0",
+    "n=5",
+    "a.b=17",
+    "lr=0.25",
+    "lr=10.0",
+    "x=abc",
+    "x=True",
+    "x=NULL",
+    "x=nan",
+    "x=Inf",
+    "x=a-b.c/d",
+]
+SIMPLE += [
+    "hydra.sweep.subdir=n-5_7e693ed7ab91",
+    "x=00",
+    "x=1e3",
+    "x=-1",
+    "x=1_0",
+    "x=.5",
+    "x=",
+    "x=nano",
+    "x=a.1",
+]
+SIMPLE += [
+    "x='abc'",
+    "x=[a]",
+    "+x=5",
+    "~x",
+    "x@y=z",
+    "x=a,b",
+    "x=a_",
+    "x=_a",
+    "x=007a",
+    "x=inf-3",
+    "x=null.x",
+    "x=a--",
+]
+SIMPLE += ["x=9007199254740993", "x=0.1000000000000001", "x=a//b", "x=é", "a/b=c"]
+
+
+@pytest.mark.parametrize("text", SIMPLE)
+def test_an_override_read_without_the_grammar_is_the_one_read_with_it(text: str):
+    parser = OverridesParser.create()
+    read, whole = hydra_private.read_override(parser, text), parser.parse_overrides([text])[0]
+    assert repr(read) == repr(whole)  # nan is not equal to itself
 
 
 def test_the_main_file_is_read_as_it_is_written(tmp_path: Path):

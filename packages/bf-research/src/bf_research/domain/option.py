@@ -100,9 +100,12 @@ def _named(value: Any) -> str:
     return text
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def canonical(data: Any) -> str:
     """Write JSON data in the one way that equal data share."""
-    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL.encode(data)
 
 
 def same_json(left: Any, right: Any) -> bool:

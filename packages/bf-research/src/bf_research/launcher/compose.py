@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import cloudpickle
@@ -12,6 +15,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from bf_research.launcher import hydra_private
 from bf_research.launcher.hydra_private import dumps
+
+#: Overrides that are read again and again are read once: those that all jobs have.
+_KEPT_OVERRIDES = 256
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a configuration was made from: the choice of groups, and the parts that values were set in.
+
+    A part is a key at the top, as ``model``, or one of Hydra's, as ``hydra.sweep``.
+    """
+
+    groups: tuple[str, ...]
+    changed: frozenset[str]
 
 
 class Composer:
@@ -26,6 +43,7 @@ class Composer:
     def __init__(self, loader: Any, master: DictConfig) -> None:
         self._loader, self._master = loader, master
         self._parser = OverridesParser.create(config_loader=loader)
+        self._read_one = lru_cache(_KEPT_OVERRIDES)(partial(hydra_private.read_override, self._parser))
         self._kept: dict[tuple[str, ...], bytes] = {}
         self._named: dict[str, bool] = {}
         self._probes: dict[tuple[str, ...], DictConfig] = {}
@@ -35,22 +53,29 @@ class Composer:
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration of a job; the same as ``load_sweep_config`` gives."""
-        parsed = self._parser.parse_overrides(list(overrides))
+        return self.compose_known(overrides)[0]
+
+    def compose_known(self, overrides: Sequence[str]) -> tuple[DictConfig, Origin | None]:
+        """Return the configuration of a job and what it was made from; None where Hydra made it."""
+        parsed = self._read(overrides)
         if self._needs_hydra(parsed):
-            return self._whole(overrides)
+            return self._whole(overrides), None
         values = [override for override in parsed if not self._is_group(override)]
         config = self._choice(parsed)
         hydra_private.apply_overrides(values, config)
         own = [override.input_line for override in values if override.is_hydra_override()]
-        config.hydra.overrides.hydra.extend(own)
+        hydra = config.hydra
+        if own:
+            hydra.overrides.hydra.extend(own)
         task = [override for override in parsed if not override.is_hydra_override()]
-        config.hydra.overrides.task = [override.input_line for override in task]
-        config.hydra.job.override_dirname = hydra_private.override_dirname(config, task)
-        return config
+        hydra.overrides.task = [override.input_line for override in task]
+        hydra.job.override_dirname = hydra_private.override_dirname(config, task)
+        changed = frozenset(map(_part_of, values))
+        return config, None if "hydra" in changed else Origin(self._groups(parsed), changed)
 
     def check(self, overrides: Sequence[str]) -> None:
         """Raise what ``compose`` would raise, mostly without a copy: values are set over those set before."""
-        parsed = self._parser.parse_overrides(list(overrides))
+        parsed = self._read(overrides)
         if self._needs_hydra(parsed):
             self.compose(overrides)
             return
@@ -63,6 +88,9 @@ class Composer:
             hydra_private.apply_overrides(values, probe)
         else:
             self.compose(overrides)
+
+    def _read(self, overrides: Sequence[str]) -> list[Override]:
+        return [self._read_one(text) for text in overrides]
 
     def _choice(self, parsed: Sequence[Override]) -> DictConfig:
         """Return a new copy of what the choice of groups gives, composed once."""
@@ -94,6 +122,12 @@ def _restored(loader: Any, master: DictConfig, kept: dict[tuple[str, ...], bytes
     composer = Composer(loader, master)
     composer._kept = kept
     return composer
+
+
+def _part_of(override: Override) -> str:
+    """Return the part of a configuration that an override of a value changes."""
+    first, *rest = re.split(r"[.\[]", override.key_or_group, maxsplit=2)
+    return f"hydra.{rest[0]}" if first == "hydra" and rest else first
 
 
 def _leaves_no_trace(override: Override, config: DictConfig) -> bool:

@@ -17,19 +17,17 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.version import base_at_least
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from bf_pipeline.redaction.values import redact_config, redact_override
-from bf_research.launcher.compose import Composer
+from bf_research.launcher.compose import Composer, Origin
 from bf_research.launcher.errors import SweepRefused, TrialPruned
 from bf_research.launcher.hydra_private import (
     dumps,
     flush_loggers,
     split_config,
     task_overrides,
-    to_yaml,
     value_of,
 )
+from bf_research.launcher.job_files import JobFiles
 from bf_research.launcher.worker import judge, make_portable, redirect_output
-from bf_research.own_files import open_plain
 
 OUTPUT = "stdout.txt"
 FOLDER, SUBFOLDER = "hydra.sweep.dir", "hydra.sweep.subdir"
@@ -55,13 +53,14 @@ class HydraJob:
         self._context, self._task, self._whole = context, task, whole
         self.composer = composer or Composer(context.config_loader, config)
         self._state = Singleton.get_state()
+        self._files = JobFiles()
         self._ready = False
 
     def __call__(self, work: tuple[Sequence[str], int]) -> JobReturn:
         """Run one job."""
         overrides, number = work
         self._prepare()
-        config = self.composer.compose(overrides)
+        config, origin = self.composer.compose_known(overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
@@ -69,7 +68,7 @@ class HydraJob:
         HydraConfig.instance().cfg = config  # type: ignore[assignment]
         folder = folder_of(config)
         with redirect_output(folder / OUTPUT):
-            result = run_composed(self._task, config, self._context)
+            result = run_composed(self._task, config, self._context, origin, self._files)
             self._finish(result)
         if not self._whole:
             result.cfg = result.hydra_cfg = None
@@ -120,14 +119,23 @@ def warm_up() -> None:
     OverridesParser.create().parse_overrides(["group=name", "node.value=1.0"])
 
 
-def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) -> JobReturn:
+def run_composed(
+    task: TaskFunction,
+    config: DictConfig,
+    context: HydraContext,
+    origin: Origin | None = None,
+    files: JobFiles | None = None,
+) -> JobReturn:
     """Run a job; the same result, files and calls of callbacks as Hydra's own.
+
+    With the ``files`` of jobs before it and the ``origin`` of its configuration it is sooner ready to run.
 
     A job that changes its folder or its environment is left to Hydra.
     """
     job = config.hydra.job
     if job.env_set or job.chdir or (job.chdir is None and not base_at_least("1.2")):
         return run_job(task, config, FOLDER, SUBFOLDER, context)
+    files = files or JobFiles()
     holder = HydraConfig.instance()
     before = holder.cfg
     # for ${hydra:...} in the name of the folder
@@ -136,14 +144,16 @@ def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) 
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = str(folder)
     OmegaConf.set_readonly(config.hydra, True)
-    own, holder.cfg = split_config(config)  # type: ignore[assignment]
+    own, hydra_part = split_config(config)
+    holder.cfg = hydra_part  # type: ignore[assignment]
     try:
-        result = JobReturn(working_dir=os.getcwd(), cfg=own, hydra_cfg=holder.cfg)  # type: ignore[arg-type]
+        result = JobReturn(working_dir=os.getcwd(), cfg=own, hydra_cfg=hydra_part)
         result.overrides = list(config.hydra.overrides.task)
         folder.mkdir(parents=True, exist_ok=True)
-        configure_log(config.hydra.job_logging, config.hydra.verbose)
+        files.set_up_logging(config, folder, origin)
         if config.hydra.output_subdir is not None:
-            _write_configs(folder / config.hydra.output_subdir, result, task_overrides(config.hydra))
+            place = folder / config.hydra.output_subdir
+            files.write(place, own, hydra_part, task_overrides(config.hydra), origin)
         context.callbacks.on_job_start(config=config, task_function=task)
         try:
             result.return_value = task(result.cfg)
@@ -157,19 +167,6 @@ def run_composed(task: TaskFunction, config: DictConfig, context: HydraContext) 
         return result
     finally:
         holder.cfg = before
-
-
-def _write_configs(folder: Path, result: JobReturn, overrides: list[str]) -> None:
-    """Write the configurations of a job into its folder, without secrets."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {
-        "config": redact_config(result.cfg, resolve=False),
-        "hydra": redact_config(result.hydra_cfg, resolve=False),
-        "overrides": [redact_override(text) for text in overrides],
-    }
-    for name, part in parts.items():
-        with open(folder / f"{name}.yaml", "w", encoding="utf-8", opener=open_plain) as file:
-            file.write(to_yaml(part))
 
 
 def make_failure(overrides: Sequence[str], error: Any) -> JobReturn:

@@ -39,6 +39,7 @@ from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
 from bf_research.sweep.hydra_trial import RecordedTask, recover_result, translate_end
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
+from bf_research.sweep.records import History
 from bf_research.sweep.results import Results
 from bf_research.sweep.sweep import Ask, Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
@@ -47,6 +48,8 @@ from bf_research.trusted import refuse_swept, trusted_packages
 
 log = logging.getLogger(__name__)
 
+#: More of a domain than this is not shown; the journal has it whole.
+_LONGEST_DOMAIN = 1000
 #: Settings that change no result of a trial that ends by itself.
 _INDIFFERENT = re.compile(r"\+{0,2}(launch|stopping)[.=]")
 
@@ -98,7 +101,8 @@ class DomainSweep:
             search=search,
         )
         sweep.head["fixed"] = comparable_settings(fixed, sweep.masks)
-        log.info("%s in %s%s", _describe_domain(domain, fixed), folder, _describe_earlier(folder))
+        what = _describe_domain(domain, fixed)
+        sweep.begun = lambda history: log.info("%s in %s%s", what, folder, _describe_earlier(history))
         try:
             results = sweep.run(placer)
         except KeyboardInterrupt as error:
@@ -192,7 +196,7 @@ class DomainSweep:
 
     def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
         """Raise ``StateError`` for a folder that began with other settings: results could not be compared."""
-        before = journal.read(folder).head.get("fixed") if journal.exists(folder) else None
+        before = journal.read_head(folder).get("fixed")
         fixed = comparable_settings(fixed, Masks(folder))
         if before is not None and sorted(before) != sorted(fixed):
             raise StateError(
@@ -249,11 +253,11 @@ class ThroughLauncher:
         self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None
     ) -> Generator[Ended, None, None]:
         """Run the trials; a launcher without streams gets all of them at once."""
-        taken: list[Trial] = []
+        taken: dict[int, Trial] = {}  # what runs, by the number of its job
 
         def overrides() -> Iterator[list[str]]:
-            for trial in trials:
-                taken.append(trial)
+            for number, trial in enumerate(trials):
+                taken[number] = trial
                 yield self.overrides(trial)
 
         launcher = self.sweep.launcher
@@ -273,7 +277,7 @@ class ThroughLauncher:
             with nullcontext() if ask is None else connected(_own_link(taken, ask)):
                 ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
         for number, job in ends:
-            yield translate_end(taken[number], job)
+            yield translate_end(taken.pop(number), job)
 
 
 def _plain(data: Any) -> Any:
@@ -292,7 +296,7 @@ def refuse_deaf(launcher: Any, rule: StoppingRule) -> None:
         )
 
 
-def _own_link(taken: Sequence[Trial], ask: Ask) -> OwnLink:
+def _own_link(taken: Mapping[int, Trial], ask: Ask) -> OwnLink:
     """Return the link of jobs in this process, which are known by the number that Hydra gives them."""
 
     def answer(step: int, value: float, final: bool) -> str | None:
@@ -305,12 +309,14 @@ def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:
     """Return how many trials of what there are."""
     count = len(domain)
     what = redact_command(fixed) if repr(domain) == repr(Domain()) else repr(domain)
+    if len(what) > _LONGEST_DOMAIN:
+        what = f"{what[:_LONGEST_DOMAIN]}..."
     return f"{count} {'trial' if count == 1 else 'trials'} of {what or 'the configuration as it is'}"
 
 
-def _describe_earlier(folder: Path) -> str:
+def _describe_earlier(history: History) -> str:
     """Return what earlier starts of a sweep that goes on have finished, as text."""
-    records = journal.read(folder).records.values() if journal.exists(folder) else ()
+    records = history.records.values()
     finished = [record for record in records if record.state.finished and not record.passing]
     failed = sum(record.state in FAILURES for record in finished)
     stopped = sum(record.state is TrialState.PRUNED for record in finished)

@@ -7,21 +7,23 @@ import json
 import os
 import re
 import socket
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from bf_index.errors import StateError, escape
 from bf_index.sizes import reading
 from bf_research.own_files import open_plain
-from bf_research.sweep.records import History, Record, Told, check_record, note_told, read_told
+from bf_research.sweep.records import History, Record, Told, check_field, fill, note_told, read_told
 from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
@@ -178,36 +180,72 @@ def read(folder: Path) -> History:
     newer version or one that was damaged in the middle.
     """
     path = folder / JOURNAL
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    if lines and (lines[-1] or len(lines) == 1):
-        _warn_of_torn_line(path, len(lines), lines[-1])
-    head: dict[str, Any] = {}
-    records: dict[str, Record] = {}
-    told: list[Told] = []
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
+    found = _Found({}, {}, [])
+    where = _Place(path)
+    if not path.exists():
+        return History(*found)
+    with open(path, "rb") as file, reading(where, StateError):
+        for where.line, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                _warn_of_torn_line(path, where.line, line)
+                break
+            found = _take_line(found, line, where)
+    if not where.line:
+        _warn_of_torn_line(path, 1, b"")
+    return History(*found)
+
+
+class _Found(NamedTuple):
+    """What the lines of a journal have said so far."""
+
+    head: dict[str, Any]
+    records: dict[str, Record]
+    told: list[Told]
+
+
+@dataclass
+class _Place:
+    """The line of a journal that is being read."""
+
+    path: Path
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}"
+
+
+def _take_line(found: _Found, line: bytes, where: _Place) -> _Found:
+    """Add what a line says."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise StateError(
+            f"{escape(where)} is not JSON: {line[:80]!r}; the file was changed by something else, "
+            "restore it or start the sweep in a new folder"
+        ) from error
+    if "trial" in entry:
+        _apply(found.records, entry)
+    elif "told" in entry:
+        note_told(found.records, found.told, read_told(entry))
+    elif "journal" in entry:
+        if entry["journal"] > SCHEMA:
             raise StateError(
-                f"{escape(path)}, line {number} is not JSON: {line[:80]!r}; the file was "
-                "changed by something else, "
-                "restore it or start the sweep in a new folder"
-            ) from error
-        with reading(f"{escape(path)}, line {number}", StateError):
-            if "journal" in entry:
-                head = entry
-                if head["journal"] > SCHEMA:
-                    raise StateError(
-                        f"{escape(path)}, line {number} has version {head['journal']}, this "
-                        "bf-research reads up to "
-                        f"{SCHEMA}; update it"
-                    )
-            elif "trial" in entry:
-                _apply(records, entry)
-                check_record(records[entry["trial"]])
-            elif "told" in entry:
-                note_told(records, told, read_told(entry))
-    return History(head, records, told)
+                f"{escape(where)} has version {entry['journal']}, this bf-research reads up to {SCHEMA}; "
+                "update it"
+            )
+        return found._replace(head=entry)
+    return found
+
+
+def read_head(folder: Path) -> Mapping[str, Any]:
+    """Return what a journal begins with, whatever its length; nothing where there is none."""
+    path = folder / JOURNAL
+    if not path.exists():
+        return {}
+    where = _Place(path, 1)
+    with open(path, "rb") as file, reading(where, StateError):
+        line = file.readline()
+        return _take_line(_Found({}, {}, []), line, where).head if line.endswith(b"\n") else {}
 
 
 def read_earlier(folder: str | Path | None) -> list[Record]:
@@ -240,17 +278,17 @@ def _warn_of_torn_line(path: Path, number: int, line: bytes) -> None:
 
 def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
     key = entry["trial"]
-    if key not in records:
-        records[key] = Record(key, len(records), {})
-    record = records[key]
+    record = records.get(key)
+    if record is None:
+        key = sys.intern(key)
+        record = records[key] = Record(key, len(records), {})
     record.state = TrialState(entry["state"])
     if record.state is TrialState.RUNNING:  # tried again: what an earlier try left no longer counts
         record.reason, record.error, record.rows, record.passing = "", "", [], False
     record.passing = entry.get("passing", record.passing)
-    for name in ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows"):
-        if name in entry:
-            setattr(record, name, entry[name])
+    fill(record, entry)
     record.attempts = entry.get("attempt", record.attempts)
+    check_field(record, "attempts")
 
 
 def _open_whole(path: Path) -> Any:

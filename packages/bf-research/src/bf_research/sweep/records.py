@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from bf_research.sweep.trial import TrialState
 
 
-@dataclass
+@dataclass(slots=True)
 class Record:
     """One trial as the journal has it."""
 
@@ -31,7 +32,7 @@ class Record:
     step: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Told:
     """What a trial told the stopping rule: the value of a metric at a step, and whether it ended there."""
 
@@ -49,15 +50,42 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
+#: What a line of a journal may say of a trial, under the same names.
+_WRITTEN = ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows")
+
+
+def fill(record: Record, entry: Mapping[str, Any]) -> None:
+    """Set what a line of a journal says of a trial; ``TypeError`` for a field of another kind.
+
+    Names, which are the same in all trials, are kept once.
+    """
+    for name in _WRITTEN:
+        if name in entry:
+            setattr(record, name, entry[name])
+            check_field(record, name)
+    if "config" in entry:
+        record.config = {sys.intern(name): value for name, value in record.config.items()}
+    if "device" in entry:
+        record.device = sys.intern(record.device)
+    if "rows" in entry:
+        record.rows = [{sys.intern(name): value for name, value in row.items()} for row in record.rows]
+
+
 def check_record(record: Record) -> Record:
     """Return a record that was read; ``TypeError`` for a field of another kind than is written."""
-    for name, kind in _KINDS.items():
-        if not isinstance(value := getattr(record, name), kind):
-            raise TypeError(f"{name!r} of trial {record.id!r} is {str(value)[:80]!r}")
-    for row in record.rows:
+    for name in _KINDS:
+        check_field(record, name)
+    return record
+
+
+def check_field(record: Record, name: str) -> None:
+    """Raise ``TypeError`` for a field of another kind than is written."""
+    value = getattr(record, name)
+    if not isinstance(value, _KINDS[name]):
+        raise TypeError(f"{name!r} of trial {record.id!r} is {str(value)[:80]!r}")
+    for row in record.rows if name == "rows" else ():
         if not isinstance(row, dict):
             raise TypeError(f"a row of trial {record.id!r} is {str(row)[:80]!r}")
-    return record
 
 
 @dataclass(frozen=True)

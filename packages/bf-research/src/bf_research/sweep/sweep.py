@@ -122,6 +122,8 @@ class Sweep:
         self._judge = None if stopping is None else stopping.judge()
         self._journal: Journal | None = None
         self._values_told: dict[str, float] = {}
+        #: Hears what the folder holds when the sweep goes on, before the first trial.
+        self.begun: Callable[[History], None] = lambda history: None
         #: What the journal begins with.
         self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
         self.masks = Masks(folder)
@@ -142,6 +144,7 @@ class Sweep:
         """
         with Journal(self.folder, {**self.head, "seed": self.domain.seed}) as journal:
             self._history, self._journal = journal.history, journal
+            self.begun(journal.history)
             self._prepare(journal)
             self._tell(f"the sweep over {self.domain!r} begins in {escape(self.folder)}")
             try:
@@ -232,9 +235,11 @@ class Sweep:
     def _take_next(self, journal: Journal) -> Trial | None:
         """Return the next trial that is left, noted as running; None when there is none now."""
         while not self._stopped and (config := next(self._source, None)) is not None:
-            plain = Trial(config, update=self._updates, masks=self.masks)
-            trial = Trial(config, self._number, self._updates, self._seen[plain.id], self.masks)
-            self._seen[plain.id] += 1
+            trial = Trial(config, self._number, self._updates, masks=self.masks)
+            plain = trial.id
+            if again := self._seen[plain]:
+                trial = Trial(config, self._number, self._updates, again, self.masks)
+            self._seen[plain] += 1
             self._number += 1
             self._values[trial.id] = config
             if self._search is not None:

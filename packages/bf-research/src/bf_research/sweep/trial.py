@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ _FINISHED = frozenset(
 FAILURES = frozenset({TrialState.FAILED, TrialState.CRASHED, TrialState.TIMEOUT})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One configuration to run: ``id`` is the same in every spelling and every process.
 
@@ -82,7 +83,7 @@ def trial_id(config: Config, update: int = 0, occurrence: int = 0, masks: Masks 
     shown = {**recorded, **({"repetition": config.repetition} if config.repetition else {})}
     readable = "_".join(f"{name}-{_spell(shown[name])}" for name in sorted(shown))
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", readable)[:_READABLE].strip(".-_")
-    return f"{safe}_{digest}" if safe else digest
+    return sys.intern(f"{safe}_{digest}" if safe else digest)
 
 
 def _record(config: Config, masks: Masks) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def _spell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The end of a trial: its state, its results row by row, why it failed in one line, the traceback.
 

@@ -222,9 +222,9 @@ def _abandon_quietly(run_id: str, before: EarlierState | None) -> None:
 
 
 def trials_of(client: Any, run_id: str) -> dict[str, str]:
-    """Return the states of a sweep's trials by their runs, the newest thousand of them."""
+    """Return the states of a sweep's trials by their runs."""
     experiment = str(client.get_run(run_id).info.experiment_id)
-    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1000)
+    found = store.search_all(client, experiment, f"tags.`mlflow.parentRunId` = '{run_id}'")
     return {str(run.info.run_id): store.state_of(run) for run in found}
 
 
@@ -240,7 +240,7 @@ def close_abandoned(client: Any, experiment: str, parent: str | None = None) -> 
     if parent is not None:
         found += f" and tags.`mlflow.parentRunId` = '{parent}'"
     closed = []
-    for run in client.search_runs([experiment], found, max_results=1000):
+    for run in list(store.search_all(client, experiment, found)):  # all are found before one is changed
         mark = run.data.tags.get("bf.process", "")
         if mark and process_mark(int(mark.partition(":")[0])) != mark:
             client.set_terminated(run.info.run_id, "KILLED")

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from bf_research.tracking.refusals import first_line, is_busy
 from bf_research.tracking.run_scope import PRUNED, STATE
 
 CONNECT_SECONDS = 5.0
+#: Runs that are asked for at once; a page of MLflow holds 50,000 at most.
+RUNS_A_PAGE = 1000
 #: Without this MLflow's pages open in the mode for language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: The same for the menu beside the pages, at the end of their addresses.
@@ -203,29 +205,34 @@ class Row:
     seconds: float
 
 
+def search_all(client: Any, experiment: str, asked: str, order_by: Sequence[str] = ()) -> Iterator[Any]:
+    """Yield all runs that a filter lets through, page by page: MLflow gives so many at once.
+
+    Nothing that the filter asks for may be changed meanwhile.
+    """
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment], asked, order_by=list(order_by), max_results=RUNS_A_PAGE, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def child_runs(client: Any, experiment: str, parent: str) -> Iterator[Any]:
+    """Yield all runs of a sweep's trials as MLflow has them, oldest first."""
+    asked = f"tags.`mlflow.parentRunId` = '{parent}'"
+    return search_all(client, experiment, asked, ["attributes.start_time ASC"])
+
+
 def children(client: Any, experiment: str, parent: str) -> list[Row]:
     """Return the trials of a sweep, oldest first; a later run stands for one that did not finish."""
     found = [_row(run) for run in child_runs(client, experiment, parent)]
     finished = {row.name for row in found if row.status == "FINISHED"}
     last = {row.name: row.run_id for row in found}
     return [row for row in found if _counts(row, finished, last)]
-
-
-def child_runs(client: Any, experiment: str, parent: str) -> Iterator[Any]:
-    """Yield all runs of a sweep's trials as MLflow has them, oldest first."""
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment],
-            f"tags.`mlflow.parentRunId` = '{parent}'",
-            order_by=["attributes.start_time ASC"],
-            max_results=1000,
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _counts(row: Row, finished: set[str], last: Mapping[str, str]) -> bool:
