@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from PIL import Image
 
 from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker, flatten
 from bf_research.tracking.backlog import Backlog, Point
+from bf_research.tracking.callback import close_abandoned, trials_of
 from bf_research.tracking.lane import next_pause
 from bf_research.tracking.plots import draw
 from bf_research.tracking.run_scope import process_mark, record_run
-from bf_research.tracking.store import Row, TrackingError, experiment_id, open_store
+from bf_research.tracking.store import Row, TrackingError, children, experiment_id, open_store
 from bf_research.tracking.summary import aggregates, console, markdown, rank, summarize, varying
 
 
@@ -286,6 +288,21 @@ def test_a_picture_that_can_not_be_drawn_costs_no_table(store: str, caplog: pyte
     assert "can't be drawn" in caplog.text
     found = {artifact.path for artifact in client_of(store).list_artifacts(location.run_id, "sweep")}
     assert {"sweep/table.md", "sweep/table.json"} <= found
+
+
+def test_a_sweep_of_more_trials_than_a_page_is_seen_and_closed_whole(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bf_research.tracking.store.RUNS_A_PAGE", 3)
+    client = client_of(store)
+    number = experiment_id(client, "pages", store)
+    parent = client.create_run(number).info.run_id
+    marks = {"mlflow.parentRunId": parent, "bf.host": socket.gethostname(), "bf.process": "1:0"}
+    runs = {client.create_run(number, tags=marks, run_name=f"n={n}").info.run_id for n in range(8)}
+    assert set(trials_of(client, parent)) == runs
+    assert set(close_abandoned(client, number, parent)) == runs
+    assert {row.status for row in children(client, number, parent)} == {"KILLED"}
+    assert len(children(client, number, parent)) == len(runs)
 
 
 def test_a_trial_of_an_experiment_that_was_deleted_tells_how_to_bring_it_back(tmp_path: Path) -> None:

@@ -6,20 +6,26 @@ is set up; a callback of ours does so before all others.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ValidationError
 
 from bf_index.errors import unknown
+from bf_pipeline.redaction.texts import redact_text
 from bf_research.launcher import hydra_private
 from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.options import check_folder, preload_list, settle
 from bf_research.launcher.pool import start_early
+
+#: Kinds of addresses of stores that are files.
+_FILES = ("sqlite", "file", "")
 
 
 class EarlyWorkers(Callback):
@@ -36,6 +42,7 @@ class EarlyWorkers(Callback):
         except ValueError as error:
             raise SweepRefused(str(error)) from error
         launcher = config.hydra.launcher
+        refuse_own_store(config)
         ours = str(launcher.get("_target_", "")).rpartition(".")[2] == "GpuLauncher"
         try:
             if ours:
@@ -46,6 +53,26 @@ class EarlyWorkers(Callback):
             raise SweepRefused(str(error)) from error
         except ValidationError as error:
             raise SweepRefused(str(error).partition("\n")[0]) from error
+
+
+def refuse_own_store(config: DictConfig) -> None:
+    """Raise ``SweepRefused`` when trials on other machines would record into a file of this one.
+
+    Each would make a store of its own there, or spoil one on a shared file system, which has no locks.
+    """
+    kind = str(config.hydra.launcher.get("_target_", "")).rpartition(".")[2]
+    head = OmegaConf.select(config, "hydra.launcher.ray.init.address") or os.environ.get("RAY_ADDRESS")
+    away = kind == "SlurmLauncher" or (kind == "RayLauncher" and head not in (None, "", "local"))
+    tracking = config.get("tracking") or {}
+    if not away or str(tracking.get("_target_", "")).rpartition(".")[2] != "MLflowTracker":
+        return
+    uri = str(tracking.get("uri") or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    if urlsplit(uri).scheme in _FILES:
+        raise SweepRefused(
+            f"tracking.uri={redact_text(uri)}: the trials of {kind} run on other machines, and this store is "
+            "a file; start a server (mlflow server --host 0.0.0.0) and say tracking.uri=http://HOST:5000, or "
+            "tracking=none and read the journal of the sweep"
+        )
 
 
 def _refuse_unknown_options(config: DictConfig) -> None:
