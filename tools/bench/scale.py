@@ -1,7 +1,7 @@
 """Sweeps of many trials that do nothing: what a trial costs, the driver's memory, going on after a kill.
 
-``python tools/bench scale`` runs 2,000 trials without a tracker and 200 with MLflow, ``... scale -- 100000`` as
-many as one says without a tracker, and a hundredth of them, 200 at least, with MLflow.
+``python tools/bench scale`` runs 2,000 trials without a tracker and 200 with MLflow, ``... scale -- 100000``
+as many as one says without a tracker, and a hundredth of them, 200 at least, with MLflow.
 """
 
 from __future__ import annotations
