@@ -76,8 +76,8 @@ ROOMS: Mapping[str, str] = {
         """,
     "bf_research": """
         targets own_files masks domain stopping search launcher trusted sweep tracking training trained
-        report units train_names train_source train_found train_pipelines train_data train_parts
-        train_pictures train_reconstructions train_steps
+        report units train_names train_source train_found train_pipelines train_data train_folders
+        train_parts train_pictures train_reconstructions train_steps
         prediction train research
         """,
 }

@@ -267,6 +267,13 @@ part = slice(0, 6) if sys.argv[0] and os.environ["PLACE"] == "0" else slice(6, 1
 for _ in range(3):
     loss = model.train(images[part], labels[part], fetches="loss")
 print("sum", float(np.sum([np.abs(item.numpy()).sum() for item in model.network.trainable_weights])), loss)
+if os.environ["PLACE"] == "1":
+    model.network.weights[0].assign(model.network.weights[0].numpy() * 2)
+model.restore_state(model.optimizer_state(), 3, 0)
+try:
+    model.train(images[part], labels[part])
+except ValueError as error:
+    print("refused", "different weights" in str(error))
 """
     )
     import json as _json
@@ -283,3 +290,4 @@ print("sum", float(np.sum([np.abs(item.numpy()).sum() for item in model.network.
     told = [line.split()[1:] for end in ends for line in end.out.splitlines() if line.startswith("sum")]
     assert len(told) == 2, [end.err[-2000:] for end in ends]
     assert told[0] == told[1]
+    assert all("refused True" in end.out for end in ends)

@@ -94,6 +94,20 @@ def keras() -> Any:
     return module
 
 
+def count_replicas() -> int:
+    """Count the replicas of a strategy that the code at hand is traced for; 1 outside of them."""
+    distribute = tensorflow().distribute
+    context = distribute.get_replica_context() if distribute.has_strategy() else None
+    return 1 if context is None else int(context.num_replicas_in_sync)
+
+
+def add_replicas(value: Any) -> Any:
+    """Return the sum of what all replicas have, with its gradient; the value itself outside of replicas."""
+    if count_replicas() == 1:
+        return value
+    return tensorflow().distribute.get_replica_context().all_reduce("sum", value)
+
+
 # Private names of TensorFlow and Keras stand below and nowhere else; a test holds them against the versions
 # that are pinned.
 

@@ -50,16 +50,17 @@ class ModelSlot:
                     self.model = self._build(context)
         return self.model
 
-    def load(self, path: Any, context: Context, kind: Any = None) -> None:
+    def load(self, path: Any, context: Context, kind: Any = None, **changes: Any) -> None:
         """Put what a file holds in place of the model, read by ``load`` of ``kind``, or of its own class.
 
         The file may name what the config that the pipeline gave the model allows, and nothing beyond.
+        ``changes`` are further arguments of that ``load``.
         """
         if kind is None and self.model is None and self._kind is not None:
             kind = self._kind(context)
         reader = kind if hasattr(kind, "load") else type(self.get(context))
         allow = () if self._allow is None else self._allow(context)
-        self.model = reader.load(path, **({"allow": allow} if allow else {}))
+        self.model = reader.load(path, **({"allow": allow} if allow else {}), **changes)
 
 
 class Models:

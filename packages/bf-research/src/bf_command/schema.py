@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ class TrainSchema:
     targets: list[str] = field(default_factory=list)
     name: str | None = None
     resume: str = "auto"
+    strategy: str | None = None
     validation: Any = None
     checkpoint: Any = None
     early_stopping: Any = None
@@ -113,11 +115,29 @@ def register(
             store.store(group="model", name=name, node=config, provider=MODELS)
 
 
-def name_folder(name: str | None) -> str:
+def name_folder(name: str | None, strategy: str | None = None) -> str:
     """Return the folder of a run below ``outputs``: its name, or the day and the time that it began.
 
+    Of the workers of ``strategy=multiworker`` the first has that, each other one a folder beside it.
     ``ValueError`` for a name that is a path.
     """
+    return _name_run(name) + _name_worker(strategy)
+
+
+def _name_worker(strategy: str | None) -> str:
+    """Return what the folder's name of a worker ends with: nothing for the first one, and for one alone."""
+    if strategy != "multiworker":
+        return ""
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        before = 0 if config["task"]["type"] == "chief" else len(config["cluster"].get("chief", []))
+        number = before + int(config["task"]["index"])
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return ""  # the training refuses it with a message
+    return "" if number == 0 else f".worker{number}"
+
+
+def _name_run(name: str | None) -> str:
     if name is None:
         return time.strftime("%Y-%m-%d/%H-%M-%S")
     if not re.fullmatch(r"[\w][\w.=,+ -]*", name):

@@ -17,11 +17,12 @@ from bf_research.launcher.channel import where
 from bf_research.launcher.hydra_private import to_yaml
 from bf_research.prediction.kept import KeptModel
 from bf_research.tracking.run_scope import SweepContext, record_run
-from bf_research.tracking.tracker import Location, Tracker
+from bf_research.tracking.tracker import Location, NoTracker, Tracker
 from bf_research.train_data import make_dataset, split_validation
+from bf_research.train_folders import find_checkpoints, open_folder
 from bf_research.train_found import find_out
 from bf_research.train_names import hydra_part, own_settings, parameters, run_name
-from bf_research.train_parts import Mistakes, make_events, open_folder
+from bf_research.train_parts import Mistakes, make_events
 from bf_research.train_pictures import keep_pictures, read_pictures
 from bf_research.train_pipelines import (
     LOSS,
@@ -40,6 +41,7 @@ from bf_research.training.checkpoints import MODEL as MODEL_FILE
 from bf_research.training.checkpoints import read_model_record
 from bf_research.training.folder import FINISHED, RunFolder
 from bf_research.training.training import Training
+from bf_research.training.workers import read_workers
 from bf_research.trusted import trusted_packages
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from bf_research.training.state import Event
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +92,10 @@ def train(config: DictConfig) -> Outcome:
     if (hydra := hydra_part()) is not None:
         refuse_additions(config, hydra)
     allow = trusted_packages(config, hydra)
-    tracker: Tracker = targets.build(as_plain(config.tracking), "tracking", allow)
+    workers = read_workers(config.get("strategy"))
+    tracker: Tracker = (
+        targets.build(as_plain(config.tracking), "tracking", allow) if workers.is_chief else NoTracker()
+    )
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(own_settings())}
     began, mistakes = time.monotonic(), Mistakes()
@@ -103,6 +109,8 @@ def train(config: DictConfig) -> Outcome:
         mistakes.tell()
         assert parts is not None
         assert test is not None
+    if not workers.is_chief:
+        return _help(config, parts, events, name)
     with open_folder(config) as folder:
         if folder is not None and folder.is_finished:
             return _tell_finished(name, folder)
@@ -124,7 +132,7 @@ def train(config: DictConfig) -> Outcome:
             )
             done = run.run(**start_options(config))
             if folder is not None:
-                _take_best(done.run, folder)
+                _take_best(done.run, folder, alone=workers.count == 1)
             tested = test.measure()
             for metric, value in tested.items():
                 tracker.log_metric(metric, value, done.iterations)
@@ -141,12 +149,25 @@ def train(config: DictConfig) -> Outcome:
     )
 
 
+def _help(config: DictConfig, parts: Parts, events: Sequence[Event], name: str) -> Outcome:
+    """Train along with the first worker, which keeps, tests and records what comes of it."""
+    began, workers = time.monotonic(), read_workers(config.strategy)
+    source = find_checkpoints(config)
+    log.info("%s: worker %d of %d (0 writes the run's folder)", name, workers.number, workers.count)
+    run = Training(parts.training, events=events, model=MODEL, loss=LOSS)
+    done = run.run(**start_options(config), resume="auto" if source is None else source)
+    seconds = time.monotonic() - began
+    return Outcome(name, _told(done.metrics), done.iterations, seconds, stopped=done.stopped)
+
+
 def _make_parts(config: DictConfig, allow: Sequence[str]) -> tuple[Any, DictConfig, Parts]:
     """Return the data set, the configuration with all that is found out from it, and the pipelines."""
     dataset, fold = make_dataset(as_plain(config.dataset), allow)
     training_data, validation_data = split_validation(config, dataset, fold)
     source = find_source(config)
-    config = complete(find_out(config, dataset, training_data, source), training_data)
+    config = find_out(config, dataset, training_data, source)
+    training_data = read_workers(config.get("strategy")).take_shard(training_data)
+    config = complete(config, training_data)
     return dataset, config, pipelines(config, dataset, training_data, validation_data, allow, source)
 
 
@@ -179,13 +200,17 @@ def _tell_finished(name: str, folder: RunFolder) -> Outcome:
     return Outcome(name, record.get("metrics", {}), int(record.get("iteration", 0)), 0.0, None, folder.path)
 
 
-def _take_best(run: Any, folder: RunFolder) -> None:
-    """Let the model of the file, the best one, be the one that is tested; the last one may be another."""
+def _take_best(run: Any, folder: RunFolder, alone: bool) -> None:
+    """Let the model of the file, the best one, be the one that is tested; the last one may be another.
+
+    Where other workers took part, the one that is tested has no part in what they do.
+    """
     from bf_pipeline.context import Context
 
     file, slot = folder.path / MODEL_FILE, run.models.slot(MODEL)
     if file.is_file() and read_model_record(folder.path).get("iteration") != slot.model.iterations:
-        slot.load(file, Context(run.runner.scope))
+        changes = {} if alone else {"config": {"strategy": None}}
+        slot.load(file, Context(run.runner.scope), **changes)
 
 
 @contextmanager

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bf_index.errors import unknown
-from bf_pipeline.redaction.values import redact_config, redact_override
-from bf_research.launcher.hydra_private import task_overrides
 from bf_research.stopping.measured import complete_rule, validation_metrics
 from bf_research.stopping.rules import read_stopping
 from bf_research.targets import build
-from bf_research.tracking.tracker import flatten
 from bf_research.train_data import VALIDATION_KEYS, read_section
+from bf_research.train_folders import is_trial, output_folder
 from bf_research.train_pipelines import is_plateau
-from bf_research.training.checkpoints import CHECKPOINTS, Checkpoints
-from bf_research.training.folder import RECORD, RunFolder, make_free, open_unfinished
+from bf_research.training.checkpoints import Checkpoints
 from bf_research.training.norms import NormLog
 from bf_research.training.rates import ReduceOnPlateau
 from bf_research.training.state import Event
@@ -27,26 +22,10 @@ from bf_research.training.stopping import EarlyStopping, TimeLimit
 from bf_research.training.telling import TellSweep
 from bf_research.training.unfreezing import Unfreeze
 from bf_research.training.validation import Evaluation, IterationLog, Validation
+from bf_research.training.workers import MULTIWORKER, read_workers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-#: Settings that change nothing of what is trained.
-_INDIFFERENT = (
-    "bar",
-    "monitors",
-    "pictures",
-    "prefetch",
-    "engine",
-    "name",
-    "resume",
-    "launch",
-    "tracking",
-    "research",
-    "stopping",
-    "search",
-    "debug",
-)
 
 
 class Measured(Protocol):
@@ -161,6 +140,11 @@ def _make_plateau(config: DictConfig, measured: list[str]) -> list[Event]:
 
 
 def _make_time_limit(config: DictConfig, measured: list[str]) -> list[Event]:
+    if config.get("max_time") is not None and config.get("strategy") == MULTIWORKER:
+        raise ValueError(
+            f"max_time={config.max_time} does not go with strategy={MULTIWORKER}: the clocks of the workers "
+            "would end it at different iterations; give n_iters or n_epochs"
+        )
     return [] if config.get("max_time") is None else [TimeLimit(config.max_time)]
 
 
@@ -169,7 +153,7 @@ def _make_telling(config: DictConfig, measured: list[str]) -> list[Event]:
 
     plain: Any = OmegaConf.to_container(config.get("stopping") or OmegaConf.create({}), resolve=True)
     rule = read_stopping(plain)
-    if config.get("search") and not _is_trial():
+    if config.get("search") and not is_trial():
         raise ValueError("search: it proposes the trials of a sweep; add -m, and what is to be searched")
     if config.get("folds") is not None and config.dataset.get("fold") is None:
         raise ValueError(
@@ -178,7 +162,7 @@ def _make_telling(config: DictConfig, measured: list[str]) -> list[Event]:
         )
     if rule is None:
         return []
-    if not _is_trial():
+    if not is_trial():
         raise ValueError(
             f"stopping={rule.name}: a rule stops trials of a sweep (-m) by comparing them; of a training by "
             "itself, early_stopping={patience: 5} is the end"
@@ -189,7 +173,7 @@ def _make_telling(config: DictConfig, measured: list[str]) -> list[Event]:
 
 def _make_checkpoints(config: DictConfig, measured: list[str]) -> list[Event]:
     checkpoint = read_section(config, "checkpoint", ("every", "keep", "best", "mode"))
-    if checkpoint is None:
+    if checkpoint is None or not read_workers(config.get("strategy")).is_chief:
         return []
     if checkpoint.get("best") == "auto":
         checkpoint["best"] = measured[0] if measured else None
@@ -224,94 +208,3 @@ def _check_measured(name: str | None, measured: list[str], owner: str) -> None:
     if name is not None and str(name).startswith("validation/") and name not in measured:
         hint = "" if measured else "; there is no validation: validation={share: 0.1}"
         raise ValueError(unknown("metric", str(name), measured, owner) + hint)
-
-
-def output_folder() -> Path | None:
-    """Return the folder that Hydra gave this run; None in a program without Hydra."""
-    from hydra.core.hydra_config import HydraConfig
-
-    return Path(HydraConfig.get().runtime.output_dir) if HydraConfig.initialized() else None
-
-
-def essential_settings(config: DictConfig) -> dict[str, str]:
-    """Return the settings that decide what is trained, flat: equal ones are one training."""
-    plain: Any = redact_config(config, resolve=True)
-    return flatten({name: value for name, value in plain.items() if name not in _INDIFFERENT})
-
-
-@contextmanager
-def open_folder(config: DictConfig) -> Iterator[RunFolder | None]:
-    """Open the folder of a training, that of an unfinished one of the same settings if there is one.
-
-    Yields None in a program without Hydra. ``StateError`` for a name under which other settings were trained.
-    """
-    own = output_folder()
-    if own is None:
-        yield None
-        return
-    settings = essential_settings(config)
-    trial = _is_trial()
-    resume = str(config.get("resume", "auto"))
-    if resume not in ("auto", "never"):
-        if not (Path(resume) / RECORD).is_file():
-            raise FileNotFoundError(
-                f"resume={resume}: there is no {RECORD} in {str(Path(resume).absolute())!r}; give the folder "
-                "of a run, such as outputs/NAME, or auto, or never"
-            )
-        folder = RunFolder(Path(resume))
-        folder.check_same(settings)
-    elif trial:
-        folder = _open_trial(own, settings, resume)
-    elif config.get("name") is not None:
-        folder = _open_named(own, settings, resume)
-    else:
-        root = own.parent.parent if own.parent.parent != Path.cwd() else own.parent
-        found = open_unfinished(root, settings) if resume == "auto" and _is_below(root, Path.cwd()) else None
-        folder = found or RunFolder(own)
-    with folder:
-        if not folder.is_finished:
-            folder.begin(settings, folder.record.get("run_id"))
-            if "command" not in folder.record:  # Hydra's own record is written anew by every command
-                folder.note(command=_read_command())
-        yield folder
-        if trial and folder.is_finished:  # nothing goes on with it, and sweeps have many
-            shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
-
-
-def _open_named(own: Path, settings: Mapping[str, Any], resume: str) -> RunFolder:
-    folder = RunFolder(own)
-    if resume == "never" and folder.record:
-        folder.close()
-        return RunFolder(make_free(own))
-    folder.check_same(settings)
-    return folder
-
-
-def _open_trial(own: Path, settings: Mapping[str, Any], resume: str) -> RunFolder:
-    """Open a trial's folder; what another trial left in it, or one that is to be run again, goes."""
-    folder = RunFolder(own)
-    same = folder.record.get("settings") == dict(settings)
-    if folder.record and (resume == "never" or folder.is_finished or not same):
-        shutil.rmtree(own / CHECKPOINTS, ignore_errors=True)
-        folder.record = {}
-    return folder
-
-
-def _read_command() -> list[str]:
-    """Return the settings on the command line, without secrets."""
-    from hydra.core.hydra_config import HydraConfig
-
-    hydra: Any = HydraConfig.get()
-    return [redact_override(text) for text in task_overrides(hydra)]
-
-
-def _is_trial() -> bool:
-    """Whether this is a trial of a sweep; a program without Hydra is none."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-
-
-def _is_below(path: Path, root: Path) -> bool:
-    return path.resolve() != root.resolve() and path.resolve().is_relative_to(root.resolve())

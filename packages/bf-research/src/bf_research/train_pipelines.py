@@ -14,6 +14,7 @@ from bf_research import targets
 from bf_research.launcher.channel import where
 from bf_research.train_source import Source, tuning_settings
 from bf_research.trained import tells_numbers
+from bf_research.training.workers import read_workers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,13 +46,15 @@ def complete(config: DictConfig, training_data: Any) -> DictConfig:
     from omegaconf import OmegaConf
 
     known: dict[str, Any] = {} if config.n_iters is None else {"n_epochs": None}
-    if 0 < len(training_data) < config.batch_size:
+    workers = read_workers(config.get("strategy"))
+    items = len(training_data) * workers.count
+    if 0 < items < config.batch_size:
         log.info(
             "batch_size=%d is more than the %d items to train on: all of them are one batch",
             config.batch_size,
-            len(training_data),
+            items,
         )
-        known["batch_size"] = len(training_data)
+        known["batch_size"] = items
         config = OmegaConf.merge(config, known)  # type: ignore[assignment]
     total = training_data.index.gen_batch(**make_batch_options(config)).total
     if total == 0:
@@ -145,13 +148,16 @@ def _check_sections(steps: Mapping[str, Any]) -> None:
 
 def start_options(config: DictConfig) -> dict[str, Any]:
     """Return the options of the run that trains."""
+    is_chief = read_workers(config.get("strategy")).is_chief
+    bar = config.bar and not where() and is_chief
     return {
+        "allow_other_data": not is_chief,  # a checkpoint is the chief's, whose shard is another
         **make_batch_options(config),
         "seed": seed_of(config),
         "prefetch": config.prefetch,
         "engine": config.engine,
-        "bar": config.bar and not where(),
-        "monitors": list(config.get("monitors") or ()) if config.bar and not where() else [],
+        "bar": bar,
+        "monitors": list(config.get("monitors") or ()) if bar else [],
         "bar_variables": [LOSS] if config.validation is None else [LOSS, VALIDATION],
     }
 
@@ -159,7 +165,7 @@ def start_options(config: DictConfig) -> dict[str, Any]:
 def make_batch_options(config: DictConfig) -> dict[str, Any]:
     """Return how batches are made of the training data: ``n_iters`` if set, else ``n_epochs``."""
     return {
-        "batch_size": config.batch_size,
+        "batch_size": read_workers(config.get("strategy")).deal(config.batch_size),
         "shuffle": True,
         "drop_last": True,
         "n_iters": config.n_iters,
@@ -192,6 +198,8 @@ def _make_model_config(
     }
     if config.pipeline.get("dims") is not None:  # of signals
         known["dims"] = config.pipeline.dims
+    if config.get("strategy") is not None:
+        known["strategy"] = config.strategy
     if config.get("class_weights") is not None:
         known["class_weights"] = as_plain(config.class_weights)
     return {**known, **options, **({"allow": tuple(allow)} if allow else {})}

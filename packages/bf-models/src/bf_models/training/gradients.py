@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bf_models._backend import tensorflow
+from bf_models._backend import add_replicas, tensorflow
 from bf_models.training.norm import NormMeter
 from bf_models.training.update import LossScale, Updater
 from bf_models.training.verdict import Verdict, decide
@@ -101,6 +101,9 @@ class Gradients:
         weights = [item.value for item in self.variables]
         with tf.GradientTape() as tape:
             loss, values = forward(feeds)
+            if self.options.strategy is not None:
+                # inside the tape: what replicas share, as statistics of a batch, has a gradient by each loss
+                loss = loss * self._find_share(feeds)
             if self.scale is not None:
                 loss = loss * self.scale.scale.value
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -138,10 +141,16 @@ class Gradients:
         outputs = {name: array.concat() for name, array in arrays.items()}
         return {**outputs, "loss": loss, "wrong": wrong}, sums
 
+    def _find_share(self, feeds: Feeds) -> Any:
+        """Return the share of the batch that this replica has."""
+        tf = tensorflow()
+        items = tf.cast(tf.shape(next(iter(feeds.values())))[0], tf.float32)
+        return items / add_replicas(items)
+
     def _share(
         self, values: dict[str, Any], gradients: list[Any], feeds: Feeds
     ) -> tuple[dict[str, Any], list[Any], Any]:
-        """Weigh a replica's part by its share of the batch, and agree on what is wrong with it.
+        """Weigh a replica's loss by its share of the batch, and agree on what is wrong with it.
 
         Returns values, gradients and a vector: wrong targets, values that are not finite, overflows, items.
         """
@@ -164,11 +173,9 @@ class Gradients:
         flags = tf.stack([values["wrong"], 1.0 - tf.cast(finite, tf.float32), overflow, items])
         if self.options.strategy is None:
             return values, gradients, flags
-        context = tf.distribute.get_replica_context()
-        flags = context.all_reduce("sum", flags)
-        share = items / flags[3]
-        values = {**values, "loss": context.all_reduce("sum", values["loss"] * share)}
-        return values, [item * tf.cast(share, item.dtype) for item in gradients], flags
+        flags = add_replicas(flags)
+        values = {**values, "loss": add_replicas(values["loss"] * items / flags[3])}
+        return values, gradients, flags
 
     def _restore(self, before: list[Any]) -> None:
         for item, old in zip(self._moving, before):

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from bf_models._backend import tensorflow
+from bf_models._backend import add_replicas, tensorflow
 from bf_models.losses.terms import LossTerm
 
 Shape: TypeAlias = tuple[int | None, ...]
@@ -135,10 +135,14 @@ def _leave_out(term: LossTerm, targets: Any, outputs: Any) -> tuple[Any, Any]:
 
 
 def weigh_kept(kept: Any) -> Any:
-    """Return weights of places, 0 for those that take no part, so that the mean is that of the others."""
+    """Return weights of places, 0 for those that take no part, so that the mean is that of the others.
+
+    The others are those of the whole batch, whatever replica has them.
+    """
     tf = tensorflow()
-    count = tf.maximum(tf.reduce_sum(kept), 1.0)
-    return kept * (tf.cast(tf.size(kept), tf.float32) / count)
+    sums = tf.stack([tf.cast(tf.size(kept), tf.float32), tf.reduce_sum(kept)])
+    size, count = tf.unstack(add_replicas(sums))
+    return kept * (size / tf.maximum(count, 1.0))
 
 
 def _read_labels(targets: Any, classes: int) -> tuple[Any, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,17 +26,26 @@ from bf_models.training.witnesses import find_shown
 def make_strategy(spec: ModelSpec) -> Any:
     """Make the strategy of the config: ``mirrored`` takes all GPUs, or all logical CPUs where there is none.
 
-    ``multiworker`` reads TF_CONFIG, and must be made before TensorFlow does anything else.
+    ``multiworker`` reads TF_CONFIG, and must be made before TensorFlow does anything else. All models of a
+    process have one strategy of a kind: the collectives of two would take each other's numbers.
     """
     if spec.strategy is None:
         return None
-    distribute = tensorflow().distribute
     if spec.strategy == "multiworker":
-        return distribute.MultiWorkerMirroredStrategy()
-    devices = tensorflow().config.list_logical_devices("GPU") or tensorflow().config.list_logical_devices(
-        "CPU"
-    )
-    return distribute.MirroredStrategy([device.name for device in devices])
+        return _join_workers()
+    config = tensorflow().config
+    devices = config.list_logical_devices("GPU") or config.list_logical_devices("CPU")
+    return _mirror(tuple(device.name for device in devices))
+
+
+@functools.cache
+def _join_workers() -> Any:
+    return tensorflow().distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _mirror(devices: tuple[str, ...]) -> Any:
+    return tensorflow().distribute.MirroredStrategy(list(devices))
 
 
 def make_deterministic(spec: ModelSpec) -> None:
@@ -88,6 +99,8 @@ def make_steps(
 
     ``saved`` is the state of an earlier training, of which is taken what fits.
     """
+    if spec.strategy == "multiworker":
+        _check_same_start(options, network, saved)
     freeze(spec.freeze, network, boundaries, options.owner)
     update, clipping = optimizer.update, optimizer.update.clipping
     with on_device(spec.device):
@@ -112,6 +125,21 @@ def make_steps(
         gradients = Gradients(network, updater, scale, made)
         restore(gradients.state(), saved, groups, owner)
         return Steps(network, options, gradients, averages)
+
+
+def _check_same_start(options: StepOptions, network: Any, saved: Mapping[str, np.ndarray]) -> None:
+    """Raise ``ValueError`` in all workers unless they begin with the same bits of weights and optimizers."""
+    tf, strategy = tensorflow(), options.strategy
+    digest = hashlib.sha256()
+    for array in (*(item.numpy() for item in network.weights), *(saved[name] for name in sorted(saved))):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    own = np.frombuffer(digest.digest()[:8], np.int64)
+    found = strategy.gather(strategy.run(lambda: tf.constant(own)), axis=0).numpy()
+    if (found != own).any():
+        raise ValueError(
+            f"{options.owner}: workers of 'multiworker' begin with different weights or optimizers, "
+            "and would not train one model; let all load the same checkpoint, from a disk that all can read"
+        )
 
 
 def read_class_weights(spec: ModelSpec, losses: Sequence[LossTerm], owner: str) -> tuple[float, ...] | None:

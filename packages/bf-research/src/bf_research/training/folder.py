@@ -73,18 +73,7 @@ class RunFolder:
 
     def check_same(self, settings: Mapping[str, Any]) -> None:
         """Raise ``StateError`` for other settings than the folder's, naming the first that differ."""
-        before = self.record.get("settings")
-        if before is None or before == dict(settings):
-            return
-        names = sorted({*before, *settings})
-        differing = [name for name in names if before.get(name) != settings.get(name)]
-        shown = "; ".join(
-            f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in differing[:5]
-        )
-        raise StateError(
-            f"{escape(self.path)} holds a training with other settings: {shown}; give the same again, "
-            "another name, or resume=never to begin anew beside it"
-        )
+        check_same(self.path, self.record, settings)
 
     def close(self) -> None:
         """Let others train here."""
@@ -95,6 +84,22 @@ class RunFolder:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def check_same(path: Path, record: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise ``StateError`` for other settings than a folder's record has, naming the first that differ."""
+    before = record.get("settings")
+    if before is None or before == dict(settings):
+        return
+    names = sorted({*before, *settings})
+    differing = [name for name in names if before.get(name) != settings.get(name)]
+    shown = "; ".join(
+        f"{name} was {before.get(name)!r} and is {settings.get(name)!r}" for name in differing[:5]
+    )
+    raise StateError(
+        f"{escape(path)} holds a training with other settings: {shown}; give the same again, "
+        "another name, or resume=never to begin anew beside it"
+    )
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -171,7 +171,13 @@ class Training:
             return
         # an event that remembers nothing may come and go, such as the one that asks a sweep
         remembering = [event for event in self.events if event.state()]
-        before = [kind for kind, remembered in saved["events"] if remembered]
+        kept = [
+            (kind, remembered)
+            for kind, remembered in saved["events"]
+            # of several workers one writes checkpoints, and all begin with them
+            if remembered and (kind != Checkpoints.__name__ or self._checkpoints)
+        ]
+        before = [kind for kind, _ in kept]
         now = [type(event).__name__ for event in remembering]
         if before != now:
             raise StateError(f"{source}: the training was saved with the events {before} and has now {now}")
@@ -179,7 +185,7 @@ class Training:
         state.metrics, state.measured = dict(saved["metrics"]), dict(saved["measured"])
         state.stopped = saved["stopped"]
         state.times = dict(saved.get("times", {}))
-        for event, remembered in zip(remembering, filter(None, (kept for _, kept in saved["events"]))):
+        for event, (_, remembered) in zip(remembering, kept):
             event.restore(remembered)
 
     def _remember(self, state: TrainingState) -> dict[str, Any]:
