@@ -166,6 +166,13 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", "--quiet", "-f", "tools/site/mkdocs.yml", *session.posargs, env=quiet)
 
 
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Each example of docs/examples.md reaches what the page says: ``nox -s examples -- text`` runs one."""
+    sync(session)
+    session.run("python", "tools/examples.py", *session.posargs, env=ENVIRONMENT)
+
+
 @nox.session(venv_backend="venv")
 def bench(session: nox.Session) -> None:
     """Time the packages against their peers in one run: ``nox -s bench -- index images``."""
