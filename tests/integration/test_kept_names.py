@@ -79,6 +79,7 @@ KEPT = {
         "bf_research.launcher.stopping",
         "bf_research.launcher.where",
         "bf_research.research.Research",
+        "bf_research.tracking.CSVTracker",
         "bf_research.tracking.MLflowTracker",
         "bf_research.tracking.NoTracker",
         "bf_research.tracking.callback.SweepTracking",

@@ -59,6 +59,18 @@ def test_a_training_is_recorded_whole(configure, tmp_path: Path):
     assert "batch_size: 32" in (folder / "config.yaml").read_text()
 
 
+def test_a_training_is_recorded_in_a_table_without_a_store(configure, tmp_path: Path):
+    outcome = train(configure("tracking=csv"))
+    rows = Path(outcome.location.page).read_text().splitlines()
+    losses = [row for row in rows if row.split(",")[1] == "train/loss"]
+    assert [row.split(",")[0] for row in losses] == ["1", "2", "3"]
+    assert float(losses[-1].split(",")[2]) == outcome.metrics["train/loss"]
+    about = json.loads(Path(outcome.location.page).with_suffix(".json").read_text())
+    assert about["params"]["model._target_"] == "bf_models.LeNet"
+    assert about["status"] == "FINISHED"
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 def test_equal_seeds_give_equal_trainings(configure):
     first, again = (train(configure("tracking=none", "seed=7")) for _ in range(2))
     other = train(configure("tracking=none", "seed=8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -150,7 +151,8 @@ def _show_run(folder: Path, as_json: bool) -> None:
     if (folder / MODEL).is_file():
         lines.append(f"model     {escape(folder / MODEL)}")
     if record.get("run_id"):
-        lines.append(f"MLflow    run {escape(record['run_id'])}")
+        kind = "MLflow" if re.fullmatch("[0-9a-f]{32}", record["run_id"]) else "tracker"
+        lines.append(f"{kind:9} run {escape(record['run_id'])}")
     if entry.state == "finished":
         lines.append(f"use it    batchflow predict run={escape(folder)} dataset.path=FOLDER")
     else:

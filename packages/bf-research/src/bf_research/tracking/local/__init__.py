@@ -1,0 +1,1 @@
+"""Trackers that write plain files of this machine, without a store."""
