@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,24 +19,30 @@ from tests.conftest import wait_until
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ["-m", "model=lenet,mlp", "n_iters=3", "batch_size=32", "hydra.sweep.dir=sweep"]
-CHROMIUM = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-CHROMIUM += ["--window-size=1700,1000", "--virtual-time-budget=20000", "--dump-dom"]
+MODELS = ["lenet", "mlp", "mobilenetv3small", "resnet18", "vgg7"]
+SWEEP = ["-m", f"model={','.join(MODELS)}", "n_iters=4", "validation={every: 2}", "batch_size=16"]
+SWEEP += ["bar=false", "hydra.sweep.dir=sweep"]
+OTHER = ["-m", "model=mlp", "seed=1,2", "n_iters=1", "validation=null", "bar=false", "hydra.sweep.dir=other"]
+#: Time of the page, not of the server: it makes its charts in it.
+WAITING = "--virtual-time-budget=20000"
+
+
+def run(folder: Path, arguments: list[str]) -> str:
+    """Run the script in a folder and return what it prints."""
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The lines that a sweep of two trials prints at its end, by their first word."""
+    """The lines that a sweep of five models prints at its end, by their first word; another is beside it."""
     folder = tmp_path_factory.mktemp("sweep")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *SWEEP],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return dict(re.findall(r"^(open|charts|compare) +(.+)$", done.stdout, re.MULTILINE))
+    run(folder, OTHER)
+    text = run(folder, SWEEP)
+    lines = dict(re.findall(r"^(open|list|charts|compare) +(.+)$", text, re.MULTILINE))
+    accuracies = dict(re.findall(r"^ *\d +(\w+) +([\d.]+) +- +1$", text, re.MULTILINE))
+    assert sorted(accuracies) == MODELS
+    return {**lines, **accuracies}
 
 
 def answers(port: int) -> bool:
@@ -65,24 +70,24 @@ def serving(command: str, port: int) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def page(told: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+def page(
+    told: dict[str, str], browse: Callable[..., str], photograph: Callable[..., Path]
+) -> Iterator[Callable[..., str]]:
     """``page("charts", "test/accuracy")`` is what the browser makes of the address that was printed.
 
-    The time in the browser is not that of the server: a page is opened again until it shows the words.
+    The time in the browser is not that of the server: a page is opened again until it shows the words. Its
+    picture is kept.
     """
-    if shutil.which(CHROMIUM[0]) is None:
-        pytest.skip("there is no chromium: nox -s browser installs it")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
     def opened(name: str, *words: str) -> str:
-        profile = tmp_path_factory.mktemp("profile")
         address = told[name].replace(":5000/", f":{port}/")
         for _ in range(4):
-            command = [*CHROMIUM, f"--user-data-dir={profile}", address]
-            text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            text = browse(address, WAITING, "--window-size=1700,1000", "--dump-dom")
             if all(word in text for word in words):
+                photograph(address, f"mlflow_{name}.png", WAITING, size="1700,1000")
                 return text
         raise AssertionError(f"{address} does not show all of {words}:\n{re.sub('<[^>]+>', ' ', text)}")
 
@@ -90,11 +95,41 @@ def page(told: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield opened
 
 
-def test_the_charts_show_each_trial_by_its_name_and_each_metric(page: Callable[..., str]) -> None:
-    text = page("charts", ">lenet<", ">mlp<", "test/accuracy", "train/loss", "Sort: test/accuracy")
+def check_order(told: dict[str, str], text: str) -> None:
+    """Check that a list has every model once, the best first: their accuracies are those that were printed."""
+    found: dict[int, str] = {}
+    for part in re.split(r'(?=row-index=")', text)[1:]:
+        row = re.match(r'row-index="(\d+)"', part)
+        name = re.search(rf">({'|'.join(MODELS)})</", part)
+        if row and name:
+            found.setdefault(int(row[1]), name[1])
+    names = [found[row] for row in sorted(found)]
+    assert sorted(names) == MODELS
+    accuracies = [float(told[name]) for name in names]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_the_list_has_this_sweep_the_best_first_and_the_columns_that_matter(
+    told: dict[str, str], page: Callable[..., str]
+) -> None:
+    text = page("list", *(f">{model}<" for model in MODELS), "Sort: test/accuracy")
+    check_order(told, text)
+    heads = re.findall(r'col-id="([^"]+)"', text)
+    for column in ("metrics.`test/accuracy`", "metrics.`validation/accuracy.best`", "params.`model`"):
+        assert any(column in head for head in heads), sorted(set(heads))
+    assert "5</" in text[text.rindex("matching runs") - 60 :]  # not those of the other sweep, nor the parents
     assert "Model training" in text  # not the menu for language models
 
 
+def test_the_charts_show_each_trial_by_its_name_and_each_metric(
+    told: dict[str, str], page: Callable[..., str]
+) -> None:
+    text = page(
+        "charts", *(f">{model}<" for model in MODELS), "test/accuracy", "train/loss", "Sort: test/accuracy"
+    )
+    check_order(told, text)
+
+
 def test_the_comparison_shows_what_differs(page: Callable[..., str]) -> None:
-    text = page("compare", ">lenet<", ">mlp<", "Parallel Coordinates Plot", "test/accuracy")
-    assert "Comparing 2 Runs" in text  # the trials, without the sweep's own run
+    text = page("compare", *(f">{model}<" for model in MODELS), "Parallel Coordinates Plot", "test/accuracy")
+    assert "Comparing 5 Runs" in text  # the trials, without the sweep's own run

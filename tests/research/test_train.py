@@ -316,9 +316,10 @@ def test_a_sweep_is_one_run_with_a_child_a_trial(run_script, tmp_path: Path, lau
     assert not any("launch" in name for child in children for name in child.data.params)
     assert {child.info.status for child in runs} == {"FINISHED"}
     best = max(child.data.metrics["test/accuracy"] for child in children)
-    assert parent.data.metrics["trials/best test accuracy"] == best
-    names = {f"trials/{kind} test accuracy" for kind in ("last", "mean", "std")}
+    assert parent.data.metrics["test/accuracy.best"] == best
+    names = {f"test/accuracy.{kind}" for kind in ("last", "mean", "std")}
     assert names <= set(parent.data.metrics)
+    assert parent.data.params == {"model": "lenet, mlp"}
     folder = Path(parent.info.artifact_uri.removeprefix("file://")) / "sweep"
     names = {path.name for path in folder.iterdir()}
     assert names == {

@@ -192,10 +192,10 @@ class TestSummary:
 
     def test_best_last_mean_and_deviation(self):
         numbers = aggregates(self.SWEEP, ["model", "repetition"], "acc", minimize=False)
-        assert numbers["trials/best acc"] == 0.9
-        assert numbers["trials/last acc"] == 0.7
-        assert numbers["trials/mean acc"] == pytest.approx(0.8)
-        assert numbers["trials/std acc"] == pytest.approx(math.sqrt(0.02))
+        assert numbers["acc.best"] == 0.9
+        assert numbers["acc.last"] == 0.7
+        assert numbers["acc.mean"] == pytest.approx(0.8)
+        assert numbers["acc.std"] == pytest.approx(math.sqrt(0.02))
         assert numbers["trials/count"] == 6
 
     def test_a_sweep_without_values_has_no_best(self):

@@ -227,9 +227,8 @@ def child_runs(client: Any, experiment: str, parent: str) -> Iterator[Any]:
     return search_all(client, experiment, asked, ["attributes.start_time ASC"])
 
 
-def children(client: Any, experiment: str, parent: str) -> list[Row]:
-    """Return the trials of a sweep, oldest first; a later run stands for one that did not finish."""
-    found = [_row(run) for run in child_runs(client, experiment, parent)]
+def choose_tries(found: Sequence[Row]) -> list[Row]:
+    """Return one run for each trial of a sweep: those that finished, or the last of one that never did."""
     finished = {row.name for row in found if row.status == "FINISHED"}
     last = {row.name: row.run_id for row in found}
     return [row for row in found if _counts(row, finished, last)]
@@ -240,7 +239,8 @@ def _counts(row: Row, finished: set[str], last: Mapping[str, str]) -> bool:
     return row.status == "FINISHED" if row.name in finished else last[row.name] == row.run_id
 
 
-def _row(run: Any) -> Row:
+def read_row(run: Any) -> Row:
+    """Return a run of a trial as the sweep's tables have it."""
     end = run.info.end_time or run.info.start_time
     return Row(
         run_id=run.info.run_id,

@@ -10,25 +10,24 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from bf_index.errors import escape
-from bf_pipeline.redaction.texts import redact_text
 from bf_research.sweep.results import mean_and_deviation
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Point
+from bf_research.tracking.pages import fold_tries, save_view, tell_addresses
 from bf_research.tracking.plots import draw
 from bf_research.tracking.refusals import first_line
 from bf_research.tracking.run_scope import SweepContext
-from bf_research.tracking.store import Row, children
+from bf_research.tracking.store import Row
 from bf_research.tracking.writer import Writer
 
 log = logging.getLogger(__name__)
 
 #: Rows that the console shows; the artifact has all.
 SHOWN_ROWS = 20
-#: The comparison page's address lists its runs: browsers cut long ones.
-COMPARED_RUNS = 50
+#: Values of an option that the sweep's own run names.
+_MOST_VALUES = 100
 
 
 def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = True) -> str:
@@ -38,16 +37,22 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     """
     client = store.open_store(context.store)
     parent = client.get_run(context.run_id)
-    rows = children(client, str(parent.info.experiment_id), context.run_id)
+    found = [
+        store.read_row(run) for run in store.child_runs(client, parent.info.experiment_id, context.run_id)
+    ]
+    rows = store.choose_tries(found)
     metric = known_metric(rows, metric)
     ranked = rank(rows, metric, minimize)
     varied = varying(rows)
+    view = None
     try:
+        fold_tries(client, found, rows)
+        view = save_view(client, parent.info, ranked, varied, metric, minimize)
         _record(client, context.run_id, rows, ranked, varied, metric, minimize)
     except Exception as error:  # noqa: BLE001 - the trials are done: their table is shown in any case
         log.warning("the summary is not in the sweep's own run %s: %s", context.run_id, first_line(error))
     ranking = console(ranked, varied, metric) if table else ""
-    return ranking + addresses(context, parent.info.experiment_id, ranked, metric, minimize)
+    return ranking + tell_addresses(context, parent.info, ranked, metric, minimize, view)
 
 
 def _record(
@@ -63,6 +68,7 @@ def _record(
     writer, now = Writer(client, run_id, "of the sweep"), time.time_ns() // 1_000_000
     points = aggregates(rows, varied, metric, minimize)
     writer.points([Point(name, value, 0, now) for name, value in points.items()])
+    writer.params(options_of(rows, varied))
     written = markdown(ranked, varied, metric)
     writer.tags({"mlflow.note.content": written[:5000]})
     with tempfile.TemporaryDirectory() as text:
@@ -106,7 +112,7 @@ def varying(rows: Sequence[Row]) -> list[str]:
 def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize: bool) -> dict[str, float]:
     """Return best, last, and mean and deviation over the repetitions of the best configuration.
 
-    Their names begin with ``trials/``: MLflow draws sections of charts by the alphabet, these the last.
+    ``test/accuracy.best`` and the like stand beside the metric itself in MLflow's lists of names.
     """
     count, rows = len(rows), [row for row in rows if row.status != "PRUNED"]
     values = [row.metrics[metric] for row in rows if math.isfinite(row.metrics.get(metric, math.nan))]
@@ -121,13 +127,25 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
     pick = min if minimize else max
     best = pick(groups.values(), key=lambda group: mean_and_deviation(group)[0])
     mean, deviation = mean_and_deviation(best)
-    name = metric.replace("/", " ")  # a second slash would make a section of its own
     return {
         "trials/count": count,
-        f"trials/best {name}": pick(values),
-        f"trials/last {name}": values[-1],
-        f"trials/mean {name}": mean,
-        f"trials/std {name}": deviation if len(best) > 1 else 0.0,
+        f"{metric}.best": pick(values),
+        f"{metric}.last": values[-1],
+        f"{metric}.mean": mean,
+        f"{metric}.std": deviation if len(best) > 1 else 0.0,
+    }
+
+
+def options_of(rows: Sequence[Row], varied: Sequence[str]) -> dict[str, str]:
+    """Return the options that were swept, each with the values it had in the order of the trials."""
+    values = {
+        name: list(dict.fromkeys(row.params[name] for row in rows if name in row.params)) for name in varied
+    }
+    told = {name: ", ".join(found[:_MOST_VALUES]) for name, found in values.items()}
+    return {
+        name: text
+        + (f" and {len(values[name]) - _MOST_VALUES} more" if len(values[name]) > _MOST_VALUES else "")
+        for name, text in told.items()
     }
 
 
@@ -164,19 +182,3 @@ def console(rows: Sequence[Row], varied: Sequence[str], metric: str) -> str:
     )
     left = len(rows) - SHOWN_ROWS
     return text + (f"... and {left} more, in the artifact sweep/table.md\n" if left > 0 else "")
-
-
-def addresses(
-    context: SweepContext, experiment: str, rows: Sequence[Row], metric: str, minimize: bool
-) -> str:
-    """Return how to open MLflow, and the pages that show the sweep at first sight."""
-    command, site = store.ui(context.store)
-    # sorted by a metric the page shows the trials themselves instead of one folded parent
-    order = quote(f"metrics.`{metric}`", safe="")
-    sort = f"orderByKey={order}&orderByAsc={str(minimize).lower()}"
-    charts = f"{site}/#/experiments/{experiment}/runs?{sort}&compareRunsMode=CHART&{store.MENU}"
-    runs = quote(json.dumps([row.run_id for row in rows[:COMPARED_RUNS]], separators=(",", ":")), safe="")
-    experiments = quote(json.dumps([str(experiment)]), safe="")
-    compare = f"{site}/#/compare-runs?runs={runs}&experiments={experiments}&{store.MENU}"
-    where = f"{redact_text(context.store)}, experiment {context.experiment!r}"
-    return f"logged   {where}\nopen     {command}\ncharts   {charts}\ncompare  {compare}\n"

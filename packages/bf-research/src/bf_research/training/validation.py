@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bf_research.training.state import Event, Every, TrainingState, check_count
+from bf_research.training.state import Event, Every, TrainingState, check_count, is_better
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,15 @@ class Validation(Evaluation):
         self.every = Every.of(every, self.name)
         self._measured = 0
         self._last = time.monotonic()
+        self._best: dict[str, float] = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value of each metric so far."""
+        return {"best": self._best}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take back what ``state`` returned."""
+        self._best = dict(saved.get("best", {}))
 
     def check(self, state: TrainingState) -> None:
         """Take one batch through all steps, and say which metrics there will be."""
@@ -95,14 +104,18 @@ class Validation(Evaluation):
             self._log(state)
 
     def after(self, state: TrainingState) -> None:
-        """Measure the network as it is at the end."""
+        """Measure the network as it is at the end; record the best value of each metric as one of its own."""
         if self._measured != state.iteration:
             self._log(state)
+        for name, value in self._best.items():
+            state.tracker.log_metric(f"{name}.best", value, state.iteration)
 
     def _log(self, state: TrainingState) -> None:
         found = self.measure()
         for name, value in found.items():
             state.log(name, value)
+            if is_better(value, self._best.get(name), name, "auto"):
+                self._best[name] = value
         told = ", ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in found.items())
         log.info("%s after %d iterations: %s", self.name, state.iteration, told)
         if self.name in state.run.variables:  # which the bar may show
