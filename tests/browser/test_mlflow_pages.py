@@ -96,7 +96,7 @@ def page(
 
 
 def check_order(told: dict[str, str], text: str) -> None:
-    """Check that a list has every model once, the best first: their accuracies are those that were printed."""
+    """Check that a list has every model once, the best first by the accuracies that were printed."""
     found: dict[int, str] = {}
     for part in re.split(r'(?=row-index=")', text)[1:]:
         row = re.match(r'row-index="(\d+)"', part)

@@ -32,7 +32,7 @@ def save_view(
     """
     known = list(dict.fromkeys(name for row in rows for name in row.metrics))
     end = metric.rpartition("/")[2]
-    wanted = [metric, f"validation/{end}.best", f"validation/{end}", "test/loss", "train/loss"]
+    wanted = [metric, f"validation/{end}.best", "train/loss"]
     metrics = [name for name in dict.fromkeys(wanted) if name in known or name == metric]
     columns = [f"metrics.`{name}`" for name in metrics]
     columns += [f"params.`{name}`" for name in varied[:_MOST_OPTIONS]]
