@@ -18,7 +18,15 @@ from bf_research.tracking.callback import close_abandoned, trials_of
 from bf_research.tracking.lane import next_pause
 from bf_research.tracking.plots import draw
 from bf_research.tracking.run_scope import process_mark, record_run
-from bf_research.tracking.store import Row, TrackingError, children, experiment_id, open_store
+from bf_research.tracking.store import (
+    Row,
+    TrackingError,
+    child_runs,
+    choose_tries,
+    experiment_id,
+    open_store,
+    read_row,
+)
 from bf_research.tracking.summary import aggregates, console, markdown, rank, summarize, varying
 
 
@@ -301,8 +309,10 @@ def test_a_sweep_of_more_trials_than_a_page_is_seen_and_closed_whole(
     runs = {client.create_run(number, tags=marks, run_name=f"n={n}").info.run_id for n in range(8)}
     assert set(trials_of(client, parent)) == runs
     assert set(close_abandoned(client, number, parent)) == runs
-    assert {row.status for row in children(client, number, parent)} == {"KILLED"}
-    assert len(children(client, number, parent)) == len(runs)
+    assert {
+        row.status for row in choose_tries([read_row(run) for run in child_runs(client, number, parent)])
+    } == {"KILLED"}
+    assert len(choose_tries([read_row(run) for run in child_runs(client, number, parent)])) == len(runs)
 
 
 def test_a_trial_of_an_experiment_that_was_deleted_tells_how_to_bring_it_back(tmp_path: Path) -> None:
