@@ -173,6 +173,14 @@ def examples(session: nox.Session) -> None:
     session.run("python", "tools/examples.py", *session.posargs, env=ENVIRONMENT)
 
 
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """The notebooks of docs/examples run from a clean start; ``-- --write`` keeps their new pictures."""
+    sync(session)
+    session.install("--no-config", "nbclient", "ipykernel")
+    session.run("python", "tools/notebooks.py", *session.posargs, env=ENVIRONMENT)
+
+
 @nox.session(venv_backend="venv")
 def bench(session: nox.Session) -> None:
     """Time the packages against their peers in one run: ``nox -s bench -- index images``."""

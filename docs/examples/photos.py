@@ -30,7 +30,7 @@ augment = (
     .flip(mode="lr", p=0.5)
     .adjust_brightness(factor=P(R("uniform", 0.7, 1.3)), p=0.5)
 )
-prepare = Pipeline().to_array().normalize(mean=0.5, std=0.25)
+prepare = Pipeline().normalize(mean=0.5, std=0.25)
 network = {
     "num_classes": 3,
     "body": {"filters": 16},  # of 64: a quarter of the width
