@@ -112,11 +112,12 @@ def s3(session: nox.Session) -> None:
 
 @nox.session
 def ray(session: nox.Session) -> None:
-    """engine='ray' on a real local cluster, one of its workers killed."""
-    own = [f"packages/bf-{name}" for name in ("index", "batch")]
-    editable = [word for path in (*own, "packages/bf-pipeline[ray]") for word in ("-e", path)]
-    session.install("--no-config", *editable, "pytest", "pytest-timeout")
-    session.run("pytest", "-q", "tests/faults/test_prefetch_ray.py", *session.posargs, env=ENVIRONMENT)
+    """engine='ray' and a sweep on a real local cluster, one of its workers killed."""
+    own = [f"packages/bf-{name}" for name in ("index", "batch", "pipeline[ray]", "research")]
+    editable = [word for path in own for word in ("-e", path)]
+    session.install("--no-config", *editable, "hydra-ray-launcher", "pytest", "pytest-timeout")
+    tests = ("tests/faults/test_prefetch_ray.py", "tests/faults/test_sweep_ray.py")
+    session.run("pytest", "-q", *tests, *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
