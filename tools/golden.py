@@ -1,12 +1,14 @@
-"""Golden values of torchvision's networks, made once: weights follow from names, so only results are stored.
+"""Golden values of torchvision's and timm's networks, made once: weights follow from names, results are kept.
 
-    python -m pip install torch torchvision
+    python -m pip install torch torchvision timm
     python tools/golden.py tests/models/golden.json
     python tools/golden.py tests/models/golden_steps.json
     python tools/golden.py tests/models/golden_starts.json
+    python tools/golden.py tests/models/golden_timm.json
 
 The first holds outputs, the second losses of training steps: the tests load the same weights into our
-networks by ``bf_models.convert`` and compare. The third tells how the initial weights are distributed.
+networks by ``bf_models.convert`` and compare. The third tells how the initial weights are distributed, the
+fourth holds names, shapes and outputs of timm's networks.
 """
 
 from __future__ import annotations
@@ -73,6 +75,30 @@ NETWORKS = {
     "DeepLabV3ResNet101": ("deeplabv3_resnet101", 65),
     "DeepLabV3MobileNetV3": ("deeplabv3_mobilenet_v3_large", 65),
     "LRASPPMobileNetV3": ("lraspp_mobilenet_v3_large", 65),
+}
+#: timm's name: ours, what makes ours compute the same, side of the image. Even sides tell paddings apart.
+_PLAIN, _SAME = {"epsilon": 1e-5}, {"epsilon": 1e-3, "padding": "same"}
+TIMM = {
+    **{f"efficientnet_b{size}": (f"EfficientNetB{size}", {}, 64) for size in range(5)},
+    **{f"efficientnet_b{size}": (f"EfficientNetB{size}", {"common": _PLAIN}, 64) for size in (5, 6, 7)},
+    **{f"tf_efficientnet_b{size}": (f"EfficientNetB{size}", {"common": _SAME}, 64) for size in (0, 5)},
+    "mobilenetv1_100": ("MobileNet", {"common": {**_PLAIN, "padding": "torch"}}, 64),
+    "mobilenetv2_100": ("MobileNetV2", {}, 64),
+    "mobilenetv3_small_100": ("MobileNetV3Small", {"common": _PLAIN}, 64),
+    "mobilenetv3_large_100": ("MobileNetV3Large", {"common": _PLAIN}, 64),
+    "tf_mobilenetv3_small_100": ("MobileNetV3Small", {"common": _SAME}, 64),
+    "tf_mobilenetv3_large_100": ("MobileNetV3Large", {"common": _SAME}, 64),
+    **{
+        f"vgg{depth}{norm}": (f"VGG{depth}{norm.strip('_').upper()}", {}, 33)
+        for depth in (11, 13, 16, 19)
+        for norm in ("", "_bn")
+    },
+    # quick: as deep as VGG-11, of few filters
+    "narrow_vgg11_bn": (
+        "VGG11BN",
+        {"body": {"stages": [[1, 0, 4], [1, 0, 4], [2, 0, 8], [2, 0, 8], [2, 0, 8]]}},
+        64,
+    ),
 }
 #: Of outputs that are maps every so many pixels are stored.
 APART = 8
@@ -149,6 +175,63 @@ def torch_outputs(network: str, side: int) -> dict[str, object]:
         outputs = model(torch.from_numpy(images(side)))
     outputs = thin_out((outputs["out"] if isinstance(outputs, dict) else outputs).numpy())
     return {"side": side, "names": digest(shapes), "outputs": outputs.tolist()}
+
+
+def fold_names(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, list[int]]:
+    """Return names and shapes of timm in short: norms as one, and blocks of a stage that are alike as one."""
+    norms = {name.removesuffix(".running_mean") for name in shapes if name.endswith(".running_mean")}
+    places: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
+    folded: dict[str, list[int]] = {}
+    for name, shape in shapes.items():
+        layer, _, kind = name.rpartition(".")
+        if layer in norms and kind != "weight":
+            continue
+        short = layer if layer in norms else name
+        match = re.match(r"(blocks\.\d+)\.(\d+)\.(.+)", short)
+        if match is None:
+            folded[short] = list(shape)
+        else:
+            places.setdefault((match[1], match[3], shape), []).append(int(match[2]))
+    for (stage, layer, shape), found in places.items():
+        folded[f"{stage}.{found[0]}-{found[-1]}.{layer}"] = list(shape)
+    return folded
+
+
+def unfold_names(folded: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of what ``fold_names`` made short."""
+    shapes = {}
+    for name, shape in folded.items():
+        match = re.match(r"(blocks\.\d+\.)(\d+)-(\d+)(\..+)", name)
+        names = [name]
+        if match is not None:
+            names = [f"{match[1]}{place}{match[4]}" for place in range(int(match[2]), int(match[3]) + 1)]
+        kinds = ("",)
+        if not name.endswith((".weight", ".bias")):
+            kinds = (".weight", ".bias", ".running_mean", ".running_var")
+        shapes |= {item + kind: tuple(shape) for item in names for kind in kinds}
+    return shapes
+
+
+def timm_outputs(network: str) -> dict[str, object]:
+    """Outputs and names of a network of timm with the weights of the rule."""
+    import timm
+    import torch
+    from timm.models.vgg import VGG
+
+    _, config, side = TIMM[network]
+    if network.startswith("narrow"):
+        plan: list[object] = []
+        for depth, _, filters in config["body"]["stages"]:
+            plan += [*[filters] * depth, "M"]
+        model = VGG(plan, num_classes=CLASSES, norm_layer=torch.nn.BatchNorm2d).eval()
+    else:
+        model = timm.create_model(network, pretrained=False, num_classes=CLASSES).eval()
+    shapes = load_rule(model)
+    with torch.no_grad():
+        outputs = model(torch.from_numpy(images(side)))
+    folded = fold_names(shapes)
+    assert unfold_names(folded) == shapes, network
+    return {"names": folded, "outputs": outputs.tolist()}
 
 
 #: What learns in steps: the network, its rate, the number of steps, images and their side. The rate moves the
@@ -238,6 +321,8 @@ def main(path: str) -> None:
         golden = torch_steps()
     elif kind == "golden_starts":
         golden = {ours: torch_start(ours) for ours in STARTS}
+    elif kind == "golden_timm":
+        golden = {network: timm_outputs(network) for network in TIMM}
     else:
         for ours, (network, side) in NETWORKS.items():
             golden[ours] = torch_outputs(network, side)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from bf_models.convert.names import find_root
 from bf_models.convert.report import Target
 
 
@@ -23,18 +21,30 @@ class Lent:
     others: tuple[str, ...]
     """Names of what the model has beside its encoder."""
 
-    def is_meant(self, given: Mapping[str, np.ndarray]) -> bool:
-        """Whether arrays are those of the network: some of its encoder, none of what the model has beside."""
-        return any(name in given for name in self.wanted) and not any(name in given for name in self.others)
+    def list_names(self, suffixes: Set[str]) -> set[str]:
+        """Return the names that arrays of the network's layers may have, those that are wanted among them."""
+        return {layer + suffix for layer in self.layers for suffix in suffixes} | self.wanted.keys()
 
-    def leave_out(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return arrays without those of the head and of layers behind the last that the model has."""
-        roots = {_find_root(name) for name in self.layers}
+    def is_meant(self, given: Container[str]) -> bool:
+        """Whether arrays are those of the network: some of its encoder, little of what the model has beside.
+
+        A name or two may be those of both heads, such as ``classifier.weight``.
+        """
+        beside = sum(name in given for name in self.others)
+        return any(name in given for name in self.wanted) and (not beside or 2 * beside < len(self.others))
+
+    def leave_out(self, named: Mapping[str, str]) -> dict[str, str]:
+        """Return names without those of the head and of layers behind the last that the model has.
+
+        ``named`` are the names of a file by ours: what begins as the encoder's do, here or there, is no head.
+        """
+        roots = {find_root(name) for name in self.layers}
+        roots |= {find_root(theirs) for name, theirs in named.items() if name in self.wanted}
         return {
-            name: array
-            for name, array in given.items()
+            name: theirs
+            for name, theirs in named.items()
             if name in self.wanted
-            or (_find_root(name) in roots and not any(item in self.layers for item in _list_owners(name)))
+            or (find_root(name) in roots and not any(item in self.layers for item in _list_owners(name)))
         }
 
 
@@ -56,7 +66,3 @@ def find_lent(model: Target, wanted: Mapping[str, Any]) -> Iterator[Lent]:
 def _list_owners(name: str) -> tuple[str, ...]:
     """Return the names of layers that an array may be of: by torch's names, by those of Keras."""
     return name, name.rpartition(".")[0], name.partition("/")[0]
-
-
-def _find_root(name: str) -> str:
-    return re.split(r"[./]", name)[0]

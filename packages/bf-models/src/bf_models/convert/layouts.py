@@ -1,9 +1,8 @@
-"""Names and layouts of torch's arrays: which one each variable is, and how its axes are turned."""
+"""Layouts of torch's arrays: which one each variable is, and how its axes are turned."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +71,8 @@ _TABLE: dict[str, tuple[tuple[str, str, Layout], ...]] = {
     "PositionEmbedding": (("places", "", SAME),),
     "LayerScale": (("factors", "", CHANNELS),),
 }
+#: What torch's names have behind the name of a layer.
+SUFFIXES = frozenset(suffix for rows in _TABLE.values() for _, suffix, _ in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,77 +104,3 @@ def list_entries(network: Any) -> Iterator[Entry]:
             variable = getattr(layer, attribute, None)
             if variable is not None:
                 yield Entry(layer.name + suffix, variable, layout)
-
-
-#: Prefixes that wrappers of a network put before every name.
-_WRAPPERS = ("module.", "model.", "state_dict.", "_orig_mod.")
-#: Buffers that count batches, and branches that only help training.
-_IGNORED = r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2|aux_classifier)\."
-_LAYER = "encoder.layers.encoder_layer_"
-
-
-def _name_block(ours: str) -> Callable[[re.Match[str]], str]:
-    """Name a layer of timm's ConvNeXt: torchvision counts the steps between stages too."""
-    return lambda match: f"features.{2 * int(match[1]) + 1}.{match[2]}.{ours}"
-
-
-# Patterns are compiled by the first file that needs them: it would double the time that importing this takes.
-_RENAMED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    # timm's legacy_seresnet: layer0 is the stem
-    (r"^layer0\.(conv1|bn1)\.", r"\1."),
-    (r"^last_linear\.(?=weight|bias)", "fc."),
-    # timm's ViT
-    (r"^cls_token$", "class_token"),
-    (r"^pos_embed$", "encoder.pos_embedding"),
-    (r"^patch_embed\.proj\.", "conv_proj."),
-    (r"^blocks\.(\d+)\.norm([12])\.", rf"{_LAYER}\1.ln_\2."),
-    (r"^blocks\.(\d+)\.attn\.qkv\.", rf"{_LAYER}\1.self_attention.in_proj_"),
-    (r"^blocks\.(\d+)\.attn\.proj\.", rf"{_LAYER}\1.self_attention.out_proj."),
-    (r"^blocks\.(\d+)\.mlp\.fc1\.", rf"{_LAYER}\1.mlp.0."),
-    (r"^blocks\.(\d+)\.mlp\.fc2\.", rf"{_LAYER}\1.mlp.3."),
-    (r"^norm\.", "encoder.ln."),
-    (r"^head\.", "heads.head."),
-    # timm's ConvNeXt
-    (r"^stem\.([01])\.", r"features.0.\1."),
-    (r"^stages\.(\d+)\.downsample\.([01])\.", lambda m: f"features.{2 * int(m[1])}.{m[2]}."),
-    *(
-        (rf"^stages\.(\d+)\.blocks\.(\d+)\.{theirs}", _name_block(ours))
-        for theirs, ours in (
-            (r"conv_dw\.", "block.0."),
-            (r"norm\.", "block.2."),
-            (r"mlp\.fc1\.", "block.3."),
-            (r"mlp\.fc2\.", "block.5."),
-            ("gamma$", "layer_scale"),
-        )
-    ),
-    (r"^head\.norm\.", "classifier.0."),
-    (r"^head\.fc\.", "classifier.2."),
-)
-
-
-def rename_arrays(arrays: Mapping[str, np.ndarray], known: set[str]) -> dict[str, np.ndarray]:
-    """Return arrays by the names of our layers; wrappers and helpers of training are left out.
-
-    A name that is known is never changed. ValueError when two names become one.
-    """
-    result: dict[str, np.ndarray] = {}
-    for name, array in arrays.items():
-        if re.search(_IGNORED, name) and name not in known:
-            continue
-        new = _rename(name, known)
-        if new in result:
-            raise ValueError(f"convert: two arrays are named {new!r}, the other one was {name!r}")
-        result[new] = array
-    return result
-
-
-def _rename(name: str, known: set[str]) -> str:
-    while name not in known:
-        wrapper = next((item for item in _WRAPPERS if name.startswith(item)), None)
-        if wrapper is None:
-            break
-        name = name.removeprefix(wrapper)
-    if name in known:
-        return name
-    renamed = (re.sub(pattern, replacement, name) for pattern, replacement in _RENAMED)
-    return next((new for new in renamed if new in known), name)

@@ -23,7 +23,8 @@ def load_saved(model: Target, path: Path, *, strict: bool = True, replace_head: 
     owner, others = model.name, tuple[str, ...]()
     lent = next((item for item in find_lent(model, wanted) if item.is_meant(given)), None)
     if lent is not None:
-        wanted, given, others = dict(lent.wanted), lent.leave_out(given), lent.others
+        left = lent.leave_out({name: name for name in given})
+        wanted, given, others = dict(lent.wanted), {name: given[name] for name in left}, lent.others
         owner = f"{model.name}, encoder {lent.network}"
     head = set(model.head_layers()) if replace_head else set()
     missing = tuple(name for name in wanted if name not in given)

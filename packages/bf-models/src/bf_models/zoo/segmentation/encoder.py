@@ -16,6 +16,7 @@ from bf_models._backend import (
     rename_layer,
     without_values,
 )
+from bf_models.config.nested import amend
 from bf_models.errors import unknown
 from bf_models.network.catalog import CATALOG, choose_part
 from bf_models.nn import Net, Tensor
@@ -39,14 +40,15 @@ class Encoder:
 
     Its maps are, for each size, the last one that all later layers go through. ``stages`` are the reductions
     that are asked for, such as (4, 8, 16, 32); all that there are by default. ``initial_block`` and ``body``
-    change fields of the network's parts. Layers keep the names that they have in the network, behind
-    ``prefix``, and its weights can be loaded.
+    change fields of the network's parts, ``common`` those of what its parts share. Layers keep the names that
+    they have in the network, behind ``prefix``, and its weights can be loaded.
     """
 
     network: str = "resnet18"
     stages: tuple[int, ...] | None = None
     initial_block: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
+    common: Mapping[str, Any] | None = None
     prefix: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
@@ -108,7 +110,7 @@ class Encoder:
 
     def _run(self, x: Tensor, net: Net) -> Tensor:
         cls = CATALOG[self.network.lower()]
-        inner = replace(net, common=cls.common)
+        inner = replace(net, common=amend(cls.common, self.common or {}, f"encoder {self.network}: common"))
         for name, changes in (("initial_block", self.initial_block), ("body", self.body)):
             part = choose_part(getattr(cls, name), changes, name, (), f"encoder {self.network}")
             x = part(x, inner)
