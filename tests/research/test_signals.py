@@ -103,11 +103,23 @@ def test_new_signals_are_predicted_by_the_steps_of_the_training(configure, data,
             ("dataset=basic_motions", "+model.num_classes=3"),
             r"labels of 3 classes are 0 to 2.*got a value of 3",
         ),
-        (("dataset=npy", "pipeline=signals", "dataset.path=x.npy", "dataset.labels=y.npy"), "'signals'"),
+        (
+            ("dataset=npy", "pipeline=signals", "dataset.path=x.npy", "dataset.labels=y.npy"),
+            r"inputs are B\('signals'\), .*have images.*: arrays of signals are dataset=signals; .*=photos$",
+        ),
+        (
+            ("dataset=npy", "pipeline=photos", "dataset.path=rows.npy", "dataset.labels=y.npy"),
+            r"inputs are B\('images'\), .*have features.*: pictures are dataset=files, .*pipeline=tabular$",
+        ),
+        (
+            ("dataset=signals", "pipeline=tabular", "dataset.path=x.npy", "dataset.labels=y.npy"),
+            r"inputs are B\('features'\), .*have signals.*: rows are dataset=csv, .*pipeline=signals$",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(configure, data, overrides, words) -> None:
     np.save(data / "pictures.npy", np.zeros((40, 8, 8, 1)))
+    np.save(data / "rows.npy", np.zeros((40, 5)))
     with pytest.raises((ValueError, TypeError, LookupError), match=words):
         train(configure("n_iters=4", *overrides))
 

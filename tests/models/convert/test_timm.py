@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from bf_models import UNet, convert, safetensors, zoo
+from bf_models.convert.encoders import Lent
+from bf_models.convert.layouts import SUFFIXES
+from bf_models.convert.names import find_names
 from bf_models.errors import WeightsError
 
 FAST = (
@@ -209,3 +212,12 @@ def test_an_encoder_is_known_though_both_heads_have_one_name(tmp_path):
     last = "features.denseblock4.denselayer1.conv2"
     maps = [item.predict(images, fetches=last) for item in (source, model)]
     np.testing.assert_allclose(*maps, rtol=1e-4, atol=1e-5)
+
+
+def test_a_deeper_networks_blocks_are_no_head_by_whatever_names():
+    lent = Lent(
+        "ConvNeXtTiny", frozenset({"features.1.0.block.0"}), {"features.1.0.block.0.weight": None}, ()
+    )
+    known, deeper = "stages.0.blocks.0.conv_dw.weight", "stages.0.blocks.7.conv_dw.weight"
+    named = find_names([f"module.{known}", deeper, "head.fc.weight"], lent.list_names(SUFFIXES))
+    assert lent.leave_out(named) == {"features.1.0.block.0.weight": f"module.{known}", deeper: deeper}

@@ -18,7 +18,7 @@ from bf_research.launcher.hydra_private import to_yaml
 from bf_research.prediction.kept import KeptModel
 from bf_research.tracking.run_scope import SweepContext, record_run
 from bf_research.tracking.tracker import Location, NoTracker, Tracker
-from bf_research.train_data import make_dataset, split_validation
+from bf_research.train_data import make_dataset, refuse_inputs, split_validation
 from bf_research.train_folders import find_checkpoints, open_folder
 from bf_research.train_found import find_out
 from bf_research.train_names import hydra_part, own_settings, parameters, run_name
@@ -164,6 +164,7 @@ def _make_parts(config: DictConfig, allow: Sequence[str]) -> tuple[Any, DictConf
     """Return the data set, the configuration with all that is found out from it, and the pipelines."""
     dataset, fold = make_dataset(as_plain(config.dataset), allow)
     training_data, validation_data = split_validation(config, dataset, fold)
+    refuse_inputs(config, training_data)
     source = find_source(config)
     config = find_out(config, dataset, training_data, source)
     training_data = read_workers(config.get("strategy")).take_shard(training_data)

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 #: The address of the random numbers that choose what is validated on, apart from all others.
 _VALIDATION = 11
+#: By what a network sees of the data: where data of one's own have it, and the pipeline that reads it.
+_SEEN = {
+    "features": ("rows are dataset=csv, or dataset=npy with an array (n, columns)", "tabular"),
+    "images": ("pictures are dataset=files, or dataset=npy with an array (n, height, width, ...)", "photos"),
+    "signals": ("arrays of signals are dataset=signals", "signals"),
+}
 VALIDATION_KEYS = ("share", "part", "every", "metrics", "batch_size")
 
 
@@ -129,6 +135,31 @@ def _name_labels(dataset: Any) -> str | None:
         return None
     first = np.asarray(dataset.rows("labels", slice(0, 1)))
     return None if first.dtype.kind == "f" else "labels"
+
+
+def refuse_inputs(config: DictConfig, dataset: Any) -> None:
+    """Refuse a pipeline for other data than there are: ValueError tells which go together."""
+    from omegaconf import OmegaConf
+
+    from bf_pipeline import B
+    from bf_pipeline.yaml import read_expressions
+
+    told = config.pipeline.get("inputs")
+    if OmegaConf.is_config(told):
+        told = OmegaConf.to_container(told, resolve=True)
+    told = read_expressions(told)
+    has = getattr(dataset.batch_class, "components", None) or ()
+    if not isinstance(told, B) or told.name not in _SEEN or told.name in has:
+        return
+    steps = OmegaConf.to_container(config.pipeline, resolve=False)
+    made = any(told.name in str(steps.get(key)) for key in ("load", "augment", "prepare"))  # type: ignore[union-attr]
+    instead = [_SEEN[name][1] for name in has if name in _SEEN]
+    if made or not instead:
+        return  # a step may give batches what they lack
+    raise ValueError(
+        f"pipeline.inputs are {told!r}, and batches of the data have {', '.join(has)}: "
+        f"{_SEEN[told.name][0]}; to learn from these data: pipeline={instead[0]}"
+    )
 
 
 def read_section(config: DictConfig, key: str, known: tuple[str, ...]) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bf_index.errors import escape
 from bf_research import targets
 from bf_research.launcher.hydra_private import to_yaml
-from bf_research.train_data import make_dataset, split_validation
+from bf_research.train_data import make_dataset, refuse_inputs, split_validation
 from bf_research.train_found import find_out, log
 from bf_research.train_pipelines import SECTIONS, as_plain
 from bf_research.train_source import find_source
@@ -107,6 +107,7 @@ def complete_text(text: str) -> str:
     try:
         dataset, fold = make_dataset(_want_no_download(as_plain(config.dataset)))
         training_data = split_validation(config, dataset, fold)[0]
+        refuse_inputs(config, training_data)
         return to_yaml(find_out(config, dataset, training_data, find_source(config)))
     except DownloadError as error:
         return f"{text.rstrip()}\n# not found out: {escape(error)}; a training downloads it\n"
