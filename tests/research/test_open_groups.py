@@ -183,6 +183,7 @@ def write_own(folder: Path) -> dict[str, list[str]]:
     table = {"x": [1.0, None] + [2.0] * 18, "t": ["u", "v"] * 10, "y": np.arange(20) / 2}
     pandas.DataFrame(table).to_csv(folder / "table.csv", index=False)
     np.save(folder / "x.npy", RNG.random((20, 3)))
+    np.save(folder / "s.npy", RNG.random((20, 30, 2)))
     np.save(folder / "y.npy", np.arange(20) % 2)
     return {
         "image_folder": ["dataset.path=photos", "class_weights=balanced"],
@@ -191,8 +192,8 @@ def write_own(folder: Path) -> dict[str, list[str]]:
         "npy": ["dataset.path=x.npy", "dataset.labels=y.npy"],
         "masks": ["dataset.table=pairs.csv", "task=segmentation"],
         "coins": ["task=segmentation"],
-        "digits": [],
-        "mnist": [],
+        "signals": ["dataset.path=s.npy", "dataset.labels=y.npy"],
+        **{shipped: [] for shipped in ("digits", "mnist", "basic_motions", "gun_point", "sklearn_table")},
     }
 
 
