@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,18 @@ TINY = {
     "body": {"stages": [[1, 0, 4], [1, 0, 8]]},
     "seed": 5,
 }
+
+
+@pytest.fixture(scope="session")
+def tool(request: pytest.FixtureRequest) -> Any:
+    """The module ``tools/golden.py``, which drew the weights of the golden files."""
+    path = request.config.rootpath / "tools" / "golden.py"
+    spec = importlib.util.spec_from_file_location("golden", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

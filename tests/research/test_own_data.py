@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from sklearn.datasets import load_diabetes, load_sample_images
 from sklearn.utils.class_weight import compute_class_weight
 
 from bf_batch import Dataset, ImagesBatch
-from bf_command.schema import register
 from bf_research.train import train
 from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import balance, choose_side, find_out
@@ -25,14 +22,6 @@ from bf_research.train_steps import complete_text, describe_steps
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["tracking=none", "n_iters=2", "batch_size=4", "bar=false", "prefetch=0"]
-
-
-@pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DictConfig]]:
-    monkeypatch.chdir(tmp_path)
-    register(ROOT / "conf")
-    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-        yield lambda *overrides: compose("train", overrides=[*SMALL, *overrides])
 
 
 @pytest.fixture

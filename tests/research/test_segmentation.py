@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,12 @@ import numpy as np
 import pandas
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
 from bf_batch import Dataset
 from bf_batch.opensets import Coins, MasksBatch, RowsBatch
 from bf_batch.opensets.coins import read_photo
-from bf_command.schema import register
 from bf_models import KerasModel
 from bf_models.metrics import SegmentationMetrics
 from bf_research import targets
@@ -40,20 +37,6 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["tracking=none", "n_iters=2", "batch_size=4", "bar=false", "prefetch=0", "model.body.filters=2"]
 CLASSES = ("table", "coin")
 HEAD = {"_target_": "bf_models.blocks.ConvBlock", "layout": "c", "filters": 2, "kernel_size": 1}
-
-
-@pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DictConfig]:
-    """``configure("dataset=masks")`` composes a training, ``configure(name="predict")`` a prediction."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(*overrides: str, name: str = "train") -> DictConfig:
-        register(ROOT / "conf", name)
-        before = SMALL if name == "train" else ["bar=false"]
-        with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-            return compose(name, overrides=[*before, *overrides])
-
-    return make
 
 
 @pytest.fixture

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from bf_batch.opensets import BasicMotions
-from bf_command.schema import register
 from bf_models import ResNet18
 from bf_research.prediction.predict import predict
 from bf_research.train import train
@@ -24,20 +21,6 @@ from bf_research.trained import write_trained
 ROOT = Path(__file__).parents[2]
 SMALL = ["tracking=none", "bar=false", "prefetch=0"]
 TINY = ["+model.body={depths: [1,1], filters: 4}", "+model.initial_block={filters: 4}"]
-
-
-@pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DictConfig]:
-    """``configure("dataset=signals")`` composes a training, ``configure(name="predict")`` a prediction."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(*overrides: str, name: str = "train") -> DictConfig:
-        register(ROOT / "conf", name)
-        before = SMALL if name == "train" else ["bar=false"]
-        with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-            return compose(name, overrides=[*before, *overrides])
-
-    return make
 
 
 @pytest.fixture

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bf_batch.opensets import SklearnTable
-from bf_command.schema import register
 from bf_research.train import train
 from bf_research.train_data import make_dataset, split_validation
 from bf_research.train_found import find_out
@@ -24,15 +20,7 @@ from bf_research.train_pipelines import as_plain
 
 ROOT = Path(__file__).parents[2]
 
-
-@pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DictConfig]]:
-    monkeypatch.chdir(tmp_path)
-    register(ROOT / "conf")
-    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-        yield lambda *overrides: compose(
-            "train", overrides=["experiment=tabular", "tracking=none", "bar=false", *overrides]
-        )
+SMALL = ["experiment=tabular", "tracking=none", "bar=false"]
 
 
 def test_the_network_is_as_good_as_logistic_regression_on_the_same_rows(configure) -> None:

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from bf_batch.opensets import Digits
-from bf_command.schema import register
 from bf_models import KerasModel
 from bf_research.train_pictures import PictureOptions, Shown, draw_items, read_pictures
 
@@ -45,14 +43,6 @@ def test_the_command_leaves_pictures_and_a_table_of_the_worst(tmp_path: Path) ->
     assert [int(row["target"]) for row in rows] == labels[worst].tolist()
     assert [int(row["predicted"]) for row in rows] == shares[worst].argmax(-1).tolist()
     np.testing.assert_allclose([float(row["loss"]) for row in rows], losses[worst], atol=1e-3)
-
-
-@pytest.fixture
-def configure(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    register(ROOT / "conf")
-    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-        yield lambda *overrides: compose("train", overrides=list(overrides))
 
 
 def test_options_are_read(configure) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import numpy as np
@@ -59,14 +58,6 @@ OTHERS = [
     "DeepLabV3ResNet101",
     "DeepLabV3MobileNetV3",
 ]
-
-
-@pytest.fixture(scope="module")
-def tool(request):
-    spec = importlib.util.spec_from_file_location("golden", request.config.rootpath / "tools" / "golden.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import numpy as np
@@ -27,14 +26,6 @@ OTHERS = [
     *("tf_efficientnet_b0", "tf_efficientnet_b5", "mobilenetv3_large_100", "tf_mobilenetv3_large_100"),
     *(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
 ]
-
-
-@pytest.fixture(scope="module")
-def tool(request):
-    spec = importlib.util.spec_from_file_location("golden", request.config.rootpath / "tools" / "golden.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

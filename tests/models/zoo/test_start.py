@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 
@@ -25,14 +24,6 @@ FAST += ["ViTB16", "GoogLeNet"]
 SLOW = ["DenseNet121", "MobileNetV3Small", "InceptionV3"]
 #: So many deviations of chance are allowed: of some thousand comparisons none is wrong by chance.
 SIGMAS = 6
-
-
-@pytest.fixture(scope="module")
-def tool(request):
-    spec = importlib.util.spec_from_file_location("golden", request.config.rootpath / "tools" / "golden.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _told(request, name):

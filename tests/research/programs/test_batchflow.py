@@ -129,7 +129,7 @@ def test_errors_are_one_message_and_an_exit_code(place):
     told = run(place, "best", "multirun/s", "--metric", "test/acuracy", code=1)
     assert "did you mean 'test/accuracy'" in told
     assert "Traceback" not in told
-    assert "invalid choice: 'trian'" in run(place, "trian", code=2)
+    assert "unknown command 'trian'; did you mean 'train'?" in run(place, "trian", code=2)
     assert "unknown model 'lenett'" in run(place, "train", "model=lenett", code=1)
 
 

@@ -87,11 +87,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif given[:1] and given[0] in PROGRAMS:
         _run_program(given)
     else:
+        _check_command(given)
         told = _parse(given)
         module = importlib.import_module(f"bf_programs.{COMMANDS[told.command].module}")
         from bf_command.cli import end_well  # late: start-up time
 
         sys.exit(end_well(lambda: getattr(module, told.command)(**_arguments(told))))
+
+
+def _check_command(given: Sequence[str]) -> None:
+    """End the process with code 2 for a command that there is not, and name the close match."""
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        from bf_index.errors import unknown  # late: start-up time
+
+        sys.stderr.write(f"{unknown('command', given[0], list(COMMANDS))}\nbatchflow --help tells of each\n")
+        sys.exit(2)
 
 
 def _arguments(told: argparse.Namespace) -> dict[str, Any]:

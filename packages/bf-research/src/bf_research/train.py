@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from bf_research.training.state import Event
+    from bf_research.training.validation import Evaluation
 
 log = logging.getLogger(__name__)
 
@@ -98,17 +99,9 @@ def train(config: DictConfig) -> Outcome:
     )
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(own_settings())}
-    began, mistakes = time.monotonic(), Mistakes()
+    began = time.monotonic()
     with _record_failure(tracker, run_name(name), tags, config):
-        parts: Parts | None = None
-        with mistakes.collect():
-            dataset, config, parts = _make_parts(config, allow)
-        events, test = make_events(config, parts, allow, mistakes)
-        with mistakes.collect():
-            pictures, told_again = read_pictures(config), read_reconstructions(config)
-        mistakes.tell()
-        assert parts is not None
-        assert test is not None
+        dataset, config, parts, events, test = _prepare(config, allow)
     if not workers.is_chief:
         return _help(config, parts, events, name)
     with open_folder(config) as folder:
@@ -136,9 +129,10 @@ def train(config: DictConfig) -> Outcome:
             tested = test.measure()
             for metric, value in tested.items():
                 tracker.log_metric(metric, value, done.iterations)
-            keep_pictures(pictures, config, parts.testing, classes, done.folder, tracker)
             model = parts.training.m(MODEL)
-            keep_reconstructions(told_again, config, parts.testing, model, done.folder, tracker)
+            keep_pictures(read_pictures(config), config, parts.testing, classes, done.folder, tracker)
+            shown = read_reconstructions(config)
+            keep_reconstructions(shown, config, parts.testing, model, done.folder, tracker)
             tracker.log_model(KeptModel(model, text, classes, parts.testing.dataset))
         metrics = {**_told(done.metrics), **tested}
         if folder is not None:
@@ -158,6 +152,23 @@ def _help(config: DictConfig, parts: Parts, events: Sequence[Event], name: str) 
     done = run.run(**start_options(config), resume="auto" if source is None else source)
     seconds = time.monotonic() - began
     return Outcome(name, _told(done.metrics), done.iterations, seconds, stopped=done.stopped)
+
+
+def _prepare(
+    config: DictConfig, allow: Sequence[str]
+) -> tuple[Any, DictConfig, Parts, list[Event], Evaluation]:
+    """Return data, configuration, pipelines, events and test; all mistakes in them are one error."""
+    dataset, parts, mistakes = None, None, Mistakes()
+    with mistakes.collect():
+        dataset, config, parts = _make_parts(config, allow)
+    events, test = make_events(config, parts, allow, mistakes)
+    with mistakes.collect():
+        read_pictures(config)
+        read_reconstructions(config)
+    mistakes.tell()
+    assert parts is not None
+    assert test is not None
+    return dataset, config, parts, events, test
 
 
 def _make_parts(config: DictConfig, allow: Sequence[str]) -> tuple[Any, DictConfig, Parts]:

@@ -143,21 +143,8 @@ def benchmark(
             step = _make_step(copy, kind, batch)
             meter.restart()
             times = _time(step, warmup, seconds)
-            latency = float(np.median(times))
-            speed = None if counted is None else counted * _OPERATIONS[kind] * size / latency
-            timings.append(
-                Timing(
-                    kind,
-                    size,
-                    len(times),
-                    latency,
-                    float(np.percentile(times, 90)),
-                    size / latency,
-                    speed,
-                    None if speed is None else speed / peak,
-                    meter.read(),
-                )
-            )
+            work = None if counted is None else counted * _OPERATIONS[kind] * size
+            timings.append(_summarize(kind, size, times, work, peak, meter.read()))
     weights = sum(math.prod(item.shape) * np.dtype(item.dtype).itemsize for item in copy.network.weights)
     device = "GPU" if gpu else "CPU"
     return Benchmark(
@@ -171,6 +158,17 @@ def benchmark(
         tuple(timings),
         table.uncounted,
     )
+
+
+def _summarize(
+    kind: Kind, size: int, times: Sequence[float], work: float | None, peak: float, memory: int | None
+) -> Timing:
+    """Return what steps of one kind and size took; ``work`` are the operations of one, if they are known."""
+    latency = float(np.median(times))
+    speed = None if work is None else work / latency
+    share = None if speed is None else speed / peak
+    slow = float(np.percentile(times, 90))
+    return Timing(kind, size, len(times), latency, slow, size / latency, speed, share, memory)
 
 
 @dataclass(frozen=True, slots=True)

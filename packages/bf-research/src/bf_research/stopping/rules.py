@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from bf_research.stopping.directions import Mode, check_direction, less_is_bette
 
 
 @dataclass(frozen=True)
-class StoppingRule:
+class StoppingRule(ABC):
     """What all rules have: the metric they look at, which values are better, and the first step they look at.
 
     A *step* is a measurement of the metric in its trial: with a validation after each epoch, step 3 is after
@@ -32,9 +33,9 @@ class StoppingRule:
         check_direction(self.metric or "", self.mode, "stopping")
         _check_whole(self.min_steps, 1, "min_steps")
 
+    @abstractmethod
     def start(self) -> Decision:
         """Return what decides in one sweep; more is better of the values that it gets."""
-        raise NotImplementedError
 
     def judge(self) -> Judge:
         """Return what decides in one sweep and remembers its decisions; it takes values as they are."""
