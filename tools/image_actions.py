@@ -1,9 +1,9 @@
-"""Write the table of all image actions into docs/images.md, from the actions themselves.
+"""Write the table of all image actions into docs/images.md, from the actions themselves, and their pictures.
 
 Which arguments there are, their defaults, whether each item may have its own value and what joins the one
 resample are read from the code; what an argument means is said here, and a missing word ends with an error.
 
-    python tools/image_actions.py            # writes the table
+    python tools/image_actions.py            # writes the table and the pictures
     python tools/image_actions.py --check    # ends with 1 when the table in the page is another one
 """
 
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import action_pictures
 from bf_batch import Batch, ImagesBatch
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "images.md"
@@ -149,7 +150,8 @@ def table() -> str:
     lines = ["| action | arguments: default, meaning | joins the resample | follow |", "|---|---|---|---|"]
     for name in actions():
         joins = "yes" if name in _joining() else ""
-        lines.append(f"| `{name}` | {'; '.join(_arguments(name))} | {joins} | {FOLLOW.get(name, '')} |")
+        shown = f"**`{name}`**<br>{action_pictures.refer(name)}"
+        lines.append(f"| {shown} | {'; '.join(_arguments(name))} | {joins} | {FOLLOW.get(name, '')} |")
     return "\n".join(lines) + "\n"
 
 
@@ -200,6 +202,7 @@ def main() -> int:
     whole = before + BEGIN + "\n" + table() + "\n" + END + rest.split(END)[1]
     if "--check" not in sys.argv:
         PAGE.write_text(whole, encoding="utf-8")
+        action_pictures.write_all()
         return 0
     if whole != text:
         sys.stderr.write(

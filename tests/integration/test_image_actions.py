@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bf_batch import ImagesBatch
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("image_actions", ROOT / "tools" / "image_actions.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _load(name: str) -> ModuleType:
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
-TABLE = _load()
+TABLE, PICTURES = _load("image_actions"), _load("action_pictures")
 ARGUMENTS = {
     "add": (0.1,),
     "adjust_gamma": (2.0,),
@@ -103,3 +104,35 @@ def test_what_the_table_says_of_joining_and_following_is_so(name: str):
     ):
         with pytest.raises(ValueError, match="'boxes' are boxes, not pictures"):
             getattr(batch, name)(*arguments(name), src=["images", "boxes"]).to_dict()
+
+
+def test_each_action_has_a_picture_and_no_other_thing_has() -> None:
+    assert sorted(PICTURES.CALLS) == TABLE.actions()
+    paths = list(PICTURES.FOLDER.iterdir())
+    assert sorted(path.name for path in paths) == [f"{name}.webp" for name in TABLE.actions()]
+    assert sum(path.stat().st_size for path in paths) < 300_000
+
+
+@pytest.mark.parametrize("name", TABLE.actions())
+def test_picture_of_an_action_is_what_it_does_now(name: str) -> None:
+    drawn = np.asarray(PICTURES.draw(name)).astype(float)
+    with Image.open(PICTURES.FOLDER / f"{name}.webp") as opened:
+        kept = np.asarray(opened.convert("RGBA")).astype(float)
+    assert kept.shape == drawn.shape
+    shown = (drawn[..., 3] > 0) & (kept[..., 3] > 0)
+    assert shown.mean() > 0.5
+    # a lossy file changes a few levels, of noise some ten
+    assert np.abs(kept - drawn)[shown].mean() < 12, "run python tools/image_actions.py"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PICTURES.SAME])
+def test_one_sees_what_an_action_does(name: str) -> None:
+    before, after = PICTURES.apply(name)
+    one, other = before[0].astype(float), after[0].astype(float)
+    assert one.shape != other.shape or np.abs(one - other).mean() > 4
+
+
+@pytest.mark.parametrize("name", PICTURES.SAME)
+def test_what_changes_numbers_alone_looks_the_same(name: str) -> None:
+    before, after = PICTURES.apply(name)
+    np.testing.assert_array_equal(before, after)
