@@ -18,7 +18,7 @@ from bf_research.launcher.errors import PassingError
 from bf_research.tracking import MLflowTracker, SweepContext, recorder
 from bf_research.tracking.replay import replay
 from bf_research.tracking.store import TrackingError, child_runs, choose_tries, open_store, read_row
-from bf_research.tracking.summary import rank, summarize
+from bf_research.tracking.summaries.summary import rank, summarize
 from tests.conftest import PATIENCE, wait_until
 
 Work = Callable[[MLflowTracker], None]

@@ -16,7 +16,6 @@ from bf_research.tracking import MLflowTracker, NoTracker, SweepContext, Tracker
 from bf_research.tracking.backlog import Backlog, Point
 from bf_research.tracking.callback import close_abandoned, trials_of
 from bf_research.tracking.lane import next_pause
-from bf_research.tracking.plots import draw
 from bf_research.tracking.run_scope import process_mark, record_run
 from bf_research.tracking.store import (
     Row,
@@ -27,7 +26,8 @@ from bf_research.tracking.store import (
     open_store,
     read_row,
 )
-from bf_research.tracking.summary import aggregates, console, markdown, rank, summarize, varying
+from bf_research.tracking.summaries.plots import draw
+from bf_research.tracking.summaries.summary import aggregates, console, markdown, rank, summarize, varying
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from bf_research.tracking import store
 from bf_research.tracking.refusals import first_line, is_busy
 from bf_research.tracking.run_scope import MEMORY, SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
-from bf_research.tracking.summary import summarize
+from bf_research.tracking.summaries.summary import summarize
 from bf_research.tracking.writer import Writer
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from bf_index.errors import escape
 from bf_research.sweep.results import mean_and_deviation
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Point
-from bf_research.tracking.pages import fold_tries, save_view, tell_addresses
-from bf_research.tracking.plots import draw
 from bf_research.tracking.refusals import first_line
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import Row
+from bf_research.tracking.summaries.pages import fold_tries, save_view, tell_addresses
+from bf_research.tracking.summaries.plots import draw
 from bf_research.tracking.writer import Writer
 
 log = logging.getLogger(__name__)
