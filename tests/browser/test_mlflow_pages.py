@@ -128,8 +128,19 @@ def test_the_charts_show_each_trial_by_its_name_and_each_metric(
         "charts", *(f">{model}<" for model in MODELS), "test/accuracy", "train/loss", "Sort: test/accuracy"
     )
     check_order(told, text)
+    first = text.index(">curves")
+    places = [
+        text.index(f">{name}<", first) for name in ("validation/accuracy", "train/loss", "test/accuracy")
+    ]
+    assert places == sorted(places)
 
 
-def test_the_comparison_shows_what_differs(page: Callable[..., str]) -> None:
-    text = page("compare", *(f">{model}<" for model in MODELS), "Parallel Coordinates Plot", "test/accuracy")
-    assert "Comparing 5 Runs" in text  # the trials, without the sweep's own run
+def test_the_comparison_has_the_metric_against_the_options(
+    told: dict[str, str], page: Callable[..., str]
+) -> None:
+    words = ["Parallel Coordinates", "test/accuracy by option", "Sort: test/accuracy"]
+    text = page("compare", *(f">{model}<" for model in MODELS), *words)
+    check_order(told, text)
+    chart = text[text.index("Parallel Coordinates") :]
+    axes = re.findall(r'class="label"[^>]*>([^<]+)<', chart)
+    assert axes[:2] == ["model", "test/accuracy"], axes

@@ -18,7 +18,7 @@ from bf_research.tracking.backlog import Point
 from bf_research.tracking.refusals import first_line
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import Row
-from bf_research.tracking.summaries.pages import fold_tries, save_view, tell_addresses
+from bf_research.tracking.summaries.pages import fold_tries, save_views, tell_addresses
 from bf_research.tracking.summaries.plots import draw
 from bf_research.tracking.writer import Writer
 
@@ -44,15 +44,15 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     metric = known_metric(rows, metric)
     ranked = rank(rows, metric, minimize)
     varied = varying(rows)
-    view = None
+    views: dict[str, str] = {}
     try:
         fold_tries(client, found, rows)
-        view = save_view(client, parent.info, ranked, varied, metric, minimize)
+        views = save_views(client, parent.info, ranked, varied, metric, minimize)
         _record(client, context.run_id, rows, ranked, varied, metric, minimize)
     except Exception as error:  # noqa: BLE001 - the trials are done: their table is shown in any case
         log.warning("the summary is not in the sweep's own run %s: %s", context.run_id, first_line(error))
     ranking = console(ranked, varied, metric) if table else ""
-    return ranking + tell_addresses(context, parent.info, ranked, metric, minimize, view)
+    return ranking + tell_addresses(context, parent.info, ranked, metric, minimize, views)
 
 
 def _record(
