@@ -82,7 +82,10 @@ ROOMS: Mapping[str, str] = {
         """,
 }
 # Modules made of one library, which they may import at module level since only functions import them.
-HEAVY_MODULES: Mapping[str, str] = {"bf_batch.images.kernels.*": "numba"}
+HEAVY_MODULES: Mapping[str, str] = {
+    "bf_batch.images.kernels.*": "numba",
+    "bf_research.launcher.display.terminal": "rich",
+}
 ADVICE = "import it inside the function that needs it"
 WIDTH = 18
 LATE = "# late: "

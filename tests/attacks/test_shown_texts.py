@@ -18,8 +18,8 @@ from bf_models.model import KerasModel
 from bf_models.safetensors import load_file
 from bf_pipeline.run.checkpoint.files import latest, read_checkpoint, write_checkpoint
 from bf_research import Results
+from bf_research.launcher.display.lines import describe
 from bf_research.launcher.jobs import Done, Job
-from bf_research.launcher.progress import describe
 from bf_research.sweep import journal
 
 #: A line that nobody wrote, a terminal that is cleared, a line written over, a text that runs backwards.

@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from bf_batch import engines
 from bf_research.launcher import JobTimeout, LauncherError, WorkerDied, report, stopping, where
 from bf_research.launcher.devices import Machine, plan
+from bf_research.launcher.display.lines import Silent
 from bf_research.launcher.jobs import Job, Policy
 from bf_research.launcher.pool import Pool, close_kept, open_pool
-from bf_research.launcher.progress import Silent
 from bf_research.launcher.scheduler import Scheduler
 from hydra_plugins.bf_launcher.gpu_launcher import GpuLauncher, GpuLauncherConf
 from tests.conftest import PATIENCE

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, filter_overrides
 
 from bf_pipeline.redaction.values import redact_command
-from bf_research.launcher import progress
+from bf_research.launcher.display.choice import choose_monitor, tell_nothing
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.hydra_job import HydraJob, make_failure
 from bf_research.launcher.hydra_private import task_overrides
@@ -26,12 +26,13 @@ def stream(
     first_number: int,
     total: int | None = None,
     answer: Answer | None = None,
+    best: Callable[[], str] = tell_nothing,
 ) -> Iterator[tuple[int, JobReturn]]:
     """Run a job with overrides as they come from an iterator; yield ``(number, result)``, in any order.
 
     None from the iterator says that the next job depends on results which are not there yet. Everything that
     is wrong with the options is an error before a worker is started. ``answer`` tells jobs that ask whether
-    to go on.
+    to go on; ``best`` returns what is best so far, for people.
     """
     config = job.config
     slots, policy = settle(options)
@@ -43,7 +44,7 @@ def stream(
     with open_pool(
         preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]
     ) as workers:
-        monitor = progress.choose_monitor(total, [slot.name for slot in slots], bool(options["bar"]))
+        monitor = choose_monitor(total, [slot.name for slot in slots], bool(options["bar"]), best)
         try:
             for done in Scheduler(workers, policy, monitor, answer=answer).run(job, chain([first], jobs)):
                 good = isinstance(done.value, JobReturn)

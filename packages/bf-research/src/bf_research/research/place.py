@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,9 +18,10 @@ from bf_research import targets
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.domain.option import KV
-from bf_research.launcher import channel, progress
+from bf_research.launcher import channel
 from bf_research.launcher.channel import OwnLink, connected, pruned, report, stopping, watched, where
 from bf_research.launcher.devices import Slot, find_machine, plan
+from bf_research.launcher.display.choice import choose_monitor, tell_nothing
 from bf_research.launcher.errors import JobStopped, PassingError, TrialPruned
 from bf_research.launcher.jobs import Done, Interrupts, Job, Policy
 from bf_research.launcher.worker import make_portable, redirect_output
@@ -228,6 +229,7 @@ class Workers:
     preload: tuple[str, ...] = ()
     bar: bool = False
     branches: int = 1
+    best: Callable[[], str] = tell_nothing
     interrupts: Interrupts = field(default_factory=Interrupts)
 
     def start_early(self) -> None:
@@ -255,9 +257,8 @@ class Workers:
                 label = group[0].id + (f" and {len(group) - 1} more" if len(group) > 1 else "")
                 yield Job(number, [self.shared.pack(trial) for trial in group], label)
 
-        monitor = progress.choose_monitor(
-            None if left is None else -(-left // self.branches), [slot.name for slot in self.slots], self.bar
-        )
+        total = None if left is None else -(-left // self.branches)
+        monitor = choose_monitor(total, [slot.name for slot in self.slots], self.bar, self.best)
         try:
             with open_pool((__name__, *self.preload), self.slots) as workers:
                 answer = None if ask is None else lambda job, *told: ask(placed[job.number][0], *told)

@@ -164,8 +164,8 @@ class Research(Parts):
     ) -> Self:
         """Run all trials that are left; return this research, with ``results``.
 
-        ``n_iters``: iterations of each trial, None for as long as its data last. ``bar``: show a bar for the
-        sweep and one a worker. ``workers`` and ``devices``: ``workers=2, devices=['gpu:0', 'gpu:1']``; fewer
+        ``n_iters``: iterations of each trial, None for as long as its data last. ``bar``: show a table of
+        the sweep. ``workers`` and ``devices``: ``workers=2, devices=['gpu:0', 'gpu:1']``; fewer
         devices than workers are shared, without devices the processors are. ``name``: folder of the journal
         and the trials' files, a new one below ``research`` by default; one that holds a sweep is refused
         unless ``resume`` is ``'missing'`` (run what is not finished) or ``'failed'`` (and what failed). For

@@ -26,9 +26,11 @@ from bf_research.research.place import (
 )
 from bf_research.search.options import read_search
 from bf_research.search.study import Proposals
+from bf_research.stopping.directions import Mode, less_is_better
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
+from bf_research.sweep.standing import Standing
 from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
 from bf_research.sweep.tables import failure_table
 from bf_research.sweep.trial import Trial, TrialState
@@ -115,13 +117,27 @@ def prepare(
         named = options.get("preload", find_heavy_libraries(experiment.units))
         preload = (*named, *(() if tracking is None else ("mlflow",)))
         bar = options.get("bar", False)
-        placer = Workers(work, SharedValues(domain), places, policy, preload, bar, branches)
+        sweep.standing = _make_standing(returns, rule, search)
+        best = sweep.standing.describe
+        placer = Workers(work, SharedValues(domain), places, policy, preload, bar, branches, best)
     if options.get("test_run", False):
         _try_out(placer, domain)
     _check_folder(folder)
     if isinstance(placer, Workers):
         placer.start_early()
     return PreparedRun(sweep, placer, tracking)
+
+
+def _make_standing(returns: Sequence[str], rule: StoppingRule | None, search: Proposals | None) -> Standing:
+    """Return what knows the best so far: by the metric of the search or the rule, else by the last result."""
+    metric = returns[-1] if returns else None
+    mode: Mode = "auto"
+    if rule is not None:
+        metric, mode = rule.metric, rule.mode
+    if search is not None:
+        metric, mode = search.search.metrics[0], search.search.modes[0]
+    less = metric is not None and less_is_better(metric, mode)
+    return Standing(metric, "min" if less else "max")
 
 
 def _check_tracking(options: Any) -> dict[str, Any] | None:

@@ -40,7 +40,8 @@ from bf_research.sweep import journal
 from bf_research.sweep.hydra_trial import RecordedTask, recover_result, translate_end
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
 from bf_research.sweep.records import History
-from bf_research.sweep.results import Results
+from bf_research.sweep.results import Mode, Results
+from bf_research.sweep.standing import Standing, choose_metric
 from bf_research.sweep.sweep import Ask, Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
@@ -60,6 +61,7 @@ class DomainSweep:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
         self.rules = Rules(options["resume"], options["on_failure"])
+        self.mode: Mode = "min" if options["minimize"] else "max"
 
     def setup(self, context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
         """Remember what Hydra composed, and make the launcher."""
@@ -100,6 +102,9 @@ class DomainSweep:
             recover=lambda trial_id: recover_result(folder / trial_id),
             search=search,
         )
+        sweep.standing = Standing(self.options["metric"], self.mode, bool(folds))
+        if hasattr(self.launcher, "best"):
+            self.launcher.best = sweep.standing.describe
         sweep.head["fixed"] = comparable_settings(fixed, sweep.masks)
         what = _describe_domain(domain, fixed)
         sweep.begun = lambda history: log.info("%s in %s%s", what, folder, _describe_earlier(history))
@@ -208,17 +213,13 @@ class DomainSweep:
 
     def _conclude(self, results: Results, folder: Path) -> Results:
         """Log the ranking; raise when trials failed, after the callbacks had their turn."""
-        metric = self.options["metric"]
-        names = results.returns
-        if metric is None and names:
-            measured = [name for name in names if name.startswith("validation/")]
-            metric = "test/accuracy" if "test/accuracy" in names else names[-1]
-            if self.options["folds"] and measured:  # the fold is what is validated on
-                metric = measured[0]
+        metric, names = self.options["metric"], results.returns
+        if metric is None:
+            metric = choose_metric(names, bool(self.options["folds"]))
         elif names and metric not in names:
             log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
         if metric in names:
-            log.info("\n%s", ranking(results, metric, "min" if self.options["minimize"] else "max"))
+            log.info("\n%s", ranking(results, metric, self.mode))
         if self.rule is not None and results.records and not any(record.step for record in results.records):
             log.warning(
                 "stopping=%s stopped nothing: no trial reported %s, whose results are %s",

@@ -23,6 +23,7 @@ from bf_research.sweep import journal as journals
 from bf_research.sweep.journal import Journal
 from bf_research.sweep.records import History, Record, Told
 from bf_research.sweep.results import Results
+from bf_research.sweep.standing import Standing
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
 
 Resume = Literal["never", "missing", "failed"]
@@ -124,6 +125,8 @@ class Sweep:
         self._values_told: dict[str, float] = {}
         #: Hears what the folder holds when the sweep goes on, before the first trial.
         self.begun: Callable[[History], None] = lambda history: None
+        #: Hears of each trial that is finished, now or in a run before.
+        self.standing = Standing()
         #: What the journal begins with.
         self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
         self.masks = Masks(folder)
@@ -256,7 +259,8 @@ class Sweep:
         return None
 
     def _hear(self, record: Record) -> None:
-        """Let the search know how a trial ended."""
+        """Let the standing and the search know how a trial ended."""
+        self.standing.hear(record)
         if self._search is not None:
             self._search.hear(record)
 

@@ -58,6 +58,8 @@ class GpuLauncher(Launcher):
     def __init__(self, **options: Any) -> None:
         self.options = options
         self._setup: tuple[HydraContext, DictConfig, TaskFunction] | None = None
+        #: a function that returns the best so far in one line, for the table on the screen
+        self.best: Any = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands in, and start the workers' server: it imports while the sweeper prepares.
@@ -97,4 +99,5 @@ class GpuLauncher(Launcher):
 
         assert self._setup is not None
         job = HydraJob(*self._setup, whole=False, composer=composer)
-        return stream(job, self.options, job_overrides, initial_job_idx, total, answer)
+        told = {} if self.best is None else {"best": self.best}
+        return stream(job, self.options, job_overrides, initial_job_idx, total, answer, **told)

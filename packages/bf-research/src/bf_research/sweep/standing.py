@@ -1,0 +1,81 @@
+"""The best of a sweep so far, kept up to date trial by trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bf_index.errors import escape
+from bf_research.domain.option import canonical
+from bf_research.sweep.records import Record
+from bf_research.sweep.results import Mode, Results
+from bf_research.sweep.trial import TrialState
+
+
+def choose_metric(names: Sequence[str], by_fold: bool = False) -> str | None:
+    """Return the result that a sweep is ranked by where nobody said; None where there is none."""
+    measured = [name for name in names if name.startswith("validation/")]
+    if by_fold and measured:  # the fold is what is validated on
+        return measured[0]
+    if "test/accuracy" in names:
+        return "test/accuracy"
+    return names[-1] if names else None
+
+
+@dataclass
+class _Place:
+    """The values of one configuration over its repetitions."""
+
+    config: dict[str, Any]
+    total: float = 0.0
+    count: int = 0
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count
+
+
+@dataclass
+class Standing:
+    """The configuration with the best mean of a metric so far, as the table at the end ranks them.
+
+    ``metric``: chosen from the first results where it is None; ``by_fold``: each repetition is a fold.
+    """
+
+    metric: str | None = None
+    mode: Mode = "max"
+    by_fold: bool = False
+    _places: dict[str, _Place] = field(default_factory=dict)
+    _best: _Place | None = None
+
+    def hear(self, record: Record) -> None:
+        """Take in a trial that has ended; only what is finished and has a finite number counts."""
+        if record.state is not TrialState.DONE:
+            return
+        if self.metric is None:
+            names = [name for row in record.rows for name in row if name != "iteration"]
+            self.metric = choose_metric(list(dict.fromkeys(names)), self.by_fold)
+        value = math.nan if self.metric is None else Results().last(self.metric, record)
+        if not math.isfinite(value):
+            return
+        place = self._places.setdefault(canonical(record.config), _Place(record.config))
+        place.total, place.count = place.total + value, place.count + 1
+        if self._best is None or self._is_better(place, self._best):
+            self._best = place
+        elif place is self._best:  # a further repetition may have made it worse
+            sign = 1 if self.mode == "max" else -1
+            self._best = max(self._places.values(), key=lambda one: sign * one.mean)
+
+    def describe(self) -> str:
+        """Return the best so far in one line; empty before the first result."""
+        best = self._best
+        if best is None:
+            return ""
+        options = " ".join(f"{name}={value}" for name, value in best.config.items())
+        times = f" (mean of {best.count})" if best.count > 1 else ""
+        return escape(f"{self.metric} {best.mean:.4g}{times}  {options}")
+
+    def _is_better(self, one: _Place, other: _Place) -> bool:
+        return one.mean > other.mean if self.mode == "max" else one.mean < other.mean
