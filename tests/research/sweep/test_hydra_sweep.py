@@ -157,7 +157,7 @@ def test_trial_that_failed_by_its_store_is_tried_again_by_missing(
     (tmp_path / "store.txt").write_text(f"http://127.0.0.1:{port}")  # nobody answers there
     done, results, _ = sweep(*launcher, "model=tracked,vgg7,bad")
     assert done.code == 1
-    assert "TrackingError: the MLflow server" in done.err + done.out
+    assert "StoreAway: the MLflow server" in done.err + done.out
     assert [str(record.state) for record in results.records] == ["FAILED", "DONE", "FAILED"]
     (tmp_path / "store.txt").write_text(f"sqlite:///{ready_store}")
     done, results, ran = sweep(*launcher, "model=tracked,vgg7,bad")

@@ -107,6 +107,7 @@ class _Current:
     metric: str | None = None
     step = 0
     pruned: str | None = None
+    trial = ""
 
 
 def connect(link: JobLink) -> None:
@@ -125,14 +126,14 @@ def connected(link: JobLink) -> Iterator[None]:
 
 
 @contextmanager
-def watched(metric: str | None) -> Iterator[None]:
-    """Ask the sweep at each ``report`` of a metric inside the block, which is one job."""
-    before = _Current.metric, _Current.step, _Current.pruned
-    _Current.metric, _Current.step, _Current.pruned = metric, 0, None
+def watched(metric: str | None, trial: str = "") -> Iterator[None]:
+    """Ask the sweep at each ``report`` of a metric inside the block, which is one job of that trial."""
+    before = _Current.metric, _Current.step, _Current.pruned, _Current.trial
+    _Current.metric, _Current.step, _Current.pruned, _Current.trial = metric, 0, None, trial
     try:
         yield
     finally:
-        _Current.metric, _Current.step, _Current.pruned = before
+        _Current.metric, _Current.step, _Current.pruned, _Current.trial = before
 
 
 def report(done: int, total: int | None = None, /, **metrics: float) -> None:
@@ -164,6 +165,11 @@ def stopping() -> bool:
 def pruned() -> str | None:
     """Return why the stopping rule of the sweep has stopped this job; None if it has not."""
     return _Current.pruned
+
+
+def trial() -> str:
+    """Return what the journal of the sweep calls the trial that runs; empty outside of one."""
+    return _Current.trial
 
 
 def where() -> str:

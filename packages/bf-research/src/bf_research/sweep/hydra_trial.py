@@ -39,14 +39,15 @@ class RecordedTask:
 
         ``TrialPruned`` when it ended since the stopping rule said so.
         """
-        with watched(self.metric):
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        with watched(self.metric, folder.name):
             try:
                 value = self.task(config)
             except KeyboardInterrupt as error:
                 if (why := pruned()) is None:
                     raise
                 raise TrialPruned(why, getattr(error, "bf_rows", ())) from error
-        path = Path(HydraConfig.get().runtime.output_dir) / RESULT
+        path = folder / RESULT
         partial = path.with_suffix(".partial")
         with open(partial, "w", opener=open_plain) as file:
             json.dump(as_rows(value), file, default=journal.to_json)

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +21,10 @@ from bf_research.launcher.errors import SweepRefused
 from bf_research.launcher.hydra_private import task_overrides
 from bf_research.masks import Masks
 from bf_research.own_files import open_plain
-from bf_research.tracking import store
+from bf_research.tracking import kept, store
+from bf_research.tracking.opening import Buffering
 from bf_research.tracking.refusals import first_line, is_busy
+from bf_research.tracking.replay import replay_sweep
 from bf_research.tracking.run_scope import MEMORY, SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.summaries.summary import summarize
@@ -90,11 +93,17 @@ class SweepTracking(Callback):
         metric = str(sweeper.get("metric") or self.metric)
         text = ""
         try:
-            finish_trials(context)
+            store.wait_for(context.store, _read_patience(config.tracking))
+            folder = Path(str(config.hydra.sweep.dir)).absolute()
+            _write_kept(context, [Path(str(config.tracking.get("folder", "."))), *folder.glob("*/")])
+            finish_trials(context, ended=True)
             text = summarize(context, metric, bool(sweeper.get("minimize", self.minimize)), table=not ranked)
         except Exception as error:  # noqa: BLE001 - the trials are done: a store that is away costs none of them
             log.warning(
-                "all trials are done, but the sweep's summary is not in MLflow: %s", first_line(error)
+                "all trials are done, but the sweep's summary is not in MLflow: %s; the same command with "
+                "hydra.sweep.dir=%s writes it, and what trials have kept in files",
+                first_line(error),
+                escape(config.hydra.sweep.dir),
             )
         SweepContext.withdraw()
         _finish_run(context)
@@ -122,12 +131,12 @@ class SweepTracking(Callback):
             }
             # a day and a time of day, as sweeps are filed
             name = "/".join(folder.parts[-2:])
-            run_id = str(client.create_run(number, tags=tags, run_name=name).info.run_id)
-            _record_surroundings(Writer(client, run_id, name))
             folder.mkdir(parents=True, exist_ok=True)
+            run_id = str(client.create_run(number, tags=tags, run_name=name).info.run_id)
             memory = {"store": redact_text(uri, masks), "run_id": run_id}
             with open(folder / MEMORY, "w", encoding="utf-8", opener=open_plain) as file:
                 json.dump(memory, file)
+            _record_surroundings(Writer(client, run_id, name))
         else:
             run = client.get_run(run_id)
             _refuse_second(run, folder)
@@ -163,6 +172,29 @@ def _record_surroundings(writer: Writer) -> None:
         writer.surroundings(os.getcwd())
     except Exception as error:  # noqa: BLE001 - the store took the run itself
         log.warning("code and environment of the sweep are not in MLflow: %s", first_line(error))
+
+
+def _read_patience(tracking: Any) -> float:
+    """Return for how many seconds a store that is away is waited for."""
+    given = (tracking.get("buffering") or {}).get("patience")
+    return Buffering().patience if given is None else float(given)
+
+
+def _write_kept(context: SweepContext, folders: Iterable[Path]) -> None:
+    """Write what trials have kept in files while the store was away; log what is left in some."""
+    try:
+        left = replay_sweep(context, folders)
+    except (ValueError, OSError) as error:
+        log.warning("files of records that trials have kept can't be written: %s", first_line(error))
+        return
+    if left:
+        log.warning(
+            "%d files of records are still not in the store, such as %s; one is written by "
+            "python -m bf_research.tracking.replay %s",
+            len(left),
+            escape(left[0]),
+            kept.arguments(left[0], redact_text(context.store)),
+        )
 
 
 def _finish_run(context: SweepContext) -> None:
@@ -228,21 +260,30 @@ def trials_of(client: Any, run_id: str) -> dict[str, str]:
     return {str(run.info.run_id): store.state_of(run) for run in found}
 
 
-def finish_trials(context: SweepContext) -> None:
-    """Mark the trials of a sweep KILLED whose processes are gone."""
+def finish_trials(context: SweepContext, ended: bool = False) -> None:
+    """Mark the trials of a sweep KILLED whose processes are gone; when it has ended, all that are open."""
     client = store.open_store(context.store)
-    close_abandoned(client, str(client.get_run(context.run_id).info.experiment_id), parent=context.run_id)
+    experiment = str(client.get_run(context.run_id).info.experiment_id)
+    close_abandoned(client, experiment, context.run_id, ended)
 
 
-def close_abandoned(client: Any, experiment: str, parent: str | None = None) -> list[str]:
-    """Mark runs KILLED that a process of this machine started and that has ended since; return their ids."""
-    found = f"tags.`bf.host` = '{socket.gethostname()}' and attributes.status = 'RUNNING'"
+def close_abandoned(
+    client: Any, experiment: str, parent: str | None = None, ended: bool = False
+) -> list[str]:
+    """Mark runs KILLED that a process of this machine started and that has ended since; return their ids.
+
+    ``ended``: the sweep ``parent`` has, so that nobody writes to any run of its trials. A server that was
+    killed before it could answer leaves such.
+    """
+    found = "attributes.status = 'RUNNING'"
+    if not ended:
+        found += f" and tags.`bf.host` = '{socket.gethostname()}'"
     if parent is not None:
         found += f" and tags.`mlflow.parentRunId` = '{parent}'"
     closed = []
     for run in list(store.search_all(client, experiment, found)):  # all are found before one is changed
         mark = run.data.tags.get("bf.process", "")
-        if mark and process_mark(int(mark.partition(":")[0])) != mark:
+        if ended or (mark and process_mark(int(mark.partition(":")[0])) != mark):
             client.set_terminated(run.info.run_id, "KILLED")
             closed.append(str(run.info.run_id))
     return closed

@@ -17,6 +17,10 @@ from bf_research.tracking.backlog import Backlog
 
 #: What the first line of a file says of its run.
 _HEAD = {"store": str, "experiment": str, "name": str, "tags": dict}
+#: The names of the files.
+PATTERN = "tracking-*.jsonl"
+#: More of a first line is not read.
+_LONGEST_HEAD = 1 << 20
 #: Points that are read from the backlog at once.
 _POINTS = 1000
 
@@ -95,6 +99,18 @@ def read(path: Path) -> Kept:
     ends = [payload for kind, payload in lines if kind == "end"] or ["FINISHED"]
     status, when = (ends[-1], None) if isinstance(ends[-1], str) else ends[-1]
     return Kept(head, records, status, when)
+
+
+def read_head(path: Path) -> dict[str, Any]:
+    """Return what the first line of a file says of its run; nothing for any other file."""
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_HEAD)
+    try:
+        kind, head = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    whole = kind == "start" and isinstance(head, dict)
+    return head if whole and all(isinstance(head.get(key), of) for key, of in _HEAD.items()) else {}
 
 
 def _parse(path: Path) -> Iterator[tuple[str, Any]]:

@@ -11,11 +11,12 @@ import numpy as np
 
 from bf_pipeline.redaction.texts import redact_file
 from bf_pipeline.redaction.values import redact
+from bf_research.launcher.channel import trial
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.names import as_texts, plain_step
 from bf_research.tracking.opening import Buffering, RecorderOptions
 from bf_research.tracking.recorder import Recorder
-from bf_research.tracking.run_scope import SweepContext
+from bf_research.tracking.run_scope import TRIAL, SweepContext
 from bf_research.tracking.store import TrackingError, address
 from bf_research.tracking.tracker import Location, Status
 
@@ -48,6 +49,7 @@ class MLflowTracker:
             experiment=sweep.experiment if sweep else experiment,
             experiment_id=sweep.experiment_id if sweep else None,
             required=required,
+            known=sweep is not None,
             folder=folder,
             system_metrics=system_metrics,
             buffering=Buffering(**(buffering or {})),
@@ -66,7 +68,8 @@ class MLflowTracker:
             raise TrackingError("this tracker has started a run already: make a tracker for every run")
         marks = {"bf.kind": "trial" if self._sweep else "run", **as_texts(redact(tags or {}))}
         if self._sweep:
-            marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags}
+            own = {TRIAL: trial()} if trial() else {}
+            marks = {**marks, "mlflow.parentRunId": self._sweep.run_id, **self._sweep.tags, **own}
         self._recorder = Recorder(self.options, name, marks, run_id, continues=run_id is not None)
         self._recorder.points.extend(self._points)  # what was logged before the start
         self._points = self._recorder.points

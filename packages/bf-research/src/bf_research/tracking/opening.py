@@ -37,6 +37,8 @@ class RecorderOptions:
     experiment: str
     experiment_id: str | None = None
     required: bool = True
+    #: it has answered before: a server that is away now is waited for
+    known: bool = False
     folder: str = "."
     system_metrics: bool = False
     buffering: Buffering = Buffering()

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: A call under way when the patience ends may take so much longer.
 LAST_CALL_SECONDS = 25.0
+#: The first try to open the store, with the import of MLflow, has so long beside the patience.
+OPENING_SECONDS = 60.0
 
 
 class Recorder:
@@ -57,8 +59,8 @@ class Recorder:
         self._writer: Writer | None = None
         self._monitor: Any = None
         self._error: BaseException | None = None
-        self._opened = threading.Event()
-        self._ended = self._closed = self._gone = self._given_up = False
+        self._opened, self._tried = threading.Event(), threading.Event()
+        self._ended = self._closed = self._gone = self._given_up = self._made = False
         self._status: Status = "FINISHED"
         self._when: int | None = None
         self._deadline = float("inf")
@@ -112,11 +114,12 @@ class Recorder:
         self._ended, self._status = True, status
         self._when = time.time_ns() // 1_000_000 if when is None else when
         began = time.monotonic()
-        self._deadline = began + self.options.buffering.patience
-        last = self._deadline + LAST_CALL_SECONDS
-        for lane in (self._lane, self._file_lane):
-            lane.end(self._deadline)
         try:
+            self._tried.wait(OPENING_SECONDS)  # a short run ends before MLflow is imported
+            self._deadline = time.monotonic() + self.options.buffering.patience
+            last = self._deadline + LAST_CALL_SECONDS
+            for lane in (self._lane, self._file_lane):
+                lane.end(self._deadline)
             self._lane.join(last)
             self._file_lane.join(last)
         finally:  # also when the wait is interrupted
@@ -137,9 +140,11 @@ class Recorder:
                 try:
                     self._open()
                     break
-                except store.StoreBusy as error:
-                    if time.monotonic() > self._deadline:
+                except (store.StoreBusy, store.StoreAway) as error:
+                    waits = isinstance(error, store.StoreBusy) or self.options.known
+                    if not waits or time.monotonic() > self._deadline:
                         raise
+                    self._tried.set()
                     self._tell("busy", f"{error}; the run is begun when it has time")
                     pause = next_pause(pause, 0.5)
                     time.sleep(pause)
@@ -147,11 +152,14 @@ class Recorder:
             self._error = error
             if not self.options.required:
                 log.warning("%s", error)
+        self._tried.set()
         self._opened.set()
         return self._writer is not None
 
     def _open(self) -> None:
         client, location = open_run(self.options, self.name, self.tags, self._resumed)
+        self._made = self._made or location.run_id != self._resumed
+        self._resumed = location.run_id  # should what follows have to be tried again
         writer = Writer(client, location.run_id, self.name, self._given)
         if self._continues:
             try:
@@ -160,7 +168,7 @@ class Recorder:
                 raise store.explain(self.options.uri, error) from error
         with self._lock:
             if self._taken_away:  # what was recorded is in a file already
-                if self._resumed is None:
+                if self._made:
                     client.delete_run(location.run_id)
                 return
             self.location, self._writer = location, writer

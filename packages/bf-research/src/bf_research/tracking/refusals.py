@@ -67,6 +67,12 @@ def is_busy(error: BaseException) -> bool:
     return bool(_BUSY.search(str(error)))
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether a server could not be heard, or its answer says that it may be otherwise later."""
+    code = getattr(error, "error_code", None)
+    return code is None or code == "INTERNAL_ERROR" or code in _PASSING
+
+
 def first_line(error: BaseException) -> str:
     """Return kind and first line of an error, without secrets."""
     return escape(redact_text(f"{type(error).__name__}: {error}".partition("\n")[0]))

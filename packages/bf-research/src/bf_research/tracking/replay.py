@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from bf_index.errors import escape
@@ -13,6 +14,7 @@ from bf_research.tracking import kept, store
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.opening import RecorderOptions
 from bf_research.tracking.recorder import Recorder
+from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.tracker import Location
 
@@ -60,6 +62,29 @@ def write_again(path: Path, uri: str | None = None) -> Recorder:
             recorder.put(kind, payload)
     recorder.finish(found.status, found.when)  # type: ignore[arg-type]
     return recorder
+
+
+def replay_sweep(context: SweepContext, folders: Iterable[Path]) -> list[Path]:
+    """Write what the trials of a sweep had to keep in files of these folders; return the files that are left.
+
+    A file goes once the store has what it says; what the store leaves again is in a new one.
+    """
+    left = []
+    for path in sorted(found for folder in set(folders) for found in folder.glob(kept.PATTERN)):
+        head = kept.read_head(path)
+        if (
+            head.get("tags", {}).get("mlflow.parentRunId") != context.run_id
+            or head["experiment"] != context.experiment
+        ):
+            continue
+        recorder = write_again(path, context.store)
+        if recorder.location is None:
+            left.append(path)
+            continue
+        path.unlink()
+        log.info("what %s had kept is written to run %s", escape(path), recorder.location.run_id)
+        left += [recorder.kept] if recorder.kept else []
+    return left
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ VARIABLE = "BF_SWEEP"
 MEMORY = "tracking.json"
 #: The tag that says what MLflow has no status for.
 STATE, PRUNED = "bf.state", "pruned"
+#: The tag with the name of a trial in the journal of its sweep.
+TRIAL = "bf.trial"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
@@ -10,17 +9,21 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bf_pipeline.redaction.texts import redact_text
 from bf_research.launcher.errors import PassingError
-from bf_research.tracking.refusals import first_line, is_busy
-from bf_research.tracking.run_scope import PRUNED, STATE
+from bf_research.tracking.local.database import connect as connect_database
+from bf_research.tracking.refusals import first_line, is_away, is_busy
+from bf_research.tracking.run_scope import PRUNED, STATE, TRIAL
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 #: Runs that are asked for at once; a page of MLflow holds 50,000 at most.
@@ -42,6 +45,10 @@ class StoreBusy(TrackingError):
     """The store of runs is there, but has no time: another process holds it."""
 
 
+class StoreAway(TrackingError):
+    """The store of runs does not answer; a server may come back."""
+
+
 def address(uri: str | None) -> str:
     """Return an absolute tracking URI; None is ``mlflow.db`` in the working folder."""
     if uri is None:
@@ -59,37 +66,53 @@ def database(uri: str) -> Path | None:
 
 
 def open_store(uri: str) -> Any:
-    """Return an ``MlflowClient`` of a store that answers, created if it has to be; ``TrackingError`` if not.
-
-    Processes that create one sqlite store at once would spoil it: the first creates, the others wait.
-    """
+    """Return an ``MlflowClient`` of a store that answers, created if need be; ``TrackingError`` if not."""
     _check_reachable(uri)
     quiet()
+    path = database(uri)
+    if path is not None:
+        if (os.getpid(), uri) in _READY and path.exists():
+            return _READY[os.getpid(), uri]
+        import_module("mlflow.store.tracking.sqlalchemy_store")  # for seconds, in which nobody has to wait
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    path = database(uri)
-    if (os.getpid(), uri) in _READY and path is not None and path.exists():
-        return _READY[os.getpid(), uri]
+    def connect(address: str) -> Any:
+        client = MlflowClient(tracking_uri=address)
+        client.search_experiments(max_results=1)
+        return client
+
     try:
         if path is None:
-            client = MlflowClient(tracking_uri=uri)
-            client.search_experiments(max_results=1)
-            return client
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.parent):
-            client = MlflowClient(tracking_uri=uri)
-            client.search_experiments(max_results=1)
-        _READY[os.getpid(), uri] = client
+            return connect(uri)
+        client = _READY[os.getpid(), uri] = connect_database(path, connect)
         return client
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise explain(uri, error) from error
 
 
+def wait_for(uri: str, seconds: float) -> Any:
+    """Return a client of a store, waiting some time for one that is away or busy; raise what keeps it so."""
+    end, pause = time.monotonic() + seconds, 0.1
+    while True:
+        try:
+            return open_store(uri)
+        except (StoreAway, StoreBusy) as error:
+            if time.monotonic() > end:
+                raise
+            if pause == 0.1:
+                log.warning("%s; waiting for it", error)
+            pause = min(2 * pause, 2.0)
+            time.sleep(pause)
+
+
 def explain(uri: str, error: Exception) -> TrackingError:
-    """Return what to raise for an error of a store at the start; ``StoreBusy`` if another try may help."""
-    kind = StoreBusy if is_busy(error) else TrackingError
+    """Return what to raise for an error of a store at the start.
+
+    ``StoreBusy`` if another try may help, ``StoreAway`` for a server that has gone.
+    """
+    kind = StoreBusy if is_busy(error) else StoreAway if _is_server(uri) and is_away(error) else TrackingError
     return kind(
         f"the MLflow store {redact_text(uri)} can't be used: {first_line(error)}; "
         "set tracking.uri to one that can, or tracking=none to record nothing"
@@ -132,27 +155,20 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock the folder itself: no lock file is left behind."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _is_server(uri: str) -> bool:
+    return urlsplit(uri).scheme in ("http", "https")
 
 
 def _check_reachable(uri: str) -> None:
     """Raise ``TrackingError`` for a server that does not answer: MLflow would try for minutes."""
     parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_server(uri) or not parts.hostname:
         return
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
     except OSError as error:
-        raise TrackingError(
+        raise StoreAway(
             f"the MLflow server {redact_text(uri)} does not answer: {error}; start it, set tracking.uri to "
             "another, or tracking.required=false to keep the records in a file until it is back"
         ) from error
@@ -188,7 +204,7 @@ def experiment_id(client: Any, name: str, uri: str) -> str:
 def ui(uri: str) -> tuple[str, str]:
     """Return the command that opens MLflow's pages, and the address at which they are, without a password."""
     uri = redact_text(uri)
-    if urlsplit(uri).scheme in ("http", "https"):
+    if _is_server(uri):
         return uri, uri.rstrip("/")
     return f"{sys.executable} -m mlflow ui --backend-store-uri {uri}", "http://127.0.0.1:5000"
 
@@ -203,6 +219,8 @@ class Row:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     seconds: float
+    #: what the journal of the sweep calls the trial; empty for runs that tell it by their names alone
+    trial: str = ""
 
 
 def search_all(client: Any, experiment: str, asked: str, order_by: Sequence[str] = ()) -> Iterator[Any]:
@@ -228,15 +246,28 @@ def child_runs(client: Any, experiment: str, parent: str) -> Iterator[Any]:
 
 
 def choose_tries(found: Sequence[Row]) -> list[Row]:
-    """Return one run for each trial of a sweep: those that finished, or the last of one that never did."""
-    finished = {row.name for row in found if row.status == "FINISHED"}
-    last = {row.name: row.run_id for row in found}
-    return [row for row in found if _counts(row, finished, last)]
+    """Return one run for each trial of a sweep, of those given oldest first.
+
+    That is one that finished, or the last of a trial that never did. A trial whose worker died between the
+    end of its run and that of its job has finished twice: the last one counts.
+    """
+    stands = standing(found)
+    return [row for row in found if row.run_id in stands[row.trial, row.name]]
 
 
-def _counts(row: Row, finished: set[str], last: Mapping[str, str]) -> bool:
-    """Whether a run stands for its trial: finished, or the last of one that never finished."""
-    return row.status == "FINISHED" if row.name in finished else last[row.name] == row.run_id
+def standing(found: Sequence[Row]) -> dict[tuple[str, str], set[str]]:
+    """Return the ids of the runs that stand for a trial, by its names; several only where names are equal."""
+    stands: dict[tuple[str, str], set[str]] = {}
+    finished: set[tuple[str, str]] = set()
+    for row in found:
+        key = row.trial, row.name
+        if row.status == "FINISHED":
+            before = stands[key] if key in finished and not row.trial else set()
+            stands[key] = before | {row.run_id}
+            finished.add(key)
+        elif key not in finished:
+            stands[key] = {row.run_id}
+    return stands
 
 
 def read_row(run: Any) -> Row:
@@ -249,6 +280,7 @@ def read_row(run: Any) -> Row:
         params=_options(run.data),
         metrics={name: _as_logged(value) for name, value in run.data.metrics.items()},
         seconds=(end - run.info.start_time) / 1000,
+        trial=run.data.tags.get(TRIAL, ""),
     )
 
 

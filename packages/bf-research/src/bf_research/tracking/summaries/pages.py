@@ -133,12 +133,13 @@ def _only(parent: str) -> str:
     return f"tags.`mlflow.parentRunId` = '{parent}'"
 
 
-def fold_tries(client: Any, found: Sequence[Row], rows: Sequence[Row]) -> None:
+def fold_tries(client: Any, found: Sequence[Row]) -> None:
     """Put runs of earlier tries below the run that stands for their trial: a trial is seen once."""
-    stands = {row.name: row.run_id for row in rows}
+    stands = store.standing(found)
     for row in found:
-        if stands[row.name] != row.run_id and row.status != "FINISHED":
-            client.set_tag(row.run_id, "mlflow.parentRunId", stands[row.name])
+        chosen = stands[row.trial, row.name]
+        if row.run_id not in chosen:
+            client.set_tag(row.run_id, "mlflow.parentRunId", max(chosen))
 
 
 def tell_addresses(

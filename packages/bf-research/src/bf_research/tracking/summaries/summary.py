@@ -46,7 +46,7 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     varied = varying(rows)
     views: dict[str, str] = {}
     try:
-        fold_tries(client, found, rows)
+        fold_tries(client, found)
         views = save_views(client, parent.info, ranked, varied, metric, minimize)
         _record(client, context.run_id, rows, ranked, varied, metric, minimize)
     except Exception as error:  # noqa: BLE001 - the trials are done: their table is shown in any case
