@@ -7,7 +7,7 @@ from bf_research.prediction.exporting import Exported, export_trained
 from bf_research.report.report import write_report
 from bf_research.research.research import Research
 from bf_research.search.options import Search
-from bf_research.stopping.rules import ASHA, Hyperband, MedianStopping, StoppingRule
+from bf_research.stopping.rules import ASHA, Hyperband, MedianStopping, OptunaPruner, StoppingRule
 from bf_research.sweep.journal import SweepLocked
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import Trial, TrialState
@@ -43,6 +43,7 @@ __all__ = [
     "MedianStopping",
     "NoModel",
     "Option",
+    "OptunaPruner",
     "RateTest",
     "ReduceOnPlateau",
     "Research",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from typing import Any
 
 from bf_index.errors import unknown
 from bf_research.stopping.directions import Mode, check_direction, less_is_better
+from bf_research.stopping.optuna_library import load_optuna
 
 #: Optuna's classes by our names.
 SAMPLERS: Mapping[str, str] = MappingProxyType(
@@ -22,7 +22,6 @@ SAMPLERS: Mapping[str, str] = MappingProxyType(
         "random": "RandomSampler",
     }
 )
-_INSTALL = "pip install 'bf-research[optuna]'"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Search:
 
     def make_sampler(self, seed: int) -> Any:
         """Return Optuna's sampler; ``ValueError`` for an option that it has not, or a library that lacks."""
-        optuna = load_optuna()
+        optuna = load_optuna("search")
         kind = getattr(optuna.samplers, SAMPLERS[self.sampler])
         known = inspect.signature(kind).parameters
         for name in self.options:
@@ -97,18 +96,8 @@ def read_search(given: Any) -> Search | None:
     for name in given:
         if name not in known:
             raise ValueError(unknown("option", str(name), known, "search"))
-    return Search(**given) if given else None
-
-
-def load_optuna() -> Any:
-    """Return the module; ``ImportError`` that names what to install."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError(f"search: Optuna is not installed: {_INSTALL}, or leave search out") from error
-    if int(re.match(r"\d+", optuna.__version__)[0]) < 5:  # type: ignore[index]
-        raise ImportError(f"search: Optuna 5 is needed, this is {optuna.__version__}: {_INSTALL}")
-    return optuna
+    said = {str(name): value for name, value in given.items() if (name, value) != ("options", None)}
+    return Search(**said) if said else None
 
 
 def _lacking(sampler: str, error: ImportError) -> str:

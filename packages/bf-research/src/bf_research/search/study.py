@@ -14,8 +14,9 @@ from bf_index.seeding import rng_at
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.domain.option import canonical
-from bf_research.search.options import Search, load_optuna
+from bf_research.search.options import Search
 from bf_research.search.space import PART, Space
+from bf_research.stopping.optuna_library import load_optuna
 
 FILE = "optuna.jsonl"
 _NAME, _WARM = "sweep", "bf.warm"
@@ -109,8 +110,7 @@ class Proposals:
 
     def _open(self) -> Any:
         """Open the study of the folder; a new one knows the results of the earlier sweep, if one is named."""
-        optuna = load_optuna()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # not how it samples which choice
+        optuna = load_optuna("search")
         backend = optuna.storages.journal.JournalFileBackend(str(self._folder / FILE))
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
@@ -154,7 +154,7 @@ class Proposals:
         return _Proposal(frozen, config)
 
     def _ask(self, study: Any, number: int) -> _Proposal:
-        optuna = load_optuna()
+        optuna = load_optuna("search")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.sampler = self.search.make_sampler(int(rng_at(self._seed, _SEARCH, number).integers(2**31)))

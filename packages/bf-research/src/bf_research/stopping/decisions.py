@@ -6,22 +6,26 @@ Of all values more is better here. Nothing depends on time or on order but that 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
 from collections.abc import Mapping
-from typing import Protocol
 
 #: Stands for what is no finite number: the worst there is, and sums of it stay finite.
 _WORST = -1e300
 
 
-class Decision(Protocol):
+class Decision(ABC):
     """A rule that has begun."""
 
+    @abstractmethod
     def decide(self, trial: str, step: int, value: float) -> str | None:
         """Return why a trial should stop at a step, None to go on; each step of a trial comes once."""
 
+    def end(self, trial: str, pruned: bool) -> None:  # noqa: B027 - only what compares with ended trials needs it
+        """Hear that a trial has told its last value, by itself or stopped."""
 
-class Rungs:
+
+class Rungs(Decision):
     """Successive halving: at ``first``, ``first * factor``... the best 1 of ``factor`` so far go on."""
 
     def __init__(self, first: int, factor: int, last: int | None = None) -> None:
@@ -48,7 +52,7 @@ class Rungs:
         return rung == step and (self.last is None or step < self.last)
 
 
-class Brackets:
+class Brackets(Decision):
     """Hyperband: brackets of successive halving that begin at several steps, each with its share of trials.
 
     Bracket s of s_max + 1 begins at ``last / factor^s`` and has ``(s_max + 1) / (s + 1) * factor^s`` trials
@@ -77,7 +81,7 @@ class Brackets:
         return why and f"bracket {number + 1} of {len(self.rungs)}: {why}"
 
 
-class Median:
+class Median(Decision):
     """Median stopping: the best so far against the median of the running averages of others."""
 
     def __init__(self, first: int, least: int) -> None:
@@ -133,12 +137,14 @@ class Judge:
         broken = not math.isfinite(value)
         better = _WORST if broken else max(-value if self._less else value, _WORST)
         why = self._decision.decide(trial, step, better)
-        if final:
-            return None
         if broken and why is None:
             why = f"its value at step {step} is {value}, no finite number"
-        if why is not None:
+        if final:
+            why = None
+        elif why is not None:
             self._stopped[trial] = why
+        if final or why is not None:
+            self._decision.end(trial, pruned=why is not None)
         return why
 
     @property

@@ -1,16 +1,17 @@
-"""The rules by which a sweep stops trials, as options: successive halving, hyperband, the median."""
+"""The rules by which a sweep stops trials, as options: halving, hyperband, the median, Optuna's pruners."""
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from bf_index.errors import unknown
 from bf_research.stopping.decisions import Brackets, Decision, Judge, Median, Rungs
 from bf_research.stopping.directions import Mode, check_direction, less_is_better
+from bf_research.stopping.pruners import PRUNERS, Pruned, make_pruner
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,39 @@ class MedianStopping(StoppingRule):
         return Median(self.min_steps, self.min_trials)
 
 
-RULES: Mapping[str, type[StoppingRule]] = {kind.name: kind for kind in (ASHA, Hyperband, MedianStopping)}
+@dataclass(frozen=True)
+class OptunaPruner(StoppingRule):
+    """A pruner of Optuna: what is stopped is told by its class, which gets the values as they are measured.
+
+    ``pruner`` is one of ``percentile``, ``threshold``, ``patient``, ``wilcoxon``, ``median``,
+    ``successive_halving``, ``hyperband``; ``options`` go to the class. Before ``min_steps`` it is told values
+    and not asked. Most of them compare with trials that came to their end, so that the first ones are never
+    stopped. ``ValueError`` for a pruner or an option that there is not, ``ImportError`` without Optuna.
+    """
+
+    pruner: str = "median"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    name: ClassVar[str] = "optuna"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pruner not in PRUNERS:
+            raise ValueError(unknown("pruner", self.pruner, PRUNERS, "stopping.pruner"))
+        if not isinstance(self.options, Mapping):
+            raise TypeError(f"stopping.options must be a mapping, got {self.options!r}")
+        make_pruner(self.pruner, self.options)
+
+    def start(self) -> Decision:
+        """Return what decides in one sweep."""
+        less = less_is_better(self.metric or "", self.mode)
+        return Pruned(make_pruner(self.pruner, self.options), self.min_steps, less)
+
+
+_KINDS = (ASHA, Hyperband, MedianStopping, OptunaPruner)
+RULES: Mapping[str, type[StoppingRule]] = {
+    kind.name: kind for kind in (ASHA, Hyperband, MedianStopping, OptunaPruner)
+}
 
 
 def read_stopping(given: Any) -> StoppingRule | None:
@@ -127,7 +160,8 @@ def read_stopping(given: Any) -> StoppingRule | None:
         raise TypeError(f"stopping: a rule such as ASHA() or {{rule: asha}} is needed, got {given!r}")
     if not given:
         return None
-    options = {str(name): value for name, value in given.items() if name != "rule"}
+    said = {str(name): value for name, value in given.items() if (name, value) != ("options", None)}
+    options = {name: value for name, value in said.items() if name != "rule"}
     kind = str(given.get("rule"))
     if kind not in RULES:
         raise ValueError(unknown("rule", kind, RULES, "stopping.rule"))
