@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -56,3 +57,13 @@ def test_less_than_the_page_says_is_a_failure(tool, tmp_path):
     assert "at least 0.91" in run(tool.Example("short", command, "test/accuracy", 0.91), str(tmp_path))
     (tmp_path / "short.py").write_text("raise SystemExit('no data')")
     assert "no data" in run(tool.Example("short", command, "test/accuracy", 0.5), str(tmp_path))
+
+
+def test_the_kept_notebook_of_a_sweep_shows_the_table_of_the_sweep_and_its_results():
+    notebook = json.loads((ROOT / "docs" / "examples" / "sweep.ipynb").read_text())
+    outputs = [one for cell in notebook["cells"] for one in cell.get("outputs", ())]
+    pages = ["".join(one["data"]["text/html"]) for one in outputs if "text/html" in one.get("data", {})]
+    assert ['<progress value="1.0000"' in page for page in pages] == [True, False]
+    assert "12/12" in pages[0]
+    assert "best: <b>accuracy 0.9" in pages[0]
+    assert "<b>12 trials</b>: 12 DONE" in pages[1]

@@ -16,8 +16,9 @@ from bf_research.launcher.display.choice import choose_monitor
 from bf_research.launcher.display.lines import Silent
 from bf_research.launcher.display.notebook import NotebookTable
 from bf_research.launcher.jobs import Done, Job
+from bf_research.stopping.directions import choose_metric
 from bf_research.sweep.records import Record
-from bf_research.sweep.standing import Standing, choose_metric
+from bf_research.sweep.standing import Standing
 from bf_research.sweep.trial import TrialState
 from tests.research.launcher.screen import Screen, Terminal
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, cast
 from bf_index.errors import escape, unknown
 from bf_research.domain.domain import Domain
 from bf_research.domain.walk import When
+from bf_research.report.markup import Markup, cut, element
 from bf_research.research.loggers import Loggers, Target, check_target
 from bf_research.research.parts import Parts
 from bf_research.research.trial_files import profile_rows, remove, with_dumps
@@ -90,6 +91,14 @@ class Research(Parts):
     def __repr__(self) -> str:
         units = ", ".join(unit.name for unit in self._units) or "no units"
         return f"<Research of {units} over {self._domain!r}>"
+
+    def _repr_html_(self) -> str:
+        """Return what runs over which domain, and the results so far, for a notebook."""
+        units = ", ".join(unit.name for unit in self._units) or "no units"
+        where = [element("p", "in ", element("code", str(self.folder)))] if self.folder else []
+        running = [] if self.is_finished else [element("p", element("b", "it runs"))]
+        what = element("p", element("b", "Research"), f" of {cut(units)} over {cut(self._domain)}")
+        return element("div", what, *where, *running, Markup(self.trials._repr_html_()))
 
     # What a trial does
 

@@ -1,8 +1,9 @@
-"""Which values of a metric are better, by its name and by what was said."""
+"""Which metric counts and which of its values are better, by name and by what was said."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 Mode = Literal["auto", "min", "max"]
@@ -29,3 +30,13 @@ def check_direction(metric: str, mode: str, owner: str) -> None:
                 f"{owner}: of {metric!r} {better} is better, and mode={mode!r} would keep the worst trials; "
                 "leave mode out"
             )
+
+
+def choose_metric(names: Sequence[str], by_fold: bool = False) -> str | None:
+    """Return the result that a sweep is ranked by where nobody said; None where there is none."""
+    measured = [name for name in names if name.startswith("validation/")]
+    if by_fold and measured:  # the fold is what is validated on
+        return measured[0]
+    if "test/accuracy" in names:
+        return "test/accuracy"
+    return names[-1] if names else None

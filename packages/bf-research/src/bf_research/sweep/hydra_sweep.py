@@ -34,6 +34,7 @@ from bf_research.masks import Masks
 from bf_research.own_files import open_plain
 from bf_research.search.options import read_search
 from bf_research.search.study import Proposals
+from bf_research.stopping.directions import choose_metric
 from bf_research.stopping.measured import check_ranking, complete_metrics, complete_rule
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
@@ -41,7 +42,7 @@ from bf_research.sweep.hydra_trial import RecordedTask, recover_result, translat
 from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
 from bf_research.sweep.records import History
 from bf_research.sweep.results import Mode, Results
-from bf_research.sweep.standing import Standing, choose_metric
+from bf_research.sweep.standing import Standing
 from bf_research.sweep.sweep import Ask, Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
 from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState

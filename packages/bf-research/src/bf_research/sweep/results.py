@@ -21,6 +21,9 @@ from bf_research.domain.domain import Domain
 from bf_research.domain.option import canonical, plain, same_json
 from bf_research.domain.walk import WalkOptions
 from bf_research.masks import is_masked
+from bf_research.report.markup import element
+from bf_research.stopping.directions import choose_metric, less_is_better
+from bf_research.sweep.html_table import draw_failures, draw_ranking, draw_states
 from bf_research.sweep.journal import SCHEMA, to_json
 from bf_research.sweep.records import History, Record, check_record
 from bf_research.sweep.trial import FAILURES, TrialState
@@ -90,6 +93,15 @@ class Results:
                 f"{filled:,} values; take what you need from the records"
             )
         return pd.DataFrame(rows, columns=names)
+
+    def _repr_html_(self) -> str:
+        """Return the states, the ranking by the metric that counts and the failures, for a notebook."""
+        metric = choose_metric(self.returns)
+        parts = [draw_states(self.records)]
+        if metric is not None and self.records:
+            summary = self.summary(metric, "min" if less_is_better(metric, "auto") else "max")
+            parts.append(draw_ranking(summary, self.options, metric))
+        return element("div", *parts, draw_failures(self.records))
 
     def _rows(self) -> Iterable[dict[str, Any]]:
         for record in self.records:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bf_index.errors import escape
 from bf_research.domain.option import canonical
+from bf_research.stopping.directions import choose_metric
 from bf_research.sweep.records import Record
 from bf_research.sweep.results import Mode, Results
 from bf_research.sweep.trial import TrialState
-
-
-def choose_metric(names: Sequence[str], by_fold: bool = False) -> str | None:
-    """Return the result that a sweep is ranked by where nobody said; None where there is none."""
-    measured = [name for name in names if name.startswith("validation/")]
-    if by_fold and measured:  # the fold is what is validated on
-        return measured[0]
-    if "test/accuracy" in names:
-        return "test/accuracy"
-    return names[-1] if names else None
 
 
 @dataclass

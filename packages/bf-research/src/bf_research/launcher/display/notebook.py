@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Callable, Sequence
 
 from bf_research.launcher.display.board import Board
 from bf_research.launcher.display.lines import Silent, describe, describe_retry
 from bf_research.launcher.jobs import Done, Job
+from bf_research.report.markup import element
 
 _SECONDS = 0.5
 #: Lines about jobs that did not end well, the last of them.
@@ -55,21 +55,19 @@ class NotebookTable(Silent):
     def render(self) -> str:
         """Return the HTML of the table; texts of trials are escaped."""
         board = self.board
-        share = min(board.done / board.total, 1.0) if board.total else 0.0
-        bar = f'<progress value="{share:.4f}" style="width: 16em"></progress> ' if board.total else ""
-        parts = [f"<div>{bar}{html.escape(board.describe_counts())}</div>"]
+        share = f"{min(board.done / board.total, 1.0):.4f}" if board.total else None
+        bar = [element("progress", value=share, style="width: 16em"), " "] if share else []
+        parts = [element("div", *bar, board.describe_counts())]
         if best := board.best:
-            parts.append(f"<div>best: <b>{html.escape(best)}</b></div>")
+            parts.append(element("div", "best: ", element("b", best)))
         rows = [
-            "".join(f"<td>{html.escape(text)}</td>" for text in (one.slot, one.place, one.label, one.metrics))
+            element("tr", *(element("td", text) for text in (one.slot, one.place, one.label, one.metrics)))
             for one in board.show_running()
         ]
-        if rows:
-            parts.append(f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>")
-        if board.hidden:
-            parts.append(f"<div>and {board.hidden} more run</div>")
-        parts += [f"<div>{html.escape(line)}</div>" for line in self._lines[-_MOST_LINES:]]
-        return "".join(parts)
+        parts += [element("table", *rows)] if rows else []
+        parts += [element("div", f"and {board.hidden} more run")] if board.hidden else []
+        parts += [element("div", line) for line in self._lines[-_MOST_LINES:]]
+        return element("div", *parts)
 
     def _refresh(self) -> None:
         """Draw the table, if the last time was long enough ago."""
