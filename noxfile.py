@@ -122,11 +122,12 @@ def ray(session: nox.Session) -> None:
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """Items, batches and pipelines under a DataLoader of PyTorch, and the pages that show it."""
-    own = ["packages/bf-index", "packages/bf-batch[images]", "packages/bf-pipeline[torch]"]
-    editable = [word for path in own for word in ("-e", path)]
-    session.install("--no-config", *editable, "pytest", "pytest-timeout", "hypothesis")
+    """Items, batches and pipelines under a DataLoader of PyTorch, and a sampler that needs torch."""
+    own = ["bf-index", "bf-batch[images]", "bf-pipeline[torch]", "bf-models", "bf-research[optuna]"]
+    editable = [word for name in own for word in ("-e", f"packages/{name}")]
+    session.install("--no-config", *editable, "pytest", "pytest-timeout", "hypothesis", "scipy")
     tests = ["tests/batch/test_torch.py", "tests/pipeline/test_torch_dataset.py"]
+    tests += ["tests/research/search/test_search.py"]
     session.run("pytest", "-q", *(session.posargs or tests), env=ENVIRONMENT)
     shown = "run and (bf-index or bf-batch or bf-pipeline)"
     session.run("pytest", "-q", "tests/integration/test_docs.py", "-k", shown, env=ENVIRONMENT)

@@ -48,10 +48,10 @@ def study_of(folder: Path) -> Any:
     return optuna.load_study(study_name="sweep", storage=optuna.storages.JournalStorage(backend))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "cmaes", "gp"])
 def test_the_same_seed_proposes_the_same_trials_and_another_one_others(tmp_path: Path, sampler: str):
-    if sampler == "cmaes":
-        pytest.importorskip("cmaes")
+    if sampler in ("cmaes", "gp"):
+        pytest.importorskip({"cmaes": "cmaes", "gp": "torch"}[sampler])
     search = Search(sampler, metric="loss")
     first, again = (run(tmp_path / name, search) for name in ("first", "again"))
     assert len(proposed(first)) == N
