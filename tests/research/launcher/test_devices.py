@@ -74,6 +74,7 @@ class TestDevices:
         slots = plan("auto", TWO, per_device=2)
         assert [slot.name for slot in slots] == ["gpu:0/0", "gpu:1/0", "gpu:0/1", "gpu:1/1"]
         assert slots[0].memory_limit == 3680
+        assert slots[0].environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.460"
 
     def test_a_job_may_get_several_devices(self):
         (slot,) = plan("auto", TWO, devices_per_job=2)

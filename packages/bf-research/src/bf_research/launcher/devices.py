@@ -216,6 +216,8 @@ def _slot(
         environment["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         least = min(gpu.memory for gpu in gpus)
         limit = int(least * SHARED_MEMORY / count) if count > 1 and least else None
+        if limit:  # JAX would take three quarters of the card for each
+            environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{SHARED_MEMORY / count:.3f}"
         cores = machine.cores
     name = "+".join(group) + (f"/{turn}" if count > 1 else "")
     return Slot(name, group, cores, environment, limit)
@@ -232,7 +234,7 @@ def share(cores: Sequence[int], number: int, slots: int) -> tuple[int, ...]:
 def find_machine() -> Machine:
     """Return this machine: the GPUs inside ``CUDA_VISIBLE_DEVICES`` and the cores this process may use."""
     cores = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
-    gpus, hidden = mask_gpus(_nvml(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    gpus, hidden = mask_gpus(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     return Machine(gpus, cores or tuple(range(os.cpu_count() or 1)), hidden)
 
 
@@ -256,7 +258,7 @@ def mask_gpus(found: Sequence[Found], mask: str | None) -> tuple[tuple[Gpu, ...]
     return tuple(gpus), ""
 
 
-def _nvml() -> list[Found]:
+def list_gpus() -> list[Found]:
     """Return the GPUs that the driver knows; none without NVML or a driver."""
     try:
         import pynvml

@@ -23,6 +23,8 @@ from bf_research.own_files import open_plain
 
 #: Classes by whose name an error is known to be the lack of a device's memory.
 _OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
+#: JAX has one class for all of them, and begins with what went wrong.
+_FULL = "RESOURCE_EXHAUSTED:"
 
 _BEGAN = pack(("began",), pickle.dumps)
 
@@ -121,7 +123,8 @@ def judge(error: BaseException) -> str:
     """Return the kind of an error: a later try may have the device's memory that was lacking."""
     if isinstance(error, TrialPruned):
         return "pruned"
-    return "out of memory" if type(error).__name__ in _OUT_OF_MEMORY else "failed"
+    full = type(error).__name__ in _OUT_OF_MEMORY or str(error).startswith(_FULL)
+    return "out of memory" if full else "failed"
 
 
 def make_portable(error: BaseException) -> BaseException:
