@@ -13,6 +13,8 @@ from bf_batch.opensets import Digits
 from bf_pipeline import C
 from bf_research import Option, Research, Results
 from bf_research.sweep import journal as journals
+from bf_research.sweep.records import Record
+from bf_research.sweep.trial import TrialState
 from bf_research.train_data import Fold, split_validation
 
 ROOT = Path(__file__).parents[3]
@@ -82,6 +84,55 @@ def test_folds_that_cannot_be_are_refused_before_any_trial(tmp_path: Path, sweep
     assert done.code == 1
     assert message in done.err
     assert not (tmp_path / "out/journal.jsonl").exists()
+
+
+STOPPED = """
+import sys
+import hydra
+from bf_research.launcher import report, stopping
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(config):
+    for step in range(1, 10):
+        report(step, 9, score=config.lr * step + 100 * config.dataset.fold)
+        if stopping():
+            raise KeyboardInterrupt
+    return {"score": config.lr * step + 100 * config.dataset.fold}
+
+
+sys.argv[1:1] = ARGUMENTS
+main()
+"""
+#: Worked by hand for one fold: rungs at steps 1 and 3 of 9, the best third of those that came there goes on.
+LRS, STEPS = [0.5, 0.6, 0.4, 0.7, 0.3, 0.65, 0.62, 0.9, 0.1], [9, 9, 1, 9, 1, 3, 1, 9, 1]
+
+
+def test_a_rule_compares_configurations_on_the_same_fold(tmp_path: Path, sweep, run_script):
+    rule = (
+        "hydra.sweeper.stopping={rule: asha, metric: score}"  # whatever the fold, an easier one than before
+    )
+    swept = ["-m", "hydra.sweep.dir=out", f"lr={','.join(map(str, LRS))}", rule]
+    done = run_script(STOPPED.replace("ARGUMENTS", repr(swept)))
+    assert done.code == 0, done.err
+    results = Results.of(journals.read(tmp_path / "out"))
+    assert [record.step for record in results.records] == STEPS * 3
+    rows = results.summary("score")
+    assert [row["lr"] for row in rows[:4]] == [0.9, 0.7, 0.6, 0.5]
+    assert [(row["count"], row["pruned"]) for row in rows] == [(3, 0)] * 4 + [(0, 3)] * 5
+
+
+def test_a_configuration_stopped_on_a_fold_ranks_behind_those_of_all_folds():
+    def record(number: int, lr: float, score: float, state: str) -> Record:
+        return Record(
+            str(number), number, {"lr": lr}, number % 2, 0, TrialState(state), rows=[{"score": score}]
+        )
+
+    lucky = [record(0, 1, 0.9, "DONE"), record(1, 1, 0.1, "PRUNED")]
+    whole = [record(2, 2, 0.6, "DONE"), record(3, 2, 0.4, "DONE")]
+    stopped = [record(4, 3, 0.99, "PRUNED"), record(5, 3, 0.99, "PRUNED")]
+    order = [row["lr"] for row in Results((*stopped, *lucky, *whole)).summary("score")]
+    assert order == [2, 1, 3]
 
 
 def test_the_folds_are_those_of_scikit_learn_by_definition():

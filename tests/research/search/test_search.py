@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,64 @@ def test_a_search_that_was_cut_off_goes_on_with_the_same_proposals(tmp_path: Pat
     assert proposed(research) == whole
     states = [trial.state.name for trial in study_of(tmp_path / "cut").trials]
     assert states == ["COMPLETE"] * 16
+
+
+KILLED = """
+    import os
+    import signal
+    from pathlib import Path
+
+    from bf_pipeline import C
+    from bf_research import Domain, Option, Research, Search, integers, uniform
+
+    def fragile(x, kind, width):
+        calls = len(list(Path("calls").iterdir()))
+        Path(f"calls/{{calls}}").touch()
+        if calls in (1, 13):
+            os.kill(os.getpid(), signal.SIGKILL)  # the driver: trials run in its process
+        return (x - 0.3) ** 2 + 1 / {{"flat": 1.0, "deep": 2.0}}[kind]
+
+    domain = Option("x", uniform(0, 1)) * Option("kind", ["flat", "deep"]) * Option("width", integers(1, 8))
+    domain = Domain(domain).set_iterator(n_iters=16, seed={seed})
+    Path("calls").mkdir(exist_ok=True)
+    research = Research(domain).add_callable(fragile, C("x"), C("kind"), C("width"), returns="loss")
+    research.run(name="cut", parallel=False, search=Search(metric="loss"), resume="missing")
+"""
+
+
+def test_a_search_whose_driver_is_killed_goes_on_with_the_same_proposals(tmp_path: Path, run_script):
+    whole = proposed(run(tmp_path / "whole", Search(metric="loss"), make_domain(16)))
+    codes = [run_script(KILLED.format(seed=0)).code for _ in range(3)]
+    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    records = list(journals.read(tmp_path / "cut").records.values())
+    assert [tuple(record.config.values()) for record in records] == whole
+    assert {record.state.name for record in records} == {"DONE"}
+    states = [trial.state.name for trial in study_of(tmp_path / "cut").trials]
+    assert states == ["COMPLETE"] * 16
+    assert len(list((tmp_path / "calls").iterdir())) == 18
+
+
+def test_a_proposal_of_which_a_repetition_was_stopped_is_pruned_in_the_study(tmp_path: Path):
+    values = {}
+
+    def measure(x: float, i: int, repetition: int) -> float:
+        values.setdefault(x, len(values))
+        return (
+            values[x] * (i + 1) * (-1) ** repetition
+        )  # what is best in one repetition is worst in the other
+
+    domain = Domain(Option("x", uniform(0, 1))).set_iterator(n_iters=8, n_reps=2, seed=0)
+    research = Research(domain).add_callable(measure, C("x"), RI(), C("repetition"), returns="score")
+    search = Search(metric="score", mode="max")
+    research.run(9, name=tmp_path / "sweep", parallel=False, search=search, stopping=ASHA(metric="score"))
+    records = research.trials.records
+    ends = {tuple(sorted(str(r.state) for r in records[at : at + 2])) for at in range(0, 16, 2)}
+    assert ("DONE", "PRUNED") in ends
+    expected = [
+        "PRUNED" if any(r.state == "PRUNED" for r in records[at : at + 2]) else "COMPLETE"
+        for at in range(0, 16, 2)
+    ]
+    assert [trial.state.name for trial in study_of(tmp_path / "sweep").trials] == expected
 
 
 def test_a_warm_start_knows_the_results_of_an_earlier_sweep(tmp_path: Path):

@@ -177,10 +177,11 @@ class Proposals:
         records = list(proposal.ended.values())
         values = objectives(records, self.search.metrics)
         number = proposal.trial.number
-        if values is not None:
-            self._study.tell(number, values)
-        elif len(self.search.metrics) == 1 and any(record.state == "PRUNED" for record in records):
+        stopped = any(record.state == "PRUNED" for record in records)
+        if stopped and len(self.search.metrics) == 1:  # what was not stopped are the lucky repetitions
             self._study.tell(number, state=state.PRUNED)
+        elif values is not None:
+            self._study.tell(number, values)
         else:
             self._study.tell(number, state=state.FAIL)
         proposal.trial = self._study.get_trials(deepcopy=False)[number]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 #: Stands for what is no finite number: the worst there is, and sums of it stay finite.
 _WORST = -1e300
@@ -114,20 +114,26 @@ def _median(ordered: list[float]) -> float:
 class Judge:
     """The decisions of a rule in one sweep, each made once: the same question has the same answer.
 
+    Configurations are compared within a repetition, with a decision for each: folds of other data are no
+    rivals, and neither are repetitions of one configuration, of which all but the best would be stopped.
     ``told`` holds the last step of each trial, ``stopped`` why trials were stopped.
     """
 
-    def __init__(self, decision: Decision, less: bool) -> None:
-        self._decision, self._less = decision, less
+    def __init__(self, start: Callable[[], Decision], less: bool) -> None:
+        self._start, self._less = start, less
+        self._decisions: dict[int, Decision] = {}
         self._told: dict[str, int] = {}
         self._stopped: dict[str, str] = {}
 
-    def tell(self, trial: str, step: int, value: float, final: bool = False) -> str | None:
+    def tell(
+        self, trial: str, step: int, value: float, final: bool = False, repetition: int = 0
+    ) -> str | None:
         """Tell the value of a trial at a step; return why it should stop, None to go on.
 
         A value that is no finite number is the worst, and stops its trial. A trial that was stopped is told
         so again; a step that it had before, as when it was cut off and goes on from a checkpoint, changes
-        nothing. ``final``: the trial ends here by itself, so it is not stopped.
+        nothing. ``final``: the trial ends here by itself, so it is not stopped. ``repetition``: that of its
+        configuration, or its fold.
         """
         if trial in self._stopped:
             return self._stopped[trial]
@@ -136,7 +142,10 @@ class Judge:
         self._told[trial] = step
         broken = not math.isfinite(value)
         better = _WORST if broken else max(-value if self._less else value, _WORST)
-        why = self._decision.decide(trial, step, better)
+        if repetition not in self._decisions:
+            self._decisions[repetition] = self._start()
+        decision = self._decisions[repetition]
+        why = decision.decide(trial, step, better)
         if broken and why is None:
             why = f"its value at step {step} is {value}, no finite number"
         if final:
@@ -144,7 +153,7 @@ class Judge:
         elif why is not None:
             self._stopped[trial] = why
         if final or why is not None:
-            self._decision.end(trial, pruned=why is not None)
+            decision.end(trial, pruned=why is not None)
         return why
 
     @property

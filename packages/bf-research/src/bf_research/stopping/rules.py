@@ -42,7 +42,7 @@ class StoppingRule(ABC):
         """Return what decides in one sweep and remembers its decisions; it takes values as they are."""
         if self.metric is None:
             raise ValueError("stopping.metric: the rule has to know which metric it looks at")
-        return Judge(self.start(), less_is_better(self.metric, self.mode))
+        return Judge(self.start, less_is_better(self.metric, self.mode))
 
 
 @dataclass(frozen=True)

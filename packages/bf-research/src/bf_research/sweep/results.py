@@ -197,8 +197,9 @@ class Results:
         ``over`` names options that count as repetitions too, such as the fold of a cross-validation.
 
         Finished trials count. ``pruned`` is how many the stopping rule stopped, and ``step`` how far these
-        came; others without a finite number count in ``missing``. Configurations without a finished trial
-        come last, those first that came farthest. ``ValueError`` for an unknown result.
+        came; others without a finite number count in ``missing``. Configurations come behind of which some
+        repetitions were stopped, since those that were not are the lucky ones; last come those without a
+        finished trial, those first that came farthest. ``ValueError`` for an unknown result.
         """
         return [row for row, _ in self.rank(name, mode, over)]
 
@@ -219,9 +220,11 @@ class Results:
         rows = [(self._summarize(name, records, over), tuple(records)) for records in groups.values()]
         sign = -1 if mode == "max" else 1
 
-        def place(found: tuple[Mapping[str, Any], Any]) -> tuple[float, float]:
+        def place(found: tuple[Mapping[str, Any], Any]) -> tuple[int, float]:
             row = found[0]
-            return (-row["step"], 0.0) if math.isnan(row["mean"]) else (-math.inf, sign * row["mean"])
+            if math.isnan(row["mean"]):
+                return 2, -row["step"]
+            return 1 if row["pruned"] else 0, sign * row["mean"]
 
         return sorted(rows, key=place)
 

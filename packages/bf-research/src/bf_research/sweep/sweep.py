@@ -194,7 +194,9 @@ class Sweep:
         values = self._values_told
         for told in journal.history.told:
             if told.metric == self._metric:
-                self._judge.tell(told.trial, told.step, told.value, told.final)
+                record = journal.history.records.get(told.trial)
+                repetition = 0 if record is None else record.repetition
+                self._judge.tell(told.trial, told.step, told.value, told.final, repetition)
                 values[told.trial] = told.value
         return {
             trial: (why, [{str(self._metric): values[trial]}]) for trial, why in self._judge.stopped.items()
@@ -205,7 +207,7 @@ class Sweep:
         assert self._judge is not None
         assert self._journal is not None
         is_new = step > self._judge.told.get(trial.id, 0)
-        why = self._judge.tell(trial.id, step, value, final)
+        why = self._judge.tell(trial.id, step, value, final, trial.config.repetition)
         self._values_told[trial.id] = value
         if is_new:
             self._journal.tell(Told(trial.id, str(self._metric), step, value, final), why)
