@@ -75,7 +75,7 @@ ROOMS: Mapping[str, str] = {
         blocks model inspection zoo sklearn_model
         """,
     "bf_research": """
-        targets own_files masks report.markup domain stopping search launcher trusted sweep tracking
+        targets own_files masks report.markup domain stopping search launcher clusters trusted sweep tracking
         training trained report units train_names train_source train_found train_pipelines train_data
         train_folders train_parts train_pictures train_reconstructions train_steps
         prediction train research

@@ -13,7 +13,7 @@ from bf_pipeline import C
 from bf_research import ASHA, RI, MedianStopping, Option, Research, Results, TrialState
 from bf_research.launcher import LauncherError
 from bf_research.sweep import journal as journals
-from bf_research.sweep.hydra_sweep import refuse_deaf
+from bf_research.sweep.placing import refuse_deaf
 from bf_research.sweep.tables import ranking
 
 QUALITIES = [0.5, 0.6, 0.4, 0.7, 0.3, 0.65, 0.62, 0.9, 0.1]
@@ -201,12 +201,12 @@ def test_a_metric_that_nobody_reports_is_told(start: Callable[..., Any], tmp_pat
     assert "stopped nothing: no trial reported skore, whose results are score" in done.out + done.err
 
 
-class FarLauncher:
-    """A launcher that runs its jobs elsewhere and only waits for their results."""
+class RayAWSLauncher:
+    """As the plugin's, which copies folders to a cloud and back."""
 
     def launch(self, job_overrides: Any, initial_job_idx: int) -> Any: ...
 
 
 def test_a_launcher_whose_trials_hear_nothing_is_refused():
-    with pytest.raises(LauncherError, match="FarLauncher can't ask the sweep whether"):
-        refuse_deaf(FarLauncher(), ASHA(metric="score"))
+    with pytest.raises(LauncherError, match="RayAWSLauncher can't ask the sweep whether to go on: its trials"):
+        refuse_deaf(RayAWSLauncher(), ASHA(metric="score"))

@@ -45,7 +45,8 @@ class NoLink:
         """Refuse: a sweep that stops trials has to be there."""
         raise RuntimeError(
             "a stopping rule is set, and no sweep hears this trial, so nothing would be stopped: use "
-            "hydra/sweeper=domain with launch=gpu or launch=local, or stopping=null"
+            "hydra/sweeper=domain, with hydra.sweep.dir on a file system that all nodes see under the same "
+            "path, or stopping=null"
         )
 
 
@@ -113,6 +114,11 @@ class _Current:
 def connect(link: JobLink) -> None:
     """Use a link for this process."""
     _Current.link = link
+
+
+def is_connected() -> bool:
+    """Whether somebody listens to the jobs of this process."""
+    return type(_Current.link) is not NoLink
 
 
 @contextmanager

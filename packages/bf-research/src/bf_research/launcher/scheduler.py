@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +31,8 @@ EXIT_SECONDS = 5.0
 LOADING_SECONDS = 120.0
 #: Workers that end before they had any job: something is wrong with all of them.
 MOST_STILLBORN = 3
+#: What became of a job, by what its worker says; all else has failed.
+ENDS: Mapping[str, Kind] = {"ok": "ok", "stopped": "killed", "pruned": "pruned"}
 _END = Job(-1, None)
 
 
@@ -226,8 +228,7 @@ class Scheduler:
             again = replace(running.job, attempt=running.job.attempt + 1, alone=True)
             self._waiting.append(again)
             return
-        ends: dict[str, Kind] = {"ok": "ok", "stopped": "killed", "pruned": "pruned"}
-        yield self._end(running, ends.get(kind, "failed"), _load(data), worker)
+        yield self._end(running, ENDS.get(kind, "failed"), load_result(data), worker)
 
     def _end(self, running: _Running, kind: Kind, value: Any, worker: Worker) -> Done:
         done = Done(running.job, kind, value, worker.slot.name, time.monotonic() - running.began)
@@ -329,7 +330,7 @@ def _end_text(code: int | None) -> str:
     return f"with exit code {code}"
 
 
-def _load(data: Any) -> Any:
+def load_result(data: Any) -> Any:
     """Return what a worker sent; what only the worker can import becomes an error that says so."""
     try:
         return pickle.loads(data)  # noqa: S301 - from our own worker

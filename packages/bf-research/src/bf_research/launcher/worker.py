@@ -56,7 +56,7 @@ def _serve(channel: Channel, link: WorkerLink, environment: dict[str, str]) -> N
         elif message[0] == "job" and function is not None:
             link.begin()
             channel.send(_BEGAN)
-            verdict, data = _run(function, message[1])
+            verdict, data = run_job(function, message[1])
             channel.send(pack(("done", verdict, data), pickle.dumps))
             if message[2]:  # the last one: the next worker waits for this place
                 return
@@ -98,10 +98,11 @@ def _receive_function(channel: Channel, state: dict[str, Any], environment: dict
         return fail
 
 
-def _run(function: Function, job: Any) -> tuple[str, bytes]:
+def run_job(function: Function, job: Any, passing: tuple[type[BaseException], ...] = ()) -> tuple[str, bytes]:
     """Run one job; return what became of it and its pickled result or error.
 
-    A function may know best what its results mean (``verdict``) and how to pickle them (``dumps``).
+    A function may know best what its results mean (``verdict``) and how to pickle them (``dumps``). Errors
+    of the kinds ``passing`` are raised.
     """
     dumps = getattr(function, "dumps", dumps_quickly)
     try:
@@ -111,6 +112,8 @@ def _run(function: Function, job: Any) -> tuple[str, bytes]:
     except KeyboardInterrupt:
         stopped = JobStopped("the job stopped at an iteration, as the sweep asked")
         return "stopped", _pickled(stopped, dumps)
+    except passing:
+        raise
     except BaseException as error:  # noqa: BLE001 - SystemExit of a job must not end the worker
         return judge(error), _pickled(make_portable(error), dumps)
 

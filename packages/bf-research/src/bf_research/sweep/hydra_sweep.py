@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,11 +21,8 @@ from bf_research import targets
 from bf_research.domain.domain import Domain
 from bf_research.domain.notation import domain_from_data
 from bf_research.domain.walk import WalkOptions
-from bf_research.launcher.channel import OwnLink, connected
 from bf_research.launcher.compose import Composer
-from bf_research.launcher.errors import LauncherError
 from bf_research.launcher.hydra_private import to_yaml
-from bf_research.launcher.jobs import Job
 from bf_research.launcher.options import check_folder
 from bf_research.masks import Masks
 from bf_research.own_files import open_plain
@@ -38,14 +32,15 @@ from bf_research.stopping.directions import choose_metric
 from bf_research.stopping.measured import check_ranking, complete_metrics, complete_rule
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
-from bf_research.sweep.hydra_trial import RecordedTask, recover_result, translate_end
-from bf_research.sweep.overrides import Keys, split_overrides, trial_overrides
+from bf_research.sweep.hydra_trial import RecordedTask, recover_result
+from bf_research.sweep.overrides import Keys, split_overrides
+from bf_research.sweep.placing import ThroughLauncher, refuse_deaf
 from bf_research.sweep.records import History
 from bf_research.sweep.results import Mode, Results
 from bf_research.sweep.standing import Standing
-from bf_research.sweep.sweep import Ask, Rules, Sweep, SweepFailed, check_countable
+from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
-from bf_research.sweep.trial import FAILURES, Ended, Trial, TrialState
+from bf_research.sweep.trial import FAILURES, Trial, TrialState
 from bf_research.trusted import refuse_swept, trusted_packages
 
 log = logging.getLogger(__name__)
@@ -69,9 +64,9 @@ class DomainSweep:
         self.context, self.config = context, config
         self.composer = Composer(context.config_loader, config)
         self.rule = read_stopping(_plain(self.options["stopping"]))
-        recorded = RecordedTask(task, None if self.rule is None else self.rule.metric)
+        self.task = RecordedTask(task, None if self.rule is None else self.rule.metric)
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=context, task_function=recorded, config=config
+            hydra_context=context, task_function=self.task, config=config
         )
 
     def run(self, arguments: Sequence[str]) -> Results:
@@ -90,7 +85,9 @@ class DomainSweep:
         self._refuse_other_settings(folder, fixed)
         folds = self._read_folds(domain, fixed)
         repeated = self.options["n_reps"] > 1 or domain.plan.n_iters is not None
-        placer = ThroughLauncher(self, fixed, keys, repeated, folds)
+        placer = ThroughLauncher(
+            self.launcher, self.composer, self.task, folder, fixed, keys, repeated, folds
+        )
         rule = self._complete_rule(domain, placer)
         search = self._make_search(domain, folder, placer)
         self._check(placer.overrides(Trial(config)) for config in domain.edges())
@@ -110,7 +107,7 @@ class DomainSweep:
         what = _describe_domain(domain, fixed)
         sweep.begun = lambda history: log.info("%s in %s%s", what, folder, _describe_earlier(history))
         try:
-            results = sweep.run(placer)
+            results = sweep.run(replace(placer, best=sweep.standing.describe))
         except KeyboardInterrupt as error:
             again = (
                 f"the same command with hydra.sweep.dir={self.config.hydra.sweep.dir} runs what is left of it"
@@ -237,74 +234,8 @@ class DomainSweep:
         return results
 
 
-@dataclass(frozen=True)
-class ThroughLauncher:
-    """A place behind Hydra's launcher: trials go one by one where it can stream, as a list where it can't."""
-
-    sweep: DomainSweep
-    fixed: list[str]
-    keys: Keys
-    repetitions: bool
-    folds: int | None = None
-
-    def overrides(self, trial: Trial) -> list[str]:
-        """Write a trial's overrides."""
-        return trial_overrides(trial, self.fixed, self.keys, self.repetitions, self.folds)
-
-    def place(
-        self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None
-    ) -> Generator[Ended, None, None]:
-        """Run the trials; a launcher without streams gets all of them at once."""
-        taken: dict[int, Trial] = {}  # what runs, by the number of its job
-
-        def overrides() -> Iterator[list[str]]:
-            for number, trial in enumerate(trials):
-                taken[number] = trial
-                yield self.overrides(trial)
-
-        launcher = self.sweep.launcher
-        stream = getattr(launcher, "launch_stream", None)
-        ends: Iterable[tuple[int, JobReturn]]
-        if stream is not None:
-            options: dict[str, Any] = {"total": left, "composer": self.sweep.composer}
-            if ask is not None:
-
-                def answer(job: Job, step: int, value: float, final: bool) -> str | None:
-                    return ask(taken[job.number], step, value, final)
-
-                options["answer"] = answer
-            ends = stream(overrides(), initial_job_idx=0, **options)
-        else:
-            everything = list(overrides())
-            with nullcontext() if ask is None else connected(_own_link(taken, ask)):
-                ends = enumerate(launcher.launch(everything, initial_job_idx=0)) if everything else ()
-        for number, job in ends:
-            yield translate_end(taken.pop(number), job)
-
-
 def _plain(data: Any) -> Any:
     return OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
-
-
-def refuse_deaf(launcher: Any, rule: StoppingRule) -> None:
-    """Raise ``LauncherError`` for a launcher whose trials can't ask whether to go on.
-
-    Ours can, and one that runs its jobs in this very process.
-    """
-    if not hasattr(launcher, "launch_stream") and type(launcher).__name__ != "BasicLauncher":
-        raise LauncherError(
-            f"stopping={rule.name}: the trials of {type(launcher).__name__} can't ask the sweep whether to "
-            "go on; use launch=gpu (also for CPU places) or launch=local, or stopping=null"
-        )
-
-
-def _own_link(taken: Mapping[int, Trial], ask: Ask) -> OwnLink:
-    """Return the link of jobs in this process, which are known by the number that Hydra gives them."""
-
-    def answer(step: int, value: float, final: bool) -> str | None:
-        return ask(taken[int(HydraConfig.get().job.num)], step, value, final)
-
-    return OwnLink(answer)
 
 
 def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:

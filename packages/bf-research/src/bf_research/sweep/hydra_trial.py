@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from bf_index.sizes import read_json
+from bf_research.clusters.link import linked
 from bf_research.launcher.channel import pruned, watched
 from bf_research.launcher.errors import JobStopped, JobTimeout, PassingError, TrialPruned
 from bf_research.launcher.hydra_private import value_of
@@ -24,15 +26,18 @@ from bf_research.sweep.trial import Ended, Trial, TrialState, as_rows, reason, t
 RESULT = "result.json"
 
 
-@dataclass(frozen=True)
+@dataclass
 class RecordedTask:
     """The task of a job; leaves its result in the job's folder, so that every launcher can resume.
 
-    ``metric``: each report of it is told to the stopping rule of the sweep.
+    ``metric``: each report of it is told to the stopping rule of the sweep. ``linked``: the driver, which has
+    the ``token``, hears the job through files in the folder of the sweep.
     """
 
     task: TaskFunction
     metric: str | None = None
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    linked: bool = False
 
     def __call__(self, config: DictConfig) -> Any:
         """Run the task; its value must be data: a number, a mapping, rows of mappings.
@@ -40,7 +45,8 @@ class RecordedTask:
         ``TrialPruned`` when it ended since the stopping rule said so.
         """
         folder = Path(HydraConfig.get().runtime.output_dir)
-        with watched(self.metric, folder.name):
+        link = linked(folder.parent, folder.name, self.token if self.linked else None)
+        with link, watched(self.metric, folder.name):
             try:
                 value = self.task(config)
             except KeyboardInterrupt as error:
