@@ -145,10 +145,7 @@ def test_a_value_of_the_wrong_type_names_its_path(command):
         (["launch=gpu", "launch.devices=[gpu:77]"], "gpu:77 is not on this machine"),
         (["launch=gpu", "launch.timeout=-1"], "timeout must be above 0"),
         (["launch=gpu", "launch.timeouts=3"], "did you mean 'timeout'? known: workers, devices, per_device"),
-        (
-            ["launch=slurm"],
-            "the launcher 'submitit_slurm' is not installed: pip install hydra-submitit-launcher",
-        ),
+        (["launch=ray"], "the launcher 'ray' is not installed: pip install hydra-ray-launcher"),
         (["tracking.uri=http://127.0.0.1:9"], "the MLflow server http://127.0.0.1:9 does not answer"),
         (["hydra.sweep.dir=/proc/nowhere"], "/proc/nowhere can't be made"),
     ],

@@ -1,15 +1,21 @@
-"""A sweep on a real local Ray of two workers: one is killed in the middle. Runs in the session ``ray``."""
+"""Sweeps on a real local Ray of two workers: stopped early, workers and drivers killed. Session ``ray``."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.conftest import wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,54 +26,142 @@ pytestmark = [
 ]
 
 APP = """
-import os, pathlib, signal
+import os, sys, time
+from pathlib import Path
 import hydra
-from hydra.core.config_store import ConfigStore
+from bf_research.launcher import report, stopping
 
-ConfigStore.instance().store(name="sweep", node={"n": 0, "here": os.getcwd()})
 
-@hydra.main(version_base="1.3", config_path=None, config_name="sweep")
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config):
-    killed = pathlib.Path(config.here, "killed")
-    if config.n == 2 and not killed.exists():
-        killed.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"score": float(config.n)}
+    if config.quality == -1:
+        raise ValueError("a bad quality")
+    for step in range(1, 10):
+        if config.quality == 0.7 and step == 2 and not os.path.exists("killed"):
+            Path("killed").touch()
+            os.kill(os.getpid(), 9)
+        report(step, 9, score=config.quality * step)
+        while config.quality == 0.9 and step == 2 and os.path.exists("hang"):
+            Path("hangs").touch()
+            if stopping():
+                Path("hang").unlink()
+                raise KeyboardInterrupt
+            time.sleep(0.05)
+        if stopping():
+            raise KeyboardInterrupt
+    return {"score": config.quality * step}
+
 
 if __name__ == "__main__":
+    sys.argv[1:1] = ARGUMENTS
     main()
 """
-RAY = ["-m", "n=0,1,2,3", "hydra/sweeper=domain", "hydra/launcher=ray", "hydra.sweep.dir=sweep"]
-RAY += [
-    f"+hydra.launcher.ray.{knob}" for knob in ("init.num_cpus=2", "remote.num_cpus=1", "remote.max_retries=1")
-]
+CONFIG = """
+defaults: [_self_, {override hydra/sweeper: domain}, {override hydra/launcher: ray}]
+quality: 0.1
+launch: {workers: 1}
+hydra:
+  output_subdir: null
+  launcher: {ray: {init: {address: null, num_cpus: 2}, remote: {num_cpus: 1, max_retries: 1}}}
+  sweeper: {stopping: {rule: asha, metric: score}}
+"""
 
 
-def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    (folder / "app.py").write_text(APP)
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return subprocess.run(
-        [sys.executable, "app.py", *RAY, *more],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cluster of anybody else's, and none of Ray's own tokens in the home folder."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 
 
-def test_a_sweep_survives_the_death_of_a_ray_worker(tmp_path: Path) -> None:
-    done = run(tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "killed").exists()
-    lines = [json.loads(line) for line in (tmp_path / "sweep" / "journal.jsonl").read_text().splitlines()]
-    ended = [line["rows"][0]["score"] for line in lines if line.get("state") == "DONE"]
-    assert sorted(ended) == [0, 1, 2, 3]
+@pytest.fixture
+def start(tmp_path: Path, start_script: Callable[..., Any]) -> Callable[..., Any]:
+    """Start a Hydra application as a sweep on Ray in the folder ``out``."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/train.yaml").write_text(CONFIG)
+
+    def begin(*arguments: str) -> Any:
+        code = APP.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments]))
+        return start_script(code, TMPDIR="/tmp")  # the names of Ray's sockets have to be short
+
+    return begin
 
 
-def test_a_stopping_rule_that_ray_jobs_could_not_ask_is_refused_before_any_begins(tmp_path: Path) -> None:
-    done = run(tmp_path, "hydra.sweeper.stopping={rule: asha, metric: score}")
-    assert done.returncode != 0
-    assert "launch=gpu" in done.stderr
-    assert not (tmp_path / "sweep" / "journal.jsonl").exists()
+def read(folder: Path) -> tuple[dict[float, dict[str, Any]], list[dict[str, Any]]]:
+    """The last line of each trial by its quality, and all lines."""
+    lines = [json.loads(line) for line in (folder / "out/journal.jsonl").read_text().splitlines()]
+    qualities = {line["trial"]: line["config"]["quality"] for line in lines if "config" in line}
+    return {qualities[line["trial"]]: line for line in lines if "trial" in line}, lines
+
+
+def test_bad_trials_are_stopped_and_that_of_a_killed_worker_is_tried_again(start, tmp_path: Path) -> None:
+    done = start("quality=0.5,0.4,0.7,0.3,-1", "hydra.sweeper.on_failure=stop").finish()
+    assert done.code == 1, done.err
+    trials, lines = read(tmp_path)
+    states = {quality: trial["state"] for quality, trial in trials.items()}
+    assert states == {0.5: "DONE", 0.4: "PRUNED", 0.7: "DONE", 0.3: "PRUNED", -1: "FAILED"}
+    assert [trials[quality]["attempt"] for quality in (0.5, 0.7)] == [1, 2]
+    assert trials[0.4]["reason"] == "1 of 2 that came to step 1 were better, 1 may go on"
+    assert trials[0.4]["rows"] == [{"score": 0.4}]
+    assert "a bad quality" in trials[-1]["error"]
+    assert "in main" in trials[-1]["error"]  # the traceback of the worker
+    order = [line["state"] for line in lines if "state" in line]
+    assert order[:4] == ["RUNNING", "DONE", "RUNNING", "PRUNED"]
+
+
+def test_two_workers_run_at_once(start, tmp_path: Path) -> None:
+    done = start("quality=0.1,0.2,0.3,0.4", "launch.workers=null").finish()
+    assert done.code == 0, done.err
+    trials, lines = read(tmp_path)
+    assert {trial["state"] for trial in trials.values()} <= {"DONE", "PRUNED"}
+    assert [line["state"] for line in lines if "state" in line][:2] == ["RUNNING", "RUNNING"]
+
+
+def test_ctrl_c_lets_trials_end_by_themselves(start, tmp_path: Path) -> None:
+    (tmp_path / "hang").touch()
+    driver = start("quality=0.9,0.5")
+    driver.wait_until((tmp_path / "hangs").exists, "the trial that hangs")
+    driver.send(signal.SIGINT)
+    done = driver.finish()
+    assert done.code != 0
+    assert "before the end of the sweep" in done.err
+    assert not (tmp_path / "hang").exists()
+    trials, _ = read(tmp_path)
+    assert [trial["state"] for trial in trials.values()] == ["KILLED"]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """A cluster that outlives its drivers; its address."""
+    ray = str(Path(sys.executable).parent / "ray")
+    options = ["--head", "--port=0", "--num-cpus=2", "--include-dashboard=false", "--block"]
+    options += ["--object-store-memory=80000000", f"--temp-dir=/tmp/ray-of-{os.getpid()}"]
+    with subprocess.Popen([ray, "start", *options], stdout=subprocess.PIPE, text=True) as head:
+        try:
+            found = None
+            while found is None:
+                assert head.poll() is None
+                found = re.search(r"--address='?([\d.:]+)", head.stdout.readline() if head.stdout else "")
+            yield found[1]
+        finally:
+            head.send_signal(signal.SIGTERM)
+            head.wait()
+
+
+def test_on_a_cluster_a_sweep_goes_on_after_its_driver_was_killed(start, tmp_path: Path, cluster) -> None:
+    (tmp_path / "hang").touch()
+    on = [f"hydra.launcher.ray.init.address={cluster}", "~hydra.launcher.ray.init.num_cpus"]
+    driver = start("quality=0.5,0.9", *on)
+    driver.wait_until((tmp_path / "hangs").exists, "the trial that hangs")
+    driver.send(signal.SIGKILL)
+    driver.process.wait()
+    (tmp_path / "hang").unlink(missing_ok=True)
+    done = start("quality=0.5,0.9", *on).finish()
+    assert done.code == 0, done.err
+    trials, _ = read(tmp_path)
+    assert [(trial["state"], trial["rows"]) for trial in trials.values()] == [
+        ("DONE", [{"score": 4.5}]),
+        ("DONE", [{"score": 8.1}]),
+    ]
+    wait_until(lambda: driver.process.poll() is not None)

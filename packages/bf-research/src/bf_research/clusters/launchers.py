@@ -58,7 +58,7 @@ def stream(
     job = FarJob.of(
         HydraJob(launcher.hydra_context, config, launcher.task_function, whole=False, composer=composer)
     )
-    engine, retries = _make_engine(launcher, job)
+    engine, retries = make_engine(launcher, job)
     slots = [f"{engine.name}:{number}" for number in range(engine.room())]
     monitor = choose_monitor(total, slots, True, best)
     try:
@@ -71,8 +71,11 @@ def stream(
         monitor.close()
 
 
-def _make_engine(launcher: Any, job: FarJob) -> tuple[Engine, int]:
-    """Return the engine of a launcher, and how often a trial whose process died is tried again."""
+def make_engine(launcher: Any, job: FarJob) -> tuple[Engine, int]:
+    """Return the engine of a launcher, and how often a trial whose process died is tried again.
+
+    ``LauncherError`` for options that can't be.
+    """
     most = _whole(launcher, "launch.workers", 1)
     retries = _whole(launcher, "launch.retries", 0)
     if type(launcher).__name__ == "RayLauncher":

@@ -108,9 +108,7 @@ class ThroughLauncher:
 
         answer = None if ask is None else _answer_of(ask, taken)
         with self._listening() as listener:
-            yield from launchers.stream(
-                self.launcher, take, listener, self.composer, left, answer, self.best
-            )
+            yield from launchers.stream(self.launcher, take, listener, self.composer, left, answer, self.best)
 
     def _all_at_once(
         self, trials: Iterator[Trial], ask: Ask | None, taken: dict[int, Trial]
