@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -112,12 +113,24 @@ def s3(session: nox.Session) -> None:
 
 @nox.session
 def ray(session: nox.Session) -> None:
-    """engine='ray' and a sweep on a real local cluster, one of its workers killed."""
+    """engine='ray' and sweeps on a real local cluster, with workers and drivers killed."""
     own = [f"packages/bf-{name}" for name in ("index", "batch", "pipeline[ray]", "research")]
     editable = [word for path in own for word in ("-e", path)]
     session.install("--no-config", *editable, "hydra-ray-launcher", "pytest", "pytest-timeout")
     tests = ("tests/faults/test_prefetch_ray.py", "tests/faults/test_sweep_ray.py")
     session.run("pytest", "-q", *tests, *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def slurm(session: nox.Session) -> None:
+    """Sweeps on a real Slurm of this machine alone, which Debian's packages bring; skipped without root."""
+    if shutil.which("slurmd") is None and shutil.which("apt-get") is not None and os.getuid() == 0:
+        packages = ["slurm-wlm", "munge"]
+        session.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, external=True)
+    own = [f"packages/bf-{name}" for name in ("index", "batch", "pipeline", "research")]
+    editable = [word for path in own for word in ("-e", path)]
+    session.install("--no-config", *editable, "hydra-submitit-launcher", "pytest", "pytest-timeout")
+    session.run("pytest", "-q", "tests/faults/test_sweep_slurm.py", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +19,8 @@ from bf_research.clusters.far_job import FarJob
 #: Lines of a dead job's output that are shown hold this many bytes.
 _SHOWN_BYTES = 2000
 #: A result may come so long after its job has ended, on a network file system.
-_RESULT_SECONDS = 15.0
-#: Slurm is asked by ``squeue`` this often, where its accounting does not answer.
+_RESULT_SECONDS = 20.0
+#: Slurm is asked for all jobs of the user this often, by ``squeue``.
 _QUEUE_SECONDS = 20.0
 
 
@@ -186,13 +186,15 @@ class SubmititEngine:
 
     def _outcome(self, job: Any) -> Outcome | None:
         paths = job.task(0).paths
-        if paths.result_pickle.exists():
+        if paths.result_pickle.exists() and (job.num_tasks == 1 or job.done()):
             return self._read(job)
         if not (job.done() or self._has_left_queue(job)):
             return None
         now = time.monotonic()
         gone = self._gone.setdefault(job.job_id, now)
         if not self._local and now - gone < _RESULT_SECONDS:
+            if gone == now:
+                _refresh(paths.folder)
             return None
         if paths.result_pickle.exists():
             return self._read(job)
@@ -216,8 +218,8 @@ class SubmititEngine:
         return outcome
 
     def _has_left_queue(self, job: Any) -> bool:
-        """Whether Slurm's queue has no such job any more: asked where its accounting says nothing."""
-        if self._local or job.state != "UNKNOWN" or shutil.which("squeue") is None:
+        """Whether Slurm's queue has no such job any more; accounting is not everywhere, and minutes late."""
+        if self._local:
             return False
         asked, known = self._queue
         now = time.monotonic()
@@ -239,12 +241,18 @@ _COMMON |= {"stderr_to_stdout"}
 
 def _queued() -> set[str] | None:
     """Return the jobs that Slurm has, running or waiting; None where it does not answer."""
-    command = ["squeue", "--noheader", "--array", "--format=%i", "--me"]
+    command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return set(done.stdout.split())
+
+
+def _refresh(folder: Path) -> None:
+    """Change a folder without changing it: a network file system then forgets what was not in it."""
+    with suppress(OSError):
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode))
 
 
 def _end_of(path: Path) -> str:
