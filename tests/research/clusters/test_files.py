@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from bf_research.clusters import files, link
-from bf_research.clusters.files import LONGEST, MOST, Tail, append
+from bf_research.clusters.files import LONGEST, Tail, append
 from bf_research.clusters.link import FileLink, linked
 from bf_research.clusters.listener import Asked, Began, Listener, Progress
 from bf_research.launcher.channel import ask, is_connected, report, stopping, watched
 from bf_research.launcher.errors import JobStopped
-from bf_research.own_files import StrangeFile
 from tests.conftest import wait_until
 
 
@@ -88,42 +87,6 @@ def test_a_trial_that_is_tried_again_ends_the_line_that_its_first_process_left_t
     assert listener.hear() == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"[]",
-        b"{}",
-        b"nonsense",
-        b"\xff\xfe",
-        b"[" * 2000,
-        b'{"ask": 1, "step": 1, "value": 1, "final": false}',
-        b'{"ask": "1", "step": true, "value": 1, "final": false}',
-        b'{"ask": "1", "step": 1, "value": "1", "final": false}',
-        b'{"ask": "' + b"x" * 100 + b'", "step": 1, "value": 1, "final": false}',
-        b'{"done": 1, "total": 2, "metrics": {"loss": [1]}}',
-        b'{"began": "' + b"x" * LONGEST + b'"}',
-    ],
-)
-def test_lines_that_no_trial_writes_are_passed_over_and_told(listener: Listener, caplog, line: bytes):
-    with open(listener.folder / "one.up", "ab") as file:
-        file.write(line + b"\n" + b'{"began": "here"}\n' + line + b"\n")
-    assert listener.hear() == [Began("one", "here")]
-    assert len([text for text in caplog.messages if "lines that no trial of ours writes" in text]) == 1
-
-
-def test_a_file_without_an_end_is_read_in_bounded_pieces(tmp_path: Path):
-    path = tmp_path / "file"
-    with open(path, "wb") as file:
-        file.truncate(10 * MOST)  # one line of ten pieces
-        file.seek(0, os.SEEK_END)
-        file.write(b'\n{"a": 1}\n')
-    tail = Tail(path)
-    reads = [list(tail.read()) for _ in range(12)]
-    assert [entry for read in reads for entry in read] == [{"a": 1}]
-    assert [bool(read) for read in reads].index(True) >= 10
-    assert tail.strange == 1
-
-
 def test_many_lines_come_whole_and_in_order(tmp_path: Path):
     path = tmp_path / "file"
     path.touch()
@@ -135,23 +98,6 @@ def test_many_lines_come_whole_and_in_order(tmp_path: Path):
     assert [entry["number"] for entry in found] == list(range(3000))
     with pytest.raises(ValueError, match="a line has 4096 bytes at most"):
         append(path, {"text": "x" * LONGEST})
-
-
-def test_links_are_not_followed(tmp_path: Path, listener: Listener):
-    secret = tmp_path / "secret"
-    secret.write_text('{"began": "there"}\n')
-    up = listener.folder / "one.up"
-    up.unlink()
-    up.symlink_to(secret)
-    assert listener.hear() == []
-    with pytest.raises(StrangeFile):
-        append(up, {"a": 1})
-    other = tmp_path / "sweep"
-    other.mkdir()
-    (other / files.FOLDER).symlink_to(tmp_path)
-    with pytest.raises(StrangeFile, match="is a link"):
-        Listener(other, "token")
-    assert secret.exists()
 
 
 def test_a_folder_of_somebody_else_stays(tmp_path: Path, listener: Listener):
