@@ -112,6 +112,16 @@ def s3(session: nox.Session) -> None:
 
 
 @nox.session
+def wandb(session: nox.Session) -> None:
+    """tracking=wandb with W&B's own service; nothing is sent."""
+    own = [f"packages/bf-{name}" for name in ("index", "batch", "pipeline", "research[wandb,tensorboard]")]
+    editable = [word for path in own for word in ("-e", path)]
+    session.install("--no-config", *editable, "pytest", "pytest-timeout", "pandas")
+    tests = "tests/research/tracking/test_wandb_tracker.py"
+    session.run("pytest", "-q", tests, *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def ray(session: nox.Session) -> None:
     """engine='ray' and sweeps on a real local cluster, with workers and drivers killed."""
     own = [f"packages/bf-{name}" for name in ("index", "batch", "pipeline[ray]", "research")]

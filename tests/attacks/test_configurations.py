@@ -85,6 +85,11 @@ STORES = [
     "tracking: {uri: '${where}'}\nwhere: databricks://evil",
     "tracking: {uri: 'sqlite:////tmp/evil.db'}",
     "tracking: {uri: 'file:../../evil'}",
+    "tracking: {mlflow: {uri: 'http://evil.example'}}",
+    "tracking: {csv: {folder: /tmp/evil}}",
+    "tracking: {tensorboard: {folder: ../../evil}}",
+    "tracking: {wandb: {mode: online}}",
+    "tracking: {wandb: {mode: '${where}'}}\nwhere: online",
 ]
 
 
@@ -94,7 +99,7 @@ def test_places_environment_and_stores(composed, text, monkeypatch):
     with pytest.raises(TargetError, match=r"is refused: .*no file that comes with the program says it"):
         composed(text)
     # who copies the file into his own folder trusts it
-    if "job: {name" not in text:
+    if "job: {name" not in text and "{mode: '$" not in text:
         composed(text, group=text)
 
 
@@ -105,6 +110,7 @@ def test_places_environment_and_stores(composed, text, monkeypatch):
         "hydra: {sweep: {dir: multirun/theirs, subdir: '${hydra.job.num}-${hydra.job.override_dirname}'}}",
         "hydra: {job_logging: {root: {level: '${where}'}}}\nwhere: INFO",
         "tracking: {uri: 'sqlite:///theirs.db'}",
+        "tracking: {csv: {folder: theirs}, wandb: {mode: offline}}",
         "where: ${launch.workers}",
         "pipeline: {train: [{dump: {dst: out/them.csv, fmt: csv}}, {scale: {factor: \"=V('x')\"}}]}",
     ],
@@ -122,6 +128,7 @@ def test_places_environment_and_stores_that_the_person_says(composed, monkeypatc
         group="where: ${scratch}",
     )
     composed("launch: {workers: 3}", "hydra.run.dir=/data/me/${now:%H}", "tracking.uri=http://mine:5000")
+    composed("tracking: {wandb: {mode: offline}}", "tracking.wandb.mode=online")
     composed("launch: {workers: 3}", "where=../../../data")
     composed("launch: {workers: 3}", "where=${oc.env:SCRATCH}")
     with pytest.raises(TargetError, match=r"hydra\.run\.dir: '/data/me2/x' is refused"):

@@ -361,6 +361,7 @@ def test_modules_that_workers_import(run_script, tmp_path):
         (["+hydra.callbacks.evil._target_=os.system"], "'os.system' is refused"),
         (["hydra.run.dir=/tmp/elsewhere"], "leads out of the working folder"),
         (["tracking.uri=http://198.51.100.1"], "runs would be recorded there"),
+        (["tracking=wandb", "tracking.wandb.mode=online"], "runs would be sent to another machine"),
         (["model.password=***0123456789ab"], "was begun with a secret in model.password"),
     ],
 )

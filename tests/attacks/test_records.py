@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bf_index.names import TargetError
+from bf_programs.recorded import tell_places, tell_runs
 from bf_research.own_files import StrangeFile
 from bf_research.prediction.predict import make_data
 from bf_research.prediction.predictor import load_model
 from bf_research.prediction.steps import make_steps
+from bf_research.tracking import CSVTracker, TensorBoardTracker
 from bf_research.tracking.kept import arguments
+from bf_research.tracking.local.tensorboard_tracker import read_points
+from bf_research.tracking.local.wandb_tracker import read_rows
 from bf_research.tracking.replay import replay
-from bf_research.tracking.store import open_store
+from bf_research.tracking.store import TrackingError, open_store
 from bf_research.tracking.surroundings import git_changes, git_tags
 from bf_research.trained import Trained, read_classes, read_config
 
@@ -193,3 +200,63 @@ def test_git_shows_no_files_of_another_folder(tmp_path):
         git("config", "core.worktree", str(place))
         assert git_changes(str(sent)) == ""
         assert git_tags(str(sent)) == {}
+
+
+def read_again(file: Path) -> None:
+    """Read a file of a run as its tracker does when the run goes on."""
+    if file.suffix == ".csv":
+        tracker = CSVTracker(str(file.parent))
+        tracker.start("net", None, file.stem)
+        tracker.end()
+        return
+    reader = read_rows if file.suffix == ".wandb" else read_points
+    for _ in reader(file):
+        pass
+
+
+@pytest.mark.parametrize("name", ["events.out.tfevents.1.bf", "run-a.wandb", "run.csv"])
+def test_files_of_runs_that_are_damaged(tmp_path, name):
+    pytest.importorskip("tensorboard")
+    if name.endswith("wandb"):
+        pytest.importorskip("wandb")
+    file, random = tmp_path / name, np.random.default_rng(7)
+    huge = struct.pack("<QI", 2**62, 0)
+    texts = [
+        b"",
+        b"\0" * 4,
+        b"\0" * 100_000,
+        huge,
+        b"1,loss," + b"9" * 200_000 + b"\n1,2\n",
+        b":W&B\xe1\xbe\0" + b"\xff" * 40_000,
+    ]
+    for data in (*texts, *(random.bytes(50_000) for _ in range(50))):
+        file.write_bytes(data)
+        tracemalloc.start()
+        read_again(file)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20 * 2**20
+
+
+def test_files_of_runs_that_are_links(tmp_path):
+    pytest.importorskip("tensorboard")
+    (tmp_path / "theirs").write_bytes(b"")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "events.out.tfevents.1.bf").symlink_to(tmp_path / "theirs")
+    tracker = TensorBoardTracker(str(tmp_path))
+    tracker.start("net", None, "run")
+    with pytest.raises(TrackingError, match="link"):
+        tracker.ready()
+    tracker.end()
+    assert (tmp_path / "theirs").read_bytes() == b""
+
+
+def test_commands_of_a_folder():
+    runs = {
+        "tensorboard": {"run_id": "a", "page": "x; touch evil"},
+        "wandb": {"run_id": "b", "page": "$(evil)\x1b"},
+    }
+    told = tell_runs({"run_id": "a", "runs": runs})
+    assert "open      tensorboard --logdir 'x; touch evil'" in told
+    assert "send      wandb sync '$(evil)\\x1b'" in told
+    assert tell_places({"tensorboard": "-x `evil`"}) == ["open      tensorboard --logdir '-x `evil`'"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -17,11 +20,26 @@ from bf_programs.project import files, init
 from bf_programs.records import NothingThere, list_folders, read_entries, read_run
 from bf_programs.resumption import resume
 from bf_programs.showing import best, compare, show
+from bf_research.training.folder import read_record, read_runs
+
+# TensorBoard's own switch, so that its reader loads no TensorFlow
+sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
 
 ROOT = Path(__file__).parents[3]
 START = "from bf_programs.batchflow import main; main()"
 SWEEP = ["-m", "model=mlp", "optimizer.learning_rate=0.001,0.01,0.1", "hydra.sweep.dir=multirun/s"]
-SHORT = ["n_iters=2", "bar=false", "tracking=none", "validation=null"]
+SHORT = ["n_iters=2", "bar=false", "tracking=[csv,tensorboard]", "validation=null"]
+
+
+def steps_of(table: Path, metric: str) -> list[int]:
+    with open(table, newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file) if row["metric"] == metric]
+
+
+def event_steps(folder: Path, metric: str) -> list[int]:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return [point.step for point in found.Scalars(metric)]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -77,6 +95,31 @@ def test_a_killed_sweep_goes_on_by_its_folder_alone(place):
     assert min(files.values()) < (place / "killed").stat().st_mtime < max(files.values())
 
 
+def test_each_trial_is_recorded_once_by_each_tracker(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    entries = read_entries(Path("multirun/s"))
+    for entry in entries:
+        runs = read_runs(read_record(entry.folder))
+        assert list(runs) == ["csv", "tensorboard"]
+        about = json.loads(Path(runs["csv"]["page"]).with_suffix(".json").read_text())
+        assert float(about["params"]["optimizer.learning_rate"]) == entry.settings["optimizer.learning_rate"]
+        assert about["params"]["tracking"] == "csv, tensorboard"
+        # the name says what is its own, not what was said for all
+        assert about["name"] == f"learning_rate={entry.settings['optimizer.learning_rate']}"
+        assert about["status"] == "FINISHED"
+        assert steps_of(Path(runs["csv"]["page"]), "train/loss") == [1, 2]
+        assert Path(runs["tensorboard"]["page"]) == place / entry.folder
+        assert event_steps(entry.folder, "train/loss") == [1, 2]
+    show(Path("multirun/s"))
+    text = capsys.readouterr().out
+    assert "csv       in metrics\n" in text
+    assert "open      tensorboard --logdir multirun/s\n" in text
+    best(Path("multirun/s"))
+    text = capsys.readouterr().out
+    assert re.search(r"^csv       run \S+", text, re.MULTILINE)
+    assert re.search(rf"^open      tensorboard --logdir {place}/multirun/s/\S+$", text, re.MULTILINE)
+
+
 def test_show_lists_what_is_there(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     show()
@@ -117,6 +160,11 @@ def test_a_finished_training_and_its_use(place, monkeypatch, capsys):
     show(Path("outputs/one"))
     text = capsys.readouterr().out
     assert "outputs/one: finished" in text
+    assert re.search(rf"^csv       run (\S+), {place}/metrics/\1\.csv$", text, re.MULTILINE)
+    assert re.search(rf"^tensorboard run \S+, {place}/outputs/one$", text, re.MULTILINE)
+    assert f"tensorboard --logdir {place}/outputs/one\n" in text
+    show(Path("outputs/one"), as_json=True)
+    assert list(json.loads(capsys.readouterr().out)["runs"]) == ["csv", "tensorboard"]
     assert "batchflow predict run=outputs/one" in text
     with pytest.raises(ValueError, match="is finished"):
         resume(Path("outputs/one"))
@@ -193,8 +241,8 @@ def test_a_training_that_was_cut_off_goes_on_in_its_folder(tmp_path):
     folder = tmp_path / "outputs/cut"
     driver = start(
         tmp_path,
-        *("train", "model=mlp", "name=cut", "n_iters=400", "bar=false", "tracking=none", "validation=null"),
-        "checkpoint.every=20",
+        *("train", "model=mlp", "name=cut", "n_iters=400", "bar=false", "validation=null"),
+        *("checkpoint.every=20", "tracking=[csv,tensorboard]"),
     )
     while not any(folder.glob("checkpoints/*")):
         assert driver.poll() is None, driver.communicate()[0]
@@ -209,6 +257,12 @@ def test_a_training_that_was_cut_off_goes_on_in_its_folder(tmp_path):
     run(tmp_path, "resume", "outputs/cut")
     assert read_run(folder).state == "finished"
     assert read_run(folder).settings == before
+    # each tracker has each point once, from both starts
+    (table,) = tmp_path.glob("metrics/*.csv")
+    assert steps_of(table, "train/loss") == list(range(1, 401))
+    assert event_steps(folder, "train/loss") == list(range(1, 401))
+    runs = json.loads((folder / "run.json").read_text())["runs"]
+    assert {kind: Path(run["page"]) for kind, run in runs.items()} == {"csv": table, "tensorboard": folder}
 
 
 def test_a_folder_with_neither_run_nor_sweep(tmp_path):
@@ -218,6 +272,7 @@ def test_a_folder_with_neither_run_nor_sweep(tmp_path):
 
 def test_the_doctor_tells_what_does_not_fit(tmp_path):
     told = run(tmp_path, "doctor", code=1, CUDA_VISIBLE_DEVICES="99")
+    assert "trackers: csv, tensorboard " in told
     for part in ("system", "packages", "devices", "TensorFlow", "Hydra", "store", "folder"):
         assert f"\n{part} " in f"\n{told}"
     assert "this has to be mended:\n  CUDA_VISIBLE_DEVICES has 99, which is no GPU here" in told

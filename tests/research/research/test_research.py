@@ -414,8 +414,8 @@ def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
         ({"retries": -1}, ValueError, "retries"),
         ({"timeout": 0}, ValueError, "timeout"),
         ({"timeout": 5, "parallel": False}, ValueError, "timeout=5 with parallel=False.*leave out"),
-        ({"tracking": "mlflow"}, TypeError, "tracking must be a mapping.*got 'mlflow'"),
-        ({"tracking": True}, TypeError, "tracking must be a mapping.*got True"),
+        ({"tracking": "mlfow"}, ValueError, "unknown tracker 'mlfow' of tracking; did you mean 'mlflow'"),
+        ({"tracking": True}, TypeError, "tracking must be a name.*got True"),
         ({"tracking": {"experment": "x"}}, TypeError, "'experment' of tracking .*mean 'experiment'"),
         ({"worker": 2}, TypeError, "did you mean 'workers'"),
     ]:

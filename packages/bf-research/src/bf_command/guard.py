@@ -153,8 +153,14 @@ def _check_values(config: Any, said: Said) -> None:
                 _check_place(leaf, said)
     _check_written(config, said)
     for leaf in _list_leaves(config, "tracking", "tracking"):
-        if leaf.key == "tracking.uri":
+        if leaf.key.endswith((".uri", ".folder")):
             _check_store(leaf, said)
+        elif leaf.key.endswith(".mode") and leaf.value == "online" and not _says_online(said):
+            _refuse_other(leaf.key, leaf.value, "runs would be sent to another machine")
+
+
+def _says_online(said: Said) -> bool:
+    return said.writes("mode=online") or said.writes("mode: online")
 
 
 def _check_written(config: Any, said: Said) -> None:

@@ -16,6 +16,7 @@ from bf_index.errors import escape
 
 _OWN = ("bf-index", "bf-batch", "bf-pipeline", "bf-models", "bf-research")
 _LIBRARIES = ("hydra-core", "omegaconf", "numpy", "keras", "mlflow")
+_TRACKERS = ("tensorboard", "wandb")
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 _GIB = 1 << 30
 _LITTLE = 1 * _GIB
@@ -81,6 +82,7 @@ def _packages(wrong: list[str]) -> Iterator[str]:
     from packaging.requirements import Requirement
 
     yield ", ".join(f"{name} {_version(name) or 'is missing'}" for name in (*_OWN, *_LIBRARIES))
+    yield f"trackers: csv, {', '.join(_tell_tracker(name) for name in _TRACKERS)}"
     for own in filter(_version, _OWN):
         for text in requires(own) or ():
             needed = Requirement(text)
@@ -91,6 +93,12 @@ def _packages(wrong: list[str]) -> Iterator[str]:
                 wrong.append(f"{own} needs {needed}, which is not installed: pip install '{needed}'")
             elif not needed.specifier.contains(found, prereleases=True):
                 wrong.append(f"{own} needs {needed}, got {found}: pip install '{needed}'")
+
+
+def _tell_tracker(name: str) -> str:
+    """Return the version of a library that records runs, or what installs it."""
+    found = _version(name)
+    return f"{name} {found}" if found else f"{name} is missing (pip install 'bf-research[{name}]')"
 
 
 def _version(name: str) -> str | None:

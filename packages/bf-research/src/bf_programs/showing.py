@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bf_index.errors import escape
+from bf_programs.recorded import recorded_runs, tell_places, tell_runs
 from bf_programs.records import (
     Entry,
     is_less_better,
@@ -25,6 +25,7 @@ from bf_research.report.contents import choose_metric
 from bf_research.sweep.results import Results
 from bf_research.sweep.tables import failure_table, ranking, text_table
 from bf_research.sweep.trial import TrialState
+from bf_research.tracking.summaries.places import read_places
 from bf_research.training.checkpoints import MODEL
 from bf_research.training.folder import read_record
 
@@ -100,6 +101,7 @@ def best(
     lines = [f"{escape(entry.folder)}: {chosen} {results.last(chosen, record):.4g}"]
     lines.append(f"settings  {_settings(entry.settings)}")
     lines += _tell_metrics(entry.metrics)
+    lines += tell_runs(read_record(entry.folder))
     if (entry.folder / MODEL).is_file():
         lines += [f"model     {escape(entry.folder / MODEL)}"]
         lines += [f"use it    batchflow predict run={escape(entry.folder)} dataset.path=FOLDER"]
@@ -142,7 +144,7 @@ def _tell_best(results: Results) -> str:
 def _show_run(folder: Path, as_json: bool) -> None:
     entry, record = read_run(folder), read_record(folder)
     if as_json:
-        _write_json({**_as_data(entry), "iteration": record.get("iteration"), "run": record.get("run_id")})
+        _write_json({**_as_data(entry), "iteration": record.get("iteration"), "runs": recorded_runs(record)})
         return
     began, iteration = escape(record.get("began", "-")), record.get("iteration", 0)
     lines = [f"{escape(folder)}: {escape(entry.state)}, began {began}, {iteration} iterations"]
@@ -150,9 +152,7 @@ def _show_run(folder: Path, as_json: bool) -> None:
     lines += _tell_metrics(entry.metrics)
     if (folder / MODEL).is_file():
         lines.append(f"model     {escape(folder / MODEL)}")
-    if record.get("run_id"):
-        kind = "MLflow" if re.fullmatch("[0-9a-f]{32}", record["run_id"]) else "tracker"
-        lines.append(f"{kind:9} run {escape(record['run_id'])}")
+    lines += tell_runs(record)
     if entry.state == "finished":
         lines.append(f"use it    batchflow predict run={escape(folder)} dataset.path=FOLDER")
     else:
@@ -176,7 +176,7 @@ def _show_sweep(folder: Path, metric: str | None, minimize: bool | None, as_json
         lines += ["", ranking(results, chosen, "min" if is_less_better(chosen, minimize) else "max")]
     if results.failures:
         lines += ["", failure_table(results, folder)]
-    lines.append("")
+    lines += ["", *tell_places(read_places(folder))]
     if chosen is not None:
         lines.append(f"best      batchflow best {escape(folder)}")
     if told is not None and not all(record.state.finished for record in results.records):

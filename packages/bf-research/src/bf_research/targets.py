@@ -94,6 +94,30 @@ def split(config: Mapping[str, Any], what: str) -> tuple[str, dict[str, Any]]:
     return path, options
 
 
+def find_parts(config: Any) -> dict[str, dict[str, Any]]:
+    """Return the objects that one place of a configuration asks for, each with its ``_target_``, by name.
+
+    The first stands there itself, under an empty name; others stand below it under names of their own.
+
+    >>> find_parts({'_target_': 'a.A', 'size': 1, 'other': {'_target_': 'b.B'}})
+    {'': {'_target_': 'a.A', 'size': 1}, 'other': {'_target_': 'b.B'}}
+    """
+    inner = {str(name): value for name, value in dict(config or {}).items() if _is_object(value)}
+    own = {str(name): value for name, value in dict(config or {}).items() if str(name) not in inner}
+    first = {"": own} if own or not inner else {}
+    return first | {name: dict(value) for name, value in inner.items()}
+
+
+def find_part(config: Any, name: str) -> dict[str, Any] | None:
+    """Return the part of a place whose class has a name, such as ``MLflowTracker``; None without one."""
+    parts = find_parts(config).values()
+    return next((part for part in parts if str(part.get("_target_", "")).rpartition(".")[2] == name), None)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
 def build(config: Mapping[str, Any], what: str, allow: Sequence[str] = (), where: str = "") -> Any:
     """Call what ``_target_`` names with the other keys as arguments; an error names ``what`` was built.
 

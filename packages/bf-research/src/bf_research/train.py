@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bf_pipeline.redaction.values import redact_config
-from bf_research import targets
 from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.channel import where
 from bf_research.launcher.hydra_private import to_yaml
 from bf_research.prediction.kept import KeptModel
-from bf_research.tracking.run_scope import SweepContext, record_run
+from bf_research.tracking.choice import make_tracker
+from bf_research.tracking.run_scope import FOLDER_TAG, SweepContext, goes_on, record_run
 from bf_research.tracking.tracker import Location, NoTracker, Tracker
 from bf_research.train_data import make_dataset, refuse_inputs, split_validation
 from bf_research.train_folders import find_checkpoints, open_folder
@@ -36,7 +36,7 @@ from bf_research.train_pipelines import (
 )
 from bf_research.train_reconstructions import keep_reconstructions, read_reconstructions
 from bf_research.train_source import find_source
-from bf_research.trained import CONFIG, FOLDER_TAG, find_classes, tells_numbers, write_trained
+from bf_research.trained import CONFIG, find_classes, tells_numbers, write_trained
 from bf_research.training.checkpoints import MODEL as MODEL_FILE
 from bf_research.training.checkpoints import read_model_record
 from bf_research.training.folder import FINISHED, RunFolder
@@ -94,9 +94,7 @@ def train(config: DictConfig) -> Outcome:
         refuse_additions(config, hydra)
     allow = trusted_packages(config, hydra)
     workers = read_workers(config.get("strategy"))
-    tracker: Tracker = (
-        targets.build(as_plain(config.tracking), "tracking", allow) if workers.is_chief else NoTracker()
-    )
+    tracker: Tracker = make_tracker(as_plain(config.tracking), allow) if workers.is_chief else NoTracker()
     name = str(config.model.get("_target_", "model")).rpartition(".")[2]
     tags = {"bf.model": name, "bf.device": where(), "bf.overrides": json.dumps(own_settings())}
     began = time.monotonic()
@@ -108,15 +106,19 @@ def train(config: DictConfig) -> Outcome:
         if folder is not None and folder.is_finished:
             return _tell_finished(name, folder)
         run = Training(parts.training, folder=folder, tracker=tracker, events=events, model=MODEL, loss=LOSS)
-        run_id = None if folder is None else folder.record.get("run_id")
+        run_id = None if folder is None else folder.run_id
+        if folder is not None:
+            tags[FOLDER_TAG] = str(folder.path.absolute())
         with record_run(tracker, run_name(name), tags, run_id):
             text = to_yaml(redact_config(config, resolve=True))
             classes = None if tells_numbers(config.task) else find_classes(dataset)
             if folder is not None:
                 write_trained(folder.path, text, classes)
-                tracker.set_tags({FOLDER_TAG: str(folder.path.absolute())})
+                tracker.set_tags({FOLDER_TAG: tags[FOLDER_TAG]})  # of a run that goes on too
             tracker.log_text(text, CONFIG)
-            _record_beginning(config, tracker, parts, type(dataset).__name__, resumed=run_id is not None)
+            _record_beginning(
+                config, tracker, parts, type(dataset).__name__, resumed=goes_on(tracker, run_id)
+            )
             log.info(
                 "%s: %d iterations on %d items; the first one loads TensorFlow and builds the network",
                 name,

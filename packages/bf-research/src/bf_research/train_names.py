@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bf_pipeline.redaction.values import redact_config, redact_override
 from bf_research.launcher.hydra_private import task_overrides
 from bf_research.masks import Masks
+from bf_research.tracking.choice import name_trackers
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.tracker import flatten
 
@@ -40,6 +41,11 @@ def parameters(config: DictConfig) -> dict[str, str]:
         if target in params and target not in overridden and isinstance(choice, str):
             del params[target]
             params[str(group)] = choice
+    trackers = name_trackers(written.get("tracking"))
+    if any(trackers):  # some have names of their own: Hydra tells no choice
+        for name in trackers:
+            params.pop(f"tracking.{name}._target_" if name else "tracking._target_", None)
+        params["tracking"] = ", ".join(trackers.values())
     return params
 
 

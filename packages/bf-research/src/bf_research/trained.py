@@ -19,15 +19,14 @@ from typing import Any
 
 from bf_index.errors import escape
 from bf_research.own_files import open_plain
+from bf_research.tracking.run_scope import FOLDER_TAG
 from bf_research.tracking.store import address, find_run, open_store
 from bf_research.training.checkpoints import MODEL
-from bf_research.training.folder import FINISHED, RECORD, read_record
+from bf_research.training.folder import FINISHED, RECORD, read_record, recorded_run
 
 #: The task of items that are told again.
 RECONSTRUCTION = "reconstruction"
 CONFIG, CLASSES = "config.yaml", "classes.json"
-#: The tag of an MLflow run that holds its folder on the machine that trained.
-FOLDER_TAG = "bf.folder"
 #: Where a kept model stands among the files of an MLflow run, and what we need of it below.
 KEPT, DATA = "model", "data/files"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -189,7 +188,7 @@ def _find_recorded(name: str, uri: str, unfinished: bool) -> Trained:
         run = client.get_run(run_id)
         folder = run.data.tags.get(FOLDER_TAG)
         # the folder of another run may stand under the name meanwhile
-        if folder and registered is None and read_record(Path(folder)).get("run_id") == run_id:
+        if folder and registered is None and recorded_run(read_record(Path(folder)), "mlflow") == run_id:
             return _read_folder(Path(folder), unfinished)
     return _fetch(source, uri, name)
 

@@ -12,7 +12,8 @@ from bf_index.names import TargetError
 from bf_research.launcher import hydra_private
 
 KEY = "targets"
-_STORE = ("tracking", "tracking.uri")
+#: Endings of options that say where runs are recorded.
+_STORE = (".uri", ".folder", ".mode", ".entity", ".project")
 
 
 def trusted_packages(config: Any, hydra: Any = None) -> tuple[str, ...]:
@@ -44,10 +45,14 @@ def refuse_swept(names: Iterable[str], where: str) -> None:
     """
     for name in names:
         key = str(name).lstrip("+~").partition("@")[0]
-        if key.partition(".")[0] in (KEY, "hydra") or key.startswith("hydra/") or key in _STORE:
+        if key.partition(".")[0] in (KEY, "hydra") or key.startswith("hydra/") or _says_where(key):
             raise TargetError(
                 f"{where}: {name} is refused: a sweep does not say whom to trust; the command does"
             )
+
+
+def _says_where(key: str) -> bool:
+    return key == "tracking" or (key.startswith("tracking.") and key.endswith(_STORE))
 
 
 def _said_in_command(hydra: Any) -> Iterator[str]:

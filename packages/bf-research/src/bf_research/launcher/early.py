@@ -23,6 +23,7 @@ from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.errors import LauncherError, SweepRefused
 from bf_research.launcher.options import check_folder, preload_list, settle
 from bf_research.launcher.pool import start_early
+from bf_research.targets import find_part
 
 #: Kinds of addresses of stores that are files.
 _FILES = ("sqlite", "file", "")
@@ -63,8 +64,8 @@ def refuse_own_store(config: DictConfig) -> None:
     kind = str(config.hydra.launcher.get("_target_", "")).rpartition(".")[2]
     head = OmegaConf.select(config, "hydra.launcher.ray.init.address") or os.environ.get("RAY_ADDRESS")
     away = kind == "SlurmLauncher" or (kind == "RayLauncher" and head not in (None, "", "local"))
-    tracking = config.get("tracking") or {}
-    if not away or str(tracking.get("_target_", "")).rpartition(".")[2] != "MLflowTracker":
+    tracking = find_part(config.get("tracking"), "MLflowTracker")
+    if not away or tracking is None:
         return
     uri = str(tracking.get("uri") or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
     if urlsplit(uri).scheme in _FILES:

@@ -11,6 +11,7 @@ from bf_index.errors import escape
 from bf_research.launcher.devices import Slot, find_machine, plan
 from bf_research.launcher.errors import LauncherError
 from bf_research.launcher.jobs import Policy
+from bf_research.targets import find_part
 
 #: A file name may have 255 bytes on the usual file systems.
 LONGEST_NAME = 255
@@ -63,7 +64,6 @@ def check_folder(text: str) -> None:
 def preload_list(options: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the modules to import once for all workers; MLflow too when the trials are tracked there."""
     names = [_HYDRA, *(str(name) for name in options.get("preload") or ())]
-    tracking = config.get("tracking") or {}
-    if str(tracking.get("_target_", "")).rpartition(".")[2] == "MLflowTracker":
+    if find_part(config.get("tracking"), "MLflowTracker") is not None:
         names.append("mlflow")
     return tuple(dict.fromkeys(names))

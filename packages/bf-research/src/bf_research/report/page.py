@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 
@@ -26,6 +27,7 @@ from bf_research.sweep.trial import TrialState
 
 #: The order in which states are counted; they are declared with those of a running sweep first.
 _ORDER = sorted(TrialState, key=lambda state: (state is not TrialState.DONE, state is not TrialState.PRUNED))
+_PLACES = {"csv": "Tables of points", "tensorboard": "In TensorBoard", "wandb": "In files of W&B"}
 #: The browser runs no program and asks nobody for anything, whatever stands in the texts.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -174,6 +176,12 @@ def _failures(contents: Contents) -> Markup | None:
     return _section("failures", title, failure_list(contents))
 
 
+def _command(kind: str, place: str) -> str:
+    """Return what is typed to see the trials, or the folder that they are in."""
+    begin = {"tensorboard": "tensorboard --logdir "}.get(kind, "")
+    return begin + shlex.quote(place)
+
+
 def _origin(contents: Contents, runs: Runs) -> Markup | None:
     pieces = []
     if contents.fixed:
@@ -187,4 +195,6 @@ def _origin(contents: Contents, runs: Runs) -> Markup | None:
             else ["; its pages are open while ", element("code", runs.command), " runs"]
         )
         pieces.append(element("p", "In MLflow: ", page, *opened, "."))
+    for kind, place in runs.places.items():
+        pieces.append(element("p", f"{_PLACES[kind]}: ", element("code", _command(kind, place)), "."))
     return _section("origin", "Where it comes from", *pieces) if pieces else None

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bf_index.errors import escape
 from bf_pipeline.redaction.texts import redact_text
 from bf_research.masks import is_masked
-from bf_research.own_files import open_plain
 from bf_research.tracking import store
 from bf_research.tracking.refusals import first_line
-from bf_research.tracking.run_scope import MEMORY
+from bf_research.tracking.summaries.places import read_memory, read_places
 
 log = logging.getLogger(__name__)
 
 _RUN_ID = re.compile(r"[0-9a-zA-Z_-]{1,64}")
-_MOST_LETTERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,8 @@ class Runs:
     parent: str = ""
     found: Mapping[str, Any] = field(default_factory=dict)
     client: Any = None
+    #: folders below which other trackers have the trials, by their kinds
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def page(self, trial: str) -> str | None:
         """Return the address of the page of a trial's run."""
@@ -63,11 +62,15 @@ class Runs:
 
 
 def find_runs(folder: Path, uri: str | None = None) -> Runs:
-    """Return the runs of a sweep's trials.
+    """Return the runs of a sweep's trials, as MLflow has them, and where other trackers have them.
 
     A folder may come from somebody else: the store that it names is asked only if it is the default one or
     the one that the caller names. A store that does not answer is told, and the report goes without it.
     """
+    return replace(_find_in_store(folder, uri), places=read_places(folder))
+
+
+def _find_in_store(folder: Path, uri: str | None) -> Runs:
     memory = _read_memory(folder)
     if memory is None:
         return Runs()
@@ -92,14 +95,11 @@ def find_runs(folder: Path, uri: str | None = None) -> Runs:
 
 def _read_memory(folder: Path) -> tuple[str, str] | None:
     """Return the store and the run that a sweep noted, None where it did not or the file is damaged."""
-    try:
-        with open(folder / MEMORY, encoding="utf-8", opener=open_plain) as file:
-            memory = json.loads(file.read(_MOST_LETTERS))
-        named, run_id = memory["store"], memory["run_id"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    right = isinstance(named, str) and isinstance(run_id, str) and _RUN_ID.fullmatch(run_id)
-    return (named, run_id) if right else None
+    memory = read_memory(folder)
+    named, run_id = memory.get("store"), memory.get("run_id")
+    if isinstance(named, str) and isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
+        return named, run_id
+    return None
 
 
 def _ask(uri: str, parent: str) -> Runs:

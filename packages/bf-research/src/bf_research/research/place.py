@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from bf_pipeline.errors import Terminated
-from bf_research import targets
 from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.domain.option import KV
@@ -27,7 +26,8 @@ from bf_research.launcher.jobs import Done, Interrupts, Job, Policy
 from bf_research.launcher.worker import make_portable, redirect_output
 from bf_research.sweep.sweep import Ask
 from bf_research.sweep.trial import Ended, Trial, TrialState, reason, traceback_text
-from bf_research.tracking.run_scope import record_run
+from bf_research.tracking.choice import make_tracker
+from bf_research.tracking.run_scope import FOLDER_TAG, record_run
 from bf_research.tracking.tracker import NoTracker, Tracker, flatten
 from bf_research.units.base import Iterations, Unit
 from bf_research.units.dumps import read_rows
@@ -84,7 +84,8 @@ class TrialWork:
         folder = self.place(trial)
         folder.mkdir(parents=True, exist_ok=True)
         tracker = self._make_tracker()
-        with record_run(tracker, trial.id, {"bf.job": str(trial.number), "bf.device": where()}):
+        tags = {"bf.job": str(trial.number), "bf.device": where(), FOLDER_TAG: str(folder.absolute())}
+        with record_run(tracker, trial.id, tags):
             tracker.log_params(
                 flatten({**trial.config.aliases, "repetition": trial.config.repetition}, trial.masks)
             )
@@ -107,8 +108,7 @@ class TrialWork:
     def _make_tracker(self) -> Tracker:
         if self.tracking is None:
             return NoTracker()
-        tracker: Tracker = targets.build(self.tracking, "tracking")
-        return tracker
+        return make_tracker(self.tracking)
 
 
 def _is_number(value: Any) -> bool:

@@ -35,9 +35,10 @@ class RunOptions(TypedDict, total=False):
     take (no limit). ``on_failure``: ``'continue'``, or ``'stop'`` to begin no trial after the first failure.
     ``parallel``: False runs all trials in this process, for a debugger. ``preload``: modules that workers
     import once (TensorFlow when this program uses it). ``max_jobs_per_worker``: 1 is a fresh process a trial
-    (0: no limit). ``tracking``: options of ``MLflowTracker`` such as ``{'experiment': 'digits'}``, None for
-    no MLflow. ``test_run``: try one iteration of the first configuration before the sweep, which is not begun
-    if that fails. ``branches``: so many trials run side by side in a process and share the batches of
+    (0: no limit). ``tracking``: options of ``MLflowTracker`` such as ``{'experiment': 'digits'}``, trackers
+    by name such as ``['mlflow', 'tensorboard']``, or by name with options, ``{'csv': {'folder': 'tables'}}``;
+    None for none. ``test_run``: try one iteration of the first configuration before the sweep, which is not
+    begun if that fails. ``branches``: so many trials run side by side in a process and share the batches of
     their roots, see ``add_pipeline`` (1). ``stop_grace``: seconds that running trials have to stop by
     themselves after Ctrl-C (4). ``profile``: measure the units, see ``Research.profile``. ``detach``: return
     at once and go on in the background, see ``is_finished``, ``wait`` and ``terminate``. ``stopping``: the
@@ -52,7 +53,7 @@ class RunOptions(TypedDict, total=False):
     parallel: bool
     preload: Sequence[str]
     max_jobs_per_worker: int
-    tracking: Mapping[str, Any] | None
+    tracking: str | Sequence[str] | Mapping[str, Any] | None
     test_run: bool
     branches: int
     stop_grace: float

@@ -34,13 +34,12 @@ from bf_research.sweep.standing import Standing
 from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
 from bf_research.sweep.tables import failure_table
 from bf_research.sweep.trial import Trial, TrialState
+from bf_research.tracking.choice import make_tracker, read_tracking
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError
 from bf_research.units.experiment import Experiment, config_for_units, names_own_results
 
 log = logging.getLogger(__name__)
-
-TRACKER = "bf_research.tracking.MLflowTracker"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +114,7 @@ def prepare(
     placer: InThisProcess | Workers = InThisProcess(work, branches)
     if parallel:
         named = options.get("preload", find_heavy_libraries(experiment.units))
-        preload = (*named, *(() if tracking is None else ("mlflow",)))
+        preload = (*named, *(("mlflow",) if targets.find_part(tracking, "MLflowTracker") else ()))
         bar = options.get("bar", False)
         sweep.standing = _make_standing(returns, rule, search)
         best = sweep.standing.describe
@@ -140,17 +139,11 @@ def _make_standing(returns: Sequence[str], rule: StoppingRule | None, search: Pr
     return Standing(metric, "min" if less else "max")
 
 
-def _check_tracking(options: Any) -> dict[str, Any] | None:
-    """Return the tracker's options; make it once, so that wrong ones are an error before anything starts."""
-    if options is None:
-        return None
-    if not isinstance(options, Mapping):
-        raise TypeError(
-            f"tracking must be a mapping such as {{'experiment': 'digits'}} or None, got {options!r}; "
-            "{} records in mlflow.db of the working folder"
-        )
-    tracking = {"_target_": TRACKER, **options}
-    targets.build(tracking, "tracking")
+def _check_tracking(given: Any) -> dict[str, Any] | None:
+    """Return the options of trackers; make them once: wrong ones are an error before anything starts."""
+    tracking = read_tracking(given)
+    if tracking is not None:
+        make_tracker(tracking)
     return tracking
 
 

@@ -8,7 +8,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,13 +21,15 @@ from bf_pipeline.redaction.values import redact_command, redact_override
 from bf_research.launcher.errors import SweepRefused
 from bf_research.launcher.hydra_private import task_overrides
 from bf_research.masks import Masks
-from bf_research.own_files import open_plain
+from bf_research.targets import find_part
 from bf_research.tracking import kept, store
+from bf_research.tracking.choice import name_trackers
 from bf_research.tracking.opening import Buffering
 from bf_research.tracking.refusals import first_line, is_busy
 from bf_research.tracking.replay import replay_sweep
 from bf_research.tracking.run_scope import MEMORY, SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
+from bf_research.tracking.summaries.places import find_places, note, tell_places
 from bf_research.tracking.summaries.summary import summarize
 from bf_research.tracking.writer import Writer
 
@@ -61,12 +64,15 @@ class SweepTracking(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create or find the parent run, and publish it to the trials."""
         SweepContext.withdraw()
-        tracking = config.get("tracking") or {}
-        if str(tracking.get("_target_", "")).rpartition(".")[2] != "MLflowTracker":
+        tracking = find_part(config.get("tracking"), "MLflowTracker")
+        if tracking is None:
+            if set(name_trackers(config.get("tracking")).values()) - {"no", "tracker"}:
+                _gather_settings(config).publish()
+                _note_places(config)
             return
         try:
             try:
-                context, before = self._open(config)
+                context, before = self._open(config, tracking)
             except Exception as error:
                 if not hasattr(error, "error_code"):  # none of MLflow's, which may not be loaded yet
                     raise
@@ -80,6 +86,7 @@ class SweepTracking(Callback):
             )
             return
         context.publish()
+        _note_places(config)
         atexit.register(_abandon_quietly, context.run_id, before)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -87,15 +94,22 @@ class SweepTracking(Callback):
         context = SweepContext.current()
         if context is None:
             return
+        told = tell_places(find_places(config.get("tracking"), str(config.hydra.sweep.dir)))
+        if not context.run_id:
+            SweepContext.withdraw()
+            sys.stdout.write(told)
+            sys.stdout.flush()
+            return
         sweeper = config.hydra.get("sweeper") or {}
         # our own sweeper ranks by configuration, over repetitions: one table is enough
         ranked = str(sweeper.get("_target_", "")).endswith("DomainSweeper")
         metric = str(sweeper.get("metric") or self.metric)
         text = ""
         try:
-            store.wait_for(context.store, _read_patience(config.tracking))
+            tracking = find_part(config.tracking, "MLflowTracker") or {}
+            store.wait_for(context.store, _read_patience(tracking))
             folder = Path(str(config.hydra.sweep.dir)).absolute()
-            _write_kept(context, [Path(str(config.tracking.get("folder", "."))), *folder.glob("*/")])
+            _write_kept(context, [Path(str(tracking.get("folder", "."))), *folder.glob("*/")])
             finish_trials(context, ended=True)
             text = summarize(context, metric, bool(sweeper.get("minimize", self.minimize)), table=not ranked)
         except Exception as error:  # noqa: BLE001 - the trials are done: a store that is away costs none of them
@@ -107,12 +121,12 @@ class SweepTracking(Callback):
             )
         SweepContext.withdraw()
         _finish_run(context)
-        sys.stdout.write(text)
+        sys.stdout.write(text + told)
         sys.stdout.flush()
 
-    def _open(self, config: DictConfig) -> tuple[SweepContext, EarlierState | None]:
-
-        tracking = config.tracking
+    def _open(
+        self, config: DictConfig, tracking: Mapping[str, Any]
+    ) -> tuple[SweepContext, EarlierState | None]:
         uri = store.address(tracking.get("uri"))
         experiment = str(tracking.get("experiment", "batchflow"))
         client = store.open_store(uri)
@@ -133,9 +147,7 @@ class SweepTracking(Callback):
             name = "/".join(folder.parts[-2:])
             folder.mkdir(parents=True, exist_ok=True)
             run_id = str(client.create_run(number, tags=tags, run_name=name).info.run_id)
-            memory = {"store": redact_text(uri, masks), "run_id": run_id}
-            with open(folder / MEMORY, "w", encoding="utf-8", opener=open_plain) as file:
-                json.dump(memory, file)
+            note(folder, store=redact_text(uri, masks), run_id=run_id)
             _record_surroundings(Writer(client, run_id, name))
         else:
             run = client.get_run(run_id)
@@ -143,10 +155,23 @@ class SweepTracking(Callback):
             before = EarlierState(run.info.status, run.info.end_time, frozenset(trials_of(client, run_id)))
             client.set_tag(run_id, "bf.process", process_mark(os.getpid()))
             client.update_run(run_id, status="RUNNING")
-        given = task_overrides(config.hydra)
-        secret = any(redact_override(text) != text for text in (*given, *sys.argv[1:]))
-        key = masks.key.hex() if secret else ""
-        return SweepContext(uri, experiment, run_id, {"bf.sweep": folder.name}, given, number, key), before
+        own = _gather_settings(config)
+        return replace(own, store=uri, experiment=experiment, run_id=run_id, experiment_id=number), before
+
+
+def _gather_settings(config: DictConfig) -> SweepContext:
+    """Return what trials of a sweep have in common, wherever they are recorded."""
+    folder, given = Path(str(config.hydra.sweep.dir)).absolute(), task_overrides(config.hydra)
+    secret = any(redact_override(text) != text for text in (*given, *sys.argv[1:]))
+    key = Masks(folder).key.hex() if secret else ""
+    return SweepContext("", "", "", {"bf.sweep": folder.name}, given, None, key)
+
+
+def _note_places(config: DictConfig) -> None:
+    """Note in the sweep's folder where its trials are recorded in files."""
+    folder = str(config.hydra.sweep.dir)
+    if places := find_places(config.get("tracking"), folder):
+        note(Path(folder), places=places)
 
 
 def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
@@ -156,6 +181,8 @@ def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
         return None
     try:
         memory = json.loads(path.read_text(encoding="utf-8"))
+        if "store" not in memory and "places" in memory:  # it was not recorded in MLflow
+            return None
         if memory["store"] != uri:
             return None
         run_id = str(memory["run_id"])
@@ -231,6 +258,8 @@ def abandon(run_id: str, before: EarlierState | None = None) -> None:
     if context is None or context.run_id != run_id:
         return
     SweepContext.withdraw()
+    if not run_id:  # there is no MLflow in it
+        return
     finish_trials(context)
     client = store.open_store(context.store)
     states = trials_of(client, run_id)

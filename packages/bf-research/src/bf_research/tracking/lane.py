@@ -57,6 +57,11 @@ class Lane:
         """Whether the thread still writes what comes."""
         return self._thread.is_alive()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the end was asked for."""
+        return self._ending
+
     def end(self, deadline: float) -> None:
         """Ask the thread to write what is left; it tries until this time of the monotonic clock."""
         self._deadline, self._ending = deadline, True

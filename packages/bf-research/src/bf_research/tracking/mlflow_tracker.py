@@ -32,6 +32,8 @@ class MLflowTracker:
     by explicit ids, without MLflow's global state, so that threads may have a tracker each.
     """
 
+    kind = "mlflow"
+
     def __init__(
         self,
         uri: str | None = None,
@@ -44,6 +46,7 @@ class MLflowTracker:
         buffering: Mapping[str, Any] | None = None,
     ) -> None:
         sweep = SweepContext.current()
+        sweep = sweep if sweep and sweep.run_id else None
         self.options = RecorderOptions(
             uri=sweep.store if sweep else address(uri),
             experiment=sweep.experiment if sweep else experiment,

@@ -75,6 +75,7 @@ def open_run(
         run_name=name,
         command=command,
         page=f"{site}/#/experiments/{quote(experiment)}/runs/{run_id}?{store.MENU}",
+        tracker="mlflow",
     )
 
 

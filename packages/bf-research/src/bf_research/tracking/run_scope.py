@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 from bf_research.launcher.channel import pruned
+from bf_research.tracking.run_ids import choose_id, kind_of
+from bf_research.tracking.several import SeveralTrackers
 from bf_research.tracking.tracker import Status, Tracker
 
 #: Every launcher hands the environment to its workers, threads and processes alike.
@@ -20,6 +22,8 @@ MEMORY = "tracking.json"
 STATE, PRUNED = "bf.state", "pruned"
 #: The tag with the name of a trial in the journal of its sweep.
 TRIAL = "bf.trial"
+#: The tag that holds the folder of a run on the machine that trained.
+FOLDER_TAG = "bf.folder"
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def record_run(
     the tag ``bf.state=pruned``, by the stopping rule of a sweep. The run is marked with its process, so that
     the next driver can close it if this process is killed.
     """
+    if run_id is not None and not isinstance(tracker, SeveralTrackers):
+        run_id = choose_id(run_id, kind_of(tracker))
     marks = {"bf.host": socket.gethostname(), "bf.process": process_mark(os.getpid()), **(tags or {})}
     if run_id is None:
         tracker.start(name, marks)
@@ -80,6 +86,13 @@ def record_run(
         raise
     finally:
         tracker.end(status)
+
+
+def goes_on(tracker: Tracker, run_id: str | None) -> bool:
+    """Whether a tracker, or each of several, goes on with a run that it has."""
+    if not isinstance(tracker, SeveralTrackers):
+        return choose_id(run_id, kind_of(tracker)) is not None
+    return all(choose_id(run_id, kind) is not None for kind in tracker.trackers)
 
 
 def process_mark(pid: int) -> str:

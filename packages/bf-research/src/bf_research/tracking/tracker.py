@@ -24,12 +24,28 @@ class Location:
     run_name: str
     command: str
     page: str
+    #: what kind of tracker it is, such as ``mlflow``
+    tracker: str = "tracker"
+
+    @property
+    def parts(self) -> tuple[Location, ...]:
+        """The places, one for each tracker."""
+        return (self,)
 
     def __str__(self) -> str:
         return (
             f"logged  run {self.run_name} ({self.run_id}), experiment {self.experiment!r}, {self.store}\n"
             f"open    {self.command}\n        then {self.page}"
         )
+
+
+@dataclass(frozen=True)
+class FileLocation(Location):
+    """The file or the folder that a run is recorded in."""
+
+    def __str__(self) -> str:
+        opened = f"\nopen    {self.command}" if self.command else ""
+        return f"logged  run {self.run_name}, {self.page}{opened}"
 
 
 @runtime_checkable

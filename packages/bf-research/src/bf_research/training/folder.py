@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from bf_index.errors import StateError, escape
 from bf_research.own_files import open_plain
+from bf_research.tracking.run_ids import choose_id, join_ids
+from bf_research.tracking.tracker import Location
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,19 @@ class RunFolder:
                 raise
             log.warning("%s of %s could not be written: %s", RECORD, self.path, error)
 
+    def note_run(self, location: Location) -> None:
+        """Note where the run is recorded, by the kind of tracker; what other trackers had of it stays."""
+        runs = {part.tracker: {"run_id": part.run_id, "page": part.page} for part in location.parts}
+        self.note(run_id=location.run_id, runs={**read_runs(self.record), **runs})
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run that was recorded, with that of each tracker; None where none was."""
+        runs = read_runs(self.record)
+        if not runs or self.record.get("run_id") is None:
+            return self.record.get("run_id")
+        return join_ids({kind: run["run_id"] for kind, run in runs.items()})
+
     def check_same(self, settings: Mapping[str, Any]) -> None:
         """Raise ``StateError`` for other settings than the folder's, naming the first that differ."""
         check_same(self.path, self.record, settings)
@@ -111,6 +126,22 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) and _is_record(found) else {}
+
+
+def read_runs(record: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the ``run_id`` and the ``page`` that a record has of a run, by the kind of tracker."""
+    runs = record.get("runs")
+    return {
+        kind: run
+        for kind, run in (runs.items() if isinstance(runs, dict) else ())
+        if isinstance(run, dict) and isinstance(run.get("run_id"), str) and isinstance(run.get("page"), str)
+    }
+
+
+def recorded_run(record: Mapping[str, Any], kind: str) -> str | None:
+    """Return the id that one kind of tracker has of the run of a record."""
+    runs = read_runs(record)
+    return runs[kind]["run_id"] if kind in runs else choose_id(record.get("run_id"), kind)
 
 
 def _is_record(found: Mapping[str, Any]) -> bool:

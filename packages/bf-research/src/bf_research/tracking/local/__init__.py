@@ -1,1 +1,1 @@
-"""Trackers that write plain files of this machine, without a store."""
+"""Trackers that write files of this machine, without a store."""

@@ -6,36 +6,26 @@ import csv
 import json
 import logging
 import os
-import re
 import threading
 import time
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from bf_index.errors import escape
 from bf_pipeline.redaction.values import redact
 from bf_research.own_files import open_plain
+from bf_research.tracking.local.runs import check_run, new_run
 from bf_research.tracking.names import as_texts, plain_step
 from bf_research.tracking.store import TrackingError
-from bf_research.tracking.tracker import Location, NoTracker, Status
+from bf_research.tracking.tracker import FileLocation, Location, NoTracker, Status
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("step", "metric", "value", "time")
 #: Seconds after which points are in the file, for those who look on.
 FLUSH_SECONDS = 1.0
-_RUN = re.compile(r"[\w][\w.-]{0,200}")
-
-
-@dataclass(frozen=True)
-class FileLocation(Location):
-    """The file that a run is recorded in."""
-
-    def __str__(self) -> str:
-        return f"logged  run {self.run_name}, {self.page}"
 
 
 class CSVTracker(NoTracker):
@@ -46,6 +36,8 @@ class CSVTracker(NoTracker):
     that goes on does so in the same files, without the points that are there. Texts, files and models are not
     kept. A disk that is full costs the training the points and nothing else, which is told once.
     """
+
+    kind = "csv"
 
     def __init__(self, folder: str = "metrics") -> None:
         self.folder = Path(folder)
@@ -65,18 +57,14 @@ class CSVTracker(NoTracker):
         """Begin a run, or go on with one: ``run_id`` is the name of its files without their ends."""
         if self._run:
             raise TrackingError("this tracker has started a run already: make a tracker for every run")
-        if run_id is not None and not _RUN.fullmatch(run_id):
-            raise TrackingError(f"run {run_id!r} is no name of a file in {str(self.folder)!r}")
-        plain = re.sub(r"[^\w.-]", "_", name)[:80] or "run"
-        self._run = (
-            run_id or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{plain.lstrip('.-')}_{uuid.uuid4().hex[:8]}"
-        )
+        check_run(run_id, self.folder)
+        self._run = run_id or new_run(name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._open()
         except OSError as error:
             raise TrackingError(
-                f"tracking: {escape(self.path)} can't be written: {error}; give another tracking.folder, "
+                f"tracking: {escape(self.path)} can't be written: {error}; give another tracking.csv.folder, "
                 "or tracking=none"
             ) from error
         self._about = {"run": self._run, "params": {}, **self._about, "name": name, "status": "RUNNING"}
@@ -91,7 +79,8 @@ class CSVTracker(NoTracker):
                 whole = file.read().rpartition(b"\n")[0]
                 file.truncate(len(whole) + 1 if whole else 0)
             rows = csv.reader(whole.decode("utf-8", "replace").splitlines()[1:])
-            self._known = {(row[1], row[0]) for row in rows if len(row) == len(COLUMNS)}
+            with suppress(csv.Error):  # a damaged row: what stands behind it may be there again
+                self._known.update((row[1], row[0]) for row in rows if len(row) == len(COLUMNS))
             self._about = _read(self.path.with_suffix(".json"))
         self._file = open(self.path, "a", encoding="utf-8", newline="", opener=open_plain)  # noqa: SIM115
         if self._file.tell() == 0:
@@ -102,7 +91,7 @@ class CSVTracker(NoTracker):
         if not self._run:
             raise TrackingError("the tracker has no run: call start(name) first")
         path, name = self.path.absolute(), str(self._about["name"])
-        return FileLocation(str(self.folder), "", "", self._run, name, "", str(path))
+        return FileLocation(str(self.folder), "", "", self._run, name, "", str(path), self.kind)
 
     def flush(self, timeout: float = 10.0) -> None:
         """Write the points that were logged until now."""

@@ -1,0 +1,48 @@
+"""Where trackers have runs and sweeps, for people."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bf_index.errors import escape
+from bf_research.training.folder import read_runs
+
+_NAMES = {"mlflow": "MLflow", "wandb": "W&B"}
+
+
+def recorded_runs(record: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return id and page of a run by the kind of tracker; older records have one id and no kind."""
+    run_id = record.get("run_id")
+    older = {"mlflow" if re.fullmatch("[0-9a-f]{32}", run_id) else "tracker": run_id} if run_id else {}
+    return read_runs(record) or {kind: {"run_id": one, "page": ""} for kind, one in older.items()}
+
+
+def tell_runs(record: Mapping[str, Any]) -> list[str]:
+    """Return lines with the ids of a run and where it is seen, for each tracker."""
+    lines = []
+    for kind, run in recorded_runs(record).items():
+        page = f", {escape(run['page'])}" if run["page"] else ""
+        lines.append(f"{escape(_NAMES.get(kind, kind)):9} run {escape(run['run_id'])}{page}")
+        if run["page"]:
+            lines += _tell_commands(kind, run["page"])
+    return lines
+
+
+def tell_places(places: Mapping[str, str]) -> list[str]:
+    """Return lines with where the runs of a sweep's trials are, for each tracker that writes files."""
+    lines = []
+    for kind, place in places.items():
+        told = list(_tell_commands(kind, place))
+        lines += told if kind == "tensorboard" else [f"{escape(_NAMES.get(kind, kind)):9} in {escape(place)}"]
+    return lines
+
+
+def _tell_commands(kind: str, place: str) -> Iterator[str]:
+    """Yield what is typed to see or to send what a tracker wrote; the place may come from somebody else."""
+    if kind == "tensorboard":
+        yield f"open      tensorboard --logdir {escape(shlex.quote(place))}"
+    elif kind == "wandb" and "://" not in place:
+        yield f"send      wandb sync {escape(shlex.quote(place))}"

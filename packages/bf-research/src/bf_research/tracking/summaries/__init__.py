@@ -1,0 +1,1 @@
+"""What a sweep came to, on its own run in MLflow: tables, pictures, addresses."""
