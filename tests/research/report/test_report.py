@@ -25,6 +25,8 @@ from bf_research.report.runs import Runs, find_runs
 from bf_research.sweep.journal import JOURNAL, Journal
 from bf_research.sweep.records import Told
 from bf_research.sweep.trial import Ended, Trial, TrialState
+from bf_research.tracking.choice import make_tracker, read_tracking
+from bf_research.training.folder import RunFolder
 
 
 def write_sweep(folder: Path, ends: list[tuple[dict, int, list[dict], TrialState]], **head) -> Path:
@@ -212,3 +214,54 @@ def test_scales_have_round_numbers_inside():
         assert 1 <= len(ticks) <= 20
         room = 1e-9 * (most - least)
         assert all(least - room <= tick <= most + room for tick in ticks)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Record two trials of a sweep of the command line, whose journal has their last values alone."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*kinds: str) -> Path:
+        ends = [({"rate": rate}, 0, [{"test/accuracy": rate}], TrialState.DONE) for rate in (0.1, 0.2)]
+        folder = write_sweep(tmp_path / "sweep", ends)
+        for record in read_contents(folder).results.records:
+            tracker, place = make_tracker(read_tracking(list(kinds))), folder / record.id
+            tracker.start(record.id, {"bf.folder": str(place)})
+            for step in range(1, 6):
+                tracker.log_metric("train/loss", record.config["rate"] / step, step)
+            tracker.log_metric("train/loss", math.inf, 6)
+            tracker.log_metric("test/accuracy", record.config["rate"], 5)
+            with RunFolder(place) as own:
+                own.begin({})
+                own.note_run(tracker.end())
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "kinds", [("csv",), ("tensorboard",), ("wandb",), ("csv", "tensorboard")], ids="-".join
+)
+def test_curves_come_from_the_files_of_trackers_too(recorded, kinds):
+    for kind in kinds:
+        pytest.importorskip(kind)
+    folder = recorded(*kinds)
+    contents = read_contents(folder)
+    (curves,) = read_curves(contents, find_runs(folder)).values()
+    for curve, configuration in zip(curves, contents.ranked, strict=True):
+        assert curve.steps == (1, 2, 3, 4, 5)
+        rate = configuration.records[0].config["rate"]
+        np.testing.assert_allclose(curve.mean, [rate / step for step in range(1, 6)], rtol=1e-6)
+    assert "train/loss" in write_report(folder).read_text()
+
+
+@pytest.mark.parametrize("page", ["/etc/passwd", "../theirs.csv", "link.csv", "no.csv", "run\0.csv", 3])
+def test_tables_outside_of_the_folders_are_not_read(recorded, tmp_path, page, monkeypatch, caplog):
+    folder = recorded("csv")
+    (tmp_path.parent / "theirs.csv").write_text("step,metric,value,time\n1,theirs,1,0\n2,theirs,2,0\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path.parent / "theirs.csv")
+    for path in folder.glob("*/run.json"):
+        record = json.loads(path.read_text())
+        record["runs"] = {"csv": {"run_id": "a", "page": page}}
+        path.write_text(json.dumps(record))
+    assert read_curves(read_contents(folder), Runs()) == {}

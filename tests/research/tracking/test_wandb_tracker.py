@@ -23,6 +23,7 @@ from bf_research import Option, Research
 from bf_research.tracking import Tracker, WandbTracker
 from bf_research.tracking.local.wandb_tracker import read_rows
 from bf_research.tracking.store import TrackingError
+from bf_research.tracking.summaries.places import tell_places
 
 wandb = pytest.importorskip("wandb")
 
@@ -104,8 +105,8 @@ def test_a_run_is_in_files_of_this_machine(here: Path):
     location = tracker.end("FAILED")
     assert tracker.end() == location
     (file,) = files(here / "run")
-    assert location.page == str(file.parent)
-    assert f"wandb sync {file.parent}" in str(location)
+    assert location.page == str(file.parent.parent)
+    assert f"wandb sync {location.page}" in str(location)
     assert series(here / "run", "train/loss") == [(step, 1 / (step + 3)) for step in range(3000)]
     assert series(here / "run", "early") == [(0, 1.0)]
     assert np.isnan(series(here / "run", "odd")[0][1])
@@ -230,3 +231,8 @@ def test_trials_of_a_sweep_are_a_group(here: Path):
         runs = [found.run for found in records(files(folder)[0]) if found.run.run_id]
         assert (runs[0].run_group, runs[0].display_name) == ("s", record.id)
     assert not os.environ.get("BF_SWEEP")
+    # W&B's own command finds them, and asks nobody as long as it is asked to send nothing
+    assert tell_places({"wandb": "s"}) == "send    wandb sync s/trials/*/wandb\n"
+    command = [sys.executable, "-m", "wandb", "sync", "--dry-run", *map(str, here.glob("s/trials/*/wandb"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Would sync 2 run(s)" in done.stdout + done.stderr

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bf_index.errors import escape
+from bf_research.tracking.summaries.places import sync_command
 from bf_research.training.folder import read_runs
 
 _NAMES = {"mlflow": "MLflow", "wandb": "W&B"}
@@ -36,7 +37,9 @@ def tell_places(places: Mapping[str, str]) -> list[str]:
     lines = []
     for kind, place in places.items():
         told = list(_tell_commands(kind, place))
-        lines += told if kind == "tensorboard" else [f"{escape(_NAMES.get(kind, kind)):9} in {escape(place)}"]
+        if kind == "wandb":
+            told = [f"send      {escape(sync_command(place))}"]
+        lines += told or [f"{escape(_NAMES.get(kind, kind)):9} in {escape(place)}"]
     return lines
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bf_research.report.contents import Configuration, Contents
+from bf_research.report.recorded import read_trial
 from bf_research.report.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ def read_curves(contents: Contents, runs: Runs) -> dict[str, list[Curve]]:
     found = _choose(contents, _from_rows(contents, best))
     if not found:
         found = _from_store(contents, best, runs)
+    if not found:
+        found = _choose(contents, _from_files(contents, best))
     if not found:
         found = _choose(contents, _from_told(contents, best))
     curves = {
@@ -102,6 +105,24 @@ def _from_told(contents: Contents, best: Sequence[Configuration]) -> dict[str, P
     return {
         metric: [[trials.get(record.id, {}) for record in found.records[:MOST_TRIALS]] for found in best]
         for metric, trials in by_trial.items()
+    }
+
+
+def _from_files(contents: Contents, best: Sequence[Configuration]) -> dict[str, Places]:
+    """Return what trackers wrote into files."""
+    ids = {record.id for found in best for record in found.records[:MOST_TRIALS]}
+    trials = {trial: read_trial(contents.folder, trial) for trial in ids}
+    moving = dict.fromkeys(
+        name for points in trials.values() for name, there in points.items() if len(there) > 1
+    )
+
+    def points(trial: str, name: str) -> Points:
+        there = trials[trial].get(name, {}).items()
+        return {step: value for step, value in there if _is_plottable(step) and _is_plottable(value)}
+
+    return {
+        name: [[points(record.id, name) for record in found.records[:MOST_TRIALS]] for found in best]
+        for name in preferred(moving, contents.metric)
     }
 
 

@@ -24,6 +24,7 @@ from bf_research.report.runs import Runs
 from bf_research.report.style import STYLE
 from bf_research.report.tables import change_table, failure_list, level_table, rank_table
 from bf_research.sweep.trial import TrialState
+from bf_research.tracking.summaries.places import sync_command
 
 #: The order in which states are counted; they are declared with those of a running sweep first.
 _ORDER = sorted(TrialState, key=lambda state: (state is not TrialState.DONE, state is not TrialState.PRUNED))
@@ -178,6 +179,8 @@ def _failures(contents: Contents) -> Markup | None:
 
 def _command(kind: str, place: str) -> str:
     """Return what is typed to see the trials, or the folder that they are in."""
+    if kind == "wandb":
+        return sync_command(place)
     begin = {"tensorboard": "tensorboard --logdir "}.get(kind, "")
     return begin + shlex.quote(place)
 

@@ -48,7 +48,7 @@ class TensorBoardTracker(QueuedTracker):
     def prepare(self) -> None:
         """Open a new event file; those of an earlier try of the run go, unless it goes on."""
         super().prepare()
-        earlier = sorted(self.folder.glob(f"{_BEGIN}*{_END}"))
+        earlier = list_event_files(self.folder)
         if not self.continues:
             for path in earlier:
                 path.unlink()
@@ -68,7 +68,7 @@ class TensorBoardTracker(QueuedTracker):
         self._writer = RecordWriter(self._file)
         self._put_event(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
         for path in self._earlier:
-            self.known.update(read_points(path))
+            self.known.update((name, step) for name, step, _ in read_points(path))
         self._write_tags(self.tags)
         self._file.flush()
 
@@ -171,8 +171,13 @@ class TensorBoardTracker(QueuedTracker):
             self._put_event(event)
 
 
-def read_points(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield name and step of each scalar in an event file, up to what a kill cut off."""
+def list_event_files(folder: Path) -> list[Path]:
+    """Return the event files in a folder that this tracker wrote, in the order in which it did."""
+    return sorted(folder.glob(f"{_BEGIN}*{_END}"))
+
+
+def read_points(path: Path) -> Iterator[tuple[str, int, float]]:
+    """Yield name, step and value of each scalar in an event file, up to what a kill cut off."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto import event_pb2
 
@@ -190,7 +195,7 @@ def read_points(path: Path) -> Iterator[tuple[str, int]]:
                 return
             for value in event.summary.value:
                 if value.HasField("simple_value"):
-                    yield value.tag, event.step
+                    yield value.tag, event.step, value.simple_value
 
 
 def _set_value(place: Any, value: Any) -> None:

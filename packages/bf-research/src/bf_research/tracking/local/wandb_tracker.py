@@ -46,11 +46,11 @@ class WandbTracker(QueuedTracker):
     """A tracker of Weights & Biases: with ``mode='offline'`` it writes files and speaks to no network.
 
     ``folder``: where ``wandb/offline-run-...`` is made; None for the run's own folder, or the working folder
-    where a run has none. ``wandb sync`` sends them later. ``mode='online'`` sends all while it is made: that
-    has to be said by the person. ``project`` and ``entity`` are where the run belongs. Trials of a sweep are
-    a group. Command line, environment, code and machine are not recorded. Curves are drawn by ``iteration``;
-    a run that goes on keeps its id, and no point is there twice. W&B's own service, a process that
-    ends with this one, writes the files: ``pip install 'bf-research[wandb]'``.
+    where a run has none. ``wandb sync`` with the folder ``wandb`` sends them later. ``mode='online'`` sends
+    all while it is made: that has to be said by the person. ``project`` and ``entity`` are where the run
+    belongs. Trials of a sweep are a group. Command line, environment, code and machine are not recorded.
+    Curves are drawn by ``iteration``; a run that goes on keeps its id, and no point is there twice. W&B's own
+    service, a process that ends with this one, writes the files: ``pip install 'bf-research[wandb]'``.
     """
 
     kind, library, default, extra = "wandb", "wandb", ".", "bf-research[wandb]"
@@ -106,7 +106,7 @@ class WandbTracker(QueuedTracker):
         )
         self._run.define_metric(AXIS, hidden=True)
         self._run.define_metric("*", step_metric=AXIS)
-        self.place = Path(self._run.dir).parent
+        self.place = Path(self._run.dir).parent.parent
 
     def write(self, records: list[Metric | Record]) -> None:
         """Write points of one step as one row, and others in their order."""

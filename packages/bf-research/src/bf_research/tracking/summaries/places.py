@@ -58,6 +58,16 @@ def tell_places(places: Mapping[str, str]) -> str:
     told = {
         "csv": "tables  {}: one for each trial",
         "tensorboard": "open    tensorboard --logdir {}",
-        "wandb": "wandb   below {}: wandb sync sends them",
     }
-    return "".join(f"{told[kind].format(shlex.quote(place))}\n" for kind, place in places.items())
+    lines = [
+        f"send    {sync_command(place)}" if kind == "wandb" else told[kind].format(shlex.quote(place))
+        for kind, place in places.items()
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def sync_command(place: str) -> str:
+    """Return what sends the runs of Weights & Biases in the folders of a sweep's trials, or in one folder."""
+    inside = {"wandb": "wandb", "trials": "trials/*/wandb"}
+    found = next((inner for name, inner in inside.items() if Path(place, name).is_dir()), "*/wandb")
+    return f"wandb sync {shlex.quote(place)}/{found}"
