@@ -279,3 +279,25 @@ def test_a_library_that_lacks_is_named_with_its_extra(module, name, advice, tmp_
         batch.dump(path, fmt, "labels")
     with pytest.raises((ImportError, ItemError), match=f"pip install '{advice}'"):
         Data(batch.index).load(path, fmt, "labels")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_arrays_of_any_name_are_those_that_numpy_reads(compressed, tmp_path):
+    class Odd(Batch):
+        components = "file", "allow_pickle", "empty"
+
+    values = {
+        "file": IMAGES,
+        "allow_pickle": np.asfortranarray(NAMES[:, None]),
+        "empty": np.zeros((4, 0), "f2"),
+    }
+    batch = Odd(DatasetIndex(["a", "b", "c", "d"]), preloaded=tuple(values.values()))
+    batch.dump(tmp_path, "npz", tuple(values), compressed=compressed)
+    for number, name in enumerate("abcd"):
+        with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as found:
+            assert sorted(found) == sorted(values)
+            for key, array in values.items():
+                np.testing.assert_array_equal(found[key], array[number])
+                assert found[key].dtype == array.dtype
+    again = Odd(batch.index).load(tmp_path, "npz", tuple(values))
+    np.testing.assert_array_equal(again.file, IMAGES)

@@ -15,7 +15,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bf_batch.data.plain import as_plain_array, name_of, write_anew
+from bf_batch.data.plain import as_plain_array, name_of, write_anew, write_npz
 from bf_index.sizes import check_size, count_left, in_proportion, read_npy_head, read_npz
 
 Codec = Literal["lz4", "lz4hc", "zstd", "zlib", "blosclz"]
@@ -97,7 +97,7 @@ def write(
     plain = io.BytesIO()
     if isinstance(value, Mapping):
         arrays = {name: as_plain_array(entry) for name, entry in value.items()}
-        np.savez(plain, allow_pickle=False, **arrays)
+        write_npz(plain, arrays)
         largest = max(arrays.values(), key=lambda array: array.nbytes, default=np.empty(0, np.uint8))
     else:
         largest = as_plain_array(value)

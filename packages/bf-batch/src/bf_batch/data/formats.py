@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from bf_batch.data import blosc, hdf5, jpeg, tables
-from bf_batch.data.plain import as_plain_array, name_of, write_anew
+from bf_batch.data.plain import as_plain_array, name_of, write_anew, write_npz
 from bf_index.errors import escape, unknown
 from bf_index.sizes import count_left, in_proportion, read_npy, read_npz
 
@@ -58,12 +58,12 @@ def _write_npz(file: IO[bytes], value: Any, compressed: bool = True) -> None:
     values = value if isinstance(value, Mapping) else {"data": value}
     arrays = {name: as_plain_array(entry) for name, entry in values.items()}
     if compressed:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        write_npz(file, arrays, compressed=True)
         if in_proportion(sum(array.nbytes for array in arrays.values()), file.tell()):
             return
         # nearly all zeros: what is written must not look like a bomb
         write_anew(file)
-    np.savez(file, allow_pickle=False, **arrays)
+    write_npz(file, arrays)
 
 
 def _read_image(file: IO[bytes], mode: str | None = None) -> Any:

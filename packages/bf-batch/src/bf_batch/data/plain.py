@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -25,3 +27,15 @@ def write_anew(file: IO[bytes]) -> None:
     """Forget what was written to a file."""
     file.seek(0)
     file.truncate()
+
+
+def write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray], compressed: bool = False) -> None:
+    """Write arrays by name as an npz file, none of them as a pickle; any name will do.
+
+    ``numpy.savez`` of numpy before 2.1 takes ``allow_pickle`` for an array, and none called "file".
+    """
+    kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
