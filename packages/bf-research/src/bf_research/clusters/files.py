@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bf_index.errors import escape
 from bf_research.own_files import open_plain
 
 FOLDER, DRIVER = ".link", "driver.json"
@@ -34,12 +35,14 @@ def append(path: Path, entry: dict[str, Any], first: bool = False) -> None:
     """
     line = json.dumps(entry).encode() + b"\n"
     if len(line) > LONGEST:
-        raise ValueError(f"{path}: a line has {LONGEST} bytes at most, got {len(line)}: {line[:80]!r}")
+        raise ValueError(
+            f"{escape(path)}: a line has {LONGEST} bytes at most, got {len(line)}: {line[:80]!r}"
+        )
     data = b"\n" + line if first else line
     file = open_plain(path, os.O_WRONLY | os.O_APPEND)
     try:
         if os.write(file, data) != len(data):
-            raise OSError(f"{path}: there is no room for a line")
+            raise OSError(f"{escape(path)}: there is no room for a line")
     finally:
         os.close(file)
 
