@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import tracemalloc
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from bf_research import Option
+from bf_research import KV, Option
 from bf_research.sweep import journal
 from bf_research.sweep.journal import JOURNAL
 from bf_research.sweep.sweep import Ask, Rules, Sweep
@@ -84,6 +86,41 @@ def test_going_on_runs_what_is_left_and_reads_the_journal_once(
     sweep = run(tmp_path, MANY, place)
     assert (place.placed, reads) == (3, [tmp_path])
     assert [record.rows[0]["score"] for record in sweep.results().records] == list(range(MANY))
+
+
+def test_a_trial_costs_the_driver_its_options_and_results(tmp_path: Path):
+    held = []
+
+    class Watched(Nothing):
+        def place(
+            self, trials: Iterator[Trial], left: int | None, ask: Ask | None = None
+        ) -> Generator[Ended, None, None]:
+            for ended in super().place(trials, left, ask):
+                if ended.trial.number in (FEW, MANY - 1):
+                    gc.collect()
+                    held.append(tracemalloc.get_traced_memory()[0])
+                yield ended
+
+    tracemalloc.start()
+    try:
+        run(tmp_path, MANY, Watched())
+    finally:
+        tracemalloc.stop()
+    assert (held[1] - held[0]) / (MANY - 1 - FEW) < 1000  # bytes of Python objects
+
+
+def test_only_configurations_that_the_journal_can_not_tell_are_kept(tmp_path: Path):
+    values = [1, 0.5, "a", True, None, 2.0, (1, 2), KV(3, "three"), KV(int, "int")]
+    domain = Option("n", values)
+    domain.set_iterator()
+    sweep = Sweep(domain, tmp_path, Rules("missing"))
+    results = sweep.run(Nothing())
+    kept = [results.values[record.id]["n"] for record in results.records if record.id in results.values]
+    assert kept == [2.0, (1, 2), 3, int]
+    shown = results.df["n"].tolist()
+    assert [(type(value), value) for value in shown[:4]] == [(int, 1), (float, 0.5), (str, "a"), (bool, True)]
+    assert shown[4:] == [None, 2.0, (1, 2), 3, int]
+    assert type(shown[5]) is float
 
 
 def test_names_that_all_trials_share_are_kept_once(tmp_path: Path):

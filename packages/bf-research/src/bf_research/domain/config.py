@@ -9,6 +9,9 @@ from bf_index.errors import unknown
 from bf_pipeline.redaction.values import redact
 from bf_research.domain.option import KV, as_kv, canonical
 
+#: Types of values that JSON gives back as they were.
+_PLAIN = frozenset({int, float, str, bool, type(None)})
+
 
 class Config(Mapping[str, Any]):
     """One configuration: a read-only mapping from names of options to real values, and its repetition.
@@ -47,6 +50,16 @@ class Config(Mapping[str, Any]):
     def values_by_name(self) -> dict[str, KV]:
         """Return the values with their aliases."""
         return dict(self._values)
+
+    def is_told_by(self, data: Mapping[str, Any]) -> bool:
+        """Whether JSON data has the very values, types and all, and no value has a name of its own."""
+        return all(
+            type(kv.value) in _PLAIN
+            and type(kv.value) is type(data.get(name))
+            and kv.value == data[name]
+            and kv.alias is None
+            for name, kv in self._values.items()
+        )
 
     def nested(self) -> dict[str, Any]:
         """Return the values as nested dicts; ``ValueError`` when a name is both a value and a section."""

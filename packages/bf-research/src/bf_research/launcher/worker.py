@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,9 +27,20 @@ _OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
 #: JAX has one class for all of them, and begins with what went wrong.
 _FULL = "RESOURCE_EXHAUSTED:"
 
+#: Libraries whose objects hold a device's memory, in cycles.
+_HEAVY = frozenset({"keras", "tensorflow", "torch", "jax"})
+#: What jobs without them leave is collected so often.
+TIDY_SECONDS = 1.0
+
 _BEGAN = pack(("began",), pickle.dumps)
 
 Function = Callable[[Any], Any]
+
+
+class _Tidied:
+    """The time at which this worker last collected what jobs had left."""
+
+    at = 0.0
 
 
 def work(file: int, driver: int, place: dict[str, Any]) -> None:
@@ -184,10 +196,16 @@ def _flush() -> None:
 
 
 def _tidy(first: bool) -> None:
-    """Clear away the models of this job before the next one."""
+    """Clear away the models of this job before the next one.
+
+    Short jobs that use no library of networks are tidied up after now and then: it costs more than they do.
+    """
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session(free_memory=False)
-    gc.collect()
+    now = time.monotonic()
+    if first or now - _Tidied.at > TIDY_SECONDS or not _HEAVY.isdisjoint(sys.modules):
+        gc.collect()
+        _Tidied.at = now
     if first:
         # Modules that the first job has imported stay for ever: later collections need not walk through them.
         gc.freeze()

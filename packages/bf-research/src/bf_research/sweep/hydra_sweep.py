@@ -100,7 +100,8 @@ class DomainSweep:
             recover=lambda trial_id: recover_result(folder / trial_id),
             search=search,
         )
-        sweep.standing = Standing(self.options["metric"], self.mode, bool(folds))
+        repeats = repeated or search is not None or domain.update is not None
+        sweep.standing = Standing(self.options["metric"], self.mode, bool(folds), repeats)
         if hasattr(self.launcher, "best"):
             self.launcher.best = sweep.standing.describe
         sweep.head["fixed"] = comparable_settings(fixed, sweep.masks)
@@ -114,7 +115,7 @@ class DomainSweep:
             )
             error.add_note(f"before the end of the sweep; {again}")
             raise
-        return self._conclude(results, folder)
+        return self._conclude(results, folder, sweep.strangers)
 
     def _domain(self, keys: Keys) -> Domain:
         plain = _plain(self.options["domain"])
@@ -209,7 +210,7 @@ class DomainSweep:
                 "an option), or another hydra.sweep.dir"
             )
 
-    def _conclude(self, results: Results, folder: Path) -> Results:
+    def _conclude(self, results: Results, folder: Path, strangers: set[str]) -> Results:
         """Log the ranking; raise when trials failed, after the callbacks had their turn."""
         metric, names = self.options["metric"], results.returns
         if metric is None:
@@ -226,7 +227,7 @@ class DomainSweep:
                 ", ".join(names) or "none",
             )
         # failures that an earlier domain left in the folder are not failures of this one
-        asked = replace(results, records=tuple(r for r in results.records if r.id in results.values))
+        asked = replace(results, records=tuple(r for r in results.records if r.id not in strangers))
         if asked.failures:
             if hydra.__version__.startswith("1.3"):  # it does not call the callbacks of a sweep that raises
                 self.context.callbacks.on_multirun_end(config=self.config, config_name=None)

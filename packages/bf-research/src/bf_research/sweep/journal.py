@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -11,8 +12,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -27,6 +28,7 @@ from bf_research.sweep.records import History, Record, Told, check_field, fill, 
 from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
+_STATES = {str(state): state for state in TrialState}
 JOURNAL, LOCK = "journal.jsonl", "journal.lock"
 
 
@@ -184,7 +186,7 @@ def read(folder: Path) -> History:
     where = _Place(path)
     if not path.exists():
         return History(*found)
-    with open(path, "rb") as file, reading(where, StateError):
+    with open(path, "rb") as file, reading(where, StateError), no_collections():
         for where.line, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 _warn_of_torn_line(path, where.line, line)
@@ -193,6 +195,18 @@ def read(folder: Path) -> History:
     if not where.line:
         _warn_of_torn_line(path, 1, b"")
     return History(*found)
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Let Python look for no cycles while a great many objects are made of which none is garbage."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 class _Found(NamedTuple):
@@ -282,7 +296,7 @@ def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
     if record is None:
         key = sys.intern(key)
         record = records[key] = Record(key, len(records), {})
-    record.state = TrialState(entry["state"])
+    record.state = _STATES[entry["state"]] if entry["state"] in _STATES else TrialState(entry["state"])
     if record.state is TrialState.RUNNING:  # tried again: what an earlier try left no longer counts
         record.reason, record.error, record.rows, record.passing = "", "", [], False
     record.passing = entry.get("passing", record.passing)

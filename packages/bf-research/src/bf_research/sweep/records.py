@@ -51,7 +51,11 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 #: What a line of a journal may say of a trial, under the same names.
-_WRITTEN = ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows")
+_WRITTEN = tuple(
+    (name, _KINDS[name])
+    for name in ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows")
+)
+_ABSENT = object()
 
 
 def fill(record: Record, entry: Mapping[str, Any]) -> None:
@@ -59,10 +63,14 @@ def fill(record: Record, entry: Mapping[str, Any]) -> None:
 
     Names, which are the same in all trials, are kept once.
     """
-    for name in _WRITTEN:
-        if name in entry:
-            setattr(record, name, entry[name])
-            check_field(record, name)
+    for name, kind in _WRITTEN:
+        value = entry.get(name, _ABSENT)
+        if value is not _ABSENT:
+            setattr(record, name, value)
+            if not isinstance(value, kind):
+                check_field(record, name)
+    if "rows" in entry:
+        check_field(record, "rows")
     if "config" in entry:
         record.config = {sys.intern(name): value for name, value in record.config.items()}
     if "device" in entry:

@@ -41,8 +41,9 @@ class Results:
     """The results of a sweep's trials; ``df`` is the table.
 
     ``records`` has one record for each trial, in the order they began; ``values`` the real values of their
-    options by trial id, known in the process that ran the sweep; ``declared`` names results that have a
-    column even when no trial gave any. Loaded results have aliases in place of classes.
+    options by trial id, of those that records don't have as they are, known in the process that ran the
+    sweep; ``declared`` names results that have a column even when no trial gave any. Loaded results have
+    aliases in place of classes.
     """
 
     records: tuple[Record, ...] = ()

@@ -14,7 +14,7 @@ from bf_research.sweep.results import Mode, Results
 from bf_research.sweep.trial import TrialState
 
 
-@dataclass
+@dataclass(slots=True)
 class _Place:
     """The values of one configuration over its repetitions."""
 
@@ -32,11 +32,13 @@ class Standing:
     """The configuration with the best mean of a metric so far, as the table at the end ranks them.
 
     ``metric``: chosen from the first results where it is None; ``by_fold``: each repetition is a fold.
+    ``repeats=False``: no configuration comes twice, so that the best one alone has to be kept.
     """
 
     metric: str | None = None
     mode: Mode = "max"
     by_fold: bool = False
+    repeats: bool = True
     _places: dict[str, _Place] = field(default_factory=dict)
     _best: _Place | None = None
 
@@ -50,7 +52,9 @@ class Standing:
         value = math.nan if self.metric is None else Results().last(self.metric, record)
         if not math.isfinite(value):
             return
-        place = self._places.setdefault(canonical(record.config), _Place(record.config))
+        place = _Place(record.config)
+        if self.repeats:
+            place = self._places.setdefault(canonical(record.config), place)
         place.total, place.count = place.total + value, place.count + 1
         if self._best is None or self._is_better(place, self._best):
             self._best = place

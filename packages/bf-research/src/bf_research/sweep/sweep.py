@@ -130,7 +130,10 @@ class Sweep:
         #: What the journal begins with.
         self.head: dict[str, Any] = {"domain": repr(domain), "returns": list(returns)}
         self.masks = Masks(folder)
+        #: Configurations that the journal does not tell as they are: the others are in its records.
         self._values: dict[str, Config] = {}
+        #: Trials of the folder that this sweep has not asked for.
+        self.strangers: set[str] = set()
         self._seen: Counter[str] = Counter()
         self._number = self._finished = self._updates = 0
         self._stopped = False
@@ -147,6 +150,7 @@ class Sweep:
         """
         with Journal(self.folder, {**self.head, "seed": self.domain.seed}) as journal:
             self._history, self._journal = journal.history, journal
+            self.strangers = set(journal.history.records)
             self.begun(journal.history)
             self._prepare(journal)
             self._tell(f"the sweep over {self.domain!r} begins in {escape(self.folder)}")
@@ -246,7 +250,9 @@ class Sweep:
                 trial = Trial(config, self._number, self._updates, again, self.masks)
             self._seen[plain] += 1
             self._number += 1
-            self._values[trial.id] = config
+            if not config.is_told_by(trial.recorded):
+                self._values[trial.id] = config
+            self.strangers.discard(trial.id)
             if self._search is not None:
                 self._search.note(trial.id)
             record = journal.history.records.get(trial.id)

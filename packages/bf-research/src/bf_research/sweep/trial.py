@@ -18,6 +18,7 @@ from bf_research.domain.config import Config
 from bf_research.domain.option import canonical
 from bf_research.masks import Masks
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _READABLE = 60  # a folder name may have 255 bytes; the rest is for the hash and for paths inside
 
 
@@ -58,15 +59,15 @@ class Trial:
     update: int = 0
     occurrence: int = 0
     masks: Masks = field(default_factory=Masks, compare=False, repr=False)
+    #: the configuration as files and tables have it: JSON data with masks in place of secrets
+    recorded: dict[str, Any] = field(init=False, compare=False, repr=False)
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", trial_id(self.config, self.update, self.occurrence, self.masks))
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """The configuration as files and tables have it: JSON data with masks in place of secrets."""
-        return _record(self.config, self.masks)
+        recorded = _record(self.config, self.masks)
+        object.__setattr__(self, "recorded", recorded)
+        name = _name(recorded, self.config.repetition, self.update, self.occurrence)
+        object.__setattr__(self, "id", name)
 
 
 def trial_id(config: Config, update: int = 0, occurrence: int = 0, masks: Masks | None = None) -> str:
@@ -77,12 +78,15 @@ def trial_id(config: Config, update: int = 0, occurrence: int = 0, masks: Masks 
     >>> trial_id(Config({'model': 'vgg7', 'lr': 0.1}))
     'lr-0.1_model-vgg7_967835b82ea8'
     """
-    recorded = _record(config, masks or Masks())
-    identity = [recorded, config.repetition, update, occurrence]
+    return _name(_record(config, masks or Masks()), config.repetition, update, occurrence)
+
+
+def _name(recorded: Mapping[str, Any], repetition: int, update: int, occurrence: int) -> str:
+    identity = [recorded, repetition, update, occurrence]
     digest = hashlib.sha256(canonical(identity).encode(errors="backslashreplace")).hexdigest()[:12]
-    shown = {**recorded, **({"repetition": config.repetition} if config.repetition else {})}
+    shown = {**recorded, **({"repetition": repetition} if repetition else {})}
     readable = "_".join(f"{name}-{_spell(shown[name])}" for name in sorted(shown))
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", readable)[:_READABLE].strip(".-_")
+    safe = _UNSAFE.sub("-", readable)[:_READABLE].strip(".-_")
     return sys.intern(f"{safe}_{digest}" if safe else digest)
 
 
@@ -92,7 +96,9 @@ def _record(config: Config, masks: Masks) -> dict[str, Any]:
 
 
 def _spell(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else json.dumps(value)
 
 
 @dataclass(frozen=True, slots=True)
