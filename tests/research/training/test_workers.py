@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def test_the_command_on_two_logical_devices_is_the_command_on_one(run_script, tm
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ready_store")
-def test_two_workers_that_were_killed_end_as_one_process_on_the_whole_batches(
+def test_two_workers_of_which_one_was_killed_end_as_one_process_on_the_whole_batches(
     run_script, start_script, tmp_path: Path
 ):
     def start() -> list[Any]:
@@ -136,11 +137,11 @@ def test_two_workers_that_were_killed_end_as_one_process_on_the_whole_batches(
     folder = tmp_path / "outputs" / "both"
     scripts = start()
     scripts[0].wait_until(lambda: list(folder.glob("checkpoints/checkpoint-*")), "a checkpoint")
-    for script in scripts:
-        script.kill()
-    for script in scripts:
-        script.process.wait()
-    assert read_record(folder)["state"] == "running"
+    scripts[1].kill()
+    lost = scripts[0].finish()  # it waits for the other one, and does not wait for ever
+    assert lost.code == 1
+    assert "worker 1 of TF_CONFIG has died or can't be reached" in lost.err
+    assert read_record(folder)["state"] != "finished"
     ends = [script.finish() for script in start()]
     assert [end.code for end in ends] == [0, 0], [end.err[-3000:] for end in ends]
     assert all("going on after" in end.out for end in ends)
@@ -155,6 +156,37 @@ def test_two_workers_that_were_killed_end_as_one_process_on_the_whole_batches(
     runs = open_store(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["1"])
     assert [run.info.status for run in runs] == ["FINISHED"]
     assert "test/accuracy" in runs[0].data.metrics
+
+
+JOIN = """
+import json, os, socket
+with socket.socket() as one, socket.socket() as other:
+    for item in (one, other):
+        item.bind(("127.0.0.1", 0))
+    hosts = [f"127.0.0.1:{item.getsockname()[1]}" for item in (one, other)]
+task = {"type": "worker", "index": 0}
+os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": task})
+from bf_models._backend import tensorflow
+from bf_models.training.setup import make_strategy
+tensorflow()
+print("joins", flush=True)
+from types import SimpleNamespace
+make_strategy(SimpleNamespace(strategy="multiworker"))
+"""
+
+
+def test_a_worker_whose_peers_never_come_is_ended_by_ctrl_c(start_script):
+    script = start_script(JOIN)
+    script.wait_for("joins")
+
+    def handles_no_signal() -> bool:  # Python's handler would note it, and the wait go on
+        status = Path(f"/proc/{script.process.pid}/status").read_text()
+        (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+        return not int(caught, 16) & (1 << (signal.SIGINT - 1))
+
+    script.wait_until(handles_no_signal, "the wait for the others")
+    script.send(signal.SIGINT)
+    assert script.finish().code == -signal.SIGINT
 
 
 CLUSTER = {"worker": ["a:1", "b:1"]}

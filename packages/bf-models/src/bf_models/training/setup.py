@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +23,8 @@ from bf_models.training.steps import StepOptions, Steps
 from bf_models.training.trainable import Boundaries, freeze, group_variables
 from bf_models.training.update import LossScale, Updater
 from bf_models.training.witnesses import find_shown
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def make_strategy(spec: ModelSpec) -> Any:
@@ -40,7 +44,15 @@ def make_strategy(spec: ModelSpec) -> Any:
 
 @functools.cache
 def _join_workers() -> Any:
-    return tensorflow().distribute.MultiWorkerMirroredStrategy()
+    """Wait for all workers; TensorFlow hears no signal meanwhile, so Ctrl-C and SIGTERM end the process."""
+    tf = tensorflow()
+    here = threading.current_thread() is threading.main_thread()  # Python lets no other thread set them
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in _SIGNALS} if here else {}
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,8 @@ class Steps:
     def run(self, arrays: Arrays, names: tuple[str, ...], training: bool) -> dict[str, Any]:
         """Make one step; return fetched tensors by name, and ``verdict`` in training and with a loss.
 
-        ValueError names a target that its loss cannot have; the step changed nothing then.
+        ValueError names a target that its loss cannot have; the step changed nothing then. ConnectionError
+        where another worker that takes part has died.
         """
         kinds = [(name, a.dtype, a.shape if self.options.jit else a.shape[1:]) for name, a in arrays.items()]
         key = (training, names, tuple(kinds))
@@ -85,6 +87,8 @@ class Steps:
                 f"{self.options.owner}: out of memory for a batch of {length} items; use a smaller "
                 f"batch_size, or 'microbatch: {max(1, length // 2)}' in the config"
             ) from error
+        except lost_worker_errors() as error:
+            raise explain_lost_worker(error, self.options.owner, self.options.strategy) from error
         if training or "loss" in names:
             values["verdict"] = int(values["verdict"])
             if values["verdict"] == Verdict.WRONG_TARGETS:
@@ -287,3 +291,24 @@ def _match_rank(x: Any, rank: int) -> Any:
     if x.shape.rank == rank:
         return x
     return x[..., None] if x.shape.rank < rank else x[..., 0]
+
+
+def lost_worker_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of TensorFlow that a worker gets when another one can't be reached any more."""
+    errors = tensorflow().errors
+    return errors.UnavailableError, errors.AbortedError
+
+
+def explain_lost_worker(error: Exception, owner: str, strategy: Any) -> Exception:
+    """Return an error that says which worker is lost and what to do; the same one where there are no others.
+
+    TensorFlow finds out by heartbeats, about ten seconds after the worker has died or can't be reached.
+    """
+    if getattr(strategy, "cluster_resolver", None) is None:
+        return error
+    found = re.search(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)", str(error))
+    who = f"{found[1]} {found[2]} of TF_CONFIG" if found else "a worker of TF_CONFIG"
+    return ConnectionError(
+        f"{owner}: {who} has died or can't be reached, so the training can't go on; see what it wrote, then "
+        "start all workers again with the same commands: they go on from the newest checkpoint"
+    )
