@@ -67,6 +67,7 @@ class Stream:
                     if not self._running:
                         break
                     yield from self._step()
+                    self.monitor.tick()
             finally:
                 self._abandon()
         if self._stopping_at is not None:

@@ -73,6 +73,9 @@ class Monitor(Protocol):
     def retried(self, job: Job, reason: str) -> None:
         """Show that a job is tried once more."""
 
+    def tick(self) -> None:
+        """Show that time goes by; called some ten times a second."""
+
     def close(self) -> None:
         """End the display."""
 

@@ -110,6 +110,7 @@ class Scheduler:
                     if not self._running and not self._waiting and (self._exhausted or self._closed):
                         break
                     yield from self._step()
+                    self.monitor.tick()
             finally:
                 for name in self._running:  # the caller gave up: an error of its own, or a closed generator
                     self.pool.kill(self.pool.workers[name])

@@ -52,8 +52,7 @@ class _Running:
 class Board:
     """The jobs of a sweep, as its monitor hears of them.
 
-    Written by the thread of the sweep; another one may read at any time. ``best`` returns what is best so
-    far.
+    ``best`` returns what is best so far.
     """
 
     def __init__(

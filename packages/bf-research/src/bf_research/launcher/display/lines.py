@@ -23,6 +23,9 @@ class Silent:
     def retried(self, job: Job, reason: str) -> None:
         """Show nothing."""
 
+    def tick(self) -> None:
+        """Show nothing."""
+
     def close(self) -> None:
         """Show nothing."""
 

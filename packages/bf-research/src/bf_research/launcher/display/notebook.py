@@ -30,23 +30,26 @@ class NotebookTable(Silent):
     def started(self, slot: str, job: Job) -> None:
         """Show that a worker got a job."""
         self.board.started(slot, job)
-        self._refresh()
 
     def progress(self, slot: str, done: int, total: int | None, metrics: dict[str, float]) -> None:
         """Show how far a job is."""
         self.board.progress(slot, done, total, metrics)
-        self._refresh()
 
     def finished(self, done: Done) -> None:
         """Count a job that ended; one that did not end well leaves a line."""
         self.board.finished(done)
         if done.kind != "ok":
             self._lines.append(describe(done))
-        self._refresh()
 
     def retried(self, job: Job, reason: str) -> None:
         """Leave a line."""
         self._lines.append(describe_retry(job, reason))
+
+    def tick(self) -> None:
+        """Draw the table, if the last time was long enough ago."""
+        if time.monotonic() >= self._due:
+            self._output.update(self._html(self.render()))
+            self._due = time.monotonic() + _SECONDS
 
     def close(self) -> None:
         """Draw the last state."""
@@ -68,9 +71,3 @@ class NotebookTable(Silent):
         parts += [element("div", f"and {board.hidden} more run")] if board.hidden else []
         parts += [element("div", line) for line in self._lines[-_MOST_LINES:]]
         return element("div", *parts)
-
-    def _refresh(self) -> None:
-        """Draw the table, if the last time was long enough ago."""
-        if time.monotonic() >= self._due:
-            self._output.update(self._html(self.render()))
-            self._due = time.monotonic() + _SECONDS

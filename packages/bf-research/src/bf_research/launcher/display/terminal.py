@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
@@ -17,7 +18,7 @@ from bf_research.launcher.display.board import Board, Shown
 from bf_research.launcher.display.lines import Silent, describe, describe_retry
 from bf_research.launcher.jobs import Done, Job
 
-_REFRESHES_PER_SECOND = 3
+_SECONDS = 0.3
 #: Columns of the bar of the sweep, and of a screen that has room for it.
 _BAR_WIDTH, _WIDE = 24, 100
 #: Columns that are kept for what stands beside the label of a job, and those that a label has at least.
@@ -36,12 +37,13 @@ class TerminalTable(Silent):
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
-            refresh_per_second=_REFRESHES_PER_SECOND,
+            auto_refresh=False,  # a thread of rich's would write between the lines of this one
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
         before = (sys.stdout, sys.stderr)
         self._live.start(refresh=True)
+        self._due = time.monotonic() + _SECONDS
         self._redirected = dict(_redirect_handlers(before, (sys.stdout, sys.stderr)))
 
     def started(self, slot: str, job: Job) -> None:
@@ -61,6 +63,12 @@ class TerminalTable(Silent):
     def retried(self, job: Job, reason: str) -> None:
         """Leave a line."""
         self._write(describe_retry(job, reason))
+
+    def tick(self) -> None:
+        """Draw the table, if the last time was long enough ago."""
+        if time.monotonic() >= self._due:
+            self._live.refresh()
+            self._due = time.monotonic() + _SECONDS
 
     def close(self) -> None:
         """Take the table away; a line of the sweep stays."""
