@@ -130,6 +130,7 @@ _TRAIN = """
 """
 
 
+@pytest.mark.slow
 def test_onednn_is_on_unless_the_user_says_otherwise_and_all_precisions_train_alike(run_script, monkeypatch):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     on, off = (json.loads(run_script(_TRAIN, **said).out) for said in ({}, {"TF_ENABLE_ONEDNN_OPTS": "0"}))

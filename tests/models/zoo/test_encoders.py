@@ -107,12 +107,20 @@ def test_layers_behind_the_smallest_stage_are_not_made_and_the_model_is_loaded_a
     ("cls", "body"),
     [
         (UNet, {"encoder": TINY, "filters": 2}),
-        (UNet, {"encoder": TINY, "filters": 2, "norm": True}),
+        pytest.param(UNet, {"encoder": TINY, "filters": 2, "norm": True}, marks=pytest.mark.slow),
         (UNetPP, {"filters": 2, "depth": 2}),
         (LinkNet, {"encoder": TINY, "filters": 4}),
         (FPN, {"encoder": TINY, "width": 4, "filters": 4}),
-        (EncoderDecoder, {"encoder": {**TINY, "stages": [4, 16]}, "filters": 2, "join": "sum"}),
-        (EncoderDecoder, {"encoder": TINY, "filters": [2, 3, 4, 5, 6], "upsample": "subpixel"}),
+        pytest.param(
+            EncoderDecoder,
+            {"encoder": {**TINY, "stages": [4, 16]}, "filters": 2, "join": "sum"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            EncoderDecoder,
+            {"encoder": TINY, "filters": [2, 3, 4, 5, 6], "upsample": "subpixel"},
+            marks=pytest.mark.slow,
+        ),
         (EncoderDecoder, {"encoder": "vgg7", "filters": 2, "join": "none", "upsample": "transposed"}),
     ],
 )
