@@ -242,7 +242,8 @@ def _plain(data: Any) -> Any:
 def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:
     """Return how many trials of what there are."""
     count = len(domain)
-    what = redact_command(fixed) if repr(domain) == repr(Domain()) else repr(domain)
+    said = repr(domain)
+    what = redact_command(fixed) if said == repr(Domain()) else said
     if len(what) > _LONGEST_DOMAIN:
         what = f"{what[:_LONGEST_DOMAIN]}..."
     return f"{count} {'trial' if count == 1 else 'trials'} of {what or 'the configuration as it is'}"

@@ -153,7 +153,7 @@ class Sweep:
             self.strangers = set(journal.history.records)
             self.begun(journal.history)
             self._prepare(journal)
-            self._tell(f"the sweep over {self.domain!r} begins in {escape(self.folder)}")
+            self._tell(f"the sweep over {self.head['domain']} begins in {escape(self.folder)}")
             try:
                 with _terminate_as_exit():
                     self._run(journal, placer)
@@ -243,6 +243,10 @@ class Sweep:
 
     def _take_next(self, journal: Journal) -> Trial | None:
         """Return the next trial that is left, noted as running; None when there is none now."""
+        with journals.no_collections():  # a sweep that goes on passes all that is finished at once
+            return self._find_next(journal)
+
+    def _find_next(self, journal: Journal) -> Trial | None:
         while not self._stopped and (config := next(self._source, None)) is not None:
             trial = Trial(config, self._number, self._updates, masks=self.masks)
             plain = trial.id
