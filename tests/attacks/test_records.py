@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bf_index.names import TargetError
-from bf_programs.recorded import tell_places, tell_runs
+from bf_programs.recorded import tell_places, tell_runs, tell_sweep_run
 from bf_research.own_files import StrangeFile
 from bf_research.prediction.predict import make_data
 from bf_research.prediction.predictor import load_model
@@ -259,4 +259,7 @@ def test_commands_of_a_folder():
     told = tell_runs({"run_id": "a", "runs": runs})
     assert "open      tensorboard --logdir 'x; touch evil'" in told
     assert "send      wandb sync '$(evil)\\x1b'" in told
+    noted = {"run_id": "\x1b[2J", "store": "https://me:hunter2@host\x07"}
+    assert tell_sweep_run(noted) == ["MLflow    run \\x1b[2J, in https://me:***@host\\x07"]
+    assert tell_sweep_run({"run_id": ["a"], "store": 1}) == []
     assert tell_places({"tensorboard": "-x `evil`"}) == ["open      tensorboard --logdir '-x `evil`'"]

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -264,6 +265,7 @@ def test_a_sweep_is_recorded_by_all_and_each_finds_its_trials(here: Path, capsys
     told = capsys.readouterr().out
     assert f"open      tensorboard --logdir {here / 's'}" in told
     assert "csv       in metrics" in told
+    assert re.search(r"^MLflow    run [0-9a-f]{32}, in sqlite:///\S+$", told, re.MULTILINE)
     page = write_report(Path("s"), None, None, None, store_in(here)).read_text()
     assert f"tensorboard --logdir {here / 's'}" in page
     assert "In MLflow: " in page

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bf_index.errors import escape
+from bf_pipeline.redaction.texts import redact_text
 from bf_research.tracking.summaries.places import sync_command
 from bf_research.training.folder import read_runs
 
@@ -41,6 +42,14 @@ def tell_places(places: Mapping[str, str]) -> list[str]:
             told = [f"send      {escape(sync_command(place))}"]
         lines += told or [f"{escape(_NAMES.get(kind, kind)):9} in {escape(place)}"]
     return lines
+
+
+def tell_sweep_run(memory: Mapping[str, Any]) -> list[str]:
+    """Return a line with the run of a sweep in MLflow and its store, from what the sweep noted; or none."""
+    run_id, store = memory.get("run_id"), memory.get("store")
+    if not isinstance(run_id, str) or not isinstance(store, str):
+        return []
+    return [f"MLflow    run {escape(run_id)}, in {escape(redact_text(store))}"]
 
 
 def _tell_commands(kind: str, place: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bf_index.errors import escape
-from bf_programs.recorded import recorded_runs, tell_places, tell_runs
+from bf_programs.recorded import recorded_runs, tell_places, tell_runs, tell_sweep_run
 from bf_programs.records import (
     Entry,
     is_less_better,
@@ -25,7 +25,7 @@ from bf_research.report.contents import choose_metric
 from bf_research.sweep.results import Results
 from bf_research.sweep.tables import failure_table, ranking, text_table
 from bf_research.sweep.trial import TrialState
-from bf_research.tracking.summaries.places import read_places
+from bf_research.tracking.summaries.places import read_memory, read_places
 from bf_research.training.checkpoints import MODEL
 from bf_research.training.folder import read_record
 
@@ -176,7 +176,7 @@ def _show_sweep(folder: Path, metric: str | None, minimize: bool | None, as_json
         lines += ["", ranking(results, chosen, "min" if is_less_better(chosen, minimize) else "max")]
     if results.failures:
         lines += ["", failure_table(results, folder)]
-    lines += ["", *tell_places(read_places(folder))]
+    lines += ["", *tell_sweep_run(read_memory(folder)), *tell_places(read_places(folder))]
     if chosen is not None:
         lines.append(f"best      batchflow best {escape(folder)}")
     if told is not None and not all(record.state.finished for record in results.records):
