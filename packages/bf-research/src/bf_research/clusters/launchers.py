@@ -22,6 +22,8 @@ from bf_research.launcher.scheduler import Answer
 #: What Ray keeps for objects here: results are small, and its own default is a third of the memory.
 _OBJECT_BYTES = 78_643_200
 _CLUSTERS = {"SlurmLauncher": "slurm", "LocalLauncher": "local"}
+#: Settings of ``launch`` that have no place among those of a plugin, and their least values.
+KNOBS = {"workers": 1, "retries": 0}
 _DEAF = {"RayAWSLauncher": "its trials run in a cloud that has no folder in common with the sweep"}
 
 
@@ -76,8 +78,7 @@ def make_engine(launcher: Any, job: FarJob) -> tuple[Engine, int]:
 
     ``LauncherError`` for options that can't be.
     """
-    most = _whole(launcher, "launch.workers", 1)
-    retries = _whole(launcher, "launch.retries", 0)
+    most, retries = _read_knob(launcher, "workers"), _read_knob(launcher, "retries")
     if type(launcher).__name__ == "RayLauncher":
         options = OmegaConf.to_container(launcher.ray_cfg, resolve=True)
         assert isinstance(options, dict)
@@ -90,7 +91,8 @@ def make_engine(launcher: Any, job: FarJob) -> tuple[Engine, int]:
     return SubmititEngine(job, cluster, launcher.params, most), 1 if retries is None else retries
 
 
-def _whole(launcher: Any, key: str, least: int) -> int | None:
+def _read_knob(launcher: Any, name: str) -> int | None:
+    key, least = f"launch.{name}", KNOBS[name]
     value: Any = OmegaConf.select(launcher.config, key)
     if value is None:
         return None
