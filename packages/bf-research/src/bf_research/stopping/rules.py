@@ -143,10 +143,8 @@ class OptunaPruner(StoppingRule):
         return Pruned(make_pruner(self.pruner, self.options), self.min_steps, less)
 
 
-_KINDS = (ASHA, Hyperband, MedianStopping, OptunaPruner)
-RULES: Mapping[str, type[StoppingRule]] = {
-    kind.name: kind for kind in (ASHA, Hyperband, MedianStopping, OptunaPruner)
-}
+_KINDS: tuple[type[StoppingRule], ...] = (ASHA, Hyperband, MedianStopping, OptunaPruner)
+RULES: Mapping[str, type[StoppingRule]] = {kind.name: kind for kind in _KINDS}
 
 
 def read_stopping(given: Any) -> StoppingRule | None:
