@@ -45,9 +45,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict types of the five packages."""
+    """Strict types of the five packages, and of their public API as it is used."""
     sync(session, "--no-default-groups", "--group", "types")
     session.run("mypy", *[f"packages/bf-{name}/src" for name in SOURCES])
+    session.run("mypy", "--warn-unused-ignores", "tests/typing")
 
 
 @nox.session
