@@ -231,7 +231,7 @@ class _Place:
 def _take_line(found: _Found, line: bytes, where: _Place) -> _Found:
     """Add what a line says."""
     try:
-        entry = json.loads(line)
+        entry = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         raise StateError(
             f"{escape(where)} is not JSON: {line[:80]!r}; the file was changed by something else, "
@@ -301,8 +301,9 @@ def _apply(records: dict[str, Record], entry: Mapping[str, Any]) -> None:
         record.reason, record.error, record.rows, record.passing = "", "", [], False
     record.passing = entry.get("passing", record.passing)
     fill(record, entry)
-    record.attempts = entry.get("attempt", record.attempts)
-    check_field(record, "attempts")
+    if "attempt" in entry:
+        record.attempts = entry["attempt"]
+        check_field(record, "attempts")
 
 
 def _open_whole(path: Path) -> Any:

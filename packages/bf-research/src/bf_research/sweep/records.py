@@ -51,11 +51,10 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 #: What a line of a journal may say of a trial, under the same names.
-_WRITTEN = tuple(
-    (name, _KINDS[name])
+_WRITTEN = {
+    name: _KINDS[name]
     for name in ("number", "config", "repetition", "update", "seconds", "device", "reason", "error", "rows")
-)
-_ABSENT = object()
+}
 
 
 def fill(record: Record, entry: Mapping[str, Any]) -> None:
@@ -63,20 +62,20 @@ def fill(record: Record, entry: Mapping[str, Any]) -> None:
 
     Names, which are the same in all trials, are kept once.
     """
-    for name, kind in _WRITTEN:
-        value = entry.get(name, _ABSENT)
-        if value is not _ABSENT:
-            setattr(record, name, value)
-            if not isinstance(value, kind):
+    for name, value in entry.items():
+        if (kind := _WRITTEN.get(name)) is None:
+            continue
+        setattr(record, name, value)
+        if not isinstance(value, kind):
+            check_field(record, name)
+        if name == "rows":
+            if value:
                 check_field(record, name)
-    if "rows" in entry:
-        check_field(record, "rows")
-    if "config" in entry:
-        record.config = {sys.intern(name): value for name, value in record.config.items()}
-    if "device" in entry:
-        record.device = sys.intern(record.device)
-    if "rows" in entry:
-        record.rows = [{sys.intern(name): value for name, value in row.items()} for row in record.rows]
+                record.rows = [{sys.intern(key): one for key, one in row.items()} for row in value]
+        elif name == "config":
+            record.config = {sys.intern(key): one for key, one in value.items()}
+        elif name == "device":
+            record.device = sys.intern(value)
 
 
 def check_record(record: Record) -> Record:
