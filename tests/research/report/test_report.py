@@ -233,7 +233,7 @@ def recorded(tmp_path, monkeypatch):
             tracker.log_metric("test/accuracy", record.config["rate"], 5)
             with RunFolder(place) as own:
                 own.begin({})
-                own.note_run(tracker.end())
+                own.note_run(tracker.end(), tracker)
         return folder
 
     return make

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bf_index.errors import escape
 from bf_pipeline.redaction.texts import redact_text
+from bf_research.tracking.run_ids import name_ids
 from bf_research.tracking.summaries.places import sync_command
 from bf_research.training.folder import read_runs
 
@@ -17,8 +17,7 @@ _NAMES = {"mlflow": "MLflow", "wandb": "W&B"}
 
 def recorded_runs(record: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return id and page of a run by the kind of tracker; older records have one id and no kind."""
-    run_id = record.get("run_id")
-    older = {"mlflow" if re.fullmatch("[0-9a-f]{32}", run_id) else "tracker": run_id} if run_id else {}
+    older = name_ids(record.get("run_id") or None)
     return read_runs(record) or {kind: {"run_id": one, "page": ""} for kind, one in older.items()}
 
 

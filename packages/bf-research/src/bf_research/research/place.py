@@ -86,6 +86,7 @@ class TrialWork:
         tracker = self._make_tracker()
         tags = {"bf.job": str(trial.number), "bf.device": where(), FOLDER_TAG: str(folder.absolute())}
         with record_run(tracker, trial.id, tags):
+            tracker.ready()
             tracker.log_params(
                 flatten({**trial.config.aliases, "repetition": trial.config.repetition}, trial.masks)
             )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bf_index.errors import escape
 from bf_pipeline.redaction.texts import redact_text
@@ -14,6 +15,7 @@ from bf_research.tracking import kept, store
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.opening import RecorderOptions
 from bf_research.tracking.recorder import Recorder
+from bf_research.tracking.refusals import first_line
 from bf_research.tracking.run_scope import SweepContext
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.tracker import Location
@@ -67,17 +69,18 @@ def write_again(path: Path, uri: str | None = None) -> Recorder:
 def replay_sweep(context: SweepContext, folders: Iterable[Path]) -> list[Path]:
     """Write what the trials of a sweep had to keep in files of these folders; return the files that are left.
 
-    A file goes once the store has what it says; what the store leaves again is in a new one.
+    A file goes once the store has what it says; what the store leaves again is in a new one. A file that
+    can't be read, or whose run was deleted, is told and stays.
     """
     left = []
     for path in sorted(found for folder in set(folders) for found in folder.glob(kept.PATTERN)):
-        head = kept.read_head(path)
-        if (
-            head.get("tags", {}).get("mlflow.parentRunId") != context.run_id
-            or head["experiment"] != context.experiment
-        ):
+        try:
+            if not _is_kept_for(context, kept.read_head(path)):
+                continue
+            recorder = write_again(path, context.store)
+        except (ValueError, OSError, TrackingError) as error:
+            log.warning("the records in %s are not written: %s", escape(path), first_line(error))
             continue
-        recorder = write_again(path, context.store)
         if recorder.location is None:
             left.append(path)
             continue
@@ -85,6 +88,12 @@ def replay_sweep(context: SweepContext, folders: Iterable[Path]) -> list[Path]:
         log.info("what %s had kept is written to run %s", escape(path), recorder.location.run_id)
         left += [recorder.kept] if recorder.kept else []
     return left
+
+
+def _is_kept_for(context: SweepContext, head: Mapping[str, Any]) -> bool:
+    """Whether a file with such a first line is of a trial of a sweep."""
+    parent = head.get("tags", {}).get("mlflow.parentRunId")
+    return parent == context.run_id and head.get("experiment") == context.experiment
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def goes_on(tracker: Tracker, run_id: str | None) -> bool:
     """Whether a tracker, or each of several, goes on with a run that it has."""
     if not isinstance(tracker, SeveralTrackers):
         return choose_id(run_id, kind_of(tracker)) is not None
-    return all(choose_id(run_id, kind) is not None for kind in tracker.trackers)
+    return all(choose_id(run_id, kind, alone=False) is not None for kind in tracker.trackers)
 
 
 def process_mark(pid: int) -> str:

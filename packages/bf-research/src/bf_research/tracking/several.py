@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bf_research.tracking.names import number_repeats
 from bf_research.tracking.refusals import first_line
-from bf_research.tracking.run_ids import join_ids, kind_of, split_ids
+from bf_research.tracking.run_ids import choose_id, join_ids, kind_of
 from bf_research.tracking.tracker import Location, Status, Tracker
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,10 @@ class SeveralTrackers:
 
     def start(self, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None) -> None:
         """Begin a run in each; where one can't, those that have begun are ended as FAILED."""
-        own = split_ids(run_id)
         begun: list[Tracker] = []
         try:
             for kind, tracker in self.trackers.items():
-                tracker.start(name, tags, own.get(kind) if own else run_id)
+                tracker.start(name, tags, choose_id(run_id, kind, alone=False))
                 begun.append(tracker)
         except BaseException:
             for tracker in begun:
@@ -164,7 +163,8 @@ class SeveralTrackers:
     ) -> Location | None:
         """Return the places that the trackers tell; None when none tells one."""
         found = {kind: ask(kind, tracker) for kind, tracker in trackers.items()}
-        places = {kind: place for kind, place in found.items() if place is not None}
+        # under the kind of the tracker here, with which it goes on, whatever the place itself says
+        places = {kind: replace(place, tracker=kind) for kind, place in found.items() if place is not None}
         if not places:
             return None
         first, several = next(iter(places.values())), tuple(places.values())

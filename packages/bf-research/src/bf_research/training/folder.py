@@ -13,8 +13,9 @@ from typing import Any, Self
 
 from bf_index.errors import StateError, escape
 from bf_research.own_files import open_plain
-from bf_research.tracking.run_ids import choose_id, join_ids
-from bf_research.tracking.tracker import Location
+from bf_research.tracking.run_ids import join_ids, kind_of, name_ids
+from bf_research.tracking.several import SeveralTrackers
+from bf_research.tracking.tracker import Location, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -73,18 +74,22 @@ class RunFolder:
                 raise
             log.warning("%s of %s could not be written: %s", RECORD, self.path, error)
 
-    def note_run(self, location: Location) -> None:
-        """Note where the run is recorded, by the kind of tracker; what other trackers had of it stays."""
-        runs = {part.tracker: {"run_id": part.run_id, "page": part.page} for part in location.parts}
+    def note_run(self, location: Location, tracker: Tracker) -> None:
+        """Note where a tracker records the run, by its kind, or the kinds of several.
+
+        What other trackers had of it stays.
+        """
+        several = isinstance(tracker, SeveralTrackers)
+        places = {part.tracker if several else kind_of(tracker): part for part in location.parts}
+        runs = {kind: {"run_id": place.run_id, "page": place.page} for kind, place in places.items()}
         self.note(run_id=location.run_id, runs={**read_runs(self.record), **runs})
 
     @property
     def run_id(self) -> str | None:
         """The id of the run that was recorded, with that of each tracker; None where none was."""
-        runs = read_runs(self.record)
-        if not runs or self.record.get("run_id") is None:
-            return self.record.get("run_id")
-        return join_ids({kind: run["run_id"] for kind, run in runs.items()})
+        if self.record.get("run_id") is None:
+            return None
+        return join_ids(recorded_ids(self.record))
 
     def check_same(self, settings: Mapping[str, Any]) -> None:
         """Raise ``StateError`` for other settings than the folder's, naming the first that differ."""
@@ -140,8 +145,13 @@ def read_runs(record: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 def recorded_run(record: Mapping[str, Any], kind: str) -> str | None:
     """Return the id that one kind of tracker has of the run of a record."""
-    runs = read_runs(record)
-    return runs[kind]["run_id"] if kind in runs else choose_id(record.get("run_id"), kind)
+    return recorded_ids(record).get(kind)
+
+
+def recorded_ids(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the ids of the run of a record by the kind of tracker; older records have one, and no kind."""
+    runs = {kind: run["run_id"] for kind, run in read_runs(record).items()}
+    return runs or name_ids(record.get("run_id"))
 
 
 def _is_record(found: Mapping[str, Any]) -> bool:

@@ -240,7 +240,7 @@ class Training:
         """Wait after the first batch for the store: until then MLflow was loaded."""
         location = self.tracker.ready()
         if location is not None and folder is not None:
-            folder.note_run(location)
+            folder.note_run(location, self.tracker)
 
     def _check(self, state: TrainingState) -> None:
         """Let events try what they will do, with one batch."""

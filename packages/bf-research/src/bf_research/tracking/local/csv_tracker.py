@@ -24,8 +24,6 @@ from bf_research.tracking.tracker import FileLocation, Location, NoTracker, Stat
 log = logging.getLogger(__name__)
 
 COLUMNS = ("step", "metric", "value", "time")
-#: Seconds after which points are in the file, for those who look on.
-FLUSH_SECONDS = 1.0
 
 
 class CSVTracker(NoTracker):
@@ -45,7 +43,7 @@ class CSVTracker(NoTracker):
         self._file: IO[str] | None = None
         self._known: set[tuple[str, str]] = set()
         self._about: dict[str, Any] = {}
-        self._run, self._written, self._told = "", 0.0, False
+        self._run, self._told = "", False
         self._early: list[tuple[str, float, Any]] = []
 
     @property
@@ -82,7 +80,8 @@ class CSVTracker(NoTracker):
             with suppress(csv.Error):  # a damaged row: what stands behind it may be there again
                 self._known.update((row[1], row[0]) for row in rows if len(row) == len(COLUMNS))
             self._about = _read(self.path.with_suffix(".json"))
-        self._file = open(self.path, "a", encoding="utf-8", newline="", opener=open_plain)  # noqa: SIM115
+        # each row is one call of the system
+        self._file = open(self.path, "a", 1, encoding="utf-8", newline="", opener=open_plain)  # noqa: SIM115
         if self._file.tell() == 0:
             csv.writer(self._file, lineterminator="\n").writerow(COLUMNS)
 
@@ -115,7 +114,7 @@ class CSVTracker(NoTracker):
         self._write_about()
 
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
-        """Record one point: a row in a buffer, which is in the file a second later at most."""
+        """Record one point: a row that is in the file at once, so that a kill of the process loses none."""
         if not self._run:
             self._early.append((name, value, step))
             return
@@ -127,9 +126,6 @@ class CSVTracker(NoTracker):
         def write(file: IO[str]) -> None:
             row = (whole, str(name), repr(float(value)), f"{now:.3f}")
             csv.writer(file, lineterminator="\n").writerow(row)
-            if now - self._written > FLUSH_SECONDS:
-                self._written = now
-                file.flush()
 
         with self._lock:
             self._guard(write)

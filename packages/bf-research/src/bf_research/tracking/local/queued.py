@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from bf_pipeline.redaction.texts import redact_file
 from bf_pipeline.redaction.values import redact
 from bf_research.tracking.lane import Lane
 from bf_research.tracking.local.runs import check_run, new_run
-from bf_research.tracking.names import as_texts, plain_step
+from bf_research.tracking.names import LARGEST_STEP, LEAST_STEP, as_texts, plain_step
 from bf_research.tracking.refusals import first_line
 from bf_research.tracking.run_scope import FOLDER_TAG
 from bf_research.tracking.store import TrackingError
@@ -47,8 +47,9 @@ class QueuedTracker(NoTracker):
     """A tracker that puts all into a list, which a thread writes every second into the folder of the run.
 
     ``folder``: of all runs, each has a folder in it; None for the folder of the run itself, or ``default`` in
-    the working folder where a run has none. A run that goes on has the points that are there only once. What
-    can't be written is told once and costs the training nothing else.
+    the working folder where a run has none. A run that goes on has the points that are there only once. A
+    record that can't be written is told, once of each kind, and costs the training and the records behind it
+    nothing.
     """
 
     kind: str
@@ -89,11 +90,14 @@ class QueuedTracker(NoTracker):
 
     @abstractmethod
     def write(self, records: list[Metric | Record]) -> None:
-        """Write points and others in their order."""
+        """Write points and others in their order, each by ``attempt``."""
 
     @abstractmethod
     def close_run(self, status: Status) -> None:
         """Write the end and close."""
+
+    def give_up(self) -> None:
+        """Close what ``prepare`` opened, for a run that ``open_run`` couldn't open."""
 
     def command(self) -> str:
         """Return what a person types to see the run."""
@@ -168,14 +172,16 @@ class QueuedTracker(NoTracker):
         self._put("tags", as_texts(redact(tags)))
 
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
-        """Record one point: an append to a list. A step that is no whole number is told and left out."""
+        """Record one point: an append to a list. A step that is no whole number of 64 bits is left out."""
         whole = step if type(step) is int else plain_step(step)
-        if not isinstance(whole, int):
+        if not isinstance(whole, int) or not LEAST_STEP <= whole <= LARGEST_STEP:
             self._tell(
-                f"step {name}", f"metric {name!r} at step {step!r} is left out: it takes whole numbers"
+                f"step {name}",
+                f"metric {name!r} at step {step!r:.100} is left out: it takes whole numbers of 64 bits",
             )
             return
-        self._queue.append(Metric(str(name), float(value), whole, time.time()))
+        if self._error is None:
+            self._queue.append(Metric(str(name), float(value), whole, time.time()))
 
     def log_text(self, text: str, name: str) -> None:
         """Keep a text of the run, without secrets."""
@@ -199,7 +205,8 @@ class QueuedTracker(NoTracker):
         until = time.monotonic() + PATIENCE
         self._lane.end(until)
         if not self._lane.join(until):
-            self._tell("end", f"{len(self._queue)} records were not written in {PATIENCE:g} s and are lost")
+            left = self._taken + len(self._queue) - self._written
+            self._tell("end", f"up to {left} records were not written in {PATIENCE:g} s and are lost")
         return self._locate()
 
     def _locate(self) -> Location:
@@ -207,9 +214,17 @@ class QueuedTracker(NoTracker):
         return FileLocation(place, "", "", self.run_id, self.name, self.command(), place, self.kind)
 
     def _put(self, kind: str, payload: Any) -> None:
-        self._queue.append(Record(kind, payload))
+        if self._error is None:
+            self._queue.append(Record(kind, payload))
 
     # In the thread
+
+    def attempt(self, about: str, write: Callable[..., None], *args: Any) -> None:
+        """Write one record by a call; what goes wrong is told once of each kind, which is ``about``."""
+        try:
+            write(*args)
+        except Exception as error:  # noqa: BLE001 - one record costs no other and no training
+            self._tell(f"write {about}", f"{about} is left out, the others are written: {first_line(error)}")
 
     def _begin(self) -> bool:
         try:
@@ -217,6 +232,8 @@ class QueuedTracker(NoTracker):
         except Exception as error:  # noqa: BLE001 - raised in the caller's thread by ready
             self._error = error
             self._tell("open", f"the run {self.name!r} can't be opened: {first_line(error)}")
+            self._queue.clear()
+            self.attempt("the end of what was begun", self.give_up)
         self._opened.set()
         return self._error is None
 

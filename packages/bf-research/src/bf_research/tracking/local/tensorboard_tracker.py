@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import socket
@@ -76,17 +77,21 @@ class TensorBoardTracker(QueuedTracker):
         """Write events in their order."""
         for record in records:
             if isinstance(record, Metric):
-                self._write_scalar(record)
+                self.attempt("a point", self._write_scalar, record)
             elif record.kind == "params":
-                self._write_params(record.payload)
+                self.attempt("a set of parameters", self._write_params, record.payload)
             elif record.kind == "tags":
-                self._write_tags({**self.tags, **record.payload})
+                self.attempt("a set of tags", self._write_tags, {**self.tags, **record.payload})
             elif record.kind == "text":
                 text, name = record.payload
-                self._write_text(f"files/{name}", _as_code(text))
+                self.attempt("a text", self._write_text, f"files/{name}", _as_code(text))
             elif record.kind == "artifact":
-                self._write_pictures(*record.payload)
+                self.attempt("a folder of pictures", self._write_pictures, *record.payload)
         self._file.flush()
+
+    def give_up(self) -> None:
+        """Close the event file."""
+        self._file.close()
 
     def close_run(self, status: Status) -> None:
         """Write how the run ended, and close the file."""
@@ -153,22 +158,24 @@ class TensorBoardTracker(QueuedTracker):
 
     def _write_pictures(self, path: Path, folder: str | None) -> None:
         """Write the pictures among files; TensorBoard shows no others."""
-        from PIL import Image
-
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         pictures = [file for file in found if file.suffix.lower() in _PICTURES and file.is_file()]
         for file in pictures[:_MOST_PICTURES]:
-            if file.stat().st_size > _LARGEST_PICTURE:
-                self._tell(str(file), f"{str(file)!r} has more than {_LARGEST_PICTURE:,} bytes: left out")
-                continue
             inside = file.relative_to(path if path.is_dir() else path.parent).with_suffix("").as_posix()
-            with Image.open(file) as picture:
-                width, height = picture.size
-            event = self._make_event(self._step)
-            image = event.summary.value.add(tag=f"{folder}/{inside}" if folder else inside).image
-            image.height, image.width, image.colorspace = height, width, 3
-            image.encoded_image_string = file.read_bytes()
-            self._put_event(event)
+            self.attempt("a picture", self._write_picture, file, f"{folder}/{inside}" if folder else inside)
+
+    def _write_picture(self, file: Path, name: str) -> None:
+        from PIL import Image
+
+        if file.stat().st_size > _LARGEST_PICTURE:
+            raise ValueError(f"{str(file)!r} has more than {_LARGEST_PICTURE:,} bytes")
+        with Image.open(file) as picture:
+            width, height = picture.size
+        event = self._make_event(self._step)
+        image = event.summary.value.add(tag=name).image
+        image.height, image.width, image.colorspace = height, width, 3
+        image.encoded_image_string = file.read_bytes()
+        self._put_event(event)
 
 
 def list_event_files(folder: Path) -> list[Path]:
@@ -176,8 +183,11 @@ def list_event_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{_BEGIN}*{_END}"))
 
 
-def read_points(path: Path) -> Iterator[tuple[str, int, float]]:
-    """Yield name, step and value of each scalar in an event file, up to what a kill cut off."""
+def read_points(path: Path, most_bytes: float = math.inf) -> Iterator[tuple[str, int, float]]:
+    """Yield name, step and value of each scalar in an event file, up to what a kill cut off.
+
+    ``ValueError`` where more than ``most_bytes`` would be read.
+    """
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto import event_pb2
 
@@ -186,6 +196,8 @@ def read_points(path: Path) -> Iterator[tuple[str, int, float]]:
             (length,) = struct.unpack("<Q", head[:8])
             if length > _LARGEST_EVENT:
                 return
+            if file.tell() + length > most_bytes:
+                raise ValueError(f"{str(path)!r}: what stands behind {most_bytes:,} bytes is left out")
             data = file.read(length + 4)
             if len(data) < length + 4:
                 return

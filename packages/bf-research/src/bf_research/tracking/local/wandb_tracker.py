@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from bf_index.errors import unknown
 from bf_research.own_files import open_plain
 from bf_research.tracking.local.queued import Metric, QueuedTracker, Record
 from bf_research.tracking.names import clean_path
-from bf_research.tracking.run_scope import SweepContext
+from bf_research.tracking.run_scope import STATE, TRIAL, SweepContext
 from bf_research.tracking.tracker import Status
 
 Mode = Literal["offline", "online"]
@@ -23,6 +24,12 @@ Mode = Literal["offline", "online"]
 AXIS = "iteration"
 _PICTURES = (".png", ".jpg", ".jpeg")
 _LARGEST_FILE = 1_000_000_000
+#: Bytes of a row that is read again.
+_LARGEST_ROW = 8_000_000
+#: Tags that we set begin like this; of these only some are sent: others tell of the machine, its folders, the
+#: command.
+_OURS = ("bf.", "mlflow.")
+_SENT = frozenset({"bf.model", TRIAL, "bf.job", "bf.sweep", "bf.kind", STATE})
 #: What W&B would find out by itself: the command line may hold a secret, the rest is nobody's business.
 _KEPT_OUT: Mapping[str, Any] = {
     "console": "off",
@@ -101,7 +108,7 @@ class WandbTracker(QueuedTracker):
             mode=self.mode,
             resume="allow",
             reinit="create_new",
-            config=dict(self.tags),
+            config=_for_others(self.tags),
             settings=wandb.Settings(root_dir=str(self.folder.absolute()), mode=self.mode, **_KEPT_OUT),
         )
         self._run.define_metric(AXIS, hidden=True)
@@ -114,18 +121,20 @@ class WandbTracker(QueuedTracker):
         for record in records:
             name = f"{AXIS}#2" if isinstance(record, Metric) and record.name == AXIS else record[0]
             if row and not (isinstance(record, Metric) and record.step == row[AXIS] and name not in row):
-                self._log(row)
+                self.attempt("a row of points", self._log, row)
                 row = {}
             if isinstance(record, Metric):
                 row |= {name: record.value, AXIS: record.step, "_timestamp": record.when}
-            elif record.kind in ("params", "tags"):
-                self._run.config.update(dict(record.payload), allow_val_change=True)
+            elif record.kind == "params":
+                self.attempt("a set of parameters", self._configure, record.payload)
+            elif record.kind == "tags":
+                self.attempt("a set of tags", self._configure, _for_others(record.payload))
             elif record.kind == "text":
-                self._keep_text(*record.payload)
+                self.attempt("a text", self._keep_text, *record.payload)
             elif record.kind == "artifact":
-                self._keep_files(*record.payload)
+                self.attempt("a folder of files", self._keep_files, *record.payload)
         if row:
-            self._log(row)
+            self.attempt("a row of points", self._log, row)
 
     def close_run(self, status: Status) -> None:
         """End the run as W&B counts: 0 for one that finished."""
@@ -134,6 +143,9 @@ class WandbTracker(QueuedTracker):
     def _log(self, row: Mapping[str, Any]) -> None:
         self._run.log(dict(row), step=self._row)
         self._row += 1
+
+    def _configure(self, values: Mapping[str, Any]) -> None:
+        self._run.config.update(dict(values), allow_val_change=True)
 
     def _read_again(self, path: Path) -> None:
         import json
@@ -155,40 +167,55 @@ class WandbTracker(QueuedTracker):
 
     def _keep_files(self, path: Path, folder: str | None) -> None:
         """Keep files of a run: pictures as W&B shows them, others as they are."""
-        import wandb
-
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
         for file in found:
-            if not file.is_file() or file.stat().st_size > _LARGEST_FILE:
-                continue
             inside = file.relative_to(path if path.is_dir() else path.parent)
             name = f"{folder}/{inside.as_posix()}" if folder else inside.as_posix()
-            if file.suffix.lower() in _PICTURES:
-                self._log({name.rpartition(".")[0]: wandb.Image(str(file))})
-                continue
-            kept = Path(self._run.dir) / clean_path(name)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, kept)
-            self._run.save(str(kept), base_path=self._run.dir, policy="now", glob=False)
+            self.attempt("a file", self._keep_file, file, name)
+
+    def _keep_file(self, file: Path, name: str) -> None:
+        import wandb
+
+        if file.stat().st_size > _LARGEST_FILE:
+            raise ValueError(f"{str(file)!r} has more than {_LARGEST_FILE:,} bytes")
+        if file.suffix.lower() in _PICTURES:
+            self._log({name.rpartition(".")[0]: wandb.Image(str(file))})
+            return
+        kept = Path(self._run.dir) / clean_path(name)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, kept)
+        self._run.save(str(kept), base_path=self._run.dir, policy="now", glob=False)
 
 
-def read_rows(path: Path) -> Iterator[dict[str, str]]:
+def _for_others(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that leave this machine: a person's own, and of ours those that tell nothing of it."""
+    return {name: value for name, value in tags.items() if name in _SENT or not name.startswith(_OURS)}
+
+
+def read_rows(path: Path, most_bytes: float = math.inf) -> Iterator[dict[str, str]]:
     """Yield the rows of metrics in a file of W&B, values as JSON; what a kill cut off is left out.
 
     The file is a log of LevelDB: blocks of 32 KiB with pieces of records behind checksum, length and kind.
+    Nothing is read behind a damage, nor behind a record that is longer than any row. ``ValueError`` where
+    more than ``most_bytes`` would be read.
     """
     from google.protobuf.message import DecodeError
     from wandb.proto import wandb_internal_pb2
 
     block, head = 32_768, 7
-    record = b""
+    pieces: list[bytes] = []
+    size = 0
     with open(path, "rb", opener=open_plain) as file:
         at = len(file.read(head))
         while True:
             left = block - at % block
             if left < head:
-                at += len(file.read(left))
+                if len(file.read(left)) < left:
+                    return
+                at += left
                 continue
+            if at > most_bytes:
+                raise ValueError(f"{str(path)!r}: what stands behind {most_bytes:,} bytes is left out")
             told = file.read(head)
             if len(told) < head:
                 return
@@ -197,10 +224,15 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
             if kind == 0 or len(piece) < length:
                 return
             at += head + length
-            record = piece if kind in (1, 2) else record + piece  # 1: whole, 2: first, 3: middle, 4: last
+            if kind in (1, 2):  # 1: whole, 2: first, 3: middle, 4: last
+                pieces, size = [], 0
+            pieces.append(piece)
+            size += length
+            if size > _LARGEST_ROW:
+                return
             if kind in (1, 4):
                 try:
-                    history = wandb_internal_pb2.Record.FromString(record).history
+                    history = wandb_internal_pb2.Record.FromString(b"".join(pieces)).history
                 except DecodeError:
                     return
                 if history.item:

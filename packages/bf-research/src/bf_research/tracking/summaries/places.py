@@ -69,5 +69,13 @@ def tell_places(places: Mapping[str, str]) -> str:
 def sync_command(place: str) -> str:
     """Return what sends the runs of Weights & Biases in the folders of a sweep's trials, or in one folder."""
     inside = {"wandb": "wandb", "trials": "trials/*/wandb"}
-    found = next((inner for name, inner in inside.items() if Path(place, name).is_dir()), "*/wandb")
+    found = next((inner for name, inner in inside.items() if _is_folder(Path(place, name))), "*/wandb")
     return f"wandb sync {shlex.quote(place)}/{found}"
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a folder is there; one that can't be looked at is not, nor what is no path at all."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
