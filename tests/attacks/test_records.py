@@ -18,6 +18,7 @@ from bf_research.own_files import StrangeFile
 from bf_research.prediction.predict import make_data
 from bf_research.prediction.predictor import load_model
 from bf_research.prediction.steps import make_steps
+from bf_research.report.recorded import read_trial
 from bf_research.tracking import CSVTracker, TensorBoardTracker
 from bf_research.tracking.kept import arguments
 from bf_research.tracking.local.tensorboard_tracker import read_points
@@ -263,3 +264,38 @@ def test_commands_of_a_folder():
     assert tell_sweep_run(noted) == ["MLflow    run \\x1b[2J, in https://me:***@host\\x07"]
     assert tell_sweep_run({"run_id": ["a"], "store": 1}) == []
     assert tell_places({"tensorboard": "-x `evil`"}) == ["open      tensorboard --logdir '-x `evil`'"]
+
+
+def test_a_file_of_wandb_is_read_in_bounds(tmp_path):
+    pytest.importorskip("wandb")
+    file, head = tmp_path / "run-a.wandb", b":W&B\xe1\xbe\0"
+    # one record of pieces without end: once quadratic in time, and as large as the file in memory
+    begin = struct.pack("<IHB", 0, 32_754, 2) + b"x" * 32_754
+    file.write_bytes(head + begin + (struct.pack("<IHB", 0, 32_761, 3) + b"x" * 32_761) * 1000)
+    tracemalloc.start()
+    assert list(read_rows(file)) == []
+    assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    tracemalloc.stop()
+    # a file that ends in the last bytes of a block once was read for ever
+    for end in range(32_761, 32_769):
+        file.write_bytes(head + struct.pack("<IHB", 0, end - 14, 2) + b"\0" * (end - 14))
+        assert list(read_rows(file)) == []
+    file.write_bytes(head + struct.pack("<IHB", 0, 0, 1) * 1000)
+    with pytest.raises(ValueError, match="behind 100 bytes"):
+        list(read_rows(file, 100))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,loss,0.5,0\n" + "9" * 10**7, "\n" * 2_100_000, "x,y,z,0\n" * 2_100_000],
+    ids=["line", "empty", "bad"],
+)
+def test_a_table_of_somebody_else_is_read_in_bounds(tmp_path, caplog, text):
+    trial = tmp_path / "t"
+    trial.mkdir()
+    (trial / "run.csv").write_text("step,metric,value,time\n" + text)
+    runs = {"csv": {"run_id": "run", "page": str(trial / "run.csv")}}
+    (trial / "run.json").write_text(json.dumps({"settings": {}, "runs": runs}))
+    found = read_trial(tmp_path, "t")
+    assert found == ({"loss": {1: 0.5}} if text[0] == "1" else {})
+    assert "left out" in caplog.text

@@ -194,7 +194,7 @@ def test_an_mlflow_ui_and_a_run_make_one_store_at_once(run_script: Callable[...,
 
 
 @pytest.mark.faults("ML14")
-def test_what_a_trial_kept_is_written_at_the_end_of_its_sweep(ready_store: Path, tmp_path: Path):
+def test_what_a_trial_kept_is_written_at_the_end_of_its_sweep(ready_store: Path, tmp_path: Path, caplog):
     uri = f"sqlite:///{ready_store}"
     client = open_store(uri)
     number = experiment_id(client, "storm", uri)
@@ -208,11 +208,24 @@ def test_what_a_trial_kept_is_written_at_the_end_of_its_sweep(ready_store: Path,
             tmp_path / f"tracking-{name}.jsonl", head, [("params", {"n": "1"})], backlog, ("FINISHED", 5)
         )
     (tmp_path / "tracking-no.jsonl").write_text("nothing\n")
+    # before it one whose run was deleted, and one that is damaged: each is told and stays
+    gone = client.create_run(number).info.run_id
+    client.delete_run(gone)
+    for name, run_id, more in (("a-gone", gone, ""), ("b-damaged", None, "{}\n[]\n")):
+        head = {"store": uri, "experiment": "storm", "name": name, "run_id": run_id}
+        head["tags"] = {"mlflow.parentRunId": parent}
+        kept.write(tmp_path / f"tracking-{name}.jsonl", head, [], Backlog(), ("FINISHED", 5))
+        with (tmp_path / f"tracking-{name}.jsonl").open("a") as file:
+            file.write(more)
     assert replay_sweep(SweepContext(uri, "storm", parent), [tmp_path, tmp_path]) == []
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == [
+        "tracking-a-gone.jsonl",
+        "tracking-b-damaged.jsonl",
         "tracking-no.jsonl",
         "tracking-other.jsonl",
     ]
+    assert "tracking-a-gone.jsonl are not written" in caplog.text
+    assert "tracking-b-damaged.jsonl are not written" in caplog.text
     (run,) = runs_of(uri, "trial")
     assert (run.info.run_name, run.info.status, run.info.end_time) == ("ours", "FINISHED", 5)
     assert (run.data.params, run.data.metrics) == ({"n": "1"}, {"score": 1.0})

@@ -94,3 +94,12 @@ def test_a_link_in_place_of_the_table_is_not_followed(tmp_path: Path):
     with pytest.raises(TrackingError, match="link"):
         CSVTracker(str(tmp_path)).start("net", None, "run")
     assert (tmp_path / "victim").read_text() == "kept\n"
+
+
+def test_a_point_is_in_the_file_before_the_next_one(tmp_path: Path):
+    tracker = CSVTracker(str(tmp_path))
+    tracker.start("net")
+    for step in range(3):
+        tracker.log_metric("loss", step / 7, step)
+        assert read(tracker.path) == {"loss": {done: done / 7 for done in range(step + 1)}}
+    tracker.end()

@@ -26,7 +26,9 @@ from bf_research.tracking.choice import make_tracker, read_tracking
 from bf_research.tracking.run_ids import choose_id, split_ids
 from bf_research.tracking.run_scope import SweepContext, goes_on, record_run
 from bf_research.tracking.store import TrackingError, child_runs, open_store
-from bf_research.tracking.summaries.places import read_memory, read_places
+from bf_research.tracking.summaries.places import read_memory, read_places, sync_command
+from bf_research.tracking.tracker import Location
+from bf_research.training.folder import RunFolder
 
 sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -329,3 +331,97 @@ def test_the_places_of_a_sweep_are_told_as_data(here: Path, capsys):
     (here / "s").mkdir()
     (here / "s" / "tracking.json").write_text('{"places": {"csv": 3, "other": "x"}, "store": 1}')
     assert read_places(here / "s") == {}
+
+
+# Ids
+
+
+class LinesTracker(NoTracker):
+    """A tracker as docs/architecture.md has one: its place says nothing of its kind."""
+
+    def __init__(self) -> None:
+        self.params, self.run_id = {}, "RUN7"
+
+    def start(self, name, tags=None, run_id=None):
+        self.run_id = run_id or "RUN7"
+
+    def ready(self, timeout=120.0):
+        return Location("", "", "", self.run_id, "net", "", "lines")
+
+    def log_params(self, params):
+        self.params |= params
+
+
+def test_a_folder_notes_a_run_by_the_kinds_that_it_goes_on_with(here: Path):
+    with RunFolder(here / "own") as folder:
+        folder.begin({})
+        lines = LinesTracker()
+        folder.note_run(lines.ready(), lines)
+        assert choose_id(folder.run_id, "lines") == "RUN7"
+        assert goes_on(LinesTracker(), folder.run_id)
+
+    def make():
+        return SeveralTrackers(CSVTracker("a"), CSVTracker("b"), LinesTracker())
+
+    with RunFolder(here / "twice") as folder:
+        folder.begin({})
+        first = make()
+        with record_run(first, "net"):
+            first.log_metric("loss", 1.0, 1)
+            folder.note_run(first.ready(), first)
+        again = make()
+        with record_run(again, "net", None, folder.run_id):
+            again.log_metric("loss", 2.0, 2)
+    for name in "ab":
+        (path,) = (here / name).glob("*.csv")
+        assert table(path) == [("loss", 1, 1.0), ("loss", 2, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("run_id", "owner"),
+    [("0123456789abcdef" * 2, "mlflow"), ("2026-01-02_03-04-05_LeNet_0123abcd", "csv"), ("RUN7", "lines")],
+)
+def test_a_run_of_version_0_2_goes_on_in_the_tracker_that_wrote_it(here: Path, run_id: str, owner: str):
+    (here / "net").mkdir()
+    (here / "net" / "run.json").write_text(json.dumps({"settings": {}, "state": "running", "run_id": run_id}))
+    with RunFolder(here / "net") as folder:
+        given = folder.run_id
+    for kind in ("mlflow", "csv", "tensorboard", "wandb", "lines"):
+        assert choose_id(given, kind) == (run_id if kind == owner else None)
+    assert not goes_on(SeveralTrackers(CSVTracker(), TensorBoardTracker()), given)
+    events_tracker = TensorBoardTracker("events")
+    with record_run(events_tracker, "net", None, given):
+        assert events_tracker.ready().run_id != run_id
+
+
+def test_several_read_an_id_of_mlflow_as_that_of_mlflow(here: Path):
+    client = open_store(store_in(here))
+    run_id = client.create_run(client.create_experiment("older")).info.run_id
+    several = SeveralTrackers(MLflowTracker(store_in(here), experiment="older"), CSVTracker())
+    assert not goes_on(several, run_id)
+    with record_run(several, "net", None, run_id):
+        mlflow, own = several.ready().parts
+    assert (mlflow.run_id, own.run_id == run_id) == (run_id, False)
+
+
+def test_a_research_whose_tracker_cannot_open_fails_before_its_first_iteration(here: Path, monkeypatch):
+    def refuse(self):
+        raise OSError("the library is broken")
+
+    monkeypatch.setattr(TensorBoardTracker, "open_run", refuse)
+    research = Research(Option("lr", [0.1])).add_callable(touch, returns="value")
+    research.run(n_iters=2, name="s", parallel=False, tracking="tensorboard")
+    (record,) = research.trials.records
+    assert str(record.state) == "FAILED"
+    assert "the library is broken" in str(record)
+    assert not (here / "touched").exists()
+
+
+def touch():
+    Path("touched").touch()
+    return 1
+
+
+def test_a_place_that_cannot_be_looked_at_is_told_all_the_same():
+    assert sync_command("x" * 5000).endswith("/*/wandb")
+    assert sync_command("a\0b").endswith("/*/wandb")

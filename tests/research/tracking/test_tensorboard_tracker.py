@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -189,3 +190,61 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(TensorBoardTracker, "library", "tensorboard_that_is_not_there")
     with pytest.raises(TrackingError, match=r"pip install 'bf-research\[tensorboard\]'"):
         TensorBoardTracker()
+
+
+def test_a_record_that_cannot_be_written_costs_no_other(tmp_path: Path, caplog):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "bad.png").touch()
+    Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(pictures / "good.png")
+    tracker = TensorBoardTracker(str(tmp_path / "all"))
+    for step in range(3):  # all in one batch
+        tracker.log_metric("loss", 1.0, step)
+        tracker.log_artifact(str(pictures / "bad.png"))
+        tracker.log_artifact(str(pictures / "gone.png"))
+        tracker.log_metric("loss", 1.0, 2**63 + step)
+    tracker.log_artifact(str(pictures), "pictures")
+    tracker.log_text("kept", "kept.txt")
+    with caplog.at_level(logging.WARNING):
+        tracker.start("net")
+        place = Path(tracker.end().page)
+    found = read(place)
+    assert scalars(place) == {"loss": [(step, 1.0) for step in range(3)]}
+    assert found.Tags()["images"] == ["pictures/good"]
+    assert text(found, "files/kept.txt") == "    kept\n"
+    told = [record.message for record in caplog.records]
+    assert sum("a picture is left out" in message for message in told) == 1
+    assert sum("64 bits" in message for message in told) <= 1
+
+
+def test_a_run_that_cannot_be_opened_keeps_nothing_in_memory_and_closes_its_file(tmp_path: Path, monkeypatch):
+    def refuse(self):
+        raise OSError("broken")
+
+    monkeypatch.setattr(TensorBoardTracker, "open_run", refuse)
+    tracker = TensorBoardTracker(str(tmp_path))
+    tracker.log_metric("loss", 1.0, 0)
+    tracker.start("net")
+    with pytest.raises(TrackingError, match="broken"):
+        tracker.ready()
+    for step in range(100):
+        tracker.log_metric("loss", 1.0, step)
+        tracker.log_text("text", "name")
+    assert tracker._queue == []
+    assert tracker._file.closed
+    tracker.end()
+
+
+def test_what_an_end_leaves_is_counted(tmp_path: Path, monkeypatch, caplog):
+    go = threading.Event()
+    monkeypatch.setattr("bf_research.tracking.local.queued.PATIENCE", 0.2)
+    monkeypatch.setattr(TensorBoardTracker, "write", lambda self, records: go.wait(60))
+    tracker = TensorBoardTracker(str(tmp_path))
+    tracker.start("net")
+    tracker.ready()
+    for step in range(7):
+        tracker.log_metric("loss", 1.0, step)
+    with caplog.at_level(logging.WARNING):
+        tracker.end()
+    go.set()
+    assert "up to 7 records were not written" in caplog.text

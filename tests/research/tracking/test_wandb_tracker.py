@@ -22,6 +22,7 @@ from bf_pipeline import C
 from bf_research import Option, Research
 from bf_research.tracking import Tracker, WandbTracker
 from bf_research.tracking.local.wandb_tracker import read_rows
+from bf_research.tracking.run_scope import process_mark, record_run
 from bf_research.tracking.store import TrackingError
 from bf_research.tracking.summaries.places import tell_places
 
@@ -236,3 +237,34 @@ def test_trials_of_a_sweep_are_a_group(here: Path):
     command = [sys.executable, "-m", "wandb", "sync", "--dry-run", *map(str, here.glob("s/trials/*/wandb"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Would sync 2 run(s)" in done.stdout + done.stderr
+
+
+def test_nothing_of_the_machine_is_sent(here: Path):
+    ours = {"bf.overrides": "dataset.path=/srv/patients", "bf.device": "card-7", "bf.folder": str(here / "r")}
+    tracker = WandbTracker()
+    with record_run(tracker, "net", {"bf.model": "LeNet", "kind": "mine", **ours}):
+        tracker.set_tags(ours)
+    found = config(here / "r")
+    assert (found["bf.model"], found["kind"]) == ("LeNet", "mine")
+    assert not {"bf.host", "bf.process", "bf.folder", "bf.overrides", "bf.device"} & set(found)
+    (file,) = files(here / "r")
+    for text in ("/srv/patients", "card-7", process_mark(os.getpid())):
+        assert text.encode() not in file.read_bytes()
+
+
+def test_a_record_that_cannot_be_written_costs_no_other(here: Path, caplog):
+    (here / "pictures").mkdir()
+    (here / "pictures" / "bad.png").touch()
+    (here / "pictures" / "notes.txt").write_text("kept")
+    tracker = WandbTracker(".")
+    for step in range(3):
+        tracker.log_metric("loss", 1.0, step)
+        tracker.log_artifact("pictures/bad.png")
+        tracker.log_artifact("pictures/gone.txt")
+        tracker.log_metric("loss", 1.0, 2**63 + step)
+    tracker.log_artifact("pictures")
+    tracker.start("net")
+    tracker.end()
+    assert series(here, "loss") == [(step, 1.0) for step in range(3)]
+    assert [path.name for path in files(here)[0].parent.rglob("notes.txt")] == ["notes.txt"]
+    assert sum("a file is left out" in record.message for record in caplog.records) == 1
