@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bf_command.cli import explain
 from bf_command.explain import configuration_message
 from bf_command.help import describe
+from bf_command.older_keys import rename_keys
 from bf_research.clusters.launchers import KNOBS
 
 ROOT = Path(__file__).parents[3]
@@ -141,3 +144,16 @@ def test_a_signal_ends_the_program_with_its_code(start_script, number, code):
     done = script.finish()
     assert done.code == code, done.err
     assert "Traceback" not in done.err
+
+
+def test_an_older_key_is_taken_and_told(tmp_path: Path):
+    command = [sys.executable, str(ROOT / "train.py"), "tracking=csv", "tracking.folder=x", "--cfg", "job"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert OmegaConf.create(done.stdout).tracking.csv.folder == "x"
+    assert "tracking.folder is called tracking.csv.folder" in done.stderr
+    # a file of one's own that has the key, and another tracker, mean it
+    given = ["tracking=csv", "tracking.folder=x"]
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "tracking" / "csv.yaml").write_text("_target_: bf_research.tracking.CSVTracker\nfolder: a\n")
+    assert rename_keys(given, tmp_path) == given
+    assert rename_keys(["tracking=lines", given[1]], ROOT / "conf") == ["tracking=lines", given[1]]

@@ -159,6 +159,7 @@ def _prepare(program: Program, arguments: list[str]) -> tuple[Path, str]:
     """
     from bf_command.aliases import bound_aliases  # late: start-up time
     from bf_command.guard import guard_hydra  # late: start-up time
+    from bf_command.older_keys import rename_keys  # late: start-up time
     from bf_command.schema import folder_of, register  # late: start-up time
     from bf_command.standard import use_standard  # late: start-up time
 
@@ -172,6 +173,7 @@ def _prepare(program: Program, arguments: list[str]) -> tuple[Path, str]:
                 arguments[place : place + (1 if "=" in argument else 2)] = [f"--config-path={folder}"]
         sys.argv[1:] = arguments
     use_standard(program.standard, folder)
+    sys.argv[1:] = arguments[:] = rename_keys(arguments, folder)
     register(folder, name, _option(arguments, "--config-dir", "-cd"), arguments)
     bound_aliases()
     said = [argument for argument in arguments if argument not in program.quoted]
