@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,16 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigNode, ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from bf_command.aliases import check_aliases
 from bf_command.guard import guard_hydra
 from bf_index.names import TargetError
+from bf_research.launcher.compose import Composer
+from bf_research.launcher.hydra_private import dumps
 
 ROOT = Path(__file__).parents[2]
 MAIN = """
@@ -135,6 +140,59 @@ def test_places_environment_and_stores_that_the_person_says(composed, monkeypatc
         composed("hydra: {run: {dir: /data/me2/x}}", "where=/data/me")
 
 
+SWEPT = [
+    "tracking.uri='http://evil.example'",
+    "tracking.wandb={mode:online,entity:evil}",
+    "tracking.wandb.entity=evil",
+    "tracking.csv={folder:/tmp/evil}",
+    "where='http://evil.example'",
+    "mode=online",
+    "pipeline.train=[{dump:{dst:/tmp/evil.csv,fmt:csv}}]",
+    "pipeline.mean='${oc.env:HOME}'",
+]
+
+
+@pytest.fixture
+def composer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Composer]:
+    """Return what makes the jobs of a sweep, with a stranger's file that leads by references."""
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", ConfigLoaderImpl.load_configuration)
+    more = "tracking: {uri: '${where}', csv: {folder: out}, wandb: {mode: '${mode}', entity: null}}\n"
+    (tmp_path / "train.yaml").write_text(
+        f"mode: offline\nwhere: here\npipeline: {{mean: 0, train: []}}\n{more}"
+    )
+
+    def make(*said: str) -> Composer:
+        guard_hydra(tmp_path / "train.yaml", said)
+        with initialize_config_dir(config_dir=str(tmp_path), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            overrides = ["hydra.sweep.dir=out", *said]
+            return Composer(loader, loader.load_configuration("train", overrides, RunMode.MULTIRUN))
+
+    return make
+
+
+@pytest.mark.parametrize("swept", SWEPT)
+def test_jobs_of_a_sweep(composer, swept, monkeypatch):
+    made = composer()
+    job = [swept, "hydra.sweep.subdir=a1"]
+    with pytest.raises(TargetError, match=r"is refused: .*no file that comes with the program says it"):
+        made.compose(job)
+    with pytest.raises(TargetError, match="is refused"):
+        made.check(job)
+    monkeypatch.undo()  # as in a worker, where nobody guards Hydra
+    worker = pickle.loads(dumps(made))
+    with pytest.raises(TargetError, match="is refused"):
+        worker.compose(job)
+    assert worker.compose(["where=there", "hydra.sweep.subdir=a2"]).tracking.uri == "there"
+
+
+def test_jobs_of_a_sweep_that_the_person_asked_for(composer):
+    made = composer("tracking.uri=http://mine:5000,mine.db", "tracking.wandb.mode=online")
+    job = ["tracking.uri=http://mine:5000", "tracking.wandb.mode=online", "pipeline.mean=0.5"]
+    assert made.compose(job).tracking.uri == "http://mine:5000"
+    made.check(job)
+
+
 NAMES = [
     ("hydra: {overrides: {task: ['targets=[os]']}}", r"overrides\.task"),
     ("launch: {evil: {_target_: shutil.copy}}\nhydra: {callbacks: {a: '${launch.evil}'}}", r"a\._target_"),
@@ -229,3 +287,27 @@ def test_a_run_that_is_taken_again_from_its_pickle(canary, run_script, tmp_path)
     """)
     assert done.code == 2
     assert "--config-dir=RUN/.hydra" in done.err
+
+
+@pytest.mark.parametrize(
+    "sweeper",
+    [
+        "domain: [{tracking.wandb: [{folder: /tmp/elsewhere, mode: online, entity: attacker}]}]",
+        "domain: [{tracking.csv: [{folder: /tmp/elsewhere}]}]",
+        "params: {tracking.wandb.mode: online, tracking.wandb.entity: attacker}",
+    ],
+)
+def test_a_sweep_of_a_stranger_that_sends_runs_away(run_script, tmp_path, sweeper):
+    folder = tmp_path / "more" / "research"
+    folder.mkdir(parents=True)
+    (folder / "evil.yaml").write_text(f"""# @package _global_
+defaults: [override /launch: gpu, override /tracking: wandb]
+hydra: {{sweeper: {{{sweeper}}}}}
+""")
+    done = run_script(f"""
+        import runpy, sys
+        sys.argv = ["train.py", "-m", "--config-dir={tmp_path / "more"}", "research=evil", "n_iters=1"]
+        runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+    """)
+    assert done.code == 1
+    assert "is refused: a sweep does not say whom to trust, nor where runs are recorded" in done.err

@@ -237,14 +237,27 @@ def test_a_group_does_not_say_whom_to_trust(composed):
     assert trusted_packages({"targets": ["mine"]}) == ("mine",)
 
 
-@pytest.mark.parametrize("key", ["targets", "+targets", "targets.0", "++targets@other"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("targets", "+targets", "targets.0", "++targets@other", "tracking", "experiment@targets"),
+        *("tracking.uri", "++tracking.wandb", "tracking.csv.folder", "tracking[wandb].mode", "tracking/more"),
+        *("model@tracking", "model@other:tracking.wandb", "hydra.job.chdir", "hydra/launcher"),
+    ],
+)
 def test_a_sweep_in_a_file_does_not_say_whom_to_trust(composed, key):
-    with pytest.raises(TargetError, match=r"hydra\.sweeper\.domain.*targets"):
+    with pytest.raises(TargetError, match=r"hydra\.sweeper\.domain.*whom to trust, nor where"):
         refuse_swept([key], "hydra.sweeper.domain")
-    config = composed("[]", "targets=[os]")
-    OmegaConf.update(config, "hydra.sweeper.params", {key: "[os]"}, merge=False)
-    with pytest.raises(TargetError, match=r"hydra\.sweeper\.params.*targets"):
-        trusted_packages(config, config.hydra)
+    for trusted in ("[os]", "[]"):
+        config = composed("[]", f"targets={trusted}")
+        OmegaConf.update(config, "hydra.sweeper.params", {key: "[os]"}, merge=False)
+        with pytest.raises(TargetError, match=r"hydra\.sweeper\.params.*whom to trust, nor where"):
+            trusted_packages(config, config.hydra)
+
+
+def test_a_sweep_in_a_file_says_the_rest(composed):
+    names = ["model", "+model.targets", "lr", "loss@model.loss", "tracking_rate"]
+    refuse_swept(names, "hydra.sweeper.domain")
 
 
 def test_steps_in_data_do_not_say_whom_to_trust(canary):

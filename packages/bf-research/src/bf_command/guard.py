@@ -12,7 +12,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -66,7 +66,8 @@ _MOST_LEVELS = 50
 def guard_hydra(main: Path, arguments: Sequence[str]) -> None:
     """Have each configuration that Hydra loads checked, before it makes anything of its own part.
 
-    ``main`` is the file of the primary configuration.
+    ``main`` is the file of the primary configuration. Jobs of sweeps, whose configurations are made without
+    Hydra, in other processes too, find ``check_job`` as ``guard`` of what loads.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
@@ -81,6 +82,7 @@ def guard_hydra(main: Path, arguments: Sequence[str]) -> None:
         check(config, takes.bind(*args, **kwargs).arguments["overrides"], said)
         return config
 
+    load_checked.guard = partial(check_job, said=said)  # type: ignore[attr-defined]
     ConfigLoaderImpl.load_configuration = load_checked  # type: ignore[method-assign]
 
 
@@ -94,6 +96,23 @@ def check(config: Any, overrides: Sequence[str], said: Said) -> None:
     plain: Any = OmegaConf.to_container(config, resolve=False)
     _check_name(plain)
     _check_overrides(plain["hydra"], overrides)
+    _check_all(config, plain, said)
+
+
+def check_job(config: Any, whole: bool, said: Said) -> None:
+    """Refuse what nobody has said in the configuration of a job, in which values of a sweep were set since.
+
+    Not ``whole``: no more than where runs are recorded, in a tenth of the time.
+    """
+    from omegaconf import OmegaConf
+
+    if whole:
+        _check_all(config, OmegaConf.to_container(config, resolve=False), said)
+    else:
+        _check_stores(config, said)
+
+
+def _check_all(config: Any, plain: Any, said: Said) -> None:
     _check_references(plain, said)
     for name in (plain["hydra"].get("sweeper") or {}).get("params") or ():
         if re.match(r"[+~]*hydra\b", name) and not said.names(name):
@@ -152,11 +171,18 @@ def _check_values(config: Any, said: Said) -> None:
             elif not leaf.key.endswith(".override_dirname"):  # what the command said
                 _check_place(leaf, said)
     _check_written(config, said)
+    _check_stores(config, said)
+
+
+def _check_stores(config: Any, said: Said) -> None:
+    """Refuse to record runs elsewhere, or to send them."""
     for leaf in _list_leaves(config, "tracking", "tracking"):
         if leaf.key.endswith((".uri", ".folder")):
             _check_store(leaf, said)
         elif leaf.key.endswith(".mode") and leaf.value == "online" and not _says_online(said):
             _refuse_other(leaf.key, leaf.value, "runs would be sent to another machine")
+        elif leaf.key.endswith(".entity") and leaf.value is not None and not said.has(leaf.value):
+            _refuse_other(leaf.key, leaf.value, "runs would be sent to somebody's account")
 
 
 def _says_online(said: Said) -> bool:
@@ -196,15 +222,12 @@ def _list_leaves(owner: Any, name: Any, key: str, refers: str = "", level: int =
     """Yield the values inside one part of a configuration; references are followed."""
     from omegaconf import OmegaConf
 
-    plain: Any = OmegaConf.to_container(owner, resolve=False)
-    try:
-        raw = plain[name]
-    except (KeyError, IndexError):
-        return
-    if raw == "???":
+    if OmegaConf.is_missing(owner, name) or (OmegaConf.is_dict(owner) and name not in owner):
         return
     elsewhere = refers
     if OmegaConf.is_interpolation(owner, name):
+        plain: Any = OmegaConf.to_container(owner, resolve=False)
+        raw = plain[name]
         elsewhere = refers or ("" if _is_of_hydra(raw) else raw)
         try:
             found = owner[name]
@@ -212,7 +235,7 @@ def _list_leaves(owner: Any, name: Any, key: str, refers: str = "", level: int =
             yield _Leaf(key, raw, raw, False, bool(elsewhere))
             return
     else:
-        found = owner[name] if isinstance(raw, Mapping | list) else raw
+        raw = found = owner[name]
     if not OmegaConf.is_config(found):
         yield _Leaf(key, elsewhere or raw, found, True, bool(elsewhere))
         return

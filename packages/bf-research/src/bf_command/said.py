@@ -25,7 +25,12 @@ class Said:
     """
 
     def __init__(self, main: Path, arguments: Sequence[str]) -> None:
-        self._main, self._arguments = main, [text.replace("\\", "") for text in arguments]
+        self._main = main.absolute()
+        self._arguments = [text.replace("\\", "") for text in arguments]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # other processes read the files themselves: a pickle lies on disks, and variables may be secrets
+        return {"_main": self._main, "_arguments": self._arguments}
 
     def names(self, name: str) -> bool:
         """Whether the command or the primary configuration names something of Hydra's part."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,19 +13,22 @@ from bf_index.names import TargetError
 from bf_research.launcher import hydra_private
 
 KEY = "targets"
-#: Endings of options that say where runs are recorded.
-_STORE = (".uri", ".folder", ".mode", ".entity", ".project")
+#: Parts that no sweep in a file changes: whom to trust, all of Hydra's own, and where runs are recorded.
+_OF_THE_COMMAND = frozenset((KEY, "hydra", "tracking"))
 
 
 def trusted_packages(config: Any, hydra: Any = None) -> tuple[str, ...]:
     """Return the packages in ``targets``; ``TargetError`` for one that neither command nor main file names.
 
     ``hydra`` is Hydra's part of the configuration. Without it a program has made ``config``, and is believed.
+    ``TargetError`` as well for what ``hydra.sweeper.params`` may not sweep over, whoever is trusted.
     """
     asked = tuple(str(package) for package in config.get(KEY) or ())
-    if not asked or hydra is None:
+    if hydra is None:
         return asked
     refuse_swept(hydra.sweeper.get("params") or (), "hydra.sweeper.params")
+    if not asked:
+        return asked
     said = [*_said_in_command(hydra), *_said_in_main_file(hydra)]
     if any("${" in text for text in said):
         return asked
@@ -41,18 +45,20 @@ def trusted_packages(config: Any, hydra: Any = None) -> tuple[str, ...]:
 def refuse_swept(names: Iterable[str], where: str) -> None:
     """Raise ``TargetError`` for options that a sweep which is written down in a file does not have.
 
-    These are ``targets``, all of Hydra's own part, and where runs are recorded.
+    These are ``targets``, all of Hydra's own part, and all of ``tracking``: where runs are recorded.
     """
     for name in names:
-        key = str(name).lstrip("+~").partition("@")[0]
-        if key.partition(".")[0] in (KEY, "hydra") or key.startswith("hydra/") or _says_where(key):
+        if not _OF_THE_COMMAND.isdisjoint(_parts(str(name))):
             raise TargetError(
-                f"{where}: {name} is refused: a sweep does not say whom to trust; the command does"
+                f"{where}: {name} is refused: a sweep does not say whom to trust, nor where runs are "
+                "recorded; the command does"
             )
 
 
-def _says_where(key: str) -> bool:
-    return key == "tracking" or (key.startswith("tracking.") and key.endswith(_STORE))
+def _parts(key: str) -> list[str]:
+    """Return the parts of a configuration that a key may change: its own, and those of its packages."""
+    group, *packages = re.split("[@:]", key)
+    return [re.split(r"[./\[]", part.strip().lstrip("+~ "))[0] for part in (group, *packages)]
 
 
 def _said_in_command(hydra: Any) -> Iterator[str]:

@@ -18,6 +18,8 @@ from bf_research.launcher.hydra_private import dumps
 
 #: Overrides that are read again and again are read once: those that all jobs have.
 _KEPT_OVERRIDES = 256
+#: Values that name no place and refer to nothing.
+_WORD = re.compile(r"[\w-]*")
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,11 @@ class Composer:
         self._kept: dict[tuple[str, ...], bytes] = {}
         self._named: dict[str, bool] = {}
         self._probes: dict[tuple[str, ...], DictConfig] = {}
+        self._guard = hydra_private.guard_of(loader)
+        self._said = frozenset(hydra_private.task_overrides(master.hydra))
 
     def __reduce__(self) -> Any:
-        return _restored, (self._loader, self._master, self._kept)
+        return _restored, (self._loader, self._master, self._kept, self._guard)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration of a job; the same as ``load_sweep_config`` gives."""
@@ -59,10 +63,13 @@ class Composer:
         """Return the configuration of a job and what it was made from; None where Hydra made it."""
         parsed = self._read(overrides)
         if self._needs_hydra(parsed):
-            return self._whole(overrides), None
+            config = self._whole(overrides)
+            self._watch(config, parsed, True)
+            return config, None
         values = [override for override in parsed if not self._is_group(override)]
         config = self._choice(parsed)
         hydra_private.apply_overrides(values, config)
+        self._watch(config, values)
         own = [override.input_line for override in values if override.is_hydra_override()]
         hydra = config.hydra
         if own:
@@ -86,6 +93,7 @@ class Composer:
         values = [override for override in parsed if not self._is_group(override)]
         if all(_leaves_no_trace(override, probe) for override in values):
             hydra_private.apply_overrides(values, probe)
+            self._watch(probe, values)
         else:
             self.compose(overrides)
 
@@ -96,12 +104,28 @@ class Composer:
         """Return a new copy of what the choice of groups gives, composed once."""
         groups = self._groups(parsed)
         if groups not in self._kept:
-            self._kept[groups] = dumps(self._whole(groups))
+            composed = self._whole(groups)
+            self._watch(composed, (), True)
+            self._kept[groups] = dumps(composed)
         config: DictConfig = cloudpickle.loads(self._kept[groups])  # a fifth of the time of a deepcopy
         return config
 
     def _groups(self, parsed: Sequence[Override]) -> tuple[str, ...]:
         return tuple(override.input_line or "" for override in parsed if self._is_group(override))
+
+    def _watch(self, config: DictConfig, values: Sequence[Override], whole: bool = False) -> None:
+        """Have the program's guard look at what values of a sweep made: no Hydra saw them, in workers least.
+
+        All of it where a value is more than a word or a number and not one that the command said.
+        """
+        if self._guard is not None:
+            self._guard(config, whole or any(map(self._may_mean_more, values)))
+
+    def _may_mean_more(self, override: Override) -> bool:
+        value = override.value()
+        if isinstance(value, dict | list) or (isinstance(value, str) and not _WORD.fullmatch(value)):
+            return override.input_line not in self._said
+        return False
 
     def _needs_hydra(self, parsed: Sequence[Override]) -> bool:
         return not hydra_private.is_hydras_own(self._loader) or any(map(_is_special, parsed))
@@ -118,9 +142,11 @@ class Composer:
         return config
 
 
-def _restored(loader: Any, master: DictConfig, kept: dict[tuple[str, ...], bytes]) -> Composer:
+def _restored(
+    loader: Any, master: DictConfig, kept: dict[tuple[str, ...], bytes], guard: hydra_private.Guard | None
+) -> Composer:
     composer = Composer(loader, master)
-    composer._kept = kept
+    composer._kept, composer._guard = kept, guard
     return composer
 
 

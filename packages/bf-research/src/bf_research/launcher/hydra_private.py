@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cloudpickle
@@ -24,6 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_omega_conf_dumper
 
 from bf_batch.engines.pickling import dumps_quickly
+
+#: What raises for a configuration that says what nobody who is trusted has said: all of it, or where runs go.
+Guard = Callable[[DictConfig, bool], None]
 
 #: Where Hydra's plugins lie: it runs their modules twice, which makes twins of their classes.
 _TWINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
@@ -53,6 +56,12 @@ def dumps(value: Any) -> bytes:
 def is_hydras_own(loader: Any) -> bool:
     """Whether a loader of configurations is Hydra's own, which the functions below know."""
     return isinstance(loader, ConfigLoaderImpl)
+
+
+def guard_of(loader: Any) -> Guard | None:
+    """Return what the program checks each configuration with that this loader loads; None without it."""
+    guard: Guard | None = getattr(type(loader).load_configuration, "guard", None)
+    return guard
 
 
 def group_exists(loader: Any, name: str) -> bool:

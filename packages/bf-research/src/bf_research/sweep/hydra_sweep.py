@@ -72,6 +72,7 @@ class DomainSweep:
     def run(self, arguments: Sequence[str]) -> Results:
         """Run what is left of the sweep; ``SweepFailed`` at the end when trials failed."""
         keys = Keys()
+        refuse_swept(self.options["params"] or (), "hydra.sweeper.params")
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         params = [f"{key}={value}" for key, value in (self.options["params"] or {}).items()]
         swept, fixed = split_overrides(parser.parse_overrides([*params, *arguments]), keys)
