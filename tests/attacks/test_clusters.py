@@ -13,7 +13,9 @@ from bf_research.clusters.engines import SubmititEngine
 from bf_research.clusters.far_job import FarJob
 from bf_research.clusters.files import LONGEST, MOST, Tail, append
 from bf_research.clusters.listener import Began, Listener
+from bf_research.launcher.errors import LauncherError
 from bf_research.own_files import StrangeFile
+from tests.attacks.conftest import STRANGER
 from tests.conftest import wait_until
 
 
@@ -38,6 +40,11 @@ def listener(tmp_path: Path) -> Listener:
         b'{"ask": "1", "step": 1, "value": "1", "final": false}',
         b'{"ask": "' + b"x" * 100 + b'", "step": 1, "value": 1, "final": false}',
         b'{"done": 1, "total": 2, "metrics": {"loss": [1]}}',
+        b'{"done": 1, "total": 2, "metrics": {"loss": 1' + b"0" * 400 + b"}}",
+        b'{"done": 1' + b"0" * 400 + b', "total": 2, "metrics": {}}',
+        b'{"done": 1, "total": 1' + b"0" * 400 + b', "metrics": {}}',
+        b'{"ask": "1", "step": 1, "value": 1' + b"0" * 400 + b', "final": false}',
+        b'{"ask": "1", "step": 1' + b"0" * 400 + b', "value": 1, "final": false}',
         b'{"began": "' + b"x" * LONGEST + b'"}',
     ],
 )
@@ -46,6 +53,12 @@ def test_lines_that_no_trial_writes(listener: Listener, caplog, line: bytes):
         file.write(line + b"\n" + b'{"began": "here"}\n' + line + b"\n")
     assert listener.hear() == [Began("one", "here")]
     assert len([text for text in caplog.messages if "lines that no trial of ours writes" in text]) == 1
+
+
+@pytest.mark.parametrize("text", ['{"beat": 1e999, "stop": false}', "[" * 4000, '{"beat": [], "stop": 1}'])
+def test_a_driver_that_counts_nonsense(listener: Listener, text: str):
+    (listener.folder / files.DRIVER).write_text(text)
+    assert files.read_driver(listener.folder) is None
 
 
 def test_a_file_without_an_end(tmp_path: Path):
@@ -92,3 +105,27 @@ def test_pickles_of_jobs(tmp_path: Path):
     assert outcome[0] == "ok"
     assert not pickled[0].exists()
     assert not list(folder.rglob("*.pkl"))
+
+
+@pytest.mark.parametrize("name", [".submitit", ".submitit/%j", "jobs/.submitit/%j/log_%j"])
+def test_a_folder_of_jobs_that_others_may_write_to(tmp_path: Path, name: str):
+    """Results are unpickled from it."""
+    shared = Path(*Path(tmp_path, name).parts[: Path(tmp_path, name).parts.index(".submitit") + 1])
+    shared.mkdir(parents=True)
+    for mode in (0o777, 0o1777, 0o770):
+        shared.chmod(mode)
+        with pytest.raises(LauncherError, match=rf"submitit_folder=.*others may write to \(mode {mode:o}\)"):
+            SubmititEngine(FarJob.of(echo), "local", {"submitit_folder": str(tmp_path / name)}, 1)
+    shared.chmod(0o755)
+    SubmititEngine(FarJob.of(echo), "local", {"submitit_folder": str(tmp_path / name)}, 1)
+    assert shared.stat().st_mode & 0o777 == 0o755  # the person's own choice
+
+
+def test_a_folder_of_jobs_of_another_user(tmp_path: Path):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be two users")
+    folder = tmp_path / ".submitit"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, STRANGER, STRANGER)
+    with pytest.raises(LauncherError, match=rf"belongs to user {STRANGER}, not to you"):
+        SubmititEngine(FarJob.of(echo), "local", {"submitit_folder": str(folder)}, 1)

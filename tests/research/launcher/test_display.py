@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from bf_research.launcher.display.board import MOST_SHOWN, Board, format_seconds
 from bf_research.launcher.display.choice import choose_monitor
 from bf_research.launcher.display.lines import Silent
 from bf_research.launcher.display.notebook import NotebookTable
+from bf_research.launcher.display.terminal import TerminalTable
 from bf_research.launcher.jobs import Done, Job
+from bf_research.research.run import _make_standing
 from bf_research.stopping.directions import choose_metric
 from bf_research.sweep.records import Record
 from bf_research.sweep.standing import Standing
@@ -223,6 +226,34 @@ def test_of_many_workers_some_are_shown_and_the_others_counted():
     assert board.hidden == 12 - MOST_SHOWN
 
 
+def test_a_cluster_has_as_many_workers_as_were_seen():
+    now = [0.0]
+    board = Board(100, (), str, lambda: now[0])
+    for number in range(20):
+        board.started(f"slurm:{number + 200}", Job(number, None, "x"))
+    assert [one.slot for one in board.show_running()] == [f"slurm:{n + 200}" for n in range(MOST_SHOWN)]
+    assert board.hidden == 20 - MOST_SHOWN
+    now[0] = 10
+    for number in range(20):
+        board.finished(make_done(f"slurm:{number + 200}", 10))
+    assert board.seconds_left == pytest.approx(80 * 10 / 20)
+    assert board.hidden == 0
+
+
+@pytest.mark.parametrize("table", [NotebookTable, TerminalTable])
+def test_a_trial_that_died_has_no_row_and_one_on_another_worker_has(table):
+    made = table.__new__(table)
+    made.board, made._lines = Board(2, (), str), []
+    made._write = lambda line: None
+    made.started("slurm:0", Job(0, None, "x"))
+    made.progress("slurm:0", 2, 2, {})
+    made.retried("slurm:0", Job(0, None, "x"), "lost")
+    assert made.board.show_running() == []
+    assert made.board.describe_counts() == "0/2  0:00"
+    made.started("slurm:1", Job(0, None, "x", 2))
+    assert [(one.slot, one.place) for one in made.board.show_running()] == [("slurm:1", "")]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3600, "1:00:00"), (59.7, "1:00")]
 )
@@ -281,6 +312,36 @@ def test_the_best_so_far_is_the_first_of_the_table_at_the_end(mode):
             first = Results(tuple(records)).summary("accuracy", mode)[0]
             times = f" (mean of {first['count']})" if first["count"] > 1 else ""
             assert standing.describe() == f"accuracy {first['mean']:.4g}{times}  model={first['model']}"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_so_far_is_the_first_of_the_table_where_repetitions_were_stopped(seed):
+    draw = random.Random(seed)
+    records: dict[str, Record] = {}
+    standing = Standing("accuracy")
+    for _ in range(40):
+        state = draw.choice([TrialState.DONE, TrialState.PRUNED])
+        record = make_record(draw.random(), draw.randrange(3), state, model=draw.choice("abc"))
+        if record.id in records and records[record.id].state is TrialState.DONE:
+            continue  # one that was stopped may be taken up again, nothing else
+        records[record.id] = record
+        standing.hear(record)
+        first = Results(tuple(records.values())).summary("accuracy")[0]
+        times = f" (mean of {first['count']})" if first["count"] > 1 else ""
+        told = f"accuracy {first['mean']:.4g}{times}  model={first['model']}" if first["count"] else ""
+        assert standing.describe() == told
+
+
+def test_the_direction_is_that_of_the_metric_that_was_chosen():
+    standing = Standing()
+    for value in (0.5, 0.1, 0.9):
+        row = {"iteration": 1, "loss": value}
+        standing.hear(Record(str(value), 0, {"a": value}, state=TrialState.DONE, rows=[row]))
+    assert standing.describe() == "loss 0.1  a=0.1"
+    assert _make_standing([], None, None).mode == "auto"
+    chosen = {"test/accuracy": ["loss", "test/accuracy", "time"], "loss": ["accuracy", "loss"]}
+    for metric, returns in chosen.items():
+        assert _make_standing(returns, None, None).metric == metric == choose_metric(returns)
 
 
 def test_what_failed_or_was_stopped_is_not_the_best():

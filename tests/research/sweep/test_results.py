@@ -9,6 +9,7 @@ import pytest
 
 from bf_index import StateError
 from bf_research import KV, Domain, Option, Research, Results, TrialState, uniform
+from bf_research.search.study import objectives
 from bf_research.sweep.records import Record
 from bf_research.sweep.tables import describe, failure_table, ranking
 
@@ -85,6 +86,18 @@ def test_infinite_and_huge_values_are_never_best_and_texts_no_numbers() -> None:
     texts = Results((record(0, 0.1, 0, "a text"), record(1, 0.1, 1, [1, 2])))  # type: ignore[arg-type]
     assert texts.summary("loss")[0]["missing"] == 2
     assert "-" in ranking(texts, "loss")
+
+
+def test_a_whole_number_that_no_float_holds_is_none() -> None:
+    rows = ({"score": 0.5}, {"score": 10**400})
+    records = tuple(
+        Record(str(number), number, {"a": number}, state=TrialState.DONE, rows=[row])
+        for number, row in enumerate(rows)
+    )
+    assert math.isnan(Results().last("score", records[1]))
+    assert Results(records).best("score").id == "0"
+    assert [row["count"] for row in Results(records).summary("score")] == [1, 0]
+    assert objectives(records, ["score"]) == [0.5]
 
 
 def test_best_and_summary_take_the_last_values() -> None:

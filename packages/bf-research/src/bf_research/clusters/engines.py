@@ -11,10 +11,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
+from bf_index.errors import escape
 from bf_research.clusters.far_job import FarJob
+from bf_research.launcher.errors import LauncherError
 
 #: Lines of a dead job's output that are shown hold this many bytes.
 _SHOWN_BYTES = 2000
@@ -147,8 +150,7 @@ class SubmititEngine:
         self._job, self._local = job, cluster == "local"
         options = dict(params)
         first = {"folder": options.pop("submitit_folder")}
-        # it holds pickles of the whole configuration, which others on the cluster need not read
-        Path(str(first["folder"]).partition("%")[0]).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _open_jobs_folder(str(first["folder"]))
         if (times := options.pop("max_num_timeout", None)) is not None:
             first[f"{cluster}_max_num_timeout"] = times
         self._executor = submitit.AutoExecutor(cluster=cluster, **first)
@@ -237,6 +239,32 @@ class SubmititEngine:
 #: Parameters that submitit has for all kinds of clusters.
 _COMMON = {"name", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min"}
 _COMMON |= {"stderr_to_stdout"}
+
+
+def _open_jobs_folder(name: str) -> None:
+    """Make the folder of the jobs' pickles, of this user alone: results are unpickled from it.
+
+    ``LauncherError`` where others may write. The parts of ``name`` from the first ``%`` on are the jobs'.
+    """
+    folder = Path(*takewhile(lambda part: "%" not in part, Path(name).parts))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        told = folder.stat()
+    except OSError as error:
+        raise LauncherError(
+            f"hydra.launcher.submitit_folder={escape(name)} can't be made: {error}"
+        ) from error
+    if told.st_uid not in (os.getuid(), 0):
+        why = f"belongs to user {told.st_uid}, not to you ({os.getuid()})"
+    elif told.st_mode & 0o022:
+        why = f"is one that others may write to (mode {stat.S_IMODE(told.st_mode):o})"
+    else:
+        return
+    raise LauncherError(
+        f"hydra.launcher.submitit_folder={escape(name)}: the folder {escape(folder)} {why}; results of jobs "
+        "are unpickled from it, which runs what it holds: choose a folder of your own, or take the right "
+        f"away (chmod go-w {escape(folder)}) once you know what is in it"
+    )
 
 
 def _queued() -> set[str] | None:

@@ -112,7 +112,7 @@ def read_driver(folder: Path) -> tuple[int, bool] | None:
     try:
         entry = json.loads(os.read(file, LONGEST))
         return int(entry["beat"]), entry["stop"] is True
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     finally:
         os.close(file)

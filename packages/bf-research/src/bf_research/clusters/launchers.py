@@ -61,8 +61,8 @@ def stream(
         HydraJob(launcher.hydra_context, config, launcher.task_function, whole=False, composer=composer)
     )
     engine, retries = make_engine(launcher, job)
-    slots = [f"{engine.name}:{number}" for number in range(engine.room())]
-    monitor = choose_monitor(total, slots, True, best)
+    # how many run at once is the cluster's to say: it may have room for hundreds, and begin twenty
+    monitor = choose_monitor(total, (), True, best)
     try:
         for done in Stream(engine, listener, monitor, retries, answer).run(take):
             good = isinstance(done.value, JobReturn)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 #: Trials are heard so often, and more seldom where that takes long: a fifth of the time, seconds at most.
 HEAR_SECONDS, _MOST_SECONDS = 0.2, 5.0
 _SHARE = 4
+_MOST_COUNTED = 2**53
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Listener:
     _beat: int = 0
     _next_beat: float = 0.0
     _stopping: bool = False
+    _silent: bool = False
 
     def __post_init__(self) -> None:
         base = self.sweep / FOLDER
@@ -76,7 +78,7 @@ class Listener:
             _remove(base / name)
         self.folder = base / self.token
         self.folder.mkdir(mode=0o700)
-        self.beat()
+        self._write_beat()
 
     def open(self, trial: str) -> None:
         """Make the files of a trial, before it begins; those of one that is tried again stay."""
@@ -90,7 +92,10 @@ class Listener:
         """Remove the files of a trial that has ended."""
         if self._tails.pop(trial, None) is not None:
             for kind in (UP, DOWN):
-                (self.folder / f"{trial}{kind}").unlink(missing_ok=True)
+                try:
+                    (self.folder / f"{trial}{kind}").unlink(missing_ok=True)
+                except OSError as error:  # it goes with the folder
+                    log.debug("the files of trial %s stay: %s", trial, error)
 
     def hear(self) -> list[Said]:
         """Return what trials have said since; what is none of it is passed over, and told once a trial."""
@@ -124,12 +129,22 @@ class Listener:
             self._owed.append((asked, why))
 
     def beat(self) -> None:
-        """Show that the driver is alive, when it is time."""
-        now = time.monotonic()
-        if now >= self._next_beat:
-            self._next_beat = now + BEAT_SECONDS
-            self._beat += 1
-            write_driver(self.folder, self._beat, self._stopping)
+        """Show that the driver is alive, when it is time; a file system that is away is told once."""
+        if time.monotonic() < self._next_beat:
+            return
+        try:
+            self._write_beat()
+        except OSError as error:  # trials go on without a driver, and hear it when it can be heard again
+            if not self._silent:
+                log.warning("the trials can't be told that their sweep goes on; tried again: %s", error)
+            self._silent = True
+        else:
+            self._silent = False
+
+    def _write_beat(self) -> None:
+        self._next_beat = time.monotonic() + BEAT_SECONDS
+        self._beat += 1
+        write_driver(self.folder, self._beat, self._stopping)
 
     def stop(self) -> None:
         """Ask all trials to stop, those as well that begin later."""
@@ -155,14 +170,24 @@ def _understand(trial: str, entry: dict[str, Any]) -> Said | None:
         case {"began": str(host)}:
             return Began(trial, host[:100])
         case {"ask": str(number), "step": int(step), "value": int() | float() as value, "final": bool(final)}:
-            if isinstance(step, bool) or isinstance(value, bool) or len(number) > 40:
+            if not _are_counts(step) or not _are_numbers(value) or len(number) > 40:
                 return None
             return Asked(trial, number, step, float(value), final)
         case {"done": int(done), "total": int() | None as total, "metrics": dict(metrics)}:
-            if not all(isinstance(value, int | float) for value in metrics.values()):
+            if not _are_counts(done, 0 if total is None else total) or not _are_numbers(*metrics.values()):
                 return None
             return Progress(trial, done, total, {str(name): float(value) for name, value in metrics.items()})
     return None
+
+
+def _are_counts(*values: object) -> bool:
+    """Whether all are whole numbers that a float holds as they are."""
+    return all(type(value) is int and abs(value) <= _MOST_COUNTED for value in values)
+
+
+def _are_numbers(*values: object) -> bool:
+    """Whether all are floats, or whole numbers that become one."""
+    return all(type(value) is float or _are_counts(value) for value in values)
 
 
 def _remove(folder: Path) -> None:

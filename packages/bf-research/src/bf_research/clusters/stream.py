@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -9,11 +10,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bf_batch.engines.base import UNKNOWN_EXIT, WorkerDied
+from bf_index.errors import escape
 from bf_research.clusters.engines import Died, Engine, Failed, Outcome
 from bf_research.clusters.listener import Asked, Began, Listener, Said, pause_after
 from bf_research.launcher.errors import JobStopped
 from bf_research.launcher.jobs import Done, Interrupts, Job, Monitor
 from bf_research.launcher.scheduler import ENDS, Answer, load_result
+
+log = logging.getLogger(__name__)
+
+#: Seconds until jobs that a cluster did not take are offered again: at first, and at most.
+_FIRST_WAIT, _MOST_WAIT = 5.0, 60.0
+#: Times in a row that a cluster may take no job while none of them runs.
+_MOST_REFUSED = 10
 
 
 @dataclass
@@ -48,6 +57,8 @@ class Stream:
         self._waiting: deque[tuple[str, Job]] = deque()
         self._stopping_at: float | None = None
         self._next_look = 0.0
+        self._offered_again = 0.0
+        self._refused: int | None = None  # times in a row; None until the cluster has taken a job
 
     def run(self, take: Callable[[], tuple[str, Job] | None]) -> Generator[Done, None, None]:
         """Give jobs to the engine as it has room; yield how they end.
@@ -55,7 +66,8 @@ class Stream:
         ``take`` gives the next one with the name of its trial, None when there is none before another ends.
         After the first Ctrl-C or SIGTERM none begins: those that wait are cancelled, those that run may end
         by themselves, at the second one or after the grace they are cancelled; then KeyboardInterrupt is
-        raised (after SIGTERM: exit 143).
+        raised (after SIGTERM: exit 143). Jobs that the engine does not take are offered again later: its
+        error is raised when it takes none at all, or again and again while none runs.
         """
         with self.interrupts as interrupts:
             try:
@@ -64,7 +76,7 @@ class Stream:
                         yield from self._wind_up(interrupts.count)
                     else:
                         self._feed(take)
-                    if not self._running:
+                    if not self._running and not self._waiting:
                         break
                     yield from self._step()
                     self.monitor.tick()
@@ -75,6 +87,8 @@ class Stream:
 
     def _feed(self, take: Callable[[], tuple[str, Job] | None]) -> None:
         """Submit jobs for which there is room."""
+        if time.monotonic() < self._offered_again:
+            return
         free = self.engine.room() - len(self._running)
         taken: list[tuple[str, Job]] = []
         while len(taken) < free:
@@ -84,11 +98,35 @@ class Stream:
             taken.append(one)
         if not taken:
             return
-        for name, _ in taken:
-            self.listener.open(name)
-        handles = self.engine.submit([job.work for _, job in taken])
+        try:
+            for name, _ in taken:
+                self.listener.open(name)
+            handles = self.engine.submit([job.work for _, job in taken])
+        except Exception as error:
+            self._take_back(taken, error)
+            if self._refused is None or (self._refused >= _MOST_REFUSED and not self._running):
+                raise
+            return
+        self._refused = 0
         for (name, job), handle in zip(taken, handles, strict=True):
             self._running[name] = _Running(name, job, handle, self._free_slot())
+
+    def _take_back(self, taken: list[tuple[str, Job]], error: Exception) -> None:
+        """Keep jobs that the engine did not take: its scheduler may be restarted, or a limit be reached."""
+        self._waiting.extendleft(reversed(taken))
+        if self._refused is None:
+            return
+        wait = min(_FIRST_WAIT * 2**self._refused, _MOST_WAIT)
+        self._refused += 1
+        self._offered_again = time.monotonic() + wait
+        log.warning(
+            "%s took none of %d %s, which are offered again in %.0f s: %s",
+            self.engine.name,
+            len(taken),
+            "trial" if len(taken) == 1 else "trials",
+            wait,
+            escape(str(error) or type(error).__name__),
+        )
 
     def _free_slot(self) -> str:
         used = {running.slot for running in self._running.values()}
@@ -111,7 +149,7 @@ class Stream:
             for handle, outcome in ends.items():
                 yield from self._end(handles[handle], outcome)
         self.listener.beat()
-        if self._running and not self._waiting:
+        if self._running or self._waiting:
             time.sleep(pause)
 
     def _hear(self) -> None:
@@ -141,7 +179,7 @@ class Stream:
             if self._stopping_at is not None:
                 yield self._finish(running, Done(job, "killed", JobStopped("the sweep was stopped")))
             elif job.attempt <= self.retries:
-                self.monitor.retried(job, outcome.how.partition("\n")[0])
+                self.monitor.retried(running.slot, job, outcome.how.partition("\n")[0])
                 self._waiting.append((running.name, replace(job, attempt=job.attempt + 1)))
             else:
                 died = WorkerDied(0, UNKNOWN_EXIT, message=what)
@@ -179,7 +217,10 @@ class Stream:
 
     def _abandon(self) -> None:
         """Cancel what runs where the caller gave up: an error of its own, or a closed generator."""
-        if self._running:
-            self.listener.stop()
+        if not self._running:
+            return
+        try:
             self.engine.cancel([running.handle for running in self._running.values()])
+        finally:
             self._running.clear()
+            self.listener.stop()

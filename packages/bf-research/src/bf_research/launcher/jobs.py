@@ -70,7 +70,7 @@ class Monitor(Protocol):
     def finished(self, done: Done) -> None:
         """Show that a job has ended for good."""
 
-    def retried(self, job: Job, reason: str) -> None:
+    def retried(self, slot: str, job: Job, reason: str) -> None:
         """Show that a job is tried once more."""
 
     def tick(self) -> None:

@@ -225,7 +225,9 @@ class Scheduler:
         if self.policy.max_jobs_per_worker and worker.jobs >= self.policy.max_jobs_per_worker:
             self._replace(worker)
         if kind == "out of memory" and not running.job.alone:
-            self.monitor.retried(running.job, "the device's memory was full: once more, alone")
+            self.monitor.retried(
+                worker.slot.name, running.job, "the device's memory was full: once more, alone"
+            )
             again = replace(running.job, attempt=running.job.attempt + 1, alone=True)
             self._waiting.append(again)
             return
@@ -263,7 +265,7 @@ class Scheduler:
         elif running.stopped:
             yield self._end(running, "killed", JobStopped(f"{what}: the sweep was stopped"), worker)
         elif job.attempt <= self.policy.retries and not self._closed:
-            self.monitor.retried(job, f"its worker ended, {how}")
+            self.monitor.retried(worker.slot.name, job, f"its worker ended, {how}")
             self._waiting.appendleft(replace(job, attempt=job.attempt + 1))
         else:
             code = UNKNOWN_EXIT if worker.code is None else worker.code

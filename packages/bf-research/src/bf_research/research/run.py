@@ -26,7 +26,7 @@ from bf_research.research.place import (
 )
 from bf_research.search.options import read_search
 from bf_research.search.study import Proposals
-from bf_research.stopping.directions import Mode, less_is_better
+from bf_research.stopping.directions import Mode, choose_metric
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
@@ -128,15 +128,14 @@ def prepare(
 
 
 def _make_standing(returns: Sequence[str], rule: StoppingRule | None, search: Proposals | None) -> Standing:
-    """Return what knows the best so far: by the metric of the search or the rule, else by the last result."""
-    metric = returns[-1] if returns else None
+    """Return what knows the best so far: by the metric of the search, the rule, or the table of results."""
+    metric = choose_metric(returns)
     mode: Mode = "auto"
     if rule is not None:
         metric, mode = rule.metric, rule.mode
     if search is not None:
         metric, mode = search.search.metrics[0], search.search.modes[0]
-    less = metric is not None and less_is_better(metric, mode)
-    return Standing(metric, "min" if less else "max")
+    return Standing(metric, mode)
 
 
 def _check_tracking(given: Any) -> dict[str, Any] | None:

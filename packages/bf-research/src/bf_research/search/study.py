@@ -227,5 +227,5 @@ def _last(record: Finished, metric: str) -> float:
     values = [row[metric] for row in record.rows if row.get(metric) is not None]
     try:
         return float(values[-1]) if values else math.nan
-    except (TypeError, ValueError):  # a text or a list
+    except (TypeError, ValueError, OverflowError):  # a text, a list, a whole number that no float holds
         return math.nan

@@ -172,7 +172,7 @@ class Results:
         values = [row[name] for row in record.rows if row.get(name) is not None]
         try:
             return float(values[-1]) if values else math.nan
-        except (TypeError, ValueError):  # a text or a list
+        except (TypeError, ValueError, OverflowError):  # a text, a list, a whole number that no float holds
             return math.nan
 
     def best(self, name: str, mode: Mode = "max") -> Record:

@@ -8,9 +8,9 @@ from typing import Any
 
 from bf_index.errors import escape
 from bf_research.domain.option import canonical
-from bf_research.stopping.directions import choose_metric
+from bf_research.stopping.directions import Mode, choose_metric, less_is_better
 from bf_research.sweep.records import Record
-from bf_research.sweep.results import Mode, Results
+from bf_research.sweep.results import Results
 from bf_research.sweep.trial import TrialState
 
 
@@ -21,6 +21,8 @@ class _Place:
     config: dict[str, Any]
     total: float = 0.0
     count: int = 0
+    #: trials that the stopping rule stopped, and that did not go on since
+    pruned: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -32,11 +34,13 @@ class Standing:
     """The configuration with the best mean of a metric so far, as the table at the end ranks them.
 
     ``metric``: chosen from the first results where it is None; ``by_fold``: each repetition is a fold.
+    ``mode``: ``'auto'`` goes by the name of the metric. Configurations of which repetitions were stopped come
+    behind the others: those that were not are the lucky ones.
     ``repeats=False``: no configuration comes twice, so that the best one alone has to be kept.
     """
 
     metric: str | None = None
-    mode: Mode = "max"
+    mode: Mode = "auto"
     by_fold: bool = False
     repeats: bool = True
     _places: dict[str, _Place] = field(default_factory=dict)
@@ -44,6 +48,8 @@ class Standing:
 
     def hear(self, record: Record) -> None:
         """Take in a trial that has ended; only what is finished and has a finite number counts."""
+        if record.state is TrialState.PRUNED and self.repeats:
+            self._note_pruned(record)
         if record.state is not TrialState.DONE:
             return
         if self.metric is None:
@@ -56,11 +62,24 @@ class Standing:
         if self.repeats:
             place = self._places.setdefault(canonical(record.config), place)
         place.total, place.count = place.total + value, place.count + 1
-        if self._best is None or self._is_better(place, self._best):
+        if record.id in place.pruned:  # it was taken up again
+            place.pruned = tuple(trial for trial in place.pruned if trial != record.id)
+        if place is self._best:  # a further repetition may have made it worse
+            self._choose()
+        elif self._best is None or self._rank(place) > self._rank(self._best):
             self._best = place
-        elif place is self._best:  # a further repetition may have made it worse
-            sign = 1 if self.mode == "max" else -1
-            self._best = max(self._places.values(), key=lambda one: sign * one.mean)
+
+    def _note_pruned(self, record: Record) -> None:
+        place = self._places.setdefault(canonical(record.config), _Place(record.config))
+        if record.id not in place.pruned:
+            place.pruned = (*place.pruned, record.id)
+            if place is self._best:
+                self._choose()
+
+    def _choose(self) -> None:
+        """Look for the best among all."""
+        if self.repeats:
+            self._best = max((one for one in self._places.values() if one.count), key=self._rank)
 
     def describe(self) -> str:
         """Return the best so far in one line; empty before the first result."""
@@ -71,5 +90,6 @@ class Standing:
         times = f" (mean of {best.count})" if best.count > 1 else ""
         return escape(f"{self.metric} {best.mean:.4g}{times}  {options}")
 
-    def _is_better(self, one: _Place, other: _Place) -> bool:
-        return one.mean > other.mean if self.mode == "max" else one.mean < other.mean
+    def _rank(self, place: _Place) -> tuple[bool, float]:
+        less = self.metric is not None and less_is_better(self.metric, self.mode)
+        return not place.pruned, -place.mean if less else place.mean

@@ -52,7 +52,8 @@ class _Running:
 class Board:
     """The jobs of a sweep, as its monitor hears of them.
 
-    ``best`` returns what is best so far.
+    ``slots`` are the workers that there are; none where a cluster has as many as it has, which are shown as
+    they get jobs. ``best`` returns what is best so far.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Board:
     ) -> None:
         self.total, self._best, self._clock = total, best, clock
         self._slots = dict.fromkeys(slots)
+        self._most = len(self._slots)  # workers, or jobs seen running at once
         self._began = clock()
         self._running: dict[str, _Running] = {}
         self._counts: Counter[str] = Counter()
@@ -71,12 +73,18 @@ class Board:
 
     def started(self, slot: str, job: Job) -> None:
         """Note that a worker got a job."""
+        self._slots.setdefault(slot)
         self._running[slot] = _Running(escape(job.label), self._clock())
+        self._most = max(self._most, len(self._running))
 
     def progress(self, slot: str, done: int, total: int | None, metrics: Mapping[str, float]) -> None:
         """Note how far a job is."""
         if (running := self._running.get(slot)) is not None:
             running.done, running.total, running.metrics = done, total, metrics
+
+    def retried(self, slot: str) -> None:
+        """Note that a job will begin anew, which may be on another worker."""
+        self._running.pop(slot, None)
 
     def finished(self, done: Done) -> None:
         """Note how a job ended."""
@@ -115,7 +123,7 @@ class Board:
             for one in running
         ]
         waiting = max(self.total - self.done - len(running), 0) * mean
-        return max((sum(rests) + waiting) / max(len(self._slots), 1), *rests, 0.0)
+        return max((sum(rests) + waiting) / max(self._most, 1), *rests, 0.0)
 
     @property
     def best(self) -> str:

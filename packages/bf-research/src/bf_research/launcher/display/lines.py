@@ -20,7 +20,7 @@ class Silent:
     def finished(self, done: Done) -> None:
         """Show nothing."""
 
-    def retried(self, job: Job, reason: str) -> None:
+    def retried(self, slot: str, job: Job, reason: str) -> None:
         """Show nothing."""
 
     def tick(self) -> None:
@@ -42,7 +42,7 @@ class Lines(Silent):
         of = f"/{self._total}" if self._total and self._done <= self._total else ""  # an update brings more
         _write(f"[{self._done}{of}] {describe(done)}")
 
-    def retried(self, job: Job, reason: str) -> None:
+    def retried(self, slot: str, job: Job, reason: str) -> None:
         """Write why a job is tried again."""
         _write(describe_retry(job, reason))
 

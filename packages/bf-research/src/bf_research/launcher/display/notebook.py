@@ -41,8 +41,9 @@ class NotebookTable(Silent):
         if done.kind != "ok":
             self._lines.append(describe(done))
 
-    def retried(self, job: Job, reason: str) -> None:
+    def retried(self, slot: str, job: Job, reason: str) -> None:
         """Leave a line."""
+        self.board.retried(slot)
         self._lines.append(describe_retry(job, reason))
 
     def tick(self) -> None:

@@ -60,8 +60,9 @@ class TerminalTable(Silent):
         if done.kind != "ok":
             self._write(describe(done))
 
-    def retried(self, job: Job, reason: str) -> None:
+    def retried(self, slot: str, job: Job, reason: str) -> None:
         """Leave a line."""
+        self.board.retried(slot)
         self._write(describe_retry(job, reason))
 
     def tick(self) -> None:
