@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
+from bf_command.leaves import Leaf, is_of_hydra, list_leaves, refuse, refuse_other
 from bf_command.said import Said, walk
 
 #: Classes of plugins, and what they are told by: of launchers, sweepers and callbacks.
@@ -56,11 +57,9 @@ _RESOLVERS = frozenset(
 #: Steps of pipelines that write files.
 _WRITES = frozenset(("dump", "save_model"))
 _INNERMOST = re.compile(r"\$\{([^${}]*)\}")
-_IN_PLACES = re.compile(r"\$\{(hydra[.:]|now:|oc\.env:)[^${}]*\}")
 _LATER = re.compile(r"\$\{(hydra[.:](job|run|sweep|runtime)\.[\w.]+|now:[\w%:-]*)\}")
 #: Where Hydra notes what the command said.
 _OF_THE_COMMAND = ("hydra.overrides.", "hydra.job.override_dirname")
-_MOST_LEVELS = 50
 
 
 def guard_hydra(main: Path, arguments: Sequence[str]) -> None:
@@ -116,7 +115,7 @@ def _check_all(config: Any, plain: Any, said: Said) -> None:
     _check_references(plain, said)
     for name in (plain["hydra"].get("sweeper") or {}).get("params") or ():
         if re.match(r"[+~]*hydra\b", name) and not said.names(name):
-            _refuse("sweeper.params", name)
+            refuse("sweeper.params", name)
     job = plain["hydra"]["job"]
     unknown = [name for name in ("num", "id") if job.get(name) == "???"]
     output = plain["hydra"]["runtime"].get("output_dir")
@@ -144,28 +143,28 @@ def _check_name(plain: Mapping[str, Any]) -> None:
 
 def _check_values(config: Any, said: Said) -> None:
     parts = {
-        part: list(_list_leaves(config.hydra, part, part))
+        part: list(list_leaves(config.hydra, part, part))
         for part in ("launcher", "sweeper", "callbacks", "job_logging", "hydra_logging")
     }
     for part, leaves in parts.items():
         for leaf in leaves:
             if not leaf.known and leaf.is_reference and not said.writes(leaf.raw):
-                _refuse(leaf.key, leaf.raw, "what it stands for is not known yet")
+                refuse(leaf.key, leaf.raw, "what it stands for is not known yet")
             for name, fits in _list_names(part, leaf):
                 if not fits(name) and not said.names(name):
-                    _refuse(leaf.key, name)
+                    refuse(leaf.key, name)
     for leaf in (*parts["job_logging"], *parts["hydra_logging"]):
         if leaf.elsewhere and not leaf.key.endswith(_HARMLESS) and not said.writes(leaf.raw):
-            _refuse(leaf.key, leaf.raw, "a job may change what it stands for")
+            refuse(leaf.key, leaf.raw, "a job may change what it stands for")
         if leaf.key.endswith(".filename"):
             _check_place(leaf, said)
     for leaf in (*parts["launcher"], *parts["sweeper"]):
         if _COMMANDS & {*leaf.key.split(".")[1:]} and leaf.value is not None and not said.has(leaf.value):
-            _refuse(leaf.key, leaf.value)
+            refuse(leaf.key, leaf.value)
         if leaf.key.endswith(("_folder", "_dir")):
             _check_place(leaf, said)
     for part in ("run", "sweep", "output_subdir", "job"):
-        for leaf in _list_leaves(config.hydra, part, part):
+        for leaf in list_leaves(config.hydra, part, part):
             if leaf.key.startswith("job.env_"):
                 _check_environment(leaf, said)
             elif not leaf.key.endswith(".override_dirname"):  # what the command said
@@ -176,13 +175,13 @@ def _check_values(config: Any, said: Said) -> None:
 
 def _check_stores(config: Any, said: Said) -> None:
     """Refuse to record runs elsewhere, or to send them."""
-    for leaf in _list_leaves(config, "tracking", "tracking"):
+    for leaf in list_leaves(config, "tracking", "tracking"):
         if leaf.key.endswith((".uri", ".folder")):
             _check_store(leaf, said)
         elif leaf.key.endswith(".mode") and leaf.value == "online" and not _says_online(said):
-            _refuse_other(leaf.key, leaf.value, "runs would be sent to another machine")
+            refuse_other(leaf.key, leaf.value, "runs would be sent to another machine")
         elif leaf.key.endswith(".entity") and leaf.value is not None and not said.has(leaf.value):
-            _refuse_other(leaf.key, leaf.value, "runs would be sent to somebody's account")
+            refuse_other(leaf.key, leaf.value, "runs would be sent to somebody's account")
 
 
 def _says_online(said: Said) -> bool:
@@ -191,83 +190,13 @@ def _says_online(said: Said) -> bool:
 
 def _check_written(config: Any, said: Said) -> None:
     """Refuse steps that write outside the working folder, or where an expression says."""
-    for leaf in _list_leaves(config, "pipeline", "pipeline"):
+    for leaf in list_leaves(config, "pipeline", "pipeline"):
         if not _WRITES & {*leaf.key.split(".")} or not isinstance(leaf.value, str):
             continue
         if _stays(leaf.value) and not leaf.value.startswith("=") and "://" not in leaf.value:
             continue
         if not said.leads_to(leaf.value) and not said.writes(leaf.raw):
-            _refuse_other(leaf.key, leaf.value, "it is written outside of the working folder")
-
-
-class _Leaf(NamedTuple):
-    """A value of a configuration: its key, as it is written, and what that stands for if it is ``known``.
-
-    ``elsewhere``: a reference to the task's part of the configuration leads to it.
-    """
-
-    key: str
-    raw: Any
-    value: Any
-    known: bool = True
-    elsewhere: bool = False
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether the whole value is a reference, which may stand for more than a text."""
-        return str(self.raw).startswith("${") and str(self.raw).endswith("}")
-
-
-def _list_leaves(owner: Any, name: Any, key: str, refers: str = "", level: int = 0) -> Iterator[_Leaf]:
-    """Yield the values inside one part of a configuration; references are followed."""
-    from omegaconf import OmegaConf
-
-    if OmegaConf.is_missing(owner, name) or (OmegaConf.is_dict(owner) and name not in owner):
-        return
-    elsewhere = refers
-    if OmegaConf.is_interpolation(owner, name):
-        plain: Any = OmegaConf.to_container(owner, resolve=False)
-        raw = plain[name]
-        elsewhere = refers or ("" if _is_of_hydra(raw) else raw)
-        try:
-            found = owner[name]
-        except Exception:  # noqa: BLE001 - a resolver may raise anything; what uses the value will too
-            yield _Leaf(key, raw, raw, False, bool(elsewhere))
-            return
-    else:
-        raw = found = owner[name]
-    if not OmegaConf.is_config(found):
-        yield _Leaf(key, elsewhere or raw, found, True, bool(elsewhere))
-        return
-    if level == _MOST_LEVELS:
-        _refuse(key, raw, "it leads into itself")
-    names = range(len(found)) if OmegaConf.is_list(found) else list(found)
-    for inner in names:
-        yield from _list_leaves(found, inner, f"{key}.{inner}", elsewhere, level + 1)
-
-
-def _is_of_hydra(raw: str) -> bool:
-    """Whether all references of a text are to Hydra's part, the clock and the environment."""
-    return "${" not in _IN_PLACES.sub("", raw)
-
-
-def _refuse(key: str, value: Any, why: str = "", owner: str = "hydra.") -> NoReturn:
-    from bf_index.names import TargetError  # late: start-up time
-
-    raise TargetError(
-        f"{owner}{key}: {value!r:.200} is refused: it comes from the file of a group, which does not say "
-        f"what may run{f' ({why})' if why else ''}; if you trust it, say it on the command line or in the "
-        "primary configuration"
-    )
-
-
-def _refuse_other(key: str, value: Any, what: str) -> NoReturn:
-    from bf_index.names import TargetError  # late: start-up time
-
-    raise TargetError(
-        f"{key}: {value!r:.200} is refused: {what}, and no file that comes with the program says it; if you "
-        "trust it, say it on the command line, or copy its file into the folder of the primary configuration"
-    )
+            refuse_other(leaf.key, leaf.value, "it is written outside of the working folder")
 
 
 def _check_overrides(hydra: Mapping[str, Any], overrides: Sequence[str]) -> None:
@@ -276,7 +205,7 @@ def _check_overrides(hydra: Mapping[str, Any], overrides: Sequence[str]) -> None
     for part, texts in (hydra.get("overrides") or {}).items():
         for text in texts:
             if str(text).strip() not in given:
-                _refuse(f"overrides.{part}", text, "the command line did not say so")
+                refuse(f"overrides.{part}", text, "the command line did not say so")
 
 
 def _check_references(plain: Mapping[str, Any], said: Said) -> None:
@@ -291,26 +220,26 @@ def _check_references(plain: Mapping[str, Any], said: Said) -> None:
             names += [inner.partition(":")[0].strip() for inner in _INNERMOST.findall(left) if ":" in inner]
             left, before = _INNERMOST.sub("\0", left), left
         if ("${" in left or not known.issuperset(names)) and not said.writes(text):
-            _refuse_other(key, text, "it reads the environment, or calls a function")
+            refuse_other(key, text, "it reads the environment, or calls a function")
 
 
-def _check_place(leaf: _Leaf, said: Said) -> None:
+def _check_place(leaf: Leaf, said: Said) -> None:
     """Refuse to write outside the working folder."""
     told = leaf.value if leaf.known else _LATER.sub("x", leaf.raw)
     if not isinstance(told, str) or ("${" not in told and (_stays(told) or said.leads_to(told))):
         return
-    if not (said.writes(leaf.raw) and _is_of_hydra(leaf.raw)):
-        _refuse_other(f"hydra.{leaf.key}", told, "it leads out of the working folder")
+    if not (said.writes(leaf.raw) and is_of_hydra(leaf.raw)):
+        refuse_other(f"hydra.{leaf.key}", told, "it leads out of the working folder")
 
 
-def _check_environment(leaf: _Leaf, said: Said) -> None:
+def _check_environment(leaf: Leaf, said: Said) -> None:
     """Refuse variables that programs which this one starts would have."""
     kind, name = leaf.key.split(".")[1:3]
     told = [str(leaf.value)] if kind == "env_copy" else [name, str(leaf.value)]
     # Hydra has put the variables that it copies among those that it sets
     copied = kind == "env_set" and os.environ.get(name) == leaf.value
     if leaf.value is not None and not copied and not all(map(said.has, told)):
-        _refuse_other(f"hydra.{leaf.key}", leaf.value, "it changes the environment")
+        refuse_other(f"hydra.{leaf.key}", leaf.value, "it changes the environment")
 
 
 def _stays(path: str) -> bool:
@@ -318,17 +247,17 @@ def _stays(path: str) -> bool:
     return not path.startswith(("/", "~")) and os.path.normpath(path).split(os.sep)[0] != os.pardir
 
 
-def _check_store(leaf: _Leaf, said: Said) -> None:
+def _check_store(leaf: Leaf, said: Said) -> None:
     """Refuse another machine, or a place outside the working folder, as the store of runs."""
     uri = leaf.value
     if not isinstance(uri, str) or uri == os.environ.get("MLFLOW_TRACKING_URI"):
         return
     path = re.sub(r"^(sqlite:///|file:(//)?)", "", uri)
     if ("://" in path or not _stays(path)) and not said.has(uri) and not said.leads_to(path):
-        _refuse_other(leaf.key, uri, "runs would be recorded there")
+        refuse_other(leaf.key, uri, "runs would be recorded there")
 
 
-def _list_names(part: str, leaf: _Leaf) -> Iterator[tuple[str, Callable[[str], bool]]]:
+def _list_names(part: str, leaf: Leaf) -> Iterator[tuple[str, Callable[[str], bool]]]:
     """Yield the name that a value is, if it is one, and the test that it has to pass."""
     name = leaf.value
     if leaf.key.startswith("launcher.preload"):
