@@ -76,13 +76,15 @@ class Terminal:
         self._own, inner = pty.openpty()
         fcntl.ioctl(self._own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         (folder / "program.py").write_text(program)
+        # the processes of the tests may be told a width of their own, which goes before that of a terminal
+        around = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             [sys.executable, "program.py"],
             stdin=inner,
             stdout=inner,
             stderr=inner,
             cwd=folder,
-            env={**os.environ, "TERM": "xterm-256color", **env},
+            env={**around, "TERM": "xterm-256color", **env},
             preexec_fn=_take_terminal,
         )
         os.close(inner)
