@@ -39,6 +39,7 @@ class SeveralTrackers:
     another one records; the error that all have is raised. The id of the run holds those of all, by the kind
     of tracker, and a run goes on in each tracker that it was in.
 
+    >>> from bf_research.tracking import NoTracker
     >>> several = SeveralTrackers(NoTracker(), NoTracker())
     >>> list(several.trackers)
     ['no', 'no#2']
