@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
+from tests.sweep_application import prepare, read, read_states
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,47 +24,6 @@ pytestmark = [
         reason="needs hydra-ray-launcher",
     ),
 ]
-
-APP = """
-import os, sys, time
-from pathlib import Path
-import hydra
-from bf_research.launcher import report, stopping
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(config):
-    if config.quality == -1:
-        raise ValueError("a bad quality")
-    for step in range(1, 10):
-        if config.quality == 0.7 and step == 2 and not os.path.exists("killed"):
-            Path("killed").touch()
-            os.kill(os.getpid(), 9)
-        report(step, 9, score=config.quality * step)
-        while config.quality == 0.9 and step == 2 and os.path.exists("hang"):
-            Path("hangs").touch()
-            if stopping():
-                Path("hang").unlink()
-                raise KeyboardInterrupt
-            time.sleep(0.05)
-        if stopping():
-            raise KeyboardInterrupt
-    return {"score": config.quality * step}
-
-
-if __name__ == "__main__":
-    sys.argv[1:1] = ARGUMENTS
-    main()
-"""
-CONFIG = """
-defaults: [_self_, {override hydra/sweeper: domain}, {override hydra/launcher: ray}]
-quality: 0.1
-launch: {workers: 1}
-hydra:
-  output_subdir: null
-  launcher: {ray: {init: {address: null, num_cpus: 2}, remote: {num_cpus: 1, max_retries: 1}}}
-  sweeper: {stopping: {rule: asha, metric: score}}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -77,45 +36,31 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start(tmp_path: Path, start_script: Callable[..., Any]) -> Callable[..., Any]:
-    """Start a Hydra application as a sweep on Ray in the folder ``out``."""
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf/train.yaml").write_text(CONFIG)
-
-    def begin(*arguments: str) -> Any:
-        code = APP.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments]))
-        return start_script(code, TMPDIR="/tmp")  # the names of Ray's sockets have to be short
-
-    return begin
-
-
-def read(folder: Path) -> tuple[dict[float, dict[str, Any]], list[dict[str, Any]]]:
-    """The last line of each trial by its quality, and all lines."""
-    lines = [json.loads(line) for line in (folder / "out/journal.jsonl").read_text().splitlines()]
-    qualities = {line["trial"]: line["config"]["quality"] for line in lines if "config" in line}
-    return {qualities[line["trial"]]: line for line in lines if "trial" in line}, lines
+    """Start a sweep on Ray."""
+    ray = {"init": {"address": None, "num_cpus": 2}, "remote": {"num_cpus": 1, "max_retries": 1}}
+    short = {"TMPDIR": "/tmp"}  # the names of Ray's sockets have to be short
+    return prepare(start_script, tmp_path, "ray", {"ray": ray}, short, waits=0.9, dies_once=0.7, fails=-1)
 
 
 def test_bad_trials_are_stopped_and_that_of_a_killed_worker_is_tried_again(start, tmp_path: Path) -> None:
     done = start("quality=0.5,0.4,0.7,0.3,-1", "hydra.sweeper.on_failure=stop").finish()
     assert done.code == 1, done.err
-    trials, lines = read(tmp_path)
-    states = {quality: trial["state"] for quality, trial in trials.items()}
+    trials = {record.config["quality"]: record for record in read(tmp_path).records}
+    states = {quality: trial.state for quality, trial in trials.items()}
     assert states == {0.5: "DONE", 0.4: "PRUNED", 0.7: "DONE", 0.3: "PRUNED", -1: "FAILED"}
-    assert [trials[quality]["attempt"] for quality in (0.5, 0.7)] == [1, 2]
-    assert trials[0.4]["reason"] == "1 of 2 that came to step 1 were better, 1 may go on"
-    assert trials[0.4]["rows"] == [{"score": 0.4}]
-    assert "a bad quality" in trials[-1]["error"]
-    assert "in main" in trials[-1]["error"]  # the traceback of the worker
-    order = [line["state"] for line in lines if "state" in line]
-    assert order[:4] == ["RUNNING", "DONE", "RUNNING", "PRUNED"]
+    assert [trials[quality].attempts for quality in (0.5, 0.7)] == [1, 2]
+    assert trials[0.4].reason == "1 of 2 that came to step 1 were better, 1 may go on"
+    assert trials[0.4].rows == [{"score": 0.4}]
+    assert "a bad quality" in trials[-1].error
+    assert "in main" in trials[-1].error  # the traceback of the worker
+    assert read_states(tmp_path)[:4] == ["RUNNING", "DONE", "RUNNING", "PRUNED"]
 
 
 def test_two_workers_run_at_once(start, tmp_path: Path) -> None:
     done = start("quality=0.1,0.2,0.3,0.4", "launch.workers=null").finish()
     assert done.code == 0, done.err
-    trials, lines = read(tmp_path)
-    assert {trial["state"] for trial in trials.values()} <= {"DONE", "PRUNED"}
-    assert [line["state"] for line in lines if "state" in line][:2] == ["RUNNING", "RUNNING"]
+    assert {trial.state for trial in read(tmp_path).records} <= {"DONE", "PRUNED"}
+    assert read_states(tmp_path)[:2] == ["RUNNING", "RUNNING"]
 
 
 def test_ctrl_c_lets_trials_end_by_themselves(start, tmp_path: Path) -> None:
@@ -127,8 +72,7 @@ def test_ctrl_c_lets_trials_end_by_themselves(start, tmp_path: Path) -> None:
     assert done.code != 0
     assert "before the end of the sweep" in done.err
     assert not (tmp_path / "hang").exists()
-    trials, _ = read(tmp_path)
-    assert [trial["state"] for trial in trials.values()] == ["KILLED"]
+    assert [trial.state for trial in read(tmp_path).records] == ["KILLED"]
 
 
 @pytest.fixture
@@ -159,8 +103,7 @@ def test_on_a_cluster_a_sweep_goes_on_after_its_driver_was_killed(start, tmp_pat
     (tmp_path / "hang").unlink(missing_ok=True)
     done = start("quality=0.5,0.9", *on).finish()
     assert done.code == 0, done.err
-    trials, _ = read(tmp_path)
-    assert [(trial["state"], trial["rows"]) for trial in trials.values()] == [
+    assert [(trial.state, trial.rows) for trial in read(tmp_path).records] == [
         ("DONE", [{"score": 4.5}]),
         ("DONE", [{"score": 8.1}]),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from bf_research.sweep.records import Record
 from tests.conftest import wait_until
+from tests.sweep_application import prepare, read
 
 PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "squeue"]
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -28,43 +29,6 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"no Slurm here, missing: {', '.join(MISSING)}"),
 ]
 
-APP = """
-import os, sys, time
-from pathlib import Path
-import hydra
-from bf_research.launcher import report, stopping
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(config):
-    if config.quality == 0.7:
-        Path("jobs").open("a").write(os.environ["SLURM_JOB_ID"] + "\\n")
-    for step in range(1, 10):
-        report(step, 9, score=config.quality * step)
-        while config.quality == 0.7 and step == 2 and os.path.exists("hang"):
-            Path("hangs").touch()
-            if stopping():
-                Path("ended").touch()
-                raise KeyboardInterrupt
-            time.sleep(0.05)
-        if stopping():
-            raise KeyboardInterrupt
-    return {"score": config.quality * step}
-
-
-if __name__ == "__main__":
-    sys.argv[1:1] = ARGUMENTS
-    main()
-"""
-CONFIG = """
-defaults: [_self_, {override hydra/sweeper: domain}, {override hydra/launcher: submitit_slurm}]
-quality: 0.1
-launch: {workers: 1, retries: 1}
-hydra:
-  output_subdir: null
-  launcher: {cpus_per_task: 1, timeout_min: 10, partition: all}
-  sweeper: {stopping: {rule: asha, metric: score}}
-"""
 SLURM = """
 ClusterName=bf
 SlurmctldHost={host}(127.0.0.1)
@@ -139,21 +103,13 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def start(slurm: None, tmp_path: Path, start_script: Callable[..., Any]) -> Callable[..., Any]:
-    """Start a Hydra application as a sweep of jobs of Slurm in the folder ``out``."""
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf/train.yaml").write_text(CONFIG)
-
-    def begin(*arguments: str) -> Any:
-        return start_script(APP.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments])))
-
-    return begin
+    """Start a sweep of jobs of Slurm."""
+    options = {"cpus_per_task": 1, "timeout_min": 10, "partition": "all"}
+    return prepare(start_script, tmp_path, "submitit_slurm", options, waits=0.7)
 
 
-def read(folder: Path) -> dict[float, dict[str, Any]]:
-    """The last line of each trial, by its quality."""
-    lines = [json.loads(line) for line in (folder / "out/journal.jsonl").read_text().splitlines()]
-    qualities = {line["trial"]: line["config"]["quality"] for line in lines if "config" in line}
-    return {qualities[line["trial"]]: line for line in lines if "trial" in line}
+def trials_of(folder: Path) -> dict[float, Record]:
+    return {record.config["quality"]: record for record in read(folder).records}
 
 
 def jobs_left() -> str:
@@ -170,18 +126,18 @@ def test_bad_trials_are_stopped_and_a_cancelled_job_is_tried_again(start, tmp_pa
     (tmp_path / "hang").unlink()
     done = driver.finish()
     assert done.code == 0, done.err
-    trials = read(tmp_path)
-    states = {quality: trial["state"] for quality, trial in trials.items()}
+    trials = trials_of(tmp_path)
+    states = {quality: trial.state for quality, trial in trials.items()}
     assert states == {0.5: "DONE", 0.4: "PRUNED", 0.7: "DONE", 0.3: "PRUNED"}
-    assert trials[0.7]["attempt"] == 2
-    assert trials[0.4]["reason"] == "1 of 2 that came to step 1 were better, 1 may go on"
+    assert trials[0.7].attempts == 2
+    assert trials[0.4].reason == "1 of 2 that came to step 1 were better, 1 may go on"
     assert len((tmp_path / "jobs").read_text().split()) == 2
 
 
 def test_trials_that_have_room_are_one_array(start, tmp_path: Path) -> None:
     done = start("quality=0.1,0.2,0.3", "launch.workers=3", "hydra.sweeper.stopping=null").finish()
     assert done.code == 0, done.err
-    assert {trial["state"] for trial in read(tmp_path).values()} == {"DONE"}
+    assert {trial.state for trial in read(tmp_path).records} == {"DONE"}
     assert len(list((tmp_path / "out/.submitit").rglob("*_submission.sh"))) == 1
 
 
@@ -192,6 +148,6 @@ def test_ctrl_c_ends_what_runs_and_cancels_what_waits(start, tmp_path: Path) -> 
     driver.send(signal.SIGINT)
     done = driver.finish()
     assert done.code == -signal.SIGINT, done.err
-    assert (tmp_path / "ended").exists()
-    assert {trial["state"] for trial in read(tmp_path).values()} == {"KILLED"}
+    assert not (tmp_path / "hang").exists()  # the trial heard of it
+    assert {trial.state for trial in read(tmp_path).records} == {"KILLED"}
     wait_until(lambda: not jobs_left(), "the end of all jobs")

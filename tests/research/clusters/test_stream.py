@@ -15,8 +15,7 @@ from bf_research.clusters.files import DRIVER, append, read_driver
 from bf_research.clusters.listener import Listener
 from bf_research.clusters.stream import Stream
 from bf_research.launcher.display.board import Board
-from bf_research.launcher.display.lines import Silent
-from bf_research.launcher.jobs import Done, Job
+from bf_research.launcher.jobs import Done, Job, Monitor
 
 
 class Cluster:
@@ -48,7 +47,7 @@ class Cluster:
         self.cancelled += handles
 
 
-class Watch(Silent):
+class Watch(Monitor):
     """A monitor with the board of the tables."""
 
     def __init__(self) -> None:
@@ -84,7 +83,7 @@ def offer(most: int) -> Callable[[], tuple[str, Job] | None]:
 def test_jobs_that_are_not_taken_are_offered_again_and_cost_no_other(listener, soon, caplog):
     cluster = Cluster(2, lambda number: number in (2, 3, 5))
     cluster.ends = lambda work: ("ok", pickle.dumps(work)) if cluster.offers > min(work, 3) else None
-    ends = list(Stream(cluster, listener, Silent()).run(offer(6)))
+    ends = list(Stream(cluster, listener, Monitor()).run(offer(6)))
     assert sorted(done.value for done in ends) == [0, 1, 2, 3, 4, 5]
     assert sorted(cluster.given) == [0, 1, 2, 3, 4, 5]
     assert cluster.cancelled == []
@@ -97,7 +96,7 @@ def test_jobs_that_are_not_taken_are_offered_again_and_cost_no_other(listener, s
 def test_a_cluster_that_takes_nothing_at_first_has_wrong_options(listener):
     cluster = Cluster(2, lambda number: True)
     with pytest.raises(OSError, match="Unable to contact"):
-        list(Stream(cluster, listener, Silent()).run(offer(3)))
+        list(Stream(cluster, listener, Monitor()).run(offer(3)))
     assert cluster.offers == 1
 
 
@@ -106,7 +105,7 @@ def test_a_cluster_that_takes_nothing_more_ends_the_sweep_after_what_runs(listen
     cluster.ends = lambda work: ("ok", pickle.dumps(work)) if cluster.offers > 20 * work else None
     ends: list[Done] = []
     with pytest.raises(OSError, match="Unable to contact"):
-        ends.extend(Stream(cluster, listener, Silent()).run(offer(3)))
+        ends.extend(Stream(cluster, listener, Monitor()).run(offer(3)))
     assert cluster.offers > stream._MOST_REFUSED
     assert cluster.given == [0, 1]
     assert cluster.cancelled == []  # both have ended before
@@ -114,7 +113,7 @@ def test_a_cluster_that_takes_nothing_more_ends_the_sweep_after_what_runs(listen
 
 def test_ctrl_c_ends_a_sweep_that_waits_for_its_cluster(listener):
     cluster = Cluster(1, lambda number: number > 1)
-    running = Stream(cluster, listener, Silent())
+    running = Stream(cluster, listener, Monitor())
     ends = running.run(offer(2))
     assert next(ends).value == 0
     running.interrupts.ask()
@@ -125,7 +124,7 @@ def test_ctrl_c_ends_a_sweep_that_waits_for_its_cluster(listener):
 def test_files_that_cannot_be_written_end_no_sweep_and_leave_no_job(listener, caplog):
     cluster = Cluster(2)
     cluster.ends = lambda work: ("ok", pickle.dumps(work)) if work == 0 else None
-    ends = Stream(cluster, listener, Silent()).run(offer(3))
+    ends = Stream(cluster, listener, Monitor()).run(offer(3))
     os.unlink(listener.folder / DRIVER)
     os.mkdir(listener.folder / DRIVER)  # as a disk that is full, or a server that is away
     for _ in range(2):

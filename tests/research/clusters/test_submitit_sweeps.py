@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -14,82 +13,24 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from bf_research import Results, TrialState
+from bf_research import TrialState
 from bf_research.clusters.far_job import FarJob
 from bf_research.clusters.launchers import make_engine
 from bf_research.launcher.errors import LauncherError
 from bf_research.sweep import journal as journals
-
-APPLICATION = """
-import os
-import sys
-import time
-from pathlib import Path
-
-import hydra
-from bf_research.launcher import report, stopping
-
-
-def die_once(name):
-    if not os.path.exists(name):
-        Path(name).touch()
-        os.kill(os.getpid(), 9)
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(config):
-    print("a line of", config.quality)
-    for step in range(1, 10):
-        if config.quality == 0.7 and step == 2:
-            die_once("killed")
-        if config.quality == 0.2:
-            os.kill(os.getpid(), 9)
-        report(step, 9, score=config.quality * step)
-        while config.quality == 0.9 and step == 2 and os.path.exists("hang"):
-            Path("hangs").touch()
-            if stopping():
-                Path("hang").unlink()
-                raise KeyboardInterrupt
-            time.sleep(0.05)
-        if stopping():
-            raise KeyboardInterrupt
-    return {"score": config.quality * step}
-
-
-if __name__ == "__main__":
-    sys.argv[1:1] = ARGUMENTS
-    main()
-"""
-CONFIG = """
-defaults: [_self_, {override hydra/sweeper: domain}, {override hydra/launcher: submitit_local}]
-quality: 0.1
-launch: {workers: 1, retries: 1}
-hydra:
-  output_subdir: null
-  sweeper: {stopping: {rule: asha, metric: score}}
-"""
+from tests.sweep_application import prepare, read, read_states
 
 
 @pytest.fixture
 def start(tmp_path: Path, start_script: Callable[..., Any]) -> Callable[..., Any]:
-    """Start a Hydra application as a sweep of jobs of submitit in the folder ``out``."""
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf/train.yaml").write_text(CONFIG)
-
-    def begin(*arguments: str) -> Any:
-        return start_script(APPLICATION.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments])))
-
-    return begin
-
-
-def read(folder: Path) -> Results:
-    return Results.of(journals.read(folder))
+    """Start a sweep of jobs of submitit."""
+    return prepare(start_script, tmp_path, "submitit_local", waits=0.9, dies=0.2, dies_once=0.7)
 
 
 def test_bad_trials_are_stopped_and_dead_ones_tried_again(start: Callable[..., Any], tmp_path: Path):
     done = start("quality=0.5,0.4,0.7,0.2").finish()
     assert done.code == 1
-    trials = read(tmp_path / "out").records
+    trials = read(tmp_path).records
     states = [TrialState.DONE, TrialState.PRUNED, TrialState.DONE, TrialState.CRASHED]
     assert [trial.state for trial in trials] == states
     assert [trial.step for trial in trials] == [9, 1, 9, 0]
@@ -98,9 +39,7 @@ def test_bad_trials_are_stopped_and_dead_ones_tried_again(start: Callable[..., A
     assert trials[1].reason == "1 of 2 that came to step 1 were better, 1 may go on"
     assert "ended without a result" in trials[3].reason
     assert "is tried again: job" in done.err
-    lines = [json.loads(line) for line in (tmp_path / "out/journal.jsonl").read_text().splitlines()]
-    states = [line["state"] for line in lines if "state" in line]
-    assert states[:4] == ["RUNNING", "DONE", "RUNNING", "PRUNED"]  # each is noted when it ends
+    assert read_states(tmp_path)[:4] == ["RUNNING", "DONE", "RUNNING", "PRUNED"]  # each is noted when it ends
     assert "a line of 0.5" in (tmp_path / "out" / trials[0].id / "stdout.txt").read_text()
     left = [path.suffix for path in (tmp_path / "out/.submitit").rglob("*_*")]
     assert set(left) == {".out", ".err"}  # pickles with the whole configuration are gone
@@ -118,9 +57,9 @@ def test_a_trial_outlives_its_driver_until_another_takes_over(start: Callable[..
     done = start("quality=0.9").finish()
     assert done.code == 0, done.err
     driver.finish()  # the trial of the first has ended by itself
-    trials = read(tmp_path / "out").records
+    trials = read(tmp_path).records
     assert [(trial.state, trial.step) for trial in trials] == [(TrialState.DONE, 9)]
-    told = journals.read(tmp_path / "out").told
+    told = journals.read(tmp_path).told
     assert len({(one.trial, one.step) for one in told}) == len(told)  # nothing was asked twice
 
 
@@ -132,7 +71,7 @@ def test_ctrl_c_lets_trials_end_by_themselves(start: Callable[..., Any], tmp_pat
     done = driver.finish()
     assert done.code == -signal.SIGINT, done.err
     assert not (tmp_path / "hang").exists()
-    trials = read(tmp_path / "out").records
+    trials = read(tmp_path).records
     assert [trial.state for trial in trials] == [TrialState.KILLED]
 
 

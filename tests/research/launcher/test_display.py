@@ -14,10 +14,9 @@ import pytest
 from bf_research import Results
 from bf_research.launcher.display.board import MOST_SHOWN, Board, format_seconds
 from bf_research.launcher.display.choice import choose_monitor
-from bf_research.launcher.display.lines import Silent
 from bf_research.launcher.display.notebook import NotebookTable
-from bf_research.launcher.display.terminal import TerminalTable
-from bf_research.launcher.jobs import Done, Job
+from bf_research.launcher.display.table import SweepTable
+from bf_research.launcher.jobs import Done, Job, Monitor
 from bf_research.research.run import _make_standing
 from bf_research.stopping.directions import choose_metric
 from bf_research.sweep.records import Record
@@ -240,18 +239,30 @@ def test_a_cluster_has_as_many_workers_as_were_seen():
     assert board.hidden == 0
 
 
-@pytest.mark.parametrize("table", [NotebookTable, TerminalTable])
-def test_a_trial_that_died_has_no_row_and_one_on_another_worker_has(table):
-    made = table.__new__(table)
-    made.board, made._lines = Board(2, (), str), []
-    made._write = lambda line: None
-    made.started("slurm:0", Job(0, None, "x"))
-    made.progress("slurm:0", 2, 2, {})
-    made.retried("slurm:0", Job(0, None, "x"), "lost")
-    assert made.board.show_running() == []
-    assert made.board.describe_counts() == "0/2  0:00"
-    made.started("slurm:1", Job(0, None, "x", 2))
-    assert [(one.slot, one.place) for one in made.board.show_running()] == [("slurm:1", "")]
+class Written(SweepTable):
+    """A table that is drawn nowhere and keeps its lines."""
+
+    def __init__(self) -> None:
+        super().__init__(2, (), str, 0.0)
+        self.lines: list[str] = []
+
+    def draw(self) -> None:
+        pass
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_trial_that_died_has_no_row_and_one_on_another_worker_has():
+    table = Written()
+    table.started("slurm:0", Job(0, None, "x"))
+    table.progress("slurm:0", 2, 2, {})
+    table.retried("slurm:0", Job(0, None, "x"), "lost")
+    assert table.board.show_running() == []
+    assert table.board.describe_counts() == "0/2  0:00"
+    assert table.lines == ["job 0 (x) is tried again: lost"]
+    table.started("slurm:1", Job(0, None, "x", 2))
+    assert [(one.slot, one.place) for one in table.board.show_running()] == [("slurm:1", "")]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +293,7 @@ def test_a_notebook_gets_the_same_as_html_without_a_tag_of_a_trial():
 
 
 def test_without_a_bar_nothing_is_shown():
-    assert type(choose_monitor(3, ["cpu:0"], False)) is Silent
+    assert type(choose_monitor(3, ["cpu:0"], False)) is Monitor
 
 
 def test_a_screen_is_that_of_the_sequences_it_gets():

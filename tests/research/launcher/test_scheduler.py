@@ -16,8 +16,7 @@ from omegaconf import OmegaConf
 from bf_batch import engines
 from bf_research.launcher import JobTimeout, LauncherError, WorkerDied, report, stopping, where
 from bf_research.launcher.devices import Machine, plan
-from bf_research.launcher.display.lines import Silent
-from bf_research.launcher.jobs import Job, Policy
+from bf_research.launcher.jobs import Job, Monitor, Policy
 from bf_research.launcher.pool import Pool, close_kept, open_pool
 from bf_research.launcher.scheduler import Scheduler
 from hydra_plugins.bf_launcher.gpu_launcher import GpuLauncher, GpuLauncherConf
@@ -47,7 +46,7 @@ def workers() -> Iterator[Pool]:
 
 def ends(workers: Pool, kinds: str, **policy) -> dict[int, object]:
     jobs = [Job(number, (kind, number), kind) for number, kind in enumerate(kinds.split())]
-    scheduler = Scheduler(workers, Policy(**policy), Silent())
+    scheduler = Scheduler(workers, Policy(**policy), Monitor())
     return {done.job.number: done for done in scheduler.run(double, jobs)}
 
 
@@ -117,14 +116,14 @@ class TestScheduler:
                     yield None
                 yield Job(number, ("ok", number))
 
-        for done in Scheduler(workers, Policy(), Silent()).run(double, jobs()):
+        for done in Scheduler(workers, Policy(), Monitor()).run(double, jobs()):
             results.append(done.value[0])
         assert results == [0, 2, 4]
 
     def test_what_cannot_be_sent_is_refused_before_any_job(self, workers: Pool):
         lock = __import__("threading").Lock()
         with pytest.raises(LauncherError, match="globals"):
-            list(Scheduler(workers, Policy(), Silent()).run(lambda work: lock, [Job(0, 1)]))
+            list(Scheduler(workers, Policy(), Monitor()).run(lambda work: lock, [Job(0, 1)]))
 
     @pytest.mark.parametrize("options", [{"retries": -1}, {"timeout": 0}, {"max_jobs_per_worker": -1}])
     def test_a_senseless_policy_is_refused(self, options):

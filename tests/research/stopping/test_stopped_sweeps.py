@@ -15,6 +15,7 @@ from bf_research.launcher import LauncherError
 from bf_research.sweep import journal as journals
 from bf_research.sweep.placing import refuse_deaf
 from bf_research.sweep.tables import ranking
+from tests.sweep_application import prepare, read
 
 QUALITIES = [0.5, 0.6, 0.4, 0.7, 0.3, 0.65, 0.62, 0.9, 0.1]
 #: Worked by hand: the value at step n is quality * n, and rungs are at 1 and 3 of 9 steps.
@@ -93,61 +94,21 @@ def test_what_cannot_be_stopped_is_refused_before_the_first_trial(tmp_path: Path
     assert not (tmp_path / "sweep").exists()
 
 
-APPLICATION = """
-import os
-import sys
-import time
-
-import hydra
-from bf_research.launcher import report, stopping
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(config):
-    for step in range(1, 10):
-        if config.quality == 0.65 and step == 3 and os.path.exists("hang") and not os.path.exists("hangs"):
-            open("hangs", "w").close()
-            time.sleep(10**6)
-        report(step, 9, score=config.quality * step)
-        if stopping():
-            raise KeyboardInterrupt
-    return {"score": config.quality * step}
-
-
-if __name__ == "__main__":
-    sys.argv[1:1] = ARGUMENTS
-    main()
-"""
-CONFIG = """
-defaults: [_self_, {override hydra/sweeper: domain}]
-quality: 0.1
-hydra: {output_subdir: null, sweeper: {stopping: {rule: asha, metric: score}}}
-"""
 GPU = ["hydra/launcher=gpu", "hydra.launcher.devices=[cpu:0]", "hydra.launcher.preload=[]"]
 SWEPT = f"quality={','.join(map(str, QUALITIES))}"
 
 
 @pytest.fixture
 def start(tmp_path: Path, start_script: Callable[..., Any]) -> Callable[..., Any]:
-    """Start a Hydra application as a sweep in the folder ``out``."""
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf/train.yaml").write_text(CONFIG)
-
-    def begin(*arguments: str) -> Any:
-        return start_script(APPLICATION.replace("ARGUMENTS", repr(["-m", "hydra.sweep.dir=out", *arguments])))
-
-    return begin
-
-
-def read(folder: Path) -> Results:
-    return Results.of(journals.read(folder))
+    """Start a sweep on this machine."""
+    return prepare(start_script, tmp_path, waits=0.65)
 
 
 @pytest.mark.parametrize("launcher", [["hydra/launcher=basic"], GPU], ids=["basic", "gpu"])
 def test_any_application_that_reports_is_stopped(start: Callable[..., Any], tmp_path: Path, launcher):
     done = start(*launcher, SWEPT).finish()
     assert done.code == 0, done.err
-    results = read(tmp_path / "out")
+    results = read(tmp_path)
     assert steps_of(results) == STEPS
     assert results.records[2].rows == [{"score": 0.4}]
     assert "1 at step 3" in done.out + done.err
@@ -159,10 +120,11 @@ def test_a_killed_driver_goes_on_with_the_same_decisions(start: Callable[..., An
     driver.wait_until((tmp_path / "hangs").exists, "the trial that hangs")
     driver.send(signal.SIGKILL)
     driver.finish()
-    assert steps_of(read(tmp_path / "out")) == [9, 9, 1, 9, 1, 2]
+    assert steps_of(read(tmp_path)) == [9, 9, 1, 9, 1, 2]
+    (tmp_path / "hang").unlink(missing_ok=True)
     done = start(*GPU, SWEPT).finish()
     assert done.code == 0, done.err
-    assert steps_of(read(tmp_path / "out")) == STEPS
+    assert steps_of(read(tmp_path)) == STEPS
     told = journals.read(tmp_path / "out").told
     assert len({(one.trial, one.step) for one in told}) == len(told)  # nothing was asked twice
 

@@ -15,7 +15,7 @@ from bf_research.clusters.stream import Stream
 from bf_research.launcher.compose import Composer
 from bf_research.launcher.display.choice import choose_monitor, tell_nothing
 from bf_research.launcher.errors import LauncherError
-from bf_research.launcher.hydra_job import HydraJob, make_failure
+from bf_research.launcher.hydra_job import HydraJob, give_results
 from bf_research.launcher.jobs import Job
 from bf_research.launcher.scheduler import Answer
 
@@ -63,14 +63,7 @@ def stream(
     engine, retries = make_engine(launcher, job)
     # how many run at once is the cluster's to say: it may have room for hundreds, and begin twenty
     monitor = choose_monitor(total, (), True, best)
-    try:
-        for done in Stream(engine, listener, monitor, retries, answer).run(take):
-            good = isinstance(done.value, JobReturn)
-            result: Any = done.value if good else make_failure(done.job.work[0], done.value)
-            result.bf_done = done  # Hydra has no place for how long it took, and where
-            yield done.job.number, result
-    finally:
-        monitor.close()
+    yield from give_results(Stream(engine, listener, monitor, retries, answer).run(take), monitor)
 
 
 def make_engine(launcher: Any, job: FarJob) -> tuple[Engine, int]:

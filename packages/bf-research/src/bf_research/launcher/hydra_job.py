@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from bf_research.launcher.hydra_private import (
     value_of,
 )
 from bf_research.launcher.job_files import JobFiles
+from bf_research.launcher.jobs import Done, Monitor
 from bf_research.launcher.worker import judge, make_portable, redirect_output
 
 OUTPUT = "stdout.txt"
@@ -175,3 +176,15 @@ def make_failure(overrides: Sequence[str], error: Any) -> JobReturn:
     result.status = JobStatus.FAILED
     result.return_value = error
     return result
+
+
+def give_results(ended: Iterable[Done], monitor: Monitor) -> Iterator[tuple[int, JobReturn]]:
+    """Yield ``(number, result)`` of jobs as they end, and end what shows them."""
+    try:
+        for done in ended:
+            good = isinstance(done.value, JobReturn)
+            result: Any = done.value if good else make_failure(done.job.work[0], done.value)
+            result.bf_done = done  # Hydra has no place for how long it took, and where
+            yield done.job.number, result
+    finally:
+        monitor.close()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from bf_research.launcher.errors import LauncherError
 
@@ -58,8 +58,8 @@ class Done:
     seconds: float = 0.0
 
 
-class Monitor(Protocol):
-    """An observer of jobs, for bars or a log."""
+class Monitor:
+    """An observer of jobs, for a table or a log; this one shows nothing."""
 
     def started(self, slot: str, job: Job) -> None:
         """Show that a worker got a job."""

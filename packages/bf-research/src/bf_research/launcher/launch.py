@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, configure_log, filter_overrides
 from bf_pipeline.redaction.values import redact_command
 from bf_research.launcher.display.choice import choose_monitor, tell_nothing
 from bf_research.launcher.errors import JobStopped
-from bf_research.launcher.hydra_job import HydraJob, make_failure
+from bf_research.launcher.hydra_job import HydraJob, give_results, make_failure
 from bf_research.launcher.hydra_private import task_overrides
 from bf_research.launcher.jobs import Job
 from bf_research.launcher.options import preload_list, settle
@@ -45,14 +45,8 @@ def stream(
         preload_list(options, config), slots, lease=options["lease"], keep=options["keep_workers"]
     ) as workers:
         monitor = choose_monitor(total, [slot.name for slot in slots], bool(options["bar"]), best)
-        try:
-            for done in Scheduler(workers, policy, monitor, answer=answer).run(job, chain([first], jobs)):
-                good = isinstance(done.value, JobReturn)
-                result: Any = done.value if good else make_failure(done.job.work[0], done.value)
-                result.bf_done = done  # Hydra has no place for how long it took, and where
-                yield done.job.number, result
-        finally:
-            monitor.close()
+        scheduler = Scheduler(workers, policy, monitor, answer=answer)
+        yield from give_results(scheduler.run(job, chain([first], jobs)), monitor)
 
 
 def _jobs(

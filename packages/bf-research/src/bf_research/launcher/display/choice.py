@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from bf_research.launcher.display.lines import Lines, Silent
+from bf_research.launcher.display.lines import Lines
 from bf_research.launcher.jobs import Monitor
 
 
@@ -23,7 +23,7 @@ def choose_monitor(
     ``best`` returns what is best so far, asked when the table is drawn.
     """
     if not bar:
-        return Silent()
+        return Monitor()
     if _is_notebook():
         from bf_research.launcher.display.notebook import NotebookTable  # late: start-up time
 

@@ -1,36 +1,14 @@
-"""A line for every job of a sweep that ends, for logs and pipes; and a monitor that shows nothing."""
+"""A line for every job of a sweep that ends, for logs and pipes."""
 
 from __future__ import annotations
 
 import sys
 
 from bf_index.errors import escape
-from bf_research.launcher.jobs import Done, Job
+from bf_research.launcher.jobs import Done, Job, Monitor
 
 
-class Silent:
-    """A monitor that shows nothing."""
-
-    def started(self, slot: str, job: Job) -> None:
-        """Show nothing."""
-
-    def progress(self, slot: str, done: int, total: int | None, metrics: dict[str, float]) -> None:
-        """Show nothing."""
-
-    def finished(self, done: Done) -> None:
-        """Show nothing."""
-
-    def retried(self, slot: str, job: Job, reason: str) -> None:
-        """Show nothing."""
-
-    def tick(self) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Show nothing."""
-
-
-class Lines(Silent):
+class Lines(Monitor):
     """A line for every job that ends, for logs and pipes."""
 
     def __init__(self, total: int | None) -> None:

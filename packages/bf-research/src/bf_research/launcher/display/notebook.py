@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
-from bf_research.launcher.display.board import Board
-from bf_research.launcher.display.lines import Silent, describe, describe_retry
-from bf_research.launcher.jobs import Done, Job
+from bf_research.launcher.display.table import SweepTable
 from bf_research.report.markup import element
 
 _SECONDS = 0.5
@@ -15,46 +12,28 @@ _SECONDS = 0.5
 _MOST_LINES = 20
 
 
-class NotebookTable(Silent):
+class NotebookTable(SweepTable):
     """What ``TerminalTable`` shows, as HTML in one output of the cell."""
 
     def __init__(self, total: int | None, slots: Sequence[str], best: Callable[[], str]) -> None:
         from IPython.display import HTML, display
 
-        self.board = Board(total, slots, best)
+        super().__init__(total, slots, best, _SECONDS)
         self._lines: list[str] = []
         self._html = HTML
         self._output = display(HTML(self.render()), display_id=True)
-        self._due = time.monotonic() + _SECONDS
 
-    def started(self, slot: str, job: Job) -> None:
-        """Show that a worker got a job."""
-        self.board.started(slot, job)
+    def draw(self) -> None:
+        """Draw the table as it is now."""
+        self._output.update(self._html(self.render()))
 
-    def progress(self, slot: str, done: int, total: int | None, metrics: dict[str, float]) -> None:
-        """Show how far a job is."""
-        self.board.progress(slot, done, total, metrics)
-
-    def finished(self, done: Done) -> None:
-        """Count a job that ended; one that did not end well leaves a line."""
-        self.board.finished(done)
-        if done.kind != "ok":
-            self._lines.append(describe(done))
-
-    def retried(self, slot: str, job: Job, reason: str) -> None:
-        """Leave a line."""
-        self.board.retried(slot)
-        self._lines.append(describe_retry(job, reason))
-
-    def tick(self) -> None:
-        """Draw the table, if the last time was long enough ago."""
-        if time.monotonic() >= self._due:
-            self._output.update(self._html(self.render()))
-            self._due = time.monotonic() + _SECONDS
+    def write(self, line: str) -> None:
+        """Leave a line below the table."""
+        self._lines.append(line)
 
     def close(self) -> None:
         """Draw the last state."""
-        self._output.update(self._html(self.render()))
+        self.draw()
 
     def render(self) -> str:
         """Return the HTML of the table; texts of trials are escaped."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
@@ -14,9 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bf_research.launcher.display.board import Board, Shown
-from bf_research.launcher.display.lines import Silent, describe, describe_retry
-from bf_research.launcher.jobs import Done, Job
+from bf_research.launcher.display.board import Shown
+from bf_research.launcher.display.table import SweepTable
 
 _SECONDS = 0.3
 #: Columns of the bar of the sweep, and of a screen that has room for it.
@@ -25,14 +23,14 @@ _BAR_WIDTH, _WIDE = 24, 100
 _BESIDE, _SHORTEST = 40, 16
 
 
-class TerminalTable(Silent):
-    """A table of the jobs that run, how many ended in which way, what is best so far, and the time left.
+class TerminalTable(SweepTable):
+    """The table of a sweep on a screen.
 
     Lines that others write meanwhile, by ``print`` or a logger, stand above it.
     """
 
     def __init__(self, total: int | None, slots: Sequence[str], best: Callable[[], str]) -> None:
-        self.board = Board(total, slots, best)
+        super().__init__(total, slots, best, _SECONDS)
         self._console = Console(stderr=True, highlight=False, soft_wrap=False)
         self._live = Live(
             console=self._console,
@@ -43,43 +41,22 @@ class TerminalTable(Silent):
         )
         before = (sys.stdout, sys.stderr)
         self._live.start(refresh=True)
-        self._due = time.monotonic() + _SECONDS
         self._redirected = dict(_redirect_handlers(before, (sys.stdout, sys.stderr)))
 
-    def started(self, slot: str, job: Job) -> None:
-        """Show that a worker got a job."""
-        self.board.started(slot, job)
+    def draw(self) -> None:
+        """Draw the table as it is now."""
+        self._live.refresh()
 
-    def progress(self, slot: str, done: int, total: int | None, metrics: dict[str, float]) -> None:
-        """Show how far a job is."""
-        self.board.progress(slot, done, total, metrics)
-
-    def finished(self, done: Done) -> None:
-        """Count a job that ended; one that did not end well leaves a line."""
-        self.board.finished(done)
-        if done.kind != "ok":
-            self._write(describe(done))
-
-    def retried(self, slot: str, job: Job, reason: str) -> None:
-        """Leave a line."""
-        self.board.retried(slot)
-        self._write(describe_retry(job, reason))
-
-    def tick(self) -> None:
-        """Draw the table, if the last time was long enough ago."""
-        if time.monotonic() >= self._due:
-            self._live.refresh()
-            self._due = time.monotonic() + _SECONDS
+    def write(self, line: str) -> None:
+        """Leave a line above the table; it is not cut."""
+        self._console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
         """Take the table away; a line of the sweep stays."""
         for handler, stream in self._redirected.items():
             handler.setStream(stream)
         self._live.stop()
-        self._write(f"sweep: {self.board.describe_counts()}")
-
-    def _write(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
+        self.write(f"sweep: {self.board.describe_counts()}")
 
     def _render(self) -> Group:
         """Return the table; what is wider than the screen is cut."""
