@@ -79,6 +79,14 @@ def test_a_missing_option_has_close_matches():
     )
 
 
+def test_a_missing_option_among_several_has_them_too(configure):
+    with pytest.raises(MissingConfigException) as caught:
+        configure("tracking=[mlflow,cvs]")
+    assert configuration_message(caught.value) == (
+        "unknown tracking 'cvs'; did you mean 'csv'?\navailable: csv, mlflow, none, tensorboard, wandb"
+    )
+
+
 def test_an_unknown_key_names_its_owner():
     config = OmegaConf.create({"model": {"stem": "small"}})
     OmegaConf.set_struct(config, True)

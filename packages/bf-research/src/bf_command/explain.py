@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import is_dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from bf_index.errors import close_matches, unknown, unknown_setting
@@ -27,7 +29,9 @@ def configuration_message(error: BaseException) -> str | None:
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, MissingConfigException):
-        return _missing_option(error.missing_cfg_file, error.options) or str(error)
+        # of several options of a group, as in tracking=[mlflow,csv], Hydra does not tell what there is
+        options = error.options or _find_options(error.missing_cfg_file, str(error))
+        return _missing_option(error.missing_cfg_file, options) or str(error)
     cause = error.__cause__ if isinstance(error, HydraException) else error
     if isinstance(cause, OmegaConfBaseException):
         return _wrong_key(cause)
@@ -48,6 +52,16 @@ def _missing_option(name: str | None, options: Iterable[str] | None) -> str | No
     close = close_matches(option, known)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"unknown {group} {option!r}{hint}\navailable: {', '.join(known) or 'none'}"
+
+
+def _find_options(name: str | None, told: str) -> set[str]:
+    """Return the options of a group in the folders and packages of a told search path."""
+    group = (name or "").rpartition("/")[0]
+    folders: list[Any] = [Path(place) for place in re.findall(r"path=file://(.+)", told)]
+    folders += [files(package) for package in re.findall(r"path=pkg://(bf_[\w.]+)", told)]
+    groups = [folder.joinpath(group) for folder in folders]
+    paths = [path.name for group in groups if group.is_dir() for path in group.iterdir()]
+    return {name.removesuffix(".yaml") for name in paths if name.endswith(".yaml")}
 
 
 def _wrong_key(error: Exception) -> str:

@@ -33,10 +33,17 @@ def make_pruner(name: str, options: Mapping[str, Any]) -> Any:
     """
     optuna = load_optuna("stopping")
     kind = getattr(optuna.pruners, PRUNERS[name])
-    known = [word for word in inspect.signature(kind).parameters if word != "wrapped_pruner"]
+    parameters = inspect.signature(kind).parameters
+    known = [word for word in parameters if word != "wrapped_pruner"]
     for option in options:
         if option not in known:
             raise ValueError(unknown("option", str(option), known, f"stopping.options of {kind.__name__}"))
+    for option in known:
+        if option not in options and parameters[option].default is inspect.Parameter.empty:
+            raise ValueError(
+                f"stopping.pruner={name} needs an option: say stopping.options={{{option}: ...}}, "
+                f"which goes to Optuna's {kind.__name__}"
+            )
     fixed = {"wrapped_pruner": None} if name == "patient" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
