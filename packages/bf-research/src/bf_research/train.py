@@ -119,23 +119,15 @@ def train(config: DictConfig) -> Outcome:
             _record_beginning(
                 config, tracker, parts, type(dataset).__name__, resumed=goes_on(tracker, run_id)
             )
-            log.info(
-                "%s: %d iterations on %d items; the first one loads TensorFlow and builds the network",
-                name,
-                parts.training.dataset.index.gen_batch(**make_batch_options(config)).total,
-                len(parts.training.dataset),
-            )
+            _tell_beginning(config, parts, name)
             done = run.run(**start_options(config))
             if folder is not None:
                 _take_best(done.run, folder, alone=workers.count == 1)
             tested = test.measure()
             for metric, value in tested.items():
                 tracker.log_metric(metric, value, done.iterations)
-            model = parts.training.m(MODEL)
-            keep_pictures(read_pictures(config), config, parts.testing, classes, done.folder, tracker)
-            shown = read_reconstructions(config)
-            keep_reconstructions(shown, config, parts.testing, model, done.folder, tracker)
-            tracker.log_model(KeptModel(model, text, classes, parts.testing.dataset))
+            _keep(config, parts, classes, done.folder, tracker)
+            tracker.log_model(KeptModel(parts.training.m(MODEL), text, classes, parts.testing.dataset))
         metrics = {**_told(done.metrics), **tested}
         if folder is not None:
             folder.note(state=FINISHED, metrics=metrics, iteration=done.iterations)
@@ -143,6 +135,25 @@ def train(config: DictConfig) -> Outcome:
     return Outcome(
         name, metrics, done.iterations, time.monotonic() - began, location, done.folder, done.stopped
     )
+
+
+def _tell_beginning(config: DictConfig, parts: Parts, name: str) -> None:
+    """Tell how much there is to do, before the first iteration takes its time."""
+    log.info(
+        "%s: %d iterations on %d items; the first one loads TensorFlow and builds the network",
+        name,
+        parts.training.dataset.index.gen_batch(**make_batch_options(config)).total,
+        len(parts.training.dataset),
+    )
+
+
+def _keep(
+    config: DictConfig, parts: Parts, classes: Sequence[Any] | None, folder: Path | None, tracker: Tracker
+) -> None:
+    """Leave the pictures that were asked for, of what the trained model makes of the test."""
+    keep_pictures(read_pictures(config), config, parts.testing, classes, folder, tracker)
+    shown, model = read_reconstructions(config), parts.training.m(MODEL)
+    keep_reconstructions(shown, config, parts.testing, model, folder, tracker)
 
 
 def _help(config: DictConfig, parts: Parts, events: Sequence[Event], name: str) -> Outcome:
