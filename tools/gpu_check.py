@@ -23,8 +23,7 @@ from typing import Any
 
 from bf_research.launcher import WorkerDied
 from bf_research.launcher.devices import Found, Machine, Slot, find_machine, list_gpus, mask_gpus, plan
-from bf_research.launcher.display.lines import Silent
-from bf_research.launcher.jobs import Done, Job, Policy
+from bf_research.launcher.jobs import Done, Job, Monitor, Policy
 from bf_research.launcher.pool import Pool, open_pool
 from bf_research.launcher.scheduler import Scheduler
 
@@ -149,7 +148,7 @@ def run(here: Here, slots: Sequence[Slot], kind: str, count: int, lease: bool = 
     jobs = [Job(number, (kind, number), f"{kind} {number}") for number in range(count)]
     with open_workers(slots, lease) as pool:
         policy = Policy(retries=1, timeout=PATIENCE)
-        ends = Scheduler(pool, policy, Silent()).run(Work(here), jobs)
+        ends = Scheduler(pool, policy, Monitor()).run(Work(here), jobs)
         return {done.job.number: done for done in ends}
 
 
