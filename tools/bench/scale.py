@@ -1,7 +1,8 @@
 """Sweeps of many trials that do nothing: what a trial costs, the driver's memory, going on after a kill.
 
 ``python tools/bench scale`` runs 2,000 trials without a tracker and 200 with MLflow, ``... scale -- 100000``
-as many as one says without a tracker, and a hundredth of them, 200 at least, with MLflow.
+as many as one says without a tracker, and a hundredth of them, 200 at least, with MLflow. They are in the
+folder for temporary files: ``TMPDIR=/dev/shm`` tries another disk.
 """
 
 from __future__ import annotations
@@ -123,6 +124,8 @@ def plain(folder: Path, count: int) -> bool:
     print(f"- CPU a trial: driver {driver / killed * 1e3:.2f} ms, all {everyone / killed * 1e3:.2f} ms")
     print(f"- the driver's memory: {low:.0f} MiB after {first:,} trials, {high:.0f} MiB after {last:,}")
     held = report("a trial, wall", (ended - began) / (last - first) * 1e3, "ms", TRIAL_MS)
+    alone = disk(next((folder / "sweep").glob("n-*")))
+    print(f"- the disk alone, for empty files and folders like a trial's: {alone:.3g} ms")
     held &= report("the driver grows", (high - low) / (last - first) * 1024, "KiB a trial", GROWTH_KIB)
     held &= report(f"from the start to the first trial after {killed:,}", resumed, "s", RESUME_S)
     script = [sys.executable, "-c", TABLE, str(folder / "sweep")]
@@ -134,6 +137,20 @@ def plain(folder: Path, count: int) -> bool:
     once = {line["trial"] for line in states if line.get("state") == "DONE"}
     print(f"- {len(once):,} of {count:,} trials are there, exit code {code}")
     return held and rows == [str(count)] * 2 and len(once) == count and code == 0
+
+
+def disk(trial: Path, count: int = 1000) -> float:
+    """Return the ms that empty files and folders like those of a trial take where the trial is."""
+    names = [path.relative_to(trial) for path in sorted(trial.rglob("*"))]
+    files = {name for name in names if (trial / name).is_file()}
+    with tempfile.TemporaryDirectory(dir=trial.parent) as text:
+        began = time.perf_counter()
+        for number in range(count):
+            folder = Path(text) / str(number)
+            folder.mkdir()
+            for name in names:
+                (folder / name).touch() if name in files else (folder / name).mkdir()
+        return (time.perf_counter() - began) / count * 1e3
 
 
 def tracked(folder: Path, count: int) -> None:

@@ -97,6 +97,23 @@ def test_sums_weights_and_conditions_are_spelt_in_yaml_and_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "spelled"),
+    [
+        (list(range(100)), "range(0, 100)"),
+        (list(range(60, -3, -3)), "range(60, -1, -3)"),
+        (list(range(19)), str(list(range(19)))),
+        ([*range(20), 21], str([*range(20), 21])),
+        ([True, *range(2, 30)], str([True, *range(2, 30)])),
+        ([7] * 20, str([7] * 20)),
+    ],
+)
+def test_many_whole_numbers_are_spelled_as_a_range(values: list[int], spelled: str) -> None:
+    option = Option("n", values)
+    assert repr(option) == f"Option('n', {spelled})"
+    assert domain_from_text(repr(option)) == option
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("__import__('os').system('true')", "can't stand in a domain"),
@@ -106,6 +123,9 @@ def test_sums_weights_and_conditions_are_spelt_in_yaml_and_text() -> None:
         ("Option('a', [1]) + 3", "can't be"),
         ("Option('a')", r"write Option\('name', \[values\]\)"),
         ("Option('a', uniform(1))", "does not fit"),
+        ("Option('a', range(1.5))", "does not fit: 'float' object"),
+        ("Option('a', range(10**4))", "can't stand in a domain"),
+        ("Option('a', range(1, 100000000000000000000))", "has more than 1,000,000 values"),
         ("3 * 4", "has no option"),
         ("[1, 2]", "not a domain"),
         ("Option('a', [x for x in y])", "can't stand"),

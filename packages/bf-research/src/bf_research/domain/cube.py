@@ -18,6 +18,8 @@ from bf_research.domain.option import KV, Sampler, value_of
 Values = dict[str, KV]
 #: An option may have millions of values; so many are looked at before a sweep.
 MOST_EDGES = 100
+#: So many whole numbers with the same step between them are spelled as a range.
+_SHORTEST_RANGE = 20
 
 
 class Factor(Protocol):
@@ -82,9 +84,18 @@ class Axis:
         return self.at(0 if self.size is None else int(rng.integers(self.size)), rng)
 
     def __repr__(self) -> str:
-        values = list(self.values) if isinstance(self.values, tuple) else self.values
-        shown = redact(repr(values), self.name)
-        return f"Option({self.name!r}, {shown})"
+        spelled = _spell_values(self.values) if isinstance(self.values, tuple) else repr(self.values)
+        return f"Option({self.name!r}, {redact(spelled, self.name)})"
+
+
+def _spell_values(values: tuple[KV, ...]) -> str:
+    """Return the expression that makes values: many whole numbers with the same step are a ``range``."""
+    whole = [kv.value for kv in values if kv.alias is None and type(kv.value) is int]
+    if len(whole) == len(values) >= _SHORTEST_RANGE and (step := whole[1] - whole[0]):
+        found = range(whole[0], whole[-1] + (1 if step > 0 else -1), step)
+        if whole == list(found):
+            return repr(found)
+    return repr(list(values))
 
 
 @dataclass(frozen=True)

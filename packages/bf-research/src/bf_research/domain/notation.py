@@ -13,14 +13,17 @@ from bf_research.domain.domain import Domain, Option
 from bf_research.domain.option import DISTRIBUTIONS
 
 Rename = Callable[[str], str]
-_NAMES = ("Option", "Domain", *DISTRIBUTIONS)
+_NAMES = ("Option", "Domain", "range", *DISTRIBUTIONS)
+#: A range in a text may have so many values, which are made at once.
+_LONGEST_RANGE = 1_000_000
 
 
 def domain_from_text(text: str, rename: Rename = lambda name: name) -> Domain:
     """Read a domain: ``"Option('model', ['vgg7', 'resnet18']) * Option('lr', loguniform(1e-4, 1e-1))"``.
 
-    Options, ``* + @``, weights, ``.where('...')``, literals and the distributions are understood;
-    ``ValueError`` for anything else. ``rename`` is asked for the name of every option.
+    Options, ``* + @``, weights, ``.where('...')``, literals, ``range`` and the distributions are understood;
+    ``ValueError`` for anything else, and for a range of more than a million values. ``rename`` is asked for
+    the name of every option.
 
     >>> domain_from_text("0.3 * Option('lr', [.1, .01]) + Option('n', integers(1, 3))")
     0.3 * Option('lr', [0.1, 0.01]) + Option('n', integers(1, 3))
@@ -77,6 +80,8 @@ class _Reader:
             return Option(self._rename(args[0]), args[1])
         if name == "Domain" and not kwargs and (not args or isinstance(args[0], Domain)):
             return Domain(*args)
+        if name == "range" and not kwargs:
+            return self._read_range(node, args)
         if name in DISTRIBUTIONS:
             try:
                 return DISTRIBUTIONS[name](*args, **kwargs)
@@ -85,6 +90,16 @@ class _Reader:
         if name in _NAMES:
             raise self._make_error(node, "does not fit: write Option('name', [values])")
         raise ValueError(f"domain {self._text!r}: {unknown('name', name, _NAMES)}")
+
+    def _read_range(self, node: ast.Call, args: list[Any]) -> list[int]:
+        try:
+            found = range(*args)
+        except (TypeError, ValueError) as error:
+            raise self._make_error(node, f"does not fit: {error}") from None
+        if found[_LONGEST_RANGE:]:
+            many = f"has more than {_LONGEST_RANGE:,} values; integers(low, high) draws from as many"
+            raise self._make_error(node, many)
+        return list(found)
 
     def _make_error(self, node: ast.expr, what: str) -> ValueError:
         return ValueError(
