@@ -33,10 +33,16 @@ where: here
 """
 
 
+def keep_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the guard that a test sets gone after it, of Hydra 1.3 or 1.4."""
+    for name in {"load_configuration", "_load_configuration"} & vars(ConfigLoaderImpl).keys():
+        monkeypatch.setattr(ConfigLoaderImpl, name, getattr(ConfigLoaderImpl, name))
+
+
 @pytest.fixture
 def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Compose a configuration whose group ``model`` has the file of a stranger, below another folder."""
-    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", ConfigLoaderImpl.load_configuration)
+    keep_loader(monkeypatch)
     Plugins.instance()  # registers the launchers that there are
     launchers = ConfigStore.instance().repo["hydra"]["launcher"]
     options = {"_target_": "hydra_plugins.a.B", "setup": None, "address": None, "preload": []}
@@ -155,7 +161,7 @@ SWEPT = [
 @pytest.fixture
 def composer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Composer]:
     """Return what makes the jobs of a sweep, with a stranger's file that leads by references."""
-    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", ConfigLoaderImpl.load_configuration)
+    keep_loader(monkeypatch)
     more = "tracking: {uri: '${where}', csv: {folder: out}, wandb: {mode: '${mode}', entity: null}}\n"
     (tmp_path / "train.yaml").write_text(
         f"mode: offline\nwhere: here\npipeline: {{mean: 0, train: []}}\n{more}"

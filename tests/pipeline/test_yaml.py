@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from bf_pipeline import B, BindError, C, F, P, Pipeline, R, V, W, Where, build
 from bf_pipeline.context import Context, Scope
 from bf_pipeline.expressions.base import evaluate
 from bf_pipeline.expressions.text import read_expression
+from bf_pipeline.yaml import register_resolvers
 
 TEXT = """
 config: {step: 3, deep: {rate: 2}}
@@ -38,6 +40,12 @@ after:
   - update: ["=V('history')", 2, a]
 run: {batch_size: 5, n_epochs: 1, seed: 1}
 """
+
+
+def test_resolvers_are_registered_again_without_a_warning():
+    with warnings.catch_warnings(action="error"):
+        register_resolvers()
+    assert OmegaConf.to_container(OmegaConf.create({"a": "${B:x}"}), resolve=True)["a"]["_args_"] == ["x"]
 
 
 def test_steps_of_yaml_are_those_of_python(dataset, net_class, capsys):

@@ -205,5 +205,6 @@ def test_a_job_shows_the_same_as_one_run_by_hydra(composer, tmp_path: Path, monk
 
     ours = seen_by(run_composed, composer, tmp_path / "ours", fails)
     theirs = seen_by(hydras, composer, tmp_path / "theirs", fails)
-    assert ours == theirs
+    # Hydra 1.4 writes the error to the job's log as well; a worker writes it to stdout.txt, without secrets
+    assert ours == {name: text.partition("Job failed\n")[0] for name, text in theirs.items()}
     assert "4/.hydra/hydra.yaml" in ours

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NoReturn
 
@@ -84,6 +85,16 @@ def _freeze(value: Any) -> Any:
 def is_omegaconf(config: Any) -> bool:
     """Whether a config is one of OmegaConf, which is not loaded to know it."""
     return type(config).__module__.startswith("omegaconf")
+
+
+def register_resolver(name: str, function: Callable[..., Any]) -> None:
+    """Have OmegaConf answer ``${name:...}`` by a function; calling it again does no harm."""
+    from omegaconf import OmegaConf
+
+    known: Any = OmegaConf.register_resolver  # OmegaConf 2.3 has an older one under this name
+    if "replace" not in inspect.signature(known).parameters:
+        known = OmegaConf.register_new_resolver
+    known(name, function, replace=True)
 
 
 def make_plain(config: Any) -> Any:

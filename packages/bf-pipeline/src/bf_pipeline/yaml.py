@@ -16,7 +16,7 @@ from bf_pipeline.expressions.base import Expr
 from bf_pipeline.expressions.text import KINDS, read_expression
 from bf_pipeline.model import find_metrics
 from bf_pipeline.pipeline import Pipeline
-from bf_pipeline.plain_config import is_omegaconf, make_plain
+from bf_pipeline.plain_config import is_omegaconf, make_plain, register_resolver
 from bf_pipeline.record.recorded import Call, Repeat, Sometimes, Step
 from bf_pipeline.record.yaml import ARGS, BLOCKS, SECTIONS, find_allow
 from bf_pipeline.run.options import NAMES as OPTIONS
@@ -224,10 +224,8 @@ def _find_metrics(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[
 
 def register_resolvers() -> None:
     """Register B C D I L M P PP R V W Where with OmegaConf; calling it again does no harm."""
-    from omegaconf import OmegaConf
-
     for name in KINDS:
-        OmegaConf.register_new_resolver(name, _make_resolver(name), replace=True)
+        register_resolver(name, _make_resolver(name))
 
 
 def _make_resolver(name: str) -> Any:

@@ -148,7 +148,14 @@ def _run(program: Program) -> None:
     shows = {"--cfg", "-c", "--info", "-i"} & {argument.partition("=")[0] for argument in arguments}
     with _without_secrets(completes if _prints_all(arguments) else None) if shows else _NOTHING:
         path = program.config_path if program.config_path.startswith("pkg://") else str(folder)
-        hydra.main(version_base="1.3", config_path=path, config_name=name)(program.task)()
+        hydra.main(config_path=path, config_name=name, **_ways())(program.task)()
+
+
+def _ways() -> dict[str, Any]:
+    """Return what has Hydra behave as version 1.3 does; later ones do without a word."""
+    import hydra
+
+    return {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
 
 
 def _prepare(program: Program, arguments: list[str]) -> tuple[Path, str]:
@@ -204,7 +211,7 @@ def _compose(folder: Path, name: str, arguments: list[str]) -> DictConfig:
     """Return the configuration of a command without running anything."""
     from hydra import compose, initialize_config_dir
 
-    with initialize_config_dir(config_dir=str(folder.resolve()), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(folder.resolve()), **_ways()):
         return compose(name.removesuffix(".yaml"), overrides=[text for text in arguments if "=" in text])
 
 

@@ -70,7 +70,9 @@ def guard_hydra(main: Path, arguments: Sequence[str]) -> None:
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    load = ConfigLoaderImpl.load_configuration
+    # what all ways lead through: in Hydra 1.4 jobs of sweeps do not come by the public one
+    name = "_load_configuration" if hasattr(ConfigLoaderImpl, "_load_configuration") else "load_configuration"
+    load = getattr(ConfigLoaderImpl, name)
     load = getattr(load, "__wrapped__", load)
     takes = inspect.signature(load)
     said = Said(main, arguments)
@@ -82,7 +84,7 @@ def guard_hydra(main: Path, arguments: Sequence[str]) -> None:
         return config
 
     load_checked.guard = partial(check_job, said=said)  # type: ignore[attr-defined]
-    ConfigLoaderImpl.load_configuration = load_checked  # type: ignore[method-assign]
+    setattr(ConfigLoaderImpl, name, load_checked)
 
 
 def check(config: Any, overrides: Sequence[str], said: Said) -> None:

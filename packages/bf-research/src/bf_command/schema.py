@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,7 +98,7 @@ def register(
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    OmegaConf.register_new_resolver("run_folder", name_folder, replace=True)
+    _register_resolver("run_folder", name_folder)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainSchema, provider="bf_research")
     # options of data sets and steps are added as they are, without a plus
@@ -113,6 +114,16 @@ def register(
     for name, config in offered_models(folder, config_name, more, overrides).items():
         if f"{name}.yaml" not in own:
             store.store(group="model", name=name, node=config, provider=MODELS)
+
+
+def _register_resolver(name: str, function: Callable[..., Any]) -> None:
+    """Have OmegaConf answer ``${name:...}``, as ``bf_pipeline.plain_config``, which loads slowly, does."""
+    from omegaconf import OmegaConf
+
+    known: Any = OmegaConf.register_resolver  # OmegaConf 2.3 has an older one under this name
+    if "replace" not in inspect.signature(known).parameters:
+        known = OmegaConf.register_new_resolver
+    known(name, function, replace=True)
 
 
 def name_folder(name: str | None, strategy: str | None = None) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bf_pipeline.plain_config import register_resolver
 from bf_pipeline.redaction.names import means_secret
 from bf_pipeline.redaction.texts import MASK, Mask, redact_text
 
@@ -60,7 +61,7 @@ def redact_config(config: Any, resolve: bool) -> Any:
         return redact(raw)
     if not _mentions_environment(raw):
         return redact(OmegaConf.to_container(config, resolve=True, enum_to_str=True))
-    OmegaConf.register_new_resolver(_HIDDEN, lambda *names: MASK, replace=True)
+    register_resolver(_HIDDEN, lambda *names: MASK)
     return redact(_resolve(OmegaConf.create(_hide_environment(raw))))
 
 

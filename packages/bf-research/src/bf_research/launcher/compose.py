@@ -20,6 +20,8 @@ from bf_research.launcher.hydra_private import dumps
 _KEPT_OVERRIDES = 256
 #: Values that name no place and refer to nothing.
 _WORD = re.compile(r"[\w-]*")
+#: Where files are, and what Hydra 1.4 lets no job change.
+_HYDRAS_ALONE = ("hydra.searchpath", "hydra.aliases", "hydra.launcher", "hydra.sweeper")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Composer:
             hydra.overrides.hydra.extend(own)
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra.overrides.task = [override.input_line for override in task]
-        hydra.job.override_dirname = hydra_private.override_dirname(config, task)
+        hydra_private.set_override_dirname(config, task)
         changed = frozenset(map(_part_of, values))
         return config, None if "hydra" in changed else Origin(self._groups(parsed), changed)
 
@@ -167,6 +169,6 @@ def _leaves_no_trace(override: Override, config: DictConfig) -> bool:
 
 
 def _is_special(override: Override) -> bool:
-    """Whether an override needs the whole of Hydra: it moves packages, sweeps, or changes where files are."""
-    searches = override.get_key_element().startswith("hydra.searchpath")
-    return override.package is not None or override.is_sweep_override() or searches
+    """Whether an override needs the whole of Hydra: it moves packages, sweeps, or sets what is Hydra's."""
+    hydras = override.key_or_group.startswith(_HYDRAS_ALONE)
+    return override.package is not None or override.is_sweep_override() or hydras

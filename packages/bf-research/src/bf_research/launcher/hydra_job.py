@@ -14,12 +14,12 @@ from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from hydra.version import base_at_least
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from bf_research.launcher.compose import Composer, Origin
 from bf_research.launcher.errors import SweepRefused, TrialPruned
 from bf_research.launcher.hydra_private import (
+    changes_folder,
     dumps,
     flush_loggers,
     split_config,
@@ -134,7 +134,7 @@ def run_composed(
     A job that changes its folder or its environment is left to Hydra.
     """
     job = config.hydra.job
-    if job.env_set or job.chdir or (job.chdir is None and not base_at_least("1.2")):
+    if job.env_set or changes_folder(job):
         return run_job(task, config, FOLDER, SUBFOLDER, context)
     files = files or JobFiles()
     holder = HydraConfig.instance()

@@ -11,7 +11,9 @@ from typing import Any
 
 import cloudpickle
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra import version
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.logging_config import configure_logging
@@ -60,7 +62,8 @@ def is_hydras_own(loader: Any) -> bool:
 
 def guard_of(loader: Any) -> Guard | None:
     """Return what the program checks each configuration with that this loader loads; None without it."""
-    guard: Guard | None = getattr(type(loader).load_configuration, "guard", None)
+    loads = getattr(type(loader), "_load_configuration", type(loader).load_configuration)  # Hydra 1.4, 1.3
+    guard: Guard | None = getattr(loads, "guard", None)
     return guard
 
 
@@ -74,12 +77,14 @@ def apply_overrides(values: list[Override], config: DictConfig) -> None:
     ConfigLoaderImpl._apply_overrides_to_config(values, config)
 
 
-def override_dirname(config: DictConfig, task: list[Override]) -> str:
-    """Return what ``hydra.job.override_dirname`` is for these overrides of the task."""
-    naming = config.hydra.job.config.override_dirname
-    return get_overrides_dirname(
-        overrides=task, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
-    )
+def set_override_dirname(config: DictConfig, task: list[Override]) -> None:
+    """Set ``hydra.job.override_dirname`` for these overrides of the task; Hydra 1.4 does so itself."""
+    name = getattr(config_loader_impl, "get_overrides_dirname", None)
+    if name is not None:
+        naming = config.hydra.job.config.override_dirname
+        config.hydra.job.override_dirname = name(
+            overrides=task, kv_sep=naming.kv_sep, item_sep=naming.item_sep, exclude_keys=naming.exclude_keys
+        )
 
 
 def main_file(sources: Any, name: str | None) -> dict[str, Any]:
@@ -159,6 +164,12 @@ def task_overrides(hydra: DictConfig) -> list[str]:
 
 
 # Jobs -----------------------------------------------------------------------------------------------------
+
+
+def changes_folder(job: DictConfig) -> bool:
+    """Whether a job changes to its folder: as told, and untold where a program asks for Hydra 1.1's ways."""
+    asks_since = getattr(version, "base_at_least", None)  # not in Hydra 1.4, which has one way
+    return bool(job.chdir) or (job.chdir is None and asks_since is not None and not asks_since("1.2"))
 
 
 def value_of(job: JobReturn) -> Any:
