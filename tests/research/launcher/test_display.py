@@ -355,6 +355,13 @@ def test_the_direction_is_that_of_the_metric_that_was_chosen():
         assert _make_standing(returns, None, None).metric == metric == choose_metric(returns)
 
 
+def test_the_mean_of_numbers_too_large_to_add_up():
+    standing = Standing("accuracy")
+    for repetition in range(3):
+        standing.hear(make_record(1.5e308, repetition, model="a"))
+    assert standing.describe() == "accuracy 1.5e+308 (mean of 3)  model=a"
+
+
 def test_what_failed_or_was_stopped_is_not_the_best():
     standing = Standing("accuracy")
     standing.hear(make_record(0.9, state=TrialState.PRUNED, model="a"))

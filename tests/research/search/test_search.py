@@ -12,6 +12,7 @@ import pytest
 from bf_pipeline import C
 from bf_research import ASHA, RI, Domain, Option, Research, Search, integers, loguniform, normal, uniform
 from bf_research.domain.config import Config
+from bf_research.launcher.errors import PassingError
 from bf_research.search.space import Space
 from bf_research.stopping.measured import complete_metrics
 from bf_research.sweep import journal as journals
@@ -136,6 +137,40 @@ def test_a_search_whose_driver_is_killed_goes_on_with_the_same_proposals(tmp_pat
     states = [trial.state.name for trial in study_of(tmp_path / "cut").trials]
     assert states == ["COMPLETE"] * 16
     assert len(list((tmp_path / "calls").iterdir())) == 18
+
+
+@pytest.mark.parametrize("error", [PassingError, ValueError])
+def test_what_is_tried_again_later_is_told_to_the_study(tmp_path: Path, error: type[Exception]):
+    failing = [True]
+
+    def fragile(x: float) -> float:
+        if failing[0]:
+            raise error("not now")
+        return x
+
+    domain = Domain(Option("x", uniform(0, 1))).set_iterator(n_iters=3, n_reps=2, seed=0)
+    research = Research(domain).add_callable(fragile, C("x"), returns="loss")
+    options: dict[str, Any] = {"name": tmp_path / "sweep", "parallel": False, "search": Search(metric="loss")}
+    research.run(**options)
+    states = {trial.state.name for trial in study_of(tmp_path / "sweep").trials}
+    assert states == {"RUNNING" if error is PassingError else "FAIL"}
+    failing[0] = False
+    again = Research(domain).add_callable(fragile, C("x"), returns="loss")
+    expected = {record.config["x"] for record in research.trials.records}
+    for _ in range(2):  # told once, however often it goes on
+        again.run(**options, resume="failed")
+        known = [trial for trial in study_of(tmp_path / "sweep").trials if trial.state.name == "COMPLETE"]
+        assert [trial.value for trial in known] == [trial.params["x"] for trial in known]
+        assert len(known) == 3
+        assert {trial.value for trial in known} == expected
+        assert len(again.trials) == 6
+
+
+def test_values_too_large_to_add_up_cost_a_search_nothing(tmp_path: Path):
+    domain = Domain(Option("x", uniform(0, 1))).set_iterator(n_iters=2, n_reps=2, seed=0)
+    research = Research(domain).add_callable(lambda: 1.5e308, returns="loss")
+    research.run(name=tmp_path / "sweep", parallel=False, search=Search(metric="loss"))
+    assert [trial.value for trial in study_of(tmp_path / "sweep").trials] == [1.5e308] * 2
 
 
 def test_a_proposal_of_which_a_repetition_was_stopped_is_pruned_in_the_study(tmp_path: Path):

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from bf_research import Option, Results
-from bf_research.masks import Masks
 from bf_research.sweep import journal as journals
-from bf_research.sweep.hydra_sweep import comparable_settings
+from bf_research.sweep.settings import keep_decisive
 from bf_research.sweep.trial import Trial
 
 APPLICATION = """
@@ -41,6 +41,8 @@ def main(config):
         tracker.start("trial")
         tracker.ready()
         tracker.end()
+    if config.model == "lossy":
+        return {"loss": config.lr}
     if config.model == "bad":
         raise ValueError("a bad model")
     return {"score": 2 * config.lr + config.repetition}
@@ -146,6 +148,24 @@ def test_killed_driver_of_a_command_line_sweep_goes_on(
     assert {"slow 0.1 0"} <= set(ran) <= {"slow 0.1 0", "late 0.1 0"}
     assert [str(record.state) for record in results.records] == ["DONE"] * 4
     assert {results.last("score", record) for record in results.records} == {0.2}
+
+
+def test_ctrl_c_costs_no_trial_that_is_finished(
+    start_sweep: Callable[..., Any], sweep: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Hydra's own launcher hands back all trials at once, or none."""
+    arguments = ["model=vgg7,resnet18,slow,late"]
+    driver = start_sweep(*arguments)
+    driver.wait_until((tmp_path / "slow.txt").exists, "the slow trial")
+    driver.send(signal.SIGINT)
+    driver.finish()
+    stopped = Results.of(journals.read(tmp_path / "out"))
+    assert [str(record.state) for record in stopped.records] == ["DONE", "DONE", "KILLED", "KILLED"]
+    assert [stopped.last("score", record) for record in stopped.records[:2]] == [0.2, 0.2]
+    done, results, ran = sweep(*arguments)
+    assert done.code == 0, done.err
+    assert ran == ["slow 0.1 0", "late 0.1 0"]
+    assert [str(record.state) for record in results.records] == ["DONE"] * 4
 
 
 @pytest.mark.parametrize("launcher", [[], GPU], ids=["basic", "gpu"])
@@ -284,6 +304,47 @@ def test_a_mapping_that_no_override_can_hold_is_refused_before_any_trial(
     assert ran == []
 
 
-def test_where_trials_run_is_no_setting_of_the_sweep() -> None:
-    fixed = ["launch=gpu", "++launch.workers=2", "launcher=3", "lr=.1"]
-    assert comparable_settings(fixed, Masks()) == ["launcher=3", "lr=.1"]
+@pytest.mark.parametrize(
+    ("arguments", "order"),
+    [
+        (["model=lossy"], ["1", "2", "3"]),
+        (["model=lossy", "hydra.sweeper.minimize=false"], ["3", "2", "1"]),
+        (["model=vgg7"], ["3", "2", "1"]),
+        (["model=vgg7", "hydra.sweeper.minimize=true"], ["1", "2", "3"]),
+    ],
+)
+def test_the_best_of_a_loss_is_the_smallest_unless_somebody_says_otherwise(
+    sweep: Callable[..., Any], arguments: list[str], order: list[str]
+) -> None:
+    done, _, _ = sweep(*arguments, "lr=2,3,1")
+    assert [line.split()[1] for line in done.out.splitlines() if line[:2] in ("1 ", "2 ", "3 ")] == order
+
+
+MINE = "bf_research.tracking.callback.SweepTracking"
+PROGRAMS = {
+    "an application": {"hydra": {}},
+    "one that is recorded": {"hydra": {"callbacks": {"tracking": {"_target_": MINE}}}},
+    "a training": {"hydra": {}, "pipeline": {"metrics": ["accuracy"]}},
+}
+ALWAYS = ["launch=gpu", "++launch.workers=2", "~stopping", "stopping@x=asha"]
+GIVEN = [*ALWAYS, "tracking=[csv,mlflow]", "tracking.uri=x", "bar=false", "engine=inline", "+prefetch=0"]
+
+
+@pytest.mark.parametrize(("program", "left"), zip(PROGRAMS, [GIVEN[4:], GIVEN[6:], GIVEN[4:6]], strict=True))
+def test_where_trials_run_and_what_shows_them_are_no_settings_of_a_sweep(
+    program: str, left: list[str]
+) -> None:
+    decisive = ["launcher=3", "lr=.1", "trackings=1", "search=tpe"]
+    config = OmegaConf.create(PROGRAMS[program])
+    assert keep_decisive([*GIVEN, *decisive], config) == [*left, *decisive]
+
+
+def test_a_sweep_goes_on_with_another_tracking(sweep: Callable[..., Any], tmp_path: Path) -> None:
+    with (tmp_path / "conf/train.yaml").open("a") as file:
+        file.write(f"  callbacks: {{tracking: {{_target_: {MINE}}}}}\n")
+        file.write("tracking: {_target_: bf_research.tracking.NoTracker}\n")
+    assert sweep("model=a,b", "+tracking.csv={_target_: bf_research.tracking.CSVTracker}")[0].code == 0
+    done, results, ran = sweep("model=a,b,c")
+    assert done.code == 0, done.err
+    assert ran == ["c 0.1 0"]
+    assert len(results) == 3

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ from bf_index import StateError
 from bf_research.domain.config import Config
 from bf_research.sweep.journal import JOURNAL, Journal, SweepLocked, exists, read, to_json
 from bf_research.sweep.trial import Ended, Trial, TrialState, as_rows
+from bf_research.training.folder import RunFolder
 
 TRIAL = Trial(Config({"a": 1, "model": int}, repetition=2), number=5, update=1)
 
@@ -111,6 +117,42 @@ def test_lock_is_given_free_at_the_end_and_after_a_refusal(tmp_path: Path) -> No
     for _ in range(2):
         with pytest.raises(StateError, match="line 1"):
             Journal(tmp_path, {})
+
+
+def test_a_lock_of_somebody_else_is_told_as_text(tmp_path: Path, run_script: Callable[..., Any]) -> None:
+    code = """
+        import pathlib
+        from bf_research.sweep.journal import LOCK, Journal, SweepLocked
+
+        folder = pathlib.Path({folder!r})
+        (folder / LOCK).write_text({holder!r})
+        try:
+            Journal(folder, {{}})
+        except SweepLocked as error:
+            print(error)
+    """
+    with Journal(tmp_path, {}):
+        for holder, told in (
+            ('{"pid": "\\u001b[2J", "host": "h", "since": "s"}', r"process \x1b[2J on h, since s is"),
+            ("[]", "another process is"),
+            ("[" * 10**5, "another process is"),
+        ):
+            assert told in run_script(code.format(folder=str(tmp_path), holder=holder)).out
+
+
+def test_a_file_system_without_locks_is_not_told_as_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    for lock in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, lock, refuse)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"can't be locked: No locks available; .*journal\.lock"):
+            Journal(tmp_path, {})
+        with pytest.raises(OSError, match=r"can't be locked: No locks available; .*run\.lock"):
+            RunFolder(tmp_path)
 
 
 def test_only_data_is_written(tmp_path: Path) -> None:

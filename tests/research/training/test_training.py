@@ -303,6 +303,17 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path: Path) -> None:
         RunFolder(tmp_path)
 
 
+def test_a_record_that_goes_while_folders_are_looked_through(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone/run.json").symlink_to(tmp_path / "nowhere")
+    with RunFolder(tmp_path / "one") as folder:
+        folder.begin({"n": "1"})
+    found = open_unfinished(tmp_path, {"n": "1"})
+    assert found is not None
+    assert found.path == tmp_path / "one"
+    found.close()
+
+
 class Buildable(Line):
     """A model that can predict before it has learnt."""
 

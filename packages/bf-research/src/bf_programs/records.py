@@ -14,7 +14,6 @@ from bf_research.sweep.records import Record
 from bf_research.sweep.results import Results
 from bf_research.trained import read_config
 from bf_research.training.folder import RECORD, read_record
-from bf_research.training.state import is_better
 
 #: Where the commands write, below the working folder, and how deep folders of runs and sweeps are in it.
 ROOTS = ("outputs", "multirun", "research")
@@ -104,11 +103,6 @@ def split(settings: Sequence[str]) -> Iterator[tuple[str, str]]:
     for text in settings:
         name, _, value = text.lstrip("+~").partition("=")
         yield name, value
-
-
-def is_less_better(metric: str, asked: bool | None) -> bool:
-    """Whether the smaller value of a metric is the better one: as asked, or by the metric's name."""
-    return is_better(0.0, 1.0, metric, "auto") if asked is None else asked
 
 
 def read_sweep_overrides(folder: Path) -> dict[str, list[str]] | None:

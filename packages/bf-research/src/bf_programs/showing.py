@@ -13,7 +13,6 @@ from bf_index.errors import escape
 from bf_programs.recorded import recorded_runs, tell_places, tell_runs, tell_sweep_run
 from bf_programs.records import (
     Entry,
-    is_less_better,
     is_sweep,
     list_folders,
     read_entries,
@@ -22,6 +21,7 @@ from bf_programs.records import (
     read_sweep_overrides,
 )
 from bf_research.report.contents import choose_metric
+from bf_research.stopping.directions import less_is_better, read_mode
 from bf_research.sweep.results import Results
 from bf_research.sweep.tables import failure_table, ranking, text_table
 from bf_research.sweep.trial import TrialState
@@ -61,7 +61,7 @@ def compare(
     names = list(dict.fromkeys(name for entry in entries for name in entry.metrics))
     chosen = choose_metric(names, metric)
     if chosen is not None:
-        sign = 1.0 if is_less_better(chosen, minimize) else -1.0
+        sign = 1.0 if less_is_better(chosen, read_mode(minimize)) else -1.0
         entries.sort(key=lambda entry: _rank(entry.metrics.get(chosen, math.nan), sign))
     if as_json:
         _write_json([_as_data(entry) for entry in entries])
@@ -93,7 +93,7 @@ def best(
     chosen = choose_metric(results.returns, metric)
     if chosen is None:
         raise ValueError(f"{escape(folder)}: no trial has a metric yet")
-    record = results.best(chosen, "min" if is_less_better(chosen, minimize) else "max")
+    record = results.best(chosen, "min" if less_is_better(chosen, read_mode(minimize)) else "max")
     entry = next(entry for entry in read_entries(folder) if entry.folder == folder / record.id)
     if as_json:
         _write_json(_as_data(entry))
@@ -138,7 +138,8 @@ def _tell_best(results: Results) -> str:
     numbers = [value for value in values if math.isfinite(value)]
     if not numbers:
         return "-"
-    return f"{name} {_number((min if is_less_better(name, None) else max)(numbers))} at best"
+    pick = min if less_is_better(name, "auto") else max
+    return f"{name} {_number(pick(numbers))} at best"
 
 
 def _show_run(folder: Path, as_json: bool) -> None:
@@ -173,7 +174,10 @@ def _show_sweep(folder: Path, metric: str | None, minimize: bool | None, as_json
         lines.append(f"settings  {escape(' '.join(told['task'])) or '-'}")
     chosen = choose_metric(results.returns, metric)
     if chosen is not None:
-        lines += ["", ranking(results, chosen, "min" if is_less_better(chosen, minimize) else "max")]
+        lines += [
+            "",
+            ranking(results, chosen, "min" if less_is_better(chosen, read_mode(minimize)) else "max"),
+        ]
     if results.failures:
         lines += ["", failure_table(results, folder)]
     lines += ["", *tell_sweep_run(read_memory(folder)), *tell_places(read_places(folder))]

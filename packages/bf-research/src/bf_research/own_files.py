@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -73,6 +75,26 @@ def open_private(name: str, folder: int) -> int:
         os.close(file)
         raise StrangeFile(f"{name!r} belongs to another user, or is the same file as another: {_ADVICE}")
     return file
+
+
+def take_lock(file: int, path: Path, inherited: bool = True) -> bool:
+    """Lock an open file, unless another process has locked it; return whether that was done.
+
+    ``inherited``: whether children that keep the file open hold the lock as well. ``OSError`` where the file
+    system has no locks.
+    """
+    try:
+        (fcntl.flock if inherited else fcntl.lockf)(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise OSError(
+            error.errno,
+            f"can't be locked: {error.strerror}; this file system has no locks, choose a folder on another "
+            "(Lustre has to be mounted with flock, NFS needs its lock daemon)",
+            str(path),
+        ) from error
+    return True
 
 
 def _is_link(path: str | os.PathLike[str], folder: int) -> bool:

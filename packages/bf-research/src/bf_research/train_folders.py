@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bf_pipeline.redaction.values import redact_config, redact_override
 from bf_research.launcher.hydra_private import task_overrides
+from bf_research.sweep.settings import INDIFFERENT
 from bf_research.tracking.tracker import flatten
 from bf_research.training.checkpoints import CHECKPOINTS
 from bf_research.training.folder import (
@@ -27,11 +28,7 @@ if TYPE_CHECKING:
 
 #: Settings that change nothing of what is trained.
 _INDIFFERENT = (
-    "bar",
-    "monitors",
-    "pictures",
-    "prefetch",
-    "engine",
+    *INDIFFERENT,
     "name",
     "resume",
     "launch",

@@ -12,7 +12,7 @@ from typing import Any
 from bf_index.errors import StateError, escape, unknown
 from bf_research.domain.option import canonical
 from bf_research.report.importance import Importance, rate_options
-from bf_research.stopping.directions import less_is_better
+from bf_research.stopping.directions import less_is_better, read_mode
 from bf_research.sweep import journal
 from bf_research.sweep.records import Record, Told
 from bf_research.sweep.results import Results
@@ -95,7 +95,7 @@ def read_contents(folder: Path, metric: str | None = None, minimize: bool | None
     chosen = choose_metric(results.returns, metric)
     if chosen is None:
         raise StateError(f"{escape(folder)}: no trial has a result yet, so there is nothing to report")
-    less = less_is_better(chosen, "auto") if minimize is None else minimize
+    less = less_is_better(chosen, read_mode(minimize))
     rows = results.rank(chosen, "min" if less else "max")
     ranked = tuple(
         Configuration(records[0].config, row["mean"], row["std"], row["count"], records)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bf_research.domain.option import canonical
-from bf_research.sweep.results import mean_and_deviation
+from bf_research.search.values import mean_and_deviation
 
 METHOD = (
     "Share of the variance between trials that the values of an option explain alone: epsilon squared of "

@@ -255,7 +255,7 @@ def _record_sweep(tracking: Mapping[str, Any] | None, folder: Path, returns: Seq
     config = OmegaConf.create(
         {"tracking": dict(tracking), "hydra": {"sweep": {"dir": str(folder.absolute())}}}
     )
-    callback = SweepTracking(returns[-1] if returns else "value")
+    callback = SweepTracking(choose_metric(returns) or "value")
     try:
         callback.on_multirun_start(config)
     except SweepRefused as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,13 @@ from bf_research.domain.domain import Domain
 from bf_research.domain.option import canonical
 from bf_research.search.options import Search
 from bf_research.search.space import PART, Space
+from bf_research.search.values import last_value, mean_and_deviation
 from bf_research.stopping.optuna_library import load_optuna
 
 FILE = "optuna.jsonl"
-_NAME, _WARM = "sweep", "bf.warm"
+_NAME = "sweep"
+#: Marks of trials in a study that are no proposals: results of an earlier sweep, and those that came later.
+_WARM, _AGAIN = "bf.warm", "bf.again"
 #: The address of the random numbers that samplers get, apart from all others.
 _SEARCH = 23
 
@@ -42,6 +44,10 @@ class Finished(Protocol):
     @property
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """Its results row by row."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether it failed by what was around it, so that the next start runs it again."""
 
 
 @dataclass
@@ -78,13 +84,16 @@ class Proposals:
         self._earlier = earlier
         self._of: dict[str, _Proposal] = {}
         self._last: _Proposal | None = None
+        self._told_again: set[int | None] = set()
         search.make_sampler(0)
 
     def begin(self, seed: int) -> Iterator[Config]:
         """Yield the configurations of a sweep with a seed, those of an earlier start first."""
         self._seed = seed
         study = self._open()
-        waiting = [trial for trial in study.get_trials(deepcopy=False) if _WARM not in trial.user_attrs]
+        trials = study.get_trials(deepcopy=False)
+        waiting = [trial for trial in trials if trial.user_attrs.keys().isdisjoint((_WARM, _AGAIN))]
+        self._told_again = {trial.user_attrs.get(_AGAIN) for trial in trials}
         number = 0
         for frozen in waiting:
             proposal = self._again(study, frozen)
@@ -100,12 +109,15 @@ class Proposals:
         self._of[trial_id] = self._last
 
     def hear(self, record: Finished) -> None:
-        """Hear how a trial ended; the study is told when all repetitions of its proposal have."""
+        """Hear how a trial ended; the study is told when all repetitions of its proposal have.
+
+        A failure that the next start tries again is none yet.
+        """
         proposal = self._of.get(record.id)
-        if proposal is None:
+        if proposal is None or record.passing:
             return
         proposal.ended[record.id] = record
-        if len(proposal.ended) == self.n_reps and not proposal.trial.state.is_finished():
+        if len(proposal.ended) == self.n_reps:
             self._tell(proposal)
 
     def _open(self) -> Any:
@@ -135,11 +147,7 @@ class Proposals:
             if self.space.parts:
                 params = {PART: self.space.parts[part], **params}
                 distributions = {PART: self._parts(optuna), **distributions}
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    params=params, distributions=distributions, values=values, user_attrs={_WARM: True}
-                )
-            )
+            self._add(params, distributions, values, {_WARM: True})
 
     def _again(self, study: Any, frozen: Any) -> _Proposal | None:
         """Return an earlier proposal; one that was cut off while it was made is given up."""
@@ -173,18 +181,33 @@ class Proposals:
             yield proposal.config.with_repetition(repetition)
 
     def _tell(self, proposal: _Proposal) -> None:
-        state = type(proposal.trial.state)
+        """Tell the study what became of a proposal, also of one that came to nothing when tried first."""
+        known, number = proposal.trial.state, proposal.trial.number
         records = list(proposal.ended.values())
         values = objectives(records, self.search.metrics)
-        number = proposal.trial.number
-        stopped = any(record.state == "PRUNED" for record in records)
-        if stopped and len(self.search.metrics) == 1:  # what was not stopped are the lucky repetitions
-            self._study.tell(number, state=state.PRUNED)
-        elif values is not None:
-            self._study.tell(number, values)
+        if any(record.state == "PRUNED" for record in records) and len(self.search.metrics) == 1:
+            state, values = known.PRUNED, None  # what was not stopped are the lucky repetitions
         else:
-            self._study.tell(number, state=state.FAIL)
-        proposal.trial = self._study.get_trials(deepcopy=False)[number]
+            state = known.FAIL if values is None else known.COMPLETE
+        if not known.is_finished():
+            self._study.tell(number, values, state=state)
+            proposal.trial = self._study.get_trials(deepcopy=False)[number]
+        elif known != known.COMPLETE and values is not None and number not in self._told_again:
+            self._add(proposal.trial.params, proposal.trial.distributions, values, {_AGAIN: number})
+            self._told_again.add(number)
+
+    def _add(
+        self,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, Any],
+        values: Sequence[float],
+        marks: Mapping[str, Any],
+    ) -> None:
+        """Add a trial that is no proposal, so that the sampler knows its values."""
+        create = load_optuna("search").trial.create_trial
+        self._study.add_trial(
+            create(params=params, distributions=distributions, values=values, user_attrs=marks)
+        )
 
     def _parts(self, optuna: Any) -> Any:
         return optuna.distributions.CategoricalDistribution(self.space.parts)
@@ -215,17 +238,9 @@ def objectives(records: Sequence[Finished], metrics: Sequence[str]) -> list[floa
     """Return the mean of the last value of each metric over the finished ones; None where there is none."""
     means = []
     for metric in metrics:
-        values = [_last(record, metric) for record in records if record.state == "DONE"]
+        values = [last_value(record.rows, metric) for record in records if record.state == "DONE"]
         finite = [value for value in values if math.isfinite(value)]
         if not finite:
             return None
-        means.append(statistics.fmean(finite))
+        means.append(mean_and_deviation(finite)[0])
     return means
-
-
-def _last(record: Finished, metric: str) -> float:
-    values = [row[metric] for row in record.rows if row.get(metric) is not None]
-    try:
-        return float(values[-1]) if values else math.nan
-    except (TypeError, ValueError, OverflowError):  # a text, a list, a whole number that no float holds
-        return math.nan

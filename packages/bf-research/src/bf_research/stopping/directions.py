@@ -15,6 +15,11 @@ _MORE = re.compile(
 )
 
 
+def read_mode(minimize: bool | None) -> Mode:
+    """Return the direction that ``minimize`` says; None leaves it to the name of the metric."""
+    return "auto" if minimize is None else "min" if minimize else "max"
+
+
 def less_is_better(metric: str, mode: Mode) -> bool:
     """Whether less of a metric is better; ``'auto'`` goes by the end of its name."""
     return mode == "min" or (mode == "auto" and _LESS.search(metric) is not None)

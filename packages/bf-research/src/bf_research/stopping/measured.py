@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bf_index.errors import unknown
-from bf_research.stopping.directions import less_is_better
+from bf_research.stopping.directions import less_is_better, read_mode
 from bf_research.stopping.rules import StoppingRule
 
 #: Measured in each iteration.
@@ -73,14 +73,15 @@ def complete_rule(rule: StoppingRule, config: Mapping[str, Any], owner: str) -> 
     return replace(rule, metric=metric)
 
 
-def check_ranking(rule: StoppingRule, metric: str | None, minimize: bool, owner: str) -> None:
+def check_ranking(rule: StoppingRule, metric: str | None, minimize: bool | None, owner: str) -> None:
     """Refuse a ranking by the metric of the rule in the other direction: ``ValueError``."""
     if rule.metric is None or metric != rule.metric:
         return
     less = less_is_better(rule.metric, rule.mode)
-    if less != minimize:
+    if less != less_is_better(rule.metric, read_mode(minimize)):
+        said = "null" if minimize is None else str(minimize).lower()
         raise ValueError(
             f"{owner}: the stopping rule keeps the trials with the {'least' if less else 'most'} "
-            f"{metric!r}, and hydra.sweeper.minimize={str(minimize).lower()} ranks the others first; say "
+            f"{metric!r}, and hydra.sweeper.minimize={said} ranks the others first; say "
             f"hydra.sweeper.minimize={str(less).lower()}"
         )

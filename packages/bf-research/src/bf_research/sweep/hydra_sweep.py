@@ -28,7 +28,7 @@ from bf_research.masks import Masks
 from bf_research.own_files import open_plain
 from bf_research.search.options import read_search
 from bf_research.search.study import Proposals
-from bf_research.stopping.directions import choose_metric
+from bf_research.stopping.directions import choose_metric, less_is_better, read_mode
 from bf_research.stopping.measured import check_ranking, complete_metrics, complete_rule
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
@@ -37,6 +37,7 @@ from bf_research.sweep.overrides import Keys, split_overrides
 from bf_research.sweep.placing import ThroughLauncher, refuse_deaf
 from bf_research.sweep.records import History
 from bf_research.sweep.results import Mode, Results
+from bf_research.sweep.settings import keep_decisive
 from bf_research.sweep.standing import Standing
 from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
@@ -47,8 +48,6 @@ log = logging.getLogger(__name__)
 
 #: More of a domain than this is not shown; the journal has it whole.
 _LONGEST_DOMAIN = 1000
-#: Settings that change no result of a trial that ends by itself.
-_INDIFFERENT = re.compile(r"\+{0,2}(launch|stopping)[.=]")
 
 
 class DomainSweep:
@@ -57,7 +56,7 @@ class DomainSweep:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
         self.rules = Rules(options["resume"], options["on_failure"])
-        self.mode: Mode = "min" if options["minimize"] else "max"
+        self.mode = read_mode(options["minimize"])
 
     def setup(self, context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
         """Remember what Hydra composed, and make the launcher."""
@@ -105,7 +104,7 @@ class DomainSweep:
         sweep.standing = Standing(self.options["metric"], self.mode, bool(folds), repeats)
         if hasattr(self.launcher, "best"):
             self.launcher.best = sweep.standing.describe
-        sweep.head["fixed"] = comparable_settings(fixed, sweep.masks)
+        sweep.head["fixed"] = self._mask_decisive(fixed, sweep.masks)
         what = _describe_domain(domain, fixed)
         sweep.begun = lambda history: log.info("%s in %s%s", what, folder, _describe_earlier(history))
         try:
@@ -137,7 +136,7 @@ class DomainSweep:
         config = self.composer.compose(placer.overrides(Trial(domain.examples()[0])))
         owner = "stopping" if "stopping" in self.config else "hydra.sweeper.stopping"
         rule = complete_rule(self.rule, config, owner)
-        check_ranking(rule, self.options["metric"], bool(self.options["minimize"]), owner)
+        check_ranking(rule, self.options["metric"], self.options["minimize"], owner)
         refuse_deaf(self.launcher, rule)
         self.rule = rule
         return rule
@@ -202,14 +201,19 @@ class DomainSweep:
     def _refuse_other_settings(self, folder: Path, fixed: list[str]) -> None:
         """Raise ``StateError`` for a folder that began with other settings: results could not be compared."""
         before = journal.read_head(folder).get("fixed")
-        fixed = comparable_settings(fixed, Masks(folder))
-        if before is not None and sorted(before) != sorted(fixed):
+        if before is None:
+            return
+        before, fixed = keep_decisive(before, self.config), self._mask_decisive(fixed, Masks(folder))
+        if sorted(before) != sorted(fixed):
             raise StateError(
                 f"{escape(folder)} holds a sweep that began with "
                 f"{' '.join(before) or 'no settings of its own'}, got "
                 f"{' '.join(fixed) or 'none'}; give the same settings (model=mlp is one, model=mlp,lenet is "
                 "an option), or another hydra.sweep.dir"
             )
+
+    def _mask_decisive(self, fixed: Sequence[str], masks: Masks) -> list[str]:
+        return [redact_override(text, masks) for text in keep_decisive(fixed, self.config)]
 
     def _conclude(self, results: Results, folder: Path, strangers: set[str]) -> Results:
         """Log the ranking; raise when trials failed, after the callbacks had their turn."""
@@ -219,7 +223,8 @@ class DomainSweep:
         elif names and metric not in names:
             log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
         if metric in names:
-            log.info("\n%s", ranking(results, metric, self.mode))
+            mode: Mode = "min" if less_is_better(metric, self.mode) else "max"
+            log.info("\n%s", ranking(results, metric, mode))
         if self.rule is not None and results.records and not any(record.step for record in results.records):
             log.warning(
                 "stopping=%s stopped nothing: no trial reported %s, whose results are %s",
@@ -259,8 +264,3 @@ def _describe_earlier(history: History) -> str:
     again = f", {failed} of them failed: hydra.sweeper.resume=failed tries these again" if failed else ""
     again += f", {stopped} of them were stopped early: without stopping these go on" if stopped else ""
     return f"; the folder holds {len(finished)} that are finished already{again}" if finished else ""
-
-
-def comparable_settings(fixed: Sequence[str], masks: Masks) -> list[str]:
-    """Return the settings that change results, masked: not where trials run, nor what stops them."""
-    return [redact_override(text, masks) for text in fixed if not _INDIFFERENT.match(text)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import json
 import os
@@ -23,13 +22,15 @@ import numpy as np
 
 from bf_index.errors import StateError, escape
 from bf_index.sizes import reading
-from bf_research.own_files import open_plain
+from bf_research.own_files import open_plain, take_lock
 from bf_research.sweep.records import History, Record, Told, check_field, fill, note_told, read_told
 from bf_research.sweep.trial import Ended, Trial, TrialState
 
 SCHEMA = 1
 _STATES = {str(state): state for state in TrialState}
 JOURNAL, LOCK = "journal.jsonl", "journal.lock"
+#: Letters of a lock file that tell who holds it.
+_LONGEST_HOLDER = 1000
 
 
 class SweepLocked(RuntimeError):
@@ -108,16 +109,18 @@ class Journal:
         note_told(self._records, self._told, told)
 
     def prune(self, trial_id: str, reason: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write that a trial had been stopped by the stopping rule when its driver died."""
-        line = {"trial": trial_id, "state": TrialState.PRUNED, "reason": reason, "rows": list(rows)}
-        self._write({**line, "time": time.time()}, durable=True)
+        """Write that a trial had been stopped by the stopping rule, though its end was not noted."""
+        self._settle(trial_id, TrialState.PRUNED, reason, rows)
 
     def recover(self, trial_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write the results of a trial that was finished when its driver died."""
-        rows = [dict(row) for row in rows]
-        self._write(
-            {"trial": trial_id, "state": TrialState.DONE, "rows": rows, "time": time.time()}, durable=True
-        )
+        """Write the results of a trial that was finished, though its end was not noted."""
+        self._settle(trial_id, TrialState.DONE, "", rows)
+
+    def _settle(
+        self, trial_id: str, state: TrialState, reason: str, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        line = {"trial": trial_id, "state": state, "reason": reason, "error": ""}
+        self._write({**line, "rows": [dict(row) for row in rows], "time": time.time()}, durable=True)
 
     def update(self, number: int, domain: str) -> None:
         """Write that the domain was replaced."""
@@ -328,11 +331,12 @@ class _Lock:
                 )
             self._file = open(path, "a+", opener=open_plain)  # noqa: SIM115 - closed by release()
             try:
-                # Record locks are not inherited by workers, so that a dead driver's workers do not hold it.
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                # not by workers, which may outlive a dead driver
+                if not take_lock(self._file.fileno(), path, inherited=False):
+                    raise SweepLocked(self._refusal(path))
+            except BaseException:
                 self._file.close()
-                raise SweepLocked(self._refusal(path)) from None
+                raise
             held.add(self._path)
         self._file.truncate(0)
         holder = {
@@ -346,9 +350,10 @@ class _Lock:
     @staticmethod
     def _refusal(path: Path) -> str:
         try:
-            holder = json.loads(path.read_text())
-            who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
-        except (OSError, ValueError, KeyError):
+            with open(path, encoding="utf-8", opener=open_plain) as file:
+                holder = json.loads(file.read(_LONGEST_HOLDER))
+            who = escape(f"process {holder['pid']} on {holder['host']}, since {holder['since']}")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             who = "another process"
         return (
             f"{escape(path.parent)}: {who} is running the sweep of this folder; wait for it, stop it, "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -22,6 +21,7 @@ from bf_research.domain.option import canonical, plain, same_json
 from bf_research.domain.walk import WalkOptions
 from bf_research.masks import is_masked
 from bf_research.report.markup import element
+from bf_research.search.values import last_value, mean_and_deviation
 from bf_research.stopping.directions import choose_metric, less_is_better
 from bf_research.sweep.html_table import draw_failures, draw_ranking, draw_states
 from bf_research.sweep.journal import SCHEMA, to_json
@@ -169,11 +169,7 @@ class Results:
 
     def last(self, name: str, record: Record) -> float:
         """Return the last value of a result of a trial; NaN when it gave none, or something else."""
-        values = [row[name] for row in record.rows if row.get(name) is not None]
-        try:
-            return float(values[-1]) if values else math.nan
-        except (TypeError, ValueError, OverflowError):  # a text, a list, a whole number that no float holds
-            return math.nan
+        return last_value(record.rows, name)
 
     def best(self, name: str, mode: Mode = "max") -> Record:
         """Return the finished trial with the best last value; NaN and infinity are never chosen.
@@ -283,23 +279,6 @@ class Results:
         raise StateError(
             f"{escape(path)} has version {version}, this bf-research reads up to {SCHEMA}; update it"
         )
-
-
-def mean_and_deviation(numbers: Sequence[float]) -> tuple[float, float]:
-    """Return mean and standard deviation of finite numbers; NaN for none, and of fewer than two.
-
-    Numbers that are too large to add up give the mean without its last digits, and infinity.
-    """
-    if not numbers:
-        return math.nan, math.nan
-    try:
-        mean = statistics.fmean(numbers)
-    except OverflowError:
-        mean = math.fsum(number / len(numbers) for number in numbers)
-    try:
-        return mean, statistics.stdev(numbers) if len(numbers) > 1 else math.nan
-    except OverflowError:
-        return mean, math.inf
 
 
 def _is_same(real: Any, value: Any) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 
 from bf_index.errors import escape
 from bf_research.domain.option import canonical
+from bf_research.search.values import last_value
 from bf_research.stopping.directions import Mode, choose_metric, less_is_better
 from bf_research.sweep.records import Record
-from bf_research.sweep.results import Results
 from bf_research.sweep.trial import TrialState
 
 
@@ -19,14 +19,15 @@ class _Place:
     """The values of one configuration over its repetitions."""
 
     config: dict[str, Any]
-    total: float = 0.0
+    mean: float = 0.0
     count: int = 0
     #: trials that the stopping rule stopped, and that did not go on since
     pruned: tuple[str, ...] = ()
 
-    @property
-    def mean(self) -> float:
-        return self.total / self.count
+    def take(self, value: float) -> None:
+        """Take in a value; the mean of finite numbers is finite, however large they are."""
+        self.count += 1
+        self.mean = self.mean * ((self.count - 1) / self.count) + value / self.count
 
 
 @dataclass
@@ -55,13 +56,13 @@ class Standing:
         if self.metric is None:
             names = [name for row in record.rows for name in row if name != "iteration"]
             self.metric = choose_metric(list(dict.fromkeys(names)), self.by_fold)
-        value = math.nan if self.metric is None else Results().last(self.metric, record)
+        value = math.nan if self.metric is None else last_value(record.rows, self.metric)
         if not math.isfinite(value):
             return
         place = _Place(record.config)
         if self.repeats:
             place = self._places.setdefault(canonical(record.config), place)
-        place.total, place.count = place.total + value, place.count + 1
+        place.take(value)
         if record.id in place.pruned:  # it was taken up again
             place.pruned = tuple(trial for trial in place.pruned if trial != record.id)
         if place is self._best:  # a further repetition may have made it worse

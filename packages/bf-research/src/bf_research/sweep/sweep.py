@@ -158,9 +158,7 @@ class Sweep:
                 with _terminate_as_exit():
                     self._run(journal, placer)
             finally:
-                for record in list(journal.history.records.values()):
-                    if record.state is TrialState.RUNNING:
-                        journal.mark(record.id, TrialState.KILLED, "the sweep was stopped")
+                self._settle_unfinished(journal, "the sweep was stopped")
                 counted = Counter(str(record.state) for record in journal.history.records.values())
                 states = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
                 self._tell(f"the sweep ends: {states or 'no trial'}")
@@ -174,37 +172,47 @@ class Sweep:
         return Results.of(History(self._history.head, records), dict(self._values))
 
     def _prepare(self, journal: Journal) -> None:
-        """Take over the seed of a sweep that goes on, and the trials that its driver left."""
+        """Take over the seed of a sweep that goes on, and the trials that an earlier start left."""
         seed = journal.history.head.get("seed")
         if seed is not None and self.domain.plan.seed is None:
             self.domain = self.domain.with_seed(int(seed))
-        stopped = self._hear_again(journal)
-        for record in journal.history.records.values():
-            if record.state is TrialState.RUNNING:
-                rows = self._recover(record.id)
-                if rows is None and record.id in stopped:
-                    journal.prune(record.id, *stopped[record.id])
-                elif rows is None:
-                    journal.mark(record.id, TrialState.KILLED, "its driver died")
-                else:
-                    journal.recover(record.id, rows)
+        self._hear_again(journal)
+        self._settle_unfinished(journal, "its driver died")
         search, seed = self._search, self.domain.seed
         self._source = iter(self.domain) if search is None else search.begin(seed)
 
-    def _hear_again(self, journal: Journal) -> dict[str, tuple[str, Rows]]:
-        """Tell the stopping rule again what it heard before; return what it stopped: why, and results."""
+    def _hear_again(self, journal: Journal) -> None:
+        """Tell the stopping rule again what it heard before."""
         if self._judge is None:
-            return {}
-        values = self._values_told
+            return
         for told in journal.history.told:
             if told.metric == self._metric:
                 record = journal.history.records.get(told.trial)
                 repetition = 0 if record is None else record.repetition
                 self._judge.tell(told.trial, told.step, told.value, told.final, repetition)
-                values[told.trial] = told.value
-        return {
-            trial: (why, [{str(self._metric): values[trial]}]) for trial, why in self._judge.stopped.items()
-        }
+                self._values_told[told.trial] = told.value
+
+    def _settle_unfinished(self, journal: Journal, why: str) -> None:
+        """Note how trials ended that nobody runs any more.
+
+        One that finished may have left its results although its end was not noted, as when a launcher that
+        hands back all of them at once is interrupted; one may have been told to stop. All else is KILLED.
+        """
+        stopped = {} if self._judge is None else self._judge.stopped
+        for record in list(journal.history.records.values()):
+            if record.state not in (TrialState.RUNNING, TrialState.KILLED):
+                continue
+            rows = self._recover(record.id)
+            if rows is not None:
+                journal.recover(record.id, rows)
+            elif record.id in stopped:
+                journal.prune(record.id, stopped[record.id], [self._last_told(record.id)])
+            elif record.state is TrialState.RUNNING:
+                journal.mark(record.id, TrialState.KILLED, why)
+
+    def _last_told(self, trial_id: str) -> dict[str, float]:
+        """Return the results of a trial that was stopped: at least the value that it was stopped by."""
+        return {str(self._metric): self._values_told[trial_id]}
 
     def ask(self, trial: Trial, step: int, value: float, final: bool) -> str | None:
         """Return why the stopping rule stops a trial at a step, None to go on; the journal has both."""
@@ -229,17 +237,18 @@ class Sweep:
                     self._tell(f"trial {ended.trial.id} {ended.state} after {ended.seconds:.1f} s{why}")
                     if ended.state in FAILURES and self.rules.on_failure == "stop":
                         self._stopped = True
-                    self._hear(journal.history.records[ended.trial.id])
-                    self._count_finished(journal)
+                    if ended.state.finished:
+                        self._hear(journal.history.records[ended.trial.id])
+                        self._count_finished(journal)
             unseen = self._ended_at is not None and self._ended_at < self._updates
             if self._stopped or not (unseen or self._ask_for_update(journal, last=True)):
                 return
 
     def _with_results(self, ended: Ended) -> Ended:
-        """Return the end of a trial; one that was stopped has at least the value that it was stopped by."""
+        """Return the end of a trial; one that was stopped has results in any case."""
         if ended.state is not TrialState.PRUNED or ended.rows:
             return ended
-        return replace(ended, rows=({str(self._metric): self._values_told[ended.trial.id]},))
+        return replace(ended, rows=(self._last_told(ended.trial.id),))
 
     def _take_next(self, journal: Journal) -> Trial | None:
         """Return the next trial that is left, noted as running; None when there is none now."""

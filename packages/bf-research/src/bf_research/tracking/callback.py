@@ -58,7 +58,7 @@ class SweepTracking(Callback):
     pickles it.
     """
 
-    def __init__(self, metric: str = "test/accuracy", minimize: bool = False) -> None:
+    def __init__(self, metric: str = "test/accuracy", minimize: bool | None = None) -> None:
         self.metric, self.minimize = metric, minimize
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -111,7 +111,7 @@ class SweepTracking(Callback):
             folder = Path(str(config.hydra.sweep.dir)).absolute()
             _write_kept(context, [Path(str(tracking.get("folder", "."))), *folder.glob("*/")])
             finish_trials(context, ended=True)
-            text = summarize(context, metric, bool(sweeper.get("minimize", self.minimize)), table=not ranked)
+            text = summarize(context, metric, sweeper.get("minimize", self.minimize), table=not ranked)
         except Exception as error:  # noqa: BLE001 - the trials are done: a store that is away costs none of them
             log.warning(
                 "all trials are done, but the sweep's summary is not in MLflow: %s; the same command with "

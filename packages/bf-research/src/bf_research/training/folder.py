@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bf_index.errors import StateError, escape
-from bf_research.own_files import open_plain
+from bf_research.own_files import open_plain, take_lock
 from bf_research.tracking.run_ids import join_ids, kind_of, name_ids
 from bf_research.tracking.several import SeveralTrackers
 from bf_research.tracking.tracker import Location, Tracker
@@ -38,13 +37,14 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         self._file = open(path / LOCK, "a+", encoding="utf-8", opener=open_plain)  # noqa: SIM115
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            if not take_lock(self._file.fileno(), path / LOCK):
+                raise RunLocked(
+                    f"{escape(path)}: another process trains in this folder; wait for it, stop it, or give "
+                    "another name"
+                )
+        except BaseException:
             self._file.close()
-            raise RunLocked(
-                f"{escape(path)}: another process trains in this folder; wait for it, stop it, or give "
-                "another name"
-            ) from None
+            raise
         self.record = read_record(path)
 
     @property
@@ -172,7 +172,7 @@ def open_unfinished(root: Path, settings: Mapping[str, Any]) -> RunFolder | None
     Folders in which another process trains now are passed over.
     """
     records = [*root.glob(f"*/{RECORD}"), *root.glob(f"*/*/{RECORD}")]
-    for path in sorted(records, key=lambda file: file.stat().st_mtime, reverse=True):
+    for path in sorted(records, key=_written_at, reverse=True):
         record = read_record(path.parent)
         if record.get("state") == FINISHED or record.get("settings") != dict(settings):
             continue
@@ -184,6 +184,14 @@ def open_unfinished(root: Path, settings: Mapping[str, Any]) -> RunFolder | None
             return folder
         folder.close()
     return None
+
+
+def _written_at(path: Path) -> float:
+    """Return when a file was written, in seconds since 1970; the beginning of it for one that is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def make_free(path: Path) -> Path:

@@ -43,7 +43,8 @@ class DomainSweeperConf:
     on_failure: str = "continue"
     #: the result that the table at the end is ranked by
     metric: str | None = None
-    minimize: bool = False
+    #: whether less of it is better; by itself so of a loss or an error
+    minimize: bool | None = None
     #: the rule that stops bad trials early, {rule: asha, metric: loss}; docs/search.md explains it
     stopping: Any = None
     #: what proposes configurations, {sampler: tpe, metric: loss}; docs/search.md explains it

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bf_index.errors import escape
-from bf_research.sweep.results import mean_and_deviation
+from bf_research.search.values import mean_and_deviation
+from bf_research.stopping.directions import less_is_better, read_mode
 from bf_research.tracking import store
 from bf_research.tracking.backlog import Point
 from bf_research.tracking.refusals import first_line
@@ -30,7 +31,7 @@ SHOWN_ROWS = 20
 _MOST_VALUES = 100
 
 
-def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = True) -> str:
+def summarize(context: SweepContext, metric: str, minimize: bool | None = None, table: bool = True) -> str:
     """Log the summary of a sweep to its run; return the text for the console, with a ranking or without.
 
     What the run does not take, as when it was deleted, is told and costs nothing else.
@@ -42,6 +43,7 @@ def summarize(context: SweepContext, metric: str, minimize: bool, table: bool = 
     ]
     rows = store.choose_tries(found)
     metric = known_metric(rows, metric)
+    minimize = less_is_better(metric, read_mode(minimize))
     ranked = rank(rows, metric, minimize)
     varied = varying(rows)
     views: dict[str, str] = {}
