@@ -458,6 +458,7 @@ def test_the_same_command_goes_on_after_a_kill_and_ends_the_same(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # twenty-two starts of TensorFlow
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     """Optimizer, schedule, averages and early stopping go on as if nothing had been, in any engine."""
     settings = ["n_epochs=12", "checkpoint.every=7", "+model.ema=0.99", "optimizer=adam"]
