@@ -83,7 +83,8 @@ def read_tracking(given: Any) -> dict[str, Any] | None:
 
 def _check_name(name: Any) -> str:
     if name not in TRACKERS:
-        raise ValueError(unknown("tracker", str(name), TRACKERS, "tracking"))
+        hint = f"; a store of MLflow is given as {{'uri': {str(name)!r}}}" if "://" in str(name) else ""
+        raise ValueError(unknown("tracker", str(name), TRACKERS, "tracking") + hint)
     return str(name)
 
 
