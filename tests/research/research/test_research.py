@@ -415,7 +415,11 @@ def test_run_refuses_what_means_nothing(tmp_path: Path) -> None:
         ({"timeout": 0}, ValueError, "timeout"),
         ({"timeout": 5, "parallel": False}, ValueError, "timeout=5 with parallel=False.*leave out"),
         ({"tracking": "mlfow"}, ValueError, "unknown tracker 'mlfow' of tracking; did you mean 'mlflow'"),
-        ({"tracking": "sqlite:///runs.db"}, ValueError, r"a store of MLflow is given as {'uri': 'sqlite:///runs.db'}"),
+        (
+            {"tracking": "sqlite:///runs.db"},
+            ValueError,
+            r"a store of MLflow is given as {'uri': 'sqlite:///runs.db'}",
+        ),
         ({"tracking": True}, TypeError, "tracking must be a name.*got True"),
         ({"tracking": {"experment": "x"}}, TypeError, "'experment' of tracking .*mean 'experiment'"),
         ({"worker": 2}, TypeError, "did you mean 'workers'"),
