@@ -98,6 +98,13 @@ def test_weighted_bytes_are_rounded_half_up_and_limited():
     assert batch_of(PHOTOS).filter([[9]]).images.max() == 255
 
 
+@pytest.mark.parametrize(("size", "dtype"), [(7, np.uint8), (9, np.uint8), (9, np.float32), (23, np.float32)])
+def test_medians_of_wide_pictures_equal_scipy(size, dtype):
+    wide = np.random.default_rng(size).integers(0, 256, (1, 26, 401, 3)).astype(dtype)
+    theirs = scipy.ndimage.median_filter(wide, (1, size, size, 1), mode="mirror")
+    assert_array_equal(batch_of(wide).filter("median", size).images, theirs)
+
+
 def test_a_value_outside_is_in_the_units_of_the_pictures():
     wide = pictures_of(np.uint16, grey=True)
     ours = batch_of(wide).filter("maximum", 3, fill=60000).images

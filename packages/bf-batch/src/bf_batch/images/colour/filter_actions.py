@@ -32,6 +32,8 @@ _WEIGHTED = (
     "smooth_more",
 )
 """Weights that Pillow has under these names."""
+#: Up to these sizes comparing rows is the fastest way to a median; bytes can be counted.
+_SORTED, _SORTED_BYTES = 21, 9
 _WINDOWS = ("box", "median", "minimum", "maximum")
 KINDS = (*_WEIGHTED, "sobel", *_WINDOWS)
 _MOST = 255  # pixels a side of a window
@@ -173,8 +175,14 @@ def _take_mean(pictures: Pictures, size: int, border: tuple[int, Any], out: Pict
 
 
 def _take_median(pictures: Pictures, size: int, border: tuple[int, Any], out: Pictures) -> None:
-    counted = out.dtype == np.uint8 and size > 3
-    (_loops().count_medians if counted else _loops().take_medians)(pictures, size // 2, *border, out)
+    loops = import_extra("bf_batch.images.kernels.medians")
+    if size == 3:
+        take = loops.take_nines
+    elif size <= (_SORTED_BYTES if out.dtype == np.uint8 else _SORTED):
+        take = loops.sort_medians
+    else:
+        take = loops.count_medians if out.dtype == np.uint8 else loops.choose_medians
+    take(pictures, size // 2, *border, out)
 
 
 def _take_least(pictures: Pictures, size: int, border: tuple[int, Any], out: Pictures) -> None:

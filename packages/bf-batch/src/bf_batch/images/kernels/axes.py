@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bf_batch.images.kernels.interpolate import finish, repeat_channels
-from bf_batch.images.kernels.maps import CONSTANT, clamp, kernel, part, place
+from bf_batch.images.kernels.maps import CONSTANT, clamp, copy_line, kernel, part, place
 
 
 @part
@@ -15,12 +15,12 @@ def mix_rows(flat: Any, i: int, fy: Any, start: int, fill: Any, body: Any) -> No
     """Blend rows i and i + 1 of a picture (height, width * channels); a row outside it is ``fill``."""
     h = flat.shape[0]
     if fy == 0 and 0 <= i < h:
-        body[:] = flat[i][start : start + body.size]
+        copy_line(flat[i], start, body, 0, body.size)
         return
     if i < 0 or i >= h - 1:
         only = np.float32(1 - fy if i >= 0 else fy)
         if i >= h or (fy == 0 and i < 0):
-            body[:] = fill[: body.size]
+            copy_line(fill, 0, body, 0, body.size)
             return
         edge, rest = flat[max(i, 0)][start : start + body.size], np.float32(1) - only
         for j in range(np.uintp(body.size)):

@@ -61,6 +61,14 @@ BLOCK = 1024  # points handled by one call of the inner loops: their rows of num
 
 
 @part
+def copy_line(line: Any, at: int, target: Any, to: int, width: int) -> None:
+    """Copy ``width`` numbers: numba compiles an assignment of slices to a much slower loop."""
+    some, wanted = line[at : at + width], target[to : to + width]
+    for j in range(np.uintp(width)):
+        wanted[j] = some[j]
+
+
+@part
 def fold(position: float, size: int, mode: int) -> float:
     """Return a coordinate inside [0, size - 1]: at the edge, or mirrored without repeating the edge pixel.
 
