@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import tracemalloc
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bf_index import StateError
 from bf_index.names import TargetError
 from bf_programs.recorded import tell_places, tell_runs, tell_sweep_run
 from bf_research.own_files import StrangeFile
@@ -19,6 +21,8 @@ from bf_research.prediction.predict import make_data
 from bf_research.prediction.predictor import load_model
 from bf_research.prediction.steps import make_steps
 from bf_research.report.recorded import read_trial
+from bf_research.sweep import journal
+from bf_research.sweep.hydra_trial import RESULT, recover_result
 from bf_research.tracking import CSVTracker, TensorBoardTracker
 from bf_research.tracking.kept import arguments
 from bf_research.tracking.local.tensorboard_tracker import read_points
@@ -250,6 +254,37 @@ def test_files_of_runs_that_are_links(tmp_path):
         tracker.ready()
     tracker.end()
     assert (tmp_path / "theirs").read_bytes() == b""
+
+
+def test_a_journal_that_is_a_link_a_pipe_or_has_no_end(tmp_path, monkeypatch):
+    """A sweep of somebody else: no other file is read, nothing is waited for, memory is bounded."""
+    (tmp_path / "theirs").write_text(json.dumps({"journal": 1, "secret": 1}) + "\n")
+    path = tmp_path / journal.JOURNAL
+    result = tmp_path / "trial" / RESULT
+    result.parent.mkdir()
+    for name in (path, result):
+        name.symlink_to(tmp_path / "theirs")
+    for read in (journal.read, journal.read_head):
+        with pytest.raises(StrangeFile, match="is a link"):
+            read(tmp_path)
+    assert recover_result(result.parent) is None
+    for name in (path, result):
+        name.unlink()
+        os.mkfifo(name)
+    for read in (journal.read, journal.read_head):
+        with pytest.raises(StrangeFile, match="no plain file"):
+            read(tmp_path)
+    assert recover_result(result.parent) is None
+    monkeypatch.setattr(journal, "MOST_JSON", 1 << 20)
+    path.unlink()
+    with open(path, "wb") as file:
+        file.truncate(1 << 30)  # takes nothing on the disk
+    for read in (journal.read, journal.read_head):
+        tracemalloc.start()
+        with pytest.raises(StateError, match="a line of more than 1,048,576 bytes"):
+            read(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        tracemalloc.stop()
 
 
 def test_commands_of_a_folder():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bf_research.clusters import stream
-from bf_research.clusters.engines import Died, Outcome
+from bf_research.clusters.engines import Died, Outcome, _submit_each
 from bf_research.clusters.files import DRIVER, append, read_driver
 from bf_research.clusters.listener import Listener
 from bf_research.clusters.stream import Stream
@@ -91,6 +91,40 @@ def test_jobs_that_are_not_taken_are_offered_again_and_cost_no_other(listener, s
     assert len(told) == 3
     assert "cluster took none of" in told[0]
     assert "Unable to contact slurm controller" in told[0]
+
+
+def test_a_cluster_that_takes_some_of_several_jobs_gets_each_once(listener, soon):
+    cluster = Cluster(3)
+    taken = iter([2, 0, 1, 3, 3])
+
+    def submit(works: Sequence[int]) -> list[int]:
+        def take(work: int) -> list[int]:
+            if len(cluster.given) - before == most:
+                raise BlockingIOError("fork: Resource temporarily unavailable")
+            return Cluster.submit(cluster, [work])
+
+        before, most = len(cluster.given), next(taken)
+        return [handle for handles in _submit_each(works, take) for handle in handles]
+
+    cluster.submit = submit
+    ends = list(Stream(cluster, listener, Monitor()).run(offer(6)))
+    assert sorted(done.value for done in ends) == [0, 1, 2, 3, 4, 5]
+    assert cluster.given == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_trial_that_has_begun_a_moment_ago_may_end_by_itself(listener):
+    cluster = Cluster(2)
+    cluster.ends = lambda work: ("ok", pickle.dumps(work)) if work == 0 else None
+    running = Stream(cluster, listener, Monitor())
+    ends = running.run(offer(2))
+    assert next(ends).value == 0
+    append(listener.folder / "t1.up", {"began": "here"})  # not heard yet
+    running.interrupts.ask()
+    cluster.ends = lambda work: ("ok", pickle.dumps(work))
+    assert next(ends).value == 1
+    with pytest.raises(KeyboardInterrupt):
+        next(ends)
+    assert cluster.cancelled == []
 
 
 def test_a_cluster_that_takes_nothing_at_first_has_wrong_options(listener):

@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
@@ -56,7 +56,10 @@ class Engine(Protocol):
         """Return how many jobs it may have at once."""
 
     def submit(self, works: Sequence[Any]) -> list[Any]:
-        """Submit jobs; return what they are known by."""
+        """Submit jobs; return what they are known by, of the first ones where it takes no more.
+
+        An error says that it took none.
+        """
 
     def ended(self, handles: Iterable[Any]) -> dict[Any, Outcome]:
         """Return which of the jobs have ended, and how; it does not wait."""
@@ -100,7 +103,7 @@ class RayEngine:
 
     def submit(self, works: Sequence[Any]) -> list[Any]:
         """Submit jobs."""
-        return [self._run.remote(self._job, work) for work in works]
+        return _submit_each(works, lambda work: self._run.remote(self._job, work))
 
     def ended(self, handles: Iterable[Any]) -> dict[Any, Outcome]:
         """Return which of the jobs have ended, and how."""
@@ -124,6 +127,19 @@ class RayEngine:
         """End jobs at once, without another try."""
         for handle in handles:
             self._ray.cancel(handle, force=True)
+
+
+def _submit_each(works: Sequence[Any], submit: Callable[[Any], Any]) -> list[Any]:
+    """Submit jobs one by one; return the handles of those that were taken before an error."""
+    handles: list[Any] = []
+    for work in works:
+        try:
+            handles.append(submit(work))
+        except Exception:
+            if not handles:
+                raise
+            break  # it is raised when the others are offered again
+    return handles
 
 
 def _call(job: FarJob, work: Any) -> Any:
@@ -171,9 +187,9 @@ class SubmititEngine:
         return self._most
 
     def submit(self, works: Sequence[Any]) -> list[Any]:
-        """Submit jobs, several as one array."""
-        if len(works) == 1:
-            jobs = [self._executor.submit(self._job, works[0])]
+        """Submit jobs, several to Slurm as one array."""
+        if self._local or len(works) == 1:
+            jobs = _submit_each(works, lambda work: self._executor.submit(self._job, work))
         else:
             with self._executor.batch():
                 jobs = [self._executor.submit(self._job, work) for work in works]

@@ -108,8 +108,9 @@ class Stream:
                 raise
             return
         self._refused = 0
-        for (name, job), handle in zip(taken, handles, strict=True):
+        for (name, job), handle in zip(taken, handles):
             self._running[name] = _Running(name, job, handle, self._free_slot())
+        self._waiting.extendleft(reversed(taken[len(handles) :]))
 
     def _take_back(self, taken: list[tuple[str, Job]], error: Exception) -> None:
         """Keep jobs that the engine did not take: its scheduler may be restarted, or a limit be reached."""
@@ -204,6 +205,7 @@ class Stream:
         if self._stopping_at is None:
             self._stopping_at = now + self.grace
             self._waiting.clear()
+            self._hear()  # some may have begun
             self.listener.stop()
             over = [running for running in self._running.values() if running.began is None]
         elif count > 1 or now > self._stopping_at:

@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
-from bf_index.sizes import read_json
+from bf_index.sizes import MOST_JSON
 from bf_research.clusters.link import linked
 from bf_research.launcher.channel import pruned, watched
 from bf_research.launcher.errors import JobStopped, JobTimeout, PassingError, TrialPruned
@@ -81,6 +81,8 @@ def translate_end(trial: Trial, job: JobReturn) -> Ended:
 def recover_result(folder: Path) -> tuple[dict[str, Any], ...] | None:
     """Return the result of a job whose driver died before it could note it; None when there is none."""
     try:
-        return as_rows(read_json(folder / RESULT))
-    except (OSError, ValueError):
+        with open(folder / RESULT, encoding="utf-8", opener=open_plain) as file:
+            text = file.read(MOST_JSON + 1)
+        return as_rows(json.loads(text)) if len(text) <= MOST_JSON else None
+    except (OSError, ValueError, RecursionError):
         return None

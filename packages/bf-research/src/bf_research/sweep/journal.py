@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import IO, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from bf_index.errors import StateError, escape
-from bf_index.sizes import reading
+from bf_index.sizes import MOST_JSON, reading
 from bf_research.own_files import open_plain, take_lock
 from bf_research.sweep.records import History, Record, Told, check_field, fill, note_told, read_told
 from bf_research.sweep.trial import Ended, Trial, TrialState
@@ -182,15 +182,15 @@ def read(folder: Path) -> History:
     """Read the journal of a folder, without its lock.
 
     A last line cut short is left out with a warning that says what is lost. ``StateError`` for a journal of a
-    newer version or one that was damaged in the middle.
+    newer version or one that was damaged in the middle, ``StrangeFile`` for a link and what is no file.
     """
     path = folder / JOURNAL
     found = _Found({}, {}, [])
     where = _Place(path)
     if not path.exists():
         return History(*found)
-    with open(path, "rb") as file, reading(where, StateError), no_collections():
-        for where.line, line in enumerate(file, 1):
+    with open(path, "rb", opener=open_plain) as file, reading(where, StateError), no_collections():
+        for where.line, line in enumerate(_lines(file), 1):
             if not line.endswith(b"\n"):
                 _warn_of_torn_line(path, where.line, line)
                 break
@@ -198,6 +198,14 @@ def read(folder: Path) -> History:
     if not where.line:
         _warn_of_torn_line(path, 1, b"")
     return History(*found)
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a journal; ``ValueError`` for one that is longer than any file of JSON may be."""
+    while line := file.readline(MOST_JSON + 1):
+        if len(line) > MOST_JSON:
+            raise ValueError(f"a line of more than {MOST_JSON:,} bytes")
+        yield line
 
 
 @contextmanager
@@ -260,8 +268,8 @@ def read_head(folder: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     where = _Place(path, 1)
-    with open(path, "rb") as file, reading(where, StateError):
-        line = file.readline()
+    with open(path, "rb", opener=open_plain) as file, reading(where, StateError):
+        line = next(_lines(file), b"")
         return _take_line(_Found({}, {}, []), line, where).head if line.endswith(b"\n") else {}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import socket
@@ -29,7 +28,7 @@ from bf_research.tracking.refusals import first_line, is_busy
 from bf_research.tracking.replay import replay_sweep
 from bf_research.tracking.run_scope import MEMORY, SweepContext, process_mark
 from bf_research.tracking.store import TrackingError
-from bf_research.tracking.summaries.places import find_places, note, tell_places
+from bf_research.tracking.summaries.places import find_places, note, read_memory, tell_places
 from bf_research.tracking.summaries.summary import summarize
 from bf_research.tracking.writer import Writer
 
@@ -179,18 +178,16 @@ def _find_earlier_run(folder: Path, uri: str, client: Any) -> str | None:
     path = folder / MEMORY
     if not path.exists():
         return None
-    try:
-        memory = json.loads(path.read_text(encoding="utf-8"))
-        if "store" not in memory and "places" in memory:  # it was not recorded in MLflow
-            return None
-        if memory["store"] != uri:
-            return None
-        run_id = str(memory["run_id"])
-    except (ValueError, TypeError, KeyError) as error:
-        log.warning("%s is damaged, the sweep gets a new run in MLflow: %s", escape(path), first_line(error))
+    memory = read_memory(folder)
+    if "store" not in memory and "places" in memory:  # it was not recorded in MLflow
         return None
-    run = store.get_run(client, run_id)
-    return None if run is None or run.info.lifecycle_stage == "deleted" else run_id
+    if not all(isinstance(memory.get(name), str) for name in ("store", "run_id")):
+        log.warning("%s is damaged, the sweep gets a new run in MLflow", escape(path))
+        return None
+    if memory["store"] != uri:
+        return None
+    run = store.get_run(client, memory["run_id"])
+    return None if run is None or run.info.lifecycle_stage == "deleted" else memory["run_id"]
 
 
 def _record_surroundings(writer: Writer) -> None:
