@@ -24,10 +24,12 @@ from bf_research.report.recorded import read_trial
 from bf_research.sweep import journal
 from bf_research.sweep.hydra_trial import RESULT, recover_result
 from bf_research.tracking import CSVTracker, TensorBoardTracker
+from bf_research.tracking.callback import _find_earlier_run
 from bf_research.tracking.kept import arguments
 from bf_research.tracking.local.tensorboard_tracker import read_points
 from bf_research.tracking.local.wandb_tracker import read_rows
 from bf_research.tracking.replay import replay
+from bf_research.tracking.run_scope import MEMORY
 from bf_research.tracking.store import TrackingError, open_store
 from bf_research.tracking.surroundings import git_changes, git_tags
 from bf_research.trained import Trained, read_classes, read_config
@@ -275,6 +277,8 @@ def test_a_journal_that_is_a_link_a_pipe_or_has_no_end(tmp_path, monkeypatch):
         with pytest.raises(StrangeFile, match="no plain file"):
             read(tmp_path)
     assert recover_result(result.parent) is None
+    os.mkfifo(tmp_path / MEMORY)
+    assert _find_earlier_run(tmp_path, "sqlite:///mlflow.db", None) is None
     monkeypatch.setattr(journal, "MOST_JSON", 1 << 20)
     path.unlink()
     with open(path, "wb") as file:

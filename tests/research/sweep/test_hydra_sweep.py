@@ -330,7 +330,9 @@ ALWAYS = ["launch=gpu", "++launch.workers=2", "~stopping", "stopping@x=asha"]
 GIVEN = [*ALWAYS, "tracking=[csv,mlflow]", "tracking.uri=x", "bar=false", "engine=inline", "+prefetch=0"]
 
 
-@pytest.mark.parametrize(("program", "left"), zip(PROGRAMS, [GIVEN[4:], GIVEN[6:], GIVEN[4:6]], strict=True))
+@pytest.mark.parametrize(
+    ("program", "left"), list(zip(PROGRAMS, [GIVEN[4:], GIVEN[6:], GIVEN[4:6]], strict=True))
+)
 def test_where_trials_run_and_what_shows_them_are_no_settings_of_a_sweep(
     program: str, left: list[str]
 ) -> None:

@@ -37,7 +37,7 @@ from bf_research.sweep.overrides import Keys, split_overrides
 from bf_research.sweep.placing import ThroughLauncher, refuse_deaf
 from bf_research.sweep.records import History
 from bf_research.sweep.results import Mode, Results
-from bf_research.sweep.settings import keep_decisive
+from bf_research.sweep.settings import keep_decisive, keep_own
 from bf_research.sweep.standing import Standing
 from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
@@ -104,7 +104,7 @@ class DomainSweep:
         sweep.standing = Standing(self.options["metric"], self.mode, bool(folds), repeats)
         if hasattr(self.launcher, "best"):
             self.launcher.best = sweep.standing.describe
-        sweep.head["fixed"] = self._mask_decisive(fixed, sweep.masks)
+        sweep.head["fixed"] = _mask_own(fixed, sweep.masks)
         what = _describe_domain(domain, fixed)
         sweep.begun = lambda history: log.info("%s in %s%s", what, folder, _describe_earlier(history))
         try:
@@ -203,7 +203,8 @@ class DomainSweep:
         before = journal.read_head(folder).get("fixed")
         if before is None:
             return
-        before, fixed = keep_decisive(before, self.config), self._mask_decisive(fixed, Masks(folder))
+        now = _mask_own(fixed, Masks(folder))
+        before, fixed = (keep_decisive(settings, self.config) for settings in (before, now))
         if sorted(before) != sorted(fixed):
             raise StateError(
                 f"{escape(folder)} holds a sweep that began with "
@@ -211,9 +212,6 @@ class DomainSweep:
                 f"{' '.join(fixed) or 'none'}; give the same settings (model=mlp is one, model=mlp,lenet is "
                 "an option), or another hydra.sweep.dir"
             )
-
-    def _mask_decisive(self, fixed: Sequence[str], masks: Masks) -> list[str]:
-        return [redact_override(text, masks) for text in keep_decisive(fixed, self.config)]
 
     def _conclude(self, results: Results, folder: Path, strangers: set[str]) -> Results:
         """Log the ranking; raise when trials failed, after the callbacks had their turn."""
@@ -243,6 +241,10 @@ class DomainSweep:
 
 def _plain(data: Any) -> Any:
     return OmegaConf.to_container(data, resolve=True) if OmegaConf.is_config(data) else data
+
+
+def _mask_own(fixed: Sequence[str], masks: Masks) -> list[str]:
+    return [redact_override(text, masks) for text in keep_own(fixed)]
 
 
 def _describe_domain(domain: Domain, fixed: Sequence[str]) -> str:

@@ -16,6 +16,11 @@ INDIFFERENT = ("bar", "monitors", "pictures", "prefetch", "engine")
 _AROUND = ("launch", "stopping")
 
 
+def keep_own(settings: Sequence[str]) -> list[str]:
+    """Return the settings of a command that are those of its trials."""
+    return _leave_out(_AROUND, settings)
+
+
 def keep_decisive(settings: Sequence[str], config: DictConfig) -> list[str]:
     """Return the settings of a command that decide what a trial gives when it ends by itself.
 
@@ -27,5 +32,9 @@ def keep_decisive(settings: Sequence[str], config: DictConfig) -> list[str]:
         names.append("tracking")
     if measured_in(config) is not None:
         names += INDIFFERENT
+    return _leave_out(names, settings)
+
+
+def _leave_out(names: Sequence[str], settings: Sequence[str]) -> list[str]:
     others = re.compile(rf"[+~]*({'|'.join(names)})(?=[.=@]|$)")
     return [text for text in settings if not others.match(text)]
