@@ -272,7 +272,9 @@ def test_a_folder_with_neither_run_nor_sweep(tmp_path):
 
 def test_the_doctor_tells_what_does_not_fit(tmp_path):
     told = run(tmp_path, "doctor", code=1, CUDA_VISIBLE_DEVICES="99")
+    assert "keras is missing" not in told  # it may be a build of the night
     assert "trackers: csv, tensorboard " in told
     for part in ("system", "packages", "devices", "TensorFlow", "Hydra", "store", "folder"):
         assert f"\n{part} " in f"\n{told}"
-    assert "this has to be mended:\n  CUDA_VISIBLE_DEVICES has 99, which is no GPU here" in told
+    mended = told.partition("this has to be mended:")[2]
+    assert "\n  CUDA_VISIBLE_DEVICES has 99, which is no GPU here" in mended

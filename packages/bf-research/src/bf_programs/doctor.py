@@ -81,7 +81,7 @@ def _cpu_flags() -> frozenset[str]:
 def _packages(wrong: list[str]) -> Iterator[str]:
     from packaging.requirements import Requirement
 
-    yield ", ".join(f"{name} {_version(name) or 'is missing'}" for name in (*_OWN, *_LIBRARIES))
+    yield ", ".join(f"{name} {_find_version(name) or 'is missing'}" for name in (*_OWN, *_LIBRARIES))
     yield f"trackers: csv, {', '.join(_tell_tracker(name) for name in _TRACKERS)}"
     for own in filter(_version, _OWN):
         for text in requires(own) or ():
@@ -106,6 +106,11 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _find_version(name: str) -> str | None:
+    """Return the version of a library, also of a build of the night."""
+    return _version(name) or _version(f"{name}-nightly")
 
 
 def _devices(wrong: list[str]) -> Iterator[str]:
