@@ -150,6 +150,21 @@ def test_killed_driver_of_a_command_line_sweep_goes_on(
     assert {results.last("score", record) for record in results.records} == {0.2}
 
 
+def test_a_second_sweep_in_a_folder_leaves_what_the_first_is_resumed_by(
+    start_sweep: Callable[..., Any], tmp_path: Path
+) -> None:
+    first = start_sweep("model=slow,vgg7")
+    first.wait_until((tmp_path / "slow.txt").exists, "the slow trial")
+    told = (tmp_path / "out/multirun.yaml").read_text()
+    assert "model=slow,vgg7" in told
+    second = start_sweep("model=resnet18,lenet").finish()
+    assert second.code == 1
+    assert "is running the sweep of this folder" in second.err
+    assert (tmp_path / "out/multirun.yaml").read_text() == told
+    first.send(signal.SIGINT)
+    first.finish()
+
+
 def test_ctrl_c_costs_no_trial_that_is_finished(
     start_sweep: Callable[..., Any], sweep: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 
@@ -114,6 +115,22 @@ os.kill(os.getpid(), signal.SIGKILL)
         again.log_metric("loss", step / 7, step)
     again.end()
     assert scalars(tmp_path)["loss"] == [(step, float(np.float32(step / 7))) for step in range(80)]
+
+
+def test_a_run_goes_on_where_the_clock_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """TensorBoard follows files in the order of their names: one that comes before is never looked at."""
+    first = TensorBoardTracker(str(tmp_path))
+    first.start("net")
+    first.log_metric("loss", 1.0, 0)
+    first.end()
+    loader = read(tmp_path / first.run_id)
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now - 60_000_000_000)
+    second = TensorBoardTracker(str(tmp_path))
+    second.start("net", None, first.run_id)
+    second.log_metric("loss", 0.5, 1)
+    second.end()
+    assert [(point.step, point.value) for point in loader.Reload().Scalars("loss")] == [(0, 1.0), (1, 0.5)]
 
 
 def test_another_try_of_a_trial_takes_the_place_of_the_first(tmp_path: Path):

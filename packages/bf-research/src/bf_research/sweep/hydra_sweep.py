@@ -91,8 +91,6 @@ class DomainSweep:
         rule = self._complete_rule(domain, placer)
         search = self._make_search(domain, folder, placer)
         self._check(placer.overrides(Trial(config)) for config in domain.edges())
-        with open(folder / "multirun.yaml", "w", encoding="utf-8", opener=open_plain) as file:
-            file.write(to_yaml(redact_config(self.config, resolve=False)))
         sweep = Sweep(
             domain,
             folder,
@@ -106,7 +104,13 @@ class DomainSweep:
             self.launcher.best = sweep.standing.describe
         sweep.head["fixed"] = _mask_own(fixed, sweep.masks)
         what = _describe_domain(domain, fixed)
-        sweep.begun = lambda history: log.info("%s in %s%s", what, folder, _describe_earlier(history))
+
+        def begin(history: History) -> None:  # nobody else runs a sweep of this folder from here on
+            with open(folder / "multirun.yaml", "w", encoding="utf-8", opener=open_plain) as file:
+                file.write(to_yaml(redact_config(self.config, resolve=False)))
+            log.info("%s in %s%s", what, folder, _describe_earlier(history))
+
+        sweep.begun = begin
         try:
             results = sweep.run(replace(placer, best=sweep.standing.describe))
         except KeyboardInterrupt as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import socket
 import struct
@@ -55,8 +56,9 @@ class TensorBoardTracker(QueuedTracker):
                 path.unlink()
         self._earlier = earlier if self.continues else []
         host = "".join(sign if sign.isalnum() else "-" for sign in socket.gethostname())[:60]
-        # TensorBoard reads the files of a run in the order of their names
-        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        # TensorBoard reads the files of a run in the order of their names, whatever clock another machine had
+        now = max(time.time_ns(), *(_read_time(path) + 1 for path in self._earlier), 0)
+        seconds, rest = divmod(now, 1_000_000_000)
         stamp = f"{seconds:010d}.{rest:09d}.{host}.{os.getpid()}"
         # closed by close_run
         self._file = open(self.folder / f"{_BEGIN}{stamp}{_END}", "wb", opener=open_plain)  # noqa: SIM115
@@ -176,6 +178,12 @@ class TensorBoardTracker(QueuedTracker):
         image.height, image.width, image.colorspace = height, width, 3
         image.encoded_image_string = file.read_bytes()
         self._put_event(event)
+
+
+def _read_time(path: Path) -> int:
+    """Return the nanoseconds since 1970 in the name of an event file; 0 where they are not told."""
+    found = re.match(r"(\d{10})\.(\d{9})\.", path.name.removeprefix(_BEGIN))
+    return int(found[1] + found[2]) if found else 0
 
 
 def list_event_files(folder: Path) -> list[Path]:
