@@ -363,3 +363,17 @@ def test_infinite_metrics_are_never_best_and_a_cut_tag_costs_no_summary(
     client.delete_run(parent)
     assert summarize(context, "x" * 245, True) == text  # the table is shown all the same
     assert "the summary is not in the sweep's own run" in caplog.text
+
+
+def test_a_disk_without_room_for_points_that_wait_costs_no_training(tmp_path: Path, monkeypatch, caplog):
+    waits = {"points": 10, "flush_seconds": 0.05, "patience": 0.0}
+    tracker = MLflowTracker("http://127.0.0.1:9", required=False, folder=str(tmp_path), buffering=waits)
+    with open("/dev/full", "r+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **how: full)
+        tracker.start("run")
+        for step in range(50):
+            tracker.log_metric("loss", step, step)
+        assert tracker.end() is None
+    assert "points of run run that wait are lost: there is no room in" in caplog.text
+    (kept,) = tmp_path.glob("tracking-*.jsonl")
+    assert kept.read_text().count('["point", ["loss"') == 10

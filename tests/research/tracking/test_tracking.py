@@ -156,6 +156,23 @@ class TestBacklog:
         assert not len(backlog)
         backlog.close()
 
+    def test_what_has_no_room_on_the_disk_is_lost_and_nothing_else(self, monkeypatch):
+        points = [Point("loss", float(number), number, 0) for number in range(30)]
+        backlog = Backlog(limit=10)
+        with open("/dev/full", "r+b", buffering=0) as full:
+            with monkeypatch.context() as patched:
+                patched.setattr("tempfile.TemporaryFile", lambda **how: full)
+                backlog.extend(points[:15])
+            assert (len(backlog), backlog.lost) == (10, 5)
+            backlog._file = None
+        backlog.extend(points[15:])  # there is room again
+        out = []
+        while batch := backlog.peek(4):
+            out += batch
+            backlog.drop(len(batch))
+        assert out == points[:10] + points[15:]
+        backlog.close()
+
     def test_a_limit_below_one_is_refused(self):
         with pytest.raises(ValueError, match="limit=0"):
             Backlog(0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import tempfile
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 
 class Point(NamedTuple):
@@ -25,7 +28,8 @@ class Point(NamedTuple):
 class Backlog:
     """A queue of points in bounded memory: a store that is down for hours costs disk, not memory.
 
-    The file is an unnamed temporary one: the system removes it however the process ends.
+    The file is an unnamed temporary one: the system removes it however the process ends. Points for which it
+    has no room are ``lost``.
     """
 
     def __init__(self, limit: int = 100_000) -> None:
@@ -33,9 +37,11 @@ class Backlog:
             raise ValueError(f"a backlog must hold at least 1 point in memory, got limit={limit}")
         self._limit = limit
         self._memory: deque[Point] = deque()
-        self._file: IO[str] | None = None
-        self._read_at = 0
+        self._file: io.FileIO | None = None
+        self._read_at = self._end = 0
         self._in_file = 0
+        #: How many points there was no room for.
+        self.lost = 0
 
     def __len__(self) -> int:
         return len(self._memory) + self._in_file
@@ -72,20 +78,28 @@ class Backlog:
             self._file, self._in_file = None, 0
 
     def _spill(self, point: Point) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by close()
-            self._read_at = 0
-        self._file.seek(0, 2)
-        self._file.write(json.dumps(point) + "\n")
+        line = json.dumps(point).encode() + b"\n"
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
+                self._read_at = self._end = 0
+            if os.pwrite(self._file.fileno(), line, self._end) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:  # what was begun is written over
+            self.lost += 1
+            return
+        self._end += len(line)
         self._in_file += 1
 
     def _load(self) -> None:
         """Bring the oldest points of the file back to memory."""
         assert self._file is not None
-        self._file.seek(self._read_at)
+        reader = io.BufferedReader(self._file)
+        reader.seek(self._read_at)
         count = min(self._in_file, self._limit)
-        self._memory.extend(Point(*json.loads(self._file.readline())) for _ in range(count))
-        self._read_at = self._file.tell()
+        self._memory.extend(Point(*json.loads(reader.readline())) for _ in range(count))
+        self._read_at = reader.tell()
+        reader.detach()
         self._in_file -= count
         if not self._in_file:
             self._file.close()

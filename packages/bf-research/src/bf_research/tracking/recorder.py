@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -125,8 +126,7 @@ class Recorder:
         finally:  # also when the wait is interrupted
             with self._lock:
                 self._taken_away = True
-                self._backlog.extend(self.points)
-                self.points.clear()
+                self._take_points(len(self.points))
             self._keep_rest(time.monotonic() - began)
             self._backlog.close()
         return self.location
@@ -217,8 +217,7 @@ class Recorder:
         try:
             with self._lock:
                 taken = len(self.points)
-                self._backlog.extend(self.points[:taken])
-                del self.points[:taken]
+                self._take_points(taken)
             done = self._write_operations(self._records)
             done = self._write_points() and done
         except RunGone:
@@ -232,6 +231,14 @@ class Recorder:
             self._down_since = None
         self._gone = False
         return done
+
+    def _take_points(self, count: int) -> None:
+        """Have the first points wait in the backlog; tell where there is no room."""
+        self._backlog.extend(self.points[:count])
+        del self.points[:count]
+        if self._backlog.lost:
+            where = tempfile.gettempdir()
+            self._tell("lost", f"points of run {self.name} that wait are lost: there is no room in {where}")
 
     def _flush_files(self) -> bool:
         """Write the files that wait; return whether the store took them, or never will."""
