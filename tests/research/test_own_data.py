@@ -97,6 +97,17 @@ def test_switches_of_augmentation_train(configure, photos: Path) -> None:
         train(configure(*folder, "pipeline.mixup={alpha: 1}", "pipeline.cutmix={alpha: 1}"))
 
 
+def test_several_columns_are_learnt_at_once_each_in_its_unit(configure, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(120, 3))
+    frame = pandas.DataFrame(rows, columns=["a", "b", "c"])
+    frame["far"], frame["near"] = 1000 + 50 * rows[:, 0], 0.01 * rows[:, 1]
+    frame.to_csv(tmp_path / "two.csv", index=False)
+    table = ("dataset=csv", "dataset.path=two.csv", "dataset.target=[far,near]", "task=regression")
+    outcome = train(configure(*table, "n_iters=200", "batch_size=32", "optimizer.learning_rate=0.01"))
+    assert outcome.metrics["test/r2"] > 0.9, "the mean over both: neither is left out"
+
+
 def test_a_table_of_numbers_is_a_regression(configure, tmp_path: Path) -> None:
     frame = load_diabetes(as_frame=True, scaled=False).frame
     frame.to_csv(tmp_path / "d.csv", index=False)

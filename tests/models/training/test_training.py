@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from bf_models import ResNet18
+from bf_models import MLP, ResNet18
 from bf_models.errors import MissingShape, NonFiniteLoss
 from tests.conftest import PATIENCE
 
@@ -218,3 +218,15 @@ def test_an_error_while_building_notes_the_part(tiny_resnet):
     with pytest.raises(Exception, match="strictly positive") as caught:
         tiny_resnet(body={"filters": -4}).build()
     assert any("ResNet18 built its body: ResNetBody" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5])
+def test_a_loss_that_is_measured_first_tells_the_number_of_outputs(columns: int) -> None:
+    """A validation is tried before the first step: its targets are those of the training."""
+    rng = np.random.default_rng(0)
+    rows, targets = rng.normal(size=(6, 3)).astype("f4"), rng.normal(size=(6, columns)).astype("f4")
+    model = MLP({"loss": "mse", "body": {"units": [4]}})
+    found = model.predict(rows, targets, fetches=["predictions", "loss"])
+    assert found[0].shape == (6, columns)
+    assert found[1] == pytest.approx(float(np.square(found[0] - targets).mean()), rel=1e-5)
+    assert model.train(rows, targets, fetches="loss") == pytest.approx(found[1], rel=1e-5)

@@ -15,10 +15,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
+from bf_batch import Batch
+from bf_batch.opensets import Table
 from bf_command.schema import register
 from bf_index.names import TargetError
 from bf_models import MLP, KerasModel
+from bf_research.prediction.inputs import refuse_inputs
 from bf_research.prediction.predict import Written, predict
+from bf_research.prediction.predictor import Predicted
+from bf_research.prediction.tables import list_columns
 from bf_research.trained import NoModel, find_trained, write_trained
 
 ROOT = Path(__file__).parents[3]
@@ -227,6 +232,67 @@ def test_numbers_that_were_learnt_scaled_are_told_in_their_unit(configure, run: 
     make_run(run, tmp_path / "numbers.bf", {**CONFIG, "task": {**task, "mean": ["a"]}}, classes=None)
     with pytest.raises(ValueError, match=r"task\.mean and task\.std are no numbers"):
         predict(configure("dataset.path=new"))
+
+
+def test_labels_of_several_targets_are_all_there(configure, run: Path, tmp_path: Path):
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(10, 5)).round(3)
+    lines = ["a,b,c,far,near", *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    network = MLP({"inputs": {"features": {"shape": (3,)}}, "loss": "mse", "num_classes": 2, "seed": 1})
+    network.build().save(tmp_path / "numbers.bf")
+    features = {"_target_": "bf_pipeline.B", "_args_": ["features"]}
+    config = {
+        "dataset": {"_target_": "bf_batch.opensets.Table", "path": "rows.csv", "target": ["far", "near"]},
+        "task": {"name": "regression"},
+        "model": {"_target_": "bf_models.MLP"},
+        "pipeline": {"inputs": features, "targets": LABELS, "prepare": []},
+    }
+    config["dataset"] |= {"task": "regression", "features": ["a", "b", "c"]}
+    (run / "classes.json").unlink()
+    make_run(run, tmp_path / "numbers.bf", config, classes=None)
+    found = read(predict(configure("part=train")).path)
+    assert list(found[0]) == ["id", "prediction_0", "prediction_1", "label_0", "label_1"]
+    got = np.array([[row["label_0"], row["label_1"]] for row in found], "f4")
+    np.testing.assert_array_equal(got, rows[[int(row["id"]) for row in found], 3:].astype("f4"))
+
+
+def test_several_classes_of_a_label_have_their_names(tmp_path: Path):
+    answers, known = np.array([[1, 0, 1], [0, 0, 0]]), np.array([[0, 1, 1], [1, 1, 1]])
+    columns = list_columns(Predicted(Batch(2), ["x", "y"], answers, None, known), CLASSES)
+    assert columns == {"id": ["x", "y"], "prediction": ["ant|cat", ""], "label": ["bee|cat", "ant|bee|cat"]}
+
+
+def test_a_prediction_takes_the_place_of_no_data(configure, run: Path, tmp_path: Path):
+    """Of the pictures, of a table, of masks in the folder that the training read."""
+    before = {path: path.read_bytes() for path in sorted(tmp_path.glob("*/*/*.png"))}
+    assert len(before) == 24
+    maps = KerasModel({"inputs": {"images": {"shape": (6, 5, 1)}}, "num_classes": 3, "seed": 2, "head": HEAD})
+    maps.build().save(tmp_path / "maps.bf")
+    dataset = {**CONFIG["dataset"], "masks": "own"}
+    make_run(
+        run,
+        tmp_path / "maps.bf",
+        {**CONFIG, "dataset": dataset, "model": {"_target_": "bf_models.KerasModel"}},
+    )
+    with pytest.raises(ValueError, match=r"out=new is dataset\.path: predictions would take the place"):
+        predict(configure("dataset.path=new", "out=new"))
+    with pytest.raises(ValueError, match=r"out=own is dataset\.masks"):
+        predict(configure("dataset.path=new", "out=own"))
+    with pytest.raises(ValueError, match=r"would take the place of new/day 0/\d+\.png, which the data have"):
+        predict(configure("dataset.path='new/day 0/*.png'", "out='new/day 0'"))
+    assert {path: path.read_bytes() for path in before} == before
+    predict(configure("dataset.path=new", "out=masks"))
+    assert predict(configure("dataset.path=new", "out=masks")).items == 12, "older predictions may go"
+
+
+def test_a_table_is_not_written_over_the_one_it_is_made_from(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    data = Table.unlabelled(tmp_path / "rows.csv")
+    for key in ("path", "labels", "table"):
+        with pytest.raises(ValueError, match=rf"rows\.csv is dataset\.{key}"):
+            refuse_inputs(tmp_path / "rows.csv", {key: str(tmp_path / "rows.csv")}, data)
+    refuse_inputs(tmp_path / "other.csv", {"path": str(tmp_path / "rows.csv")}, data)
 
 
 def test_numbers_and_pictures_of_predictions_are_written(configure, run: Path, tmp_path: Path):

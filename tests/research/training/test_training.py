@@ -220,6 +220,38 @@ def test_the_best_model_is_kept_whenever_it_was_measured(tmp_path: Path, every: 
     assert read_model_record(tmp_path / "cut")["iteration"] == 8
 
 
+class Cut(Event):
+    """An event that is asked to end the program when the training is at its end."""
+
+    def __init__(self, cuts: bool) -> None:
+        self.cuts = cuts
+
+    def after(self, state: TrainingState) -> None:
+        if self.cuts:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("best", ["validation/mae", None])
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_end_that_was_cut_off_is_made_up_for(tmp_path: Path, best: str | None, place: int) -> None:
+    def train(folder: Path, cuts: bool) -> Any:
+        pipeline = trains()
+        events = [
+            Validation(validates(pipeline), every=4, metrics=["mae"], batch_size=16),
+            Checkpoints(every=5, best=best),  # the last one is of the last iteration, and nothing is left
+        ]
+        events.insert(place, Cut(cuts))
+        return Training(pipeline, folder=folder, events=events).run(8, shuffle=True, n_iters=10, seed=1)
+
+    whole = train(tmp_path / "whole", False)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", True)
+    again = train(tmp_path / "cut", False)
+    assert again.metrics == whole.metrics
+    assert read_model_record(tmp_path / "cut") == read_model_record(tmp_path / "whole")
+    assert (tmp_path / "cut" / MODEL).read_text() == (tmp_path / "whole" / MODEL).read_text()
+
+
 def test_early_stopping_remembers_over_an_interruption(tmp_path: Path) -> None:
     def stop() -> list[Event]:
         return [EarlyStopping("validation/mae", patience=3, min_delta=0.5)]

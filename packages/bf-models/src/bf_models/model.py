@@ -259,7 +259,8 @@ class KerasModel:
         with self._lock:
             names = list_names("predictions" if fetches is None else fetches)
             batch = self._feeds.bind(inputs, targets, feed_dict, feeds, with_targets="loss" in names)
-            self.build({name: batch[name] for name in self.spec.input_names})
+            if self._network is None:
+                self._build(batch)
             if self._predicting is None:
                 self._predicting = Steps(self._network, self._step_options(), None, self._averages)
             values = self._predicting.run(batch, names, training=False)

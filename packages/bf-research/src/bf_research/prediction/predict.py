@@ -18,6 +18,7 @@ from bf_research import targets
 from bf_research.launcher.hydra_private import task_overrides
 from bf_research.prediction.bare import fill_in, needs_network
 from bf_research.prediction.exporting import Exported, export_trained
+from bf_research.prediction.inputs import refuse_inputs
 from bf_research.prediction.predictor import Predictor, find_shape, load_model
 from bf_research.prediction.steps import SECTIONS
 from bf_research.prediction.tables import check_out, open_table
@@ -71,9 +72,11 @@ def predict(config: DictConfig) -> Written | Exported:
     if not config.task:  # what files of data sets refer to
         task = trained.config.get("task") or {"name": "classification"}
         config = cast("DictConfig", OmegaConf.merge(config, {"task": task}))
-    data, known = make_data(trained, as_plain(config.dataset) or {}, config.part, allow)
+    given = as_plain(config.dataset) or {}
+    data, known = make_data(trained, given, config.part, allow)
     if len(data) == 0:
         raise ValueError("dataset: there are no items to predict for")
+    refuse_inputs(out, {**(trained.config.get("dataset") or {}), **given}, data)
     predictor = _make_predictor(config, trained, data, allow)
     options = {"prefetch": config.prefetch, "engine": config.engine, "bar": config.bar}
     count, known = 0, known and predictor.knows(data)

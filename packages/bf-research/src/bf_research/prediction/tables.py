@@ -87,27 +87,23 @@ def check_out(path: Path) -> None:
 
 
 def list_columns(predicted: Predicted, classes: Sequence[str] | None) -> dict[str, Any]:
-    """Return the columns of a table by name: id, prediction, label if known, a probability for each class."""
+    """Return the columns of a table by name: id, prediction, label if known, a probability for each class.
+
+    Several numbers an item are ``prediction_0``, ``prediction_1``..., and so are labels; several classes are
+    their names with ``|`` between them.
+    """
     values = predicted.values
     columns: dict[str, Any] = {ID: predicted.ids}
     if predicted.maps and predicted.shares is not None and classes is not None:
         shares = predicted.shares
         return columns | {f"{PIXELS}{name}": shares[:, number] for number, name in enumerate(classes)}
     if isinstance(values, np.ndarray) and values.ndim > 1:
-        flat = values.reshape(len(values), -1)
-        _check_width(flat.shape[1], classes, values.shape[1:])
-        if classes is not None:  # a yes or no of each class
-            columns[VALUE] = [
-                "|".join(name for name, yes in zip(classes, row) if yes) for row in flat.tolist()
-            ]
-        elif flat.shape[1] == 1:
-            columns[VALUE] = flat[:, 0]
-        else:
-            columns |= {f"{VALUE}_{number}": flat[:, number] for number in range(flat.shape[1])}
+        columns |= _spread(values, VALUE, classes)
     else:
         columns[VALUE] = values
     if predicted.known is not None:
-        columns[KNOWN] = _flatten(predicted.known)
+        known = np.asarray(predicted.known)
+        columns |= {KNOWN: predicted.known} if known.ndim <= 1 else _spread(known, KNOWN, classes)
     if predicted.shares is not None and classes is not None:
         shares = predicted.shares
         columns |= {f"{SHARE}{name}": shares[:, number] for number, name in enumerate(classes)}
@@ -126,9 +122,15 @@ def _check_width(width: int, classes: Sequence[str] | None, shape: Sequence[int]
         )
 
 
-def _flatten(known: Any) -> Any:
-    array = np.asarray(known)
-    return known if array.ndim <= 1 else array.reshape(len(array), -1)[:, 0]
+def _spread(values: np.ndarray, name: str, classes: Sequence[str] | None) -> dict[str, Any]:
+    """Return the columns of several values an item: one for each, or the names of the classes that are."""
+    flat = values.reshape(len(values), -1)
+    if flat.shape[1] == 1:
+        return {name: flat[:, 0]}
+    _check_width(flat.shape[1], classes, values.shape[1:])
+    if classes is not None:  # a yes or no of each class
+        return {name: ["|".join(one for one, yes in zip(classes, row) if yes) for row in flat.tolist()]}
+    return {f"{name}_{number}": flat[:, number] for number in range(flat.shape[1])}
 
 
 class CsvTable:

@@ -110,7 +110,7 @@ class Training:
         if self._checkpoints and self._path is None and self._opened is None:
             raise ValueError("Checkpoints need a folder: give the training a name or a folder")
         began = time.monotonic()
-        with self._open_folder(resume) as folder:
+        with self._open_folder(resume) as (folder, ended):
             source = self._find_source(folder, resume)
             batches = self.pipeline.gen_batch(batch_size, resume=source, **options)
             state = TrainingState(
@@ -126,7 +126,7 @@ class Training:
                 where = "" if state.total is None else f" of {state.total}"
                 log.info("%s: going on after %d%s iterations", source.parent, state.iteration, where)
             with contextlib.closing(batches):
-                yield from self._train(state, batches, folder)
+                yield from self._train(state, batches, folder, ended)
             if folder is not None:
                 folder.note(iteration=state.iteration, stopped=state.stopped, metrics=state.metrics)
             return TrainingOutcome(
@@ -140,9 +140,10 @@ class Training:
             )
 
     @contextlib.contextmanager
-    def _open_folder(self, resume: Resume) -> Iterator[RunFolder | None]:
+    def _open_folder(self, resume: Resume) -> Iterator[tuple[RunFolder | None, bool]]:
+        """Yield the folder, None for none, and whether the training in it has come to its end before."""
         if self._opened is not None or self._path is None:
-            yield self._opened
+            yield self._opened, self._opened is not None and self._opened.is_finished
             return
         path = self._path
         if resume == "never" and (path / CHECKPOINTS).exists():
@@ -150,8 +151,9 @@ class Training:
         with RunFolder(path) as folder:
             if resume == "auto":
                 folder.check_same(self._settings)
+            ended = folder.is_finished
             folder.begin(self._settings, folder.record.get("run_id"))
-            yield folder
+            yield folder, ended
             folder.note(state=FINISHED)
 
     def _find_source(self, folder: RunFolder | None, resume: Resume) -> Path | None:
@@ -200,8 +202,10 @@ class Training:
             "events": [(type(event).__name__, event.state()) for event in self.events],
         }
 
-    def _train(self, state: TrainingState, batches: Any, folder: RunFolder | None) -> Iterator[TrainingState]:
-        """Go through the batches and let the events look at each."""
+    def _train(
+        self, state: TrainingState, batches: Any, folder: RunFolder | None, ended: bool
+    ) -> Iterator[TrainingState]:
+        """Go through the batches and let the events look at each, and at the end unless it had ``ended``."""
         first = state.iteration
         for checkpoints in self._checkpoints:
             checkpoints.remembered = lambda: self._remember(state)
@@ -229,7 +233,7 @@ class Training:
             if state.stopped is None and state.run.stopped is not None:
                 state.stop(state.run.stopped)
                 log.info("stopped after %d iterations: %s", state.iteration, state.stopped)
-            if state.iteration > first or first == 0:
+            if state.iteration > first or not ended:  # an end that was cut off is made up for
                 for event in self.events:
                     event.after(state)
         finally:

@@ -91,7 +91,9 @@ class Validation(Evaluation):
 
     def before(self, state: TrainingState) -> None:
         """Begin to count the time."""
-        self._last, self._measured = time.monotonic(), state.iteration
+        self._last = time.monotonic()
+        measured = [state.measured.get(f"{self.name}/{metric}", 0) for metric in (*self.metrics, "loss")]
+        self._measured = max(measured)  # a checkpoint may lie between two measurements
 
     def after_iteration(self, state: TrainingState) -> None:
         """Measure if it is time."""
