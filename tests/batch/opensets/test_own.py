@@ -273,6 +273,64 @@ def test_rows_with_gaps_are_named_or_left_out(tmp_path: Path) -> None:
     assert rows.next_batch(5).features[:, 0].tolist() == [1, 3, 5, 7, 9]
 
 
+ROWS = [f"{number},{number % 3},{'ab'[number % 2]}" for number in range(20)]
+STRANGE = {
+    "a value more than names": (
+        ["x,z,y", *(f"{row},7" for row in ROWS)], {},
+        "rows have more values between ',' than the first line has names",
+    ),
+    "decimal commas": (
+        ["x;y", *(f"1.{100 + number % 2},5;{number % 2}" for number in range(20))], {},
+        r"'x' holds numbers with a comma, such as '1\.100,5': write them with a point, '1100\.5'",
+    ),
+    "the target among the features": (["x,z,y", *ROWS], {"features": ["x", "y"]}, "has 'y', which is"),
+    "parts among the features": (
+        ["x,z,y", *(f"{n},{('train', 'test')[n % 3 // 2]},{n % 2}" for n in range(20))],
+        {"features": ["x", "z"], "part": "z"}, "features has 'z', which is the target, the column of parts",
+    ),
+    "a feature that is ignored": (
+        ["x,z,y", *ROWS], {"features": ["x"], "ignore": "x"}, "features has 'x', .* or ignored",
+    ),
+    "numbers that no float32 holds": (
+        ["x,y", *(f"{number},{10.0 ** (2 * number)}" for number in range(21))], {"task": "regression"},
+        "row 21 holds a number too large for float32, more than 3.40282e",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "options", "message"), STRANGE.values(), ids=STRANGE)
+def test_what_would_be_learnt_wrong_is_refused(tmp_path: Path, lines, options, message: str) -> None:
+    """Each was learnt without a word: columns that had moved, numbers as texts, the answer as a feature."""
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=message):
+        Table(tmp_path / "t.csv", "y", **options)
+
+
+@pytest.mark.parametrize("strange", [np.inf, 1e20])
+def test_a_number_that_is_none_of_a_class_is_refused(strange: float) -> None:
+    with pytest.raises(ValueError, match="is no number of a class; write classes as texts"):
+        number_labels([1.0, strange, 1.0, 3 * strange], "labels.npy")
+
+
+def test_tables_of_other_programs_are_read_or_told(tmp_path: Path) -> None:
+    (tmp_path / "quoted.csv").write_text("\n".join(['"a;b;c;d",z,y', *ROWS]))
+    assert Table(tmp_path / "quoted.csv", "y").features == ("a;b;c;d", "z")
+    (tmp_path / "ends.csv").write_text("\n".join(["x,z,y", *(f"{row}," for row in ROWS)]))
+    ends = Table(tmp_path / "ends.csv", "y")
+    assert (ends.features, ends.classes) == (("x", "z"), ("a", "b")), "a separator ends each row"
+    (tmp_path / "latin.csv").write_text("\n".join(["x,z,y", *ROWS, "1,2,é"]), encoding="latin-1")
+    with pytest.raises(
+        ValueError, match=r"latin\.csv can't be read: byte 0xe9 is no UTF-8; save .* in UTF-8"
+    ):
+        Table(tmp_path / "latin.csv", "y")
+    (tmp_path / "comma.csv").write_text("\n".join(["x;y", *(f"{n % 3},5;{n % 2}" for n in range(20))]))
+    asked = Table(tmp_path / "comma.csv", "y", categories=["x"])
+    assert asked.columns == ("x=0,5", "x=1,5", "x=2,5")
+    (tmp_path / "paths.csv").write_text("file,label\na.png,1\n,2\n")
+    with pytest.raises(ValueError, match=r"paths\.csv, column file: row 2 has no path"):
+        ImageFiles(labels=tmp_path / "paths.csv")
+
+
 def test_arrays_are_rows_or_pictures(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(20.0).reshape(10, 2))
     np.save(tmp_path / "p.npy", np.zeros((10, 8, 8), np.uint8))

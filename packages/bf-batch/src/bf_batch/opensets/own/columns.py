@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,7 @@ Missing = Literal["raise", "leave_out", "fill"]
 Categories = Sequence[str] | Mapping[str, Sequence[str]]
 _MOST, _MOST_ASKED = 100, 10_000
 _SHOWN = 3
+_COMMA = re.compile(r"\s*[-+]?[\d.]*,\d+\s*")
 _log = logging.getLogger(__name__)
 
 
@@ -128,6 +130,12 @@ def find_columns(
 def _find_categories(column: Any, name: str, asked: bool, where: str) -> tuple[str, ...]:
     found = sorted({text for text in as_texts(column) if text is not None})
     most = _MOST_ASKED if asked else _MOST
+    if found and not asked and all(map(_COMMA.fullmatch, found)):
+        raise ValueError(
+            f"{where}: the column {name!r} holds numbers with a comma, such as {found[0]!r}: write them with "
+            f"a point, {found[0].replace('.', '').replace(',', '.')!r}; categories=[{name}] takes them for "
+            "texts"
+        )
     if not found:
         raise ValueError(
             f"{where}: the column {name!r} has no value in the rows to train on; ignore=[{name}]"
@@ -161,6 +169,15 @@ def take_column(table: Any, name: str, where: str) -> Any:
     if name not in table.columns:
         raise KeyError(unknown("column", name, list(map(str, table.columns)), where))
     return table[name]
+
+
+def take_paths(table: Any, name: str, where: str) -> list[str]:
+    """Return the paths in a column of a table; ValueError names a row without one."""
+    column = take_column(table, name, where)
+    if column.isna().any():
+        row = int(np.flatnonzero(column.isna().to_numpy())[0]) + 1
+        raise ValueError(f"{where}, column {name}: row {row} has no path; fill it in, or remove it")
+    return [str(value) for value in column.tolist()]
 
 
 def drop_gaps(

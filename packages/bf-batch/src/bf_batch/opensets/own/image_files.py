@@ -10,7 +10,7 @@ import numpy as np
 
 from bf_batch.batch import Batch
 from bf_batch.opensets.base import Openset
-from bf_batch.opensets.own.columns import take_column
+from bf_batch.opensets.own.columns import take_column, take_paths
 from bf_batch.opensets.own.labels import Task, check_task, number_labels, read_numbers, refuse_lacking
 from bf_batch.opensets.own.pairs import locate_files
 from bf_batch.opensets.own.parts import AUTO, make_parts, name_parts
@@ -70,7 +70,7 @@ class ImageFiles(PictureSet, Openset):
             )
         file = known[0] if file is None else file
         names = [known[1]] if label is None else [label] if isinstance(label, str) else list(label)
-        listed = [str(name) for name in take_column(table, file, where).tolist()]
+        listed = take_paths(table, file, where)
         index = _find_files(path, listed, os.path.dirname(os.fspath(labels)), f"{where}, column {file}")
         columns = [take_column(table, name, where).to_numpy() for name in names]
         spot = f"{where}, column {', '.join(names)}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bf_batch.batch import Batch
 from bf_batch.opensets.base import Openset
-from bf_batch.opensets.own.columns import take_column
+from bf_batch.opensets.own.columns import take_column, take_paths
 from bf_batch.opensets.own.mask_files import Scan, check_sizes, read_palette, scan_masks
 from bf_batch.opensets.own.mask_labels import (
     AUTO,
@@ -137,15 +137,10 @@ def _read_pairs(
     if len(known) < 2:
         raise ValueError(f"{where}: columns of pictures and masks are needed, got {', '.join(known)}")
     root = os.path.dirname(os.fspath(table)) if path is None else os.fspath(path)
-    listed: list[list[str]] = []
-    for name, default in zip(columns[:2], known[:2]):
-        column = take_column(rows, default if name is None else name, where)
-        if column.isna().any():
-            row = int(np.flatnonzero(column.isna().to_numpy())[0]) + 1
-            raise ValueError(
-                f"{where}, column {column.name}: row {row} has no path; fill it in, or remove it"
-            )
-        listed.append([str(value) for value in column.tolist()])
+    listed = [
+        take_paths(rows, default if name is None else name, where)
+        for name, default in zip(columns[:2], known)
+    ]
     if len(set(listed[0])) != len(listed[0]):
         twice = Counter(listed[0]).most_common(1)[0][0]
         raise ValueError(f"{where}: the picture {twice!r} is there twice; keep one row for each")

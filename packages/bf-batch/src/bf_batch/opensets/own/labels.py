@@ -13,6 +13,8 @@ from bf_index.errors import escape
 Task = Literal["classification", "regression", "reconstruction"]
 TASKS = ("classification", "regression", "reconstruction")
 _SHOWN = 5
+#: The largest whole number that floats tell from its neighbours.
+_MOST_WHOLE = 2.0**53
 
 
 def check_task(task: str, owner: str) -> None:
@@ -38,6 +40,9 @@ def number_labels(values: Any, where: str) -> tuple[NDArray[np.int64], tuple[str
     if array.dtype.kind == "O":
         array = np.array([str(value) for value in array.tolist()])
     if array.dtype.kind == "f":
+        if not (np.abs(array) <= _MOST_WHOLE).all():
+            strange = array[~(np.abs(array) <= _MOST_WHOLE)][0]
+            raise ValueError(f"{where}: {strange:g} is no number of a class; write classes as texts")
         if (array != np.rint(array)).any():
             part = array[array != np.rint(array)][0]
             raise ValueError(
@@ -73,7 +78,14 @@ def read_numbers(values: Any, where: str) -> NDArray[np.float32]:
             ) from None
     if not np.isfinite(array).all():
         raise ValueError(f"{where}: row {_first(~np.isfinite(array))} holds no finite number")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{where}: row {_first(~np.isfinite(numbers))} holds a number too large for float32, more than "
+            f"{np.finfo(np.float32).max:g}; take another unit"
+        )
+    return numbers
 
 
 def refuse_lacking(

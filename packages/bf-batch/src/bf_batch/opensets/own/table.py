@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -24,11 +26,16 @@ from bf_index.sizes import reading
 Names = str | Sequence[str]
 _log = logging.getLogger(__name__)
 _SEPARATORS = (",", ";", "\t", "|")
+_QUOTED = re.compile(r'"[^"]*"')
 _STRICT = "give larger shares or more rows, join rare classes, or allow it with strict=false"
 
 
 def read_table(path: str | os.PathLike[str], sep: str | None = None) -> Any:
-    """Return the pandas table in a csv or parquet file; of csv files the separator is found out."""
+    """Return the pandas table in a csv or parquet file; of csv files the separator is found out.
+
+    ``ValueError`` for a file without rows, in another encoding than UTF-8, or with more values in a row than
+    its first line has names.
+    """
     where = os.fspath(path)
     if not os.path.isfile(where):
         raise FileNotFoundError(f"no file {where!r} (working folder {os.getcwd()!r})")
@@ -37,13 +44,32 @@ def read_table(path: str | os.PathLike[str], sep: str | None = None) -> Any:
         if name == "parquet":
             return found.read(file)
         if sep is None:
-            head = file.readline(1 << 16).decode("utf-8", "replace")
+            head = _QUOTED.sub("", file.readline(1 << 16).decode("utf-8", "replace"))
             sep = max(_SEPARATORS, key=head.count)
             file.seek(0)
-        table = found.read(file, sep=sep, skipinitialspace=True)
+        table = _read_csv(found, file, sep)
     if not len(table):
         raise ValueError(f"{escape(where)}: there are no rows")
     return table
+
+
+def _read_csv(csv: Any, file: Any, sep: str) -> Any:
+    """Return the table in a csv file; its columns are those of the first line, never moved by one."""
+    from pandas.errors import ParserWarning
+
+    try:
+        with warnings.catch_warnings():
+            # of longer rows pandas would take the first values for names, or leave out the last ones
+            warnings.filterwarnings("error", category=ParserWarning)
+            return csv.read(file, sep=sep, skipinitialspace=True, index_col=False)
+    except ParserWarning as error:
+        raise ValueError(
+            f"rows have more values between {sep!r} than the first line has names of columns; name all of "
+            "them, or take out what is too much"
+        ) from error
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(f"byte {byte:#04x} is no UTF-8; save the table as CSV in UTF-8") from error
 
 
 class Table(Openset):
@@ -100,7 +126,12 @@ class Table(Openset):
         for name in (*ignored, *targets):
             take_column(table, name, where)
         out = {*targets, *ignored, *([part] if part else [])}
-        names = tuple(map(str, features or [name for name in known if name not in out]))
+        names = tuple(map(str, _as_names(features or [name for name in known if name not in out])))
+        if twice := [name for name in names if name in out]:
+            raise ValueError(
+                f"{where}: features has {twice[0]!r}, which is the target, the column of parts, or ignored: "
+                "what is told is not told by itself; take it out of one of them"
+            )
         if not names:
             raise ValueError(f"{where}: there are no columns but the target {', '.join(targets)}")
         table = table.iloc[drop_gaps(table, names, targets, missing, where)]
