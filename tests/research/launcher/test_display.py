@@ -17,7 +17,7 @@ from bf_research.launcher.display.choice import choose_monitor
 from bf_research.launcher.display.notebook import NotebookTable
 from bf_research.launcher.display.table import SweepTable
 from bf_research.launcher.jobs import Done, Job, Monitor
-from bf_research.research.run import _make_standing
+from bf_research.research.run import _choose_ranking
 from bf_research.stopping.directions import choose_metric
 from bf_research.sweep.records import Record
 from bf_research.sweep.standing import Standing
@@ -349,10 +349,10 @@ def test_the_direction_is_that_of_the_metric_that_was_chosen():
         row = {"iteration": 1, "loss": value}
         standing.hear(Record(str(value), 0, {"a": value}, state=TrialState.DONE, rows=[row]))
     assert standing.describe() == "loss 0.1  a=0.1"
-    assert _make_standing([], None, None).mode == "auto"
+    assert _choose_ranking([], None, None).mode == "auto"
     chosen = {"test/accuracy": ["loss", "test/accuracy", "time"], "loss": ["accuracy", "loss"]}
     for metric, returns in chosen.items():
-        assert _make_standing(returns, None, None).metric == metric == choose_metric(returns)
+        assert _choose_ranking(returns, None, None).metric == metric == choose_metric(returns)
 
 
 def test_the_mean_of_numbers_too_large_to_add_up():

@@ -15,6 +15,7 @@ from scipy import stats
 from bf_index.errors import StateError
 from bf_pipeline import C
 from bf_programs.batchflow import main
+from bf_programs.showing import show
 from bf_research import RI, Option, Research, write_report
 from bf_research.domain.config import Config
 from bf_research.report.axes import Scale, choose_scale, round_numbers
@@ -93,6 +94,30 @@ def test_less_is_better_of_a_loss_or_when_it_is_said(sweep):
     assert [row[1] for row in cells(text)][:2] == ["lenet", "lenet"]
     with pytest.raises(ValueError, match="did you mean 'accuracy'"):
         write_report(sweep, metric="acuracy")
+
+
+@pytest.mark.parametrize(
+    ("ranking", "metric", "first"),
+    [
+        ({"metric": "cost", "mode": "auto", "by_fold": False}, "cost", 2),
+        ({"metric": "cost", "mode": "min", "by_fold": False}, "cost", 1),
+        ({"metric": None, "mode": "auto", "by_fold": True}, "validation/loss", 1),
+        ({"metric": None, "mode": "auto", "by_fold": False}, "test/accuracy", 2),
+        ({"metric": "gone", "mode": "min", "by_fold": False}, "test/accuracy", 2),
+        ({"metric": 1, "mode": [], "by_fold": "yes"}, "test/accuracy", 2),
+        ("cost", "test/accuracy", 2),
+    ],
+)
+def test_a_sweep_is_ranked_later_as_it_ranked_its_trials(tmp_path, capsys, ranking, metric, first):
+    names = ("validation/loss", "test/accuracy", "cost")
+    ends = [({"a": number}, 0, [dict.fromkeys(names, float(number))], TrialState.DONE) for number in (1, 2)]
+    folder = write_sweep(tmp_path / "sweep", ends, ranking=ranking)
+    found = read_contents(folder)
+    assert (found.metric, found.ranked[0].config["a"]) == (metric, first)
+    show(folder)
+    table = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert ["a", metric, "std", "n"] in table
+    assert [row[1] for row in table if row[0] in ("1", "2")] == [str(first), str(3 - first)]
 
 
 def test_curves_are_means_with_the_least_and_the_most_repetition(sweep):

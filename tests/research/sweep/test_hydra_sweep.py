@@ -331,8 +331,11 @@ def test_a_mapping_that_no_override_can_hold_is_refused_before_any_trial(
 def test_the_best_of_a_loss_is_the_smallest_unless_somebody_says_otherwise(
     sweep: Callable[..., Any], arguments: list[str], order: list[str]
 ) -> None:
-    done, _, _ = sweep(*arguments, "lr=2,3,1")
+    done, results, _ = sweep(*arguments, "lr=2,3,1")
     assert [line.split()[1] for line in done.out.splitlines() if line[:2] in ("1 ", "2 ", "3 ")] == order
+    metric = results.ranking.choose(results.returns)  # who reads the folder later ranks so too
+    first = results.best(metric, results.ranking.order(metric))
+    assert str(first.config["lr"]) == order[0]
 
 
 MINE = "bf_research.tracking.callback.SweepTracking"

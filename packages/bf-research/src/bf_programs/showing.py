@@ -20,8 +20,7 @@ from bf_programs.records import (
     read_run,
     read_sweep_overrides,
 )
-from bf_research.report.contents import choose_metric
-from bf_research.stopping.directions import less_is_better, read_mode
+from bf_research.stopping.directions import Ranking
 from bf_research.sweep.results import Results
 from bf_research.sweep.tables import failure_table, ranking, text_table
 from bf_research.sweep.trial import TrialState
@@ -59,9 +58,9 @@ def compare(
     """Rank runs and trials in one table: the settings in which they differ, and their metrics."""
     entries = [entry for folder in folders for entry in read_entries(folder)]
     names = list(dict.fromkeys(name for entry in entries for name in entry.metrics))
-    chosen = choose_metric(names, metric)
+    chosen = Ranking().choose(names, metric)
     if chosen is not None:
-        sign = 1.0 if less_is_better(chosen, read_mode(minimize)) else -1.0
+        sign = 1.0 if Ranking().order(chosen, minimize) == "min" else -1.0
         entries.sort(key=lambda entry: _rank(entry.metrics.get(chosen, math.nan), sign))
     if as_json:
         _write_json([_as_data(entry) for entry in entries])
@@ -90,10 +89,10 @@ def best(
     if not is_sweep(folder):
         raise ValueError(f"{escape(folder)} is one run: batchflow show {escape(folder)} tells about it")
     results = read_results(folder)
-    chosen = choose_metric(results.returns, metric)
+    chosen = results.ranking.choose(results.returns, metric)
     if chosen is None:
         raise ValueError(f"{escape(folder)}: no trial has a metric yet")
-    record = results.best(chosen, "min" if less_is_better(chosen, read_mode(minimize)) else "max")
+    record = results.best(chosen, results.ranking.order(chosen, minimize))
     entry = next(entry for entry in read_entries(folder) if entry.folder == folder / record.id)
     if as_json:
         _write_json(_as_data(entry))
@@ -118,7 +117,7 @@ def _show_all(as_json: bool) -> None:
             rows.append([str(folder), f"{done} of {len(results)} trials done", _tell_best(results)])
         else:
             entry = read_run(folder)
-            name = choose_metric(list(entry.metrics), None)
+            name = Ranking().choose(list(entry.metrics))
             rows.append([str(folder), entry.state, f"{name} {_number(entry.metrics[name])}" if name else "-"])
     if as_json:
         _write_json([{"folder": folder, "state": state, "metric": told} for folder, state, told in rows])
@@ -131,14 +130,14 @@ def _show_all(as_json: bool) -> None:
 
 def _tell_best(results: Results) -> str:
     """Return the best value of the metric that trials are ranked by, as text."""
-    name = choose_metric(results.returns, None)
+    name = results.ranking.choose(results.returns)
     if name is None:
         return "-"
     values = [results.last(name, record) for record in results.records if record.state is TrialState.DONE]
     numbers = [value for value in values if math.isfinite(value)]
     if not numbers:
         return "-"
-    pick = min if less_is_better(name, "auto") else max
+    pick = min if results.ranking.order(name) == "min" else max
     return f"{name} {_number(pick(numbers))} at best"
 
 
@@ -172,12 +171,9 @@ def _show_sweep(folder: Path, metric: str | None, minimize: bool | None, as_json
     told = read_sweep_overrides(folder)
     if told is not None:
         lines.append(f"settings  {escape(' '.join(told['task'])) or '-'}")
-    chosen = choose_metric(results.returns, metric)
+    chosen = results.ranking.choose(results.returns, metric)
     if chosen is not None:
-        lines += [
-            "",
-            ranking(results, chosen, "min" if less_is_better(chosen, read_mode(minimize)) else "max"),
-        ]
+        lines += ["", ranking(results, chosen, results.ranking.order(chosen, minimize))]
     if results.failures:
         lines += ["", failure_table(results, folder)]
     lines += ["", *tell_sweep_run(read_memory(folder)), *tell_places(read_places(folder))]

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bf_index.errors import StateError, escape, unknown
+from bf_index.errors import StateError, escape
 from bf_research.domain.option import canonical
 from bf_research.report.importance import Importance, rate_options
-from bf_research.stopping.directions import less_is_better, read_mode
 from bf_research.sweep import journal
 from bf_research.sweep.records import Record, Told
 from bf_research.sweep.results import Results
 from bf_research.sweep.trial import FAILURES, TrialState
 
-FAVOURITE = "test/accuracy"
 #: Options that a page has room for; a file of somebody else may have a name for each trial.
 MOST_OPTIONS = 24
 
@@ -74,29 +72,17 @@ class Contents:
         return tuple(found.option for found in self.importances)[:MOST_OPTIONS]
 
 
-def choose_metric(names: Sequence[str], asked: str | None) -> str | None:
-    """Return the metric to rank by: the one asked for, the test's accuracy, or the last; None without any.
-
-    ``ValueError`` for one that is not there.
-    """
-    if asked is not None and asked not in names:
-        raise ValueError(unknown("metric", asked, names, "metric"))
-    if asked is None and names:
-        return FAVOURITE if FAVOURITE in names else names[-1]
-    return asked
-
-
 def read_contents(folder: Path, metric: str | None = None, minimize: bool | None = None) -> Contents:
     """Read the journal of a sweep; ``StateError`` for a folder without a trial that gave a number."""
     if not journal.exists(folder):
         raise FileNotFoundError(f"{escape(folder)} holds no sweep: there is no {journal.JOURNAL} in it")
     history = journal.read(folder)
     results = Results.of(history)
-    chosen = choose_metric(results.returns, metric)
+    chosen = results.ranking.choose(results.returns, metric)
     if chosen is None:
         raise StateError(f"{escape(folder)}: no trial has a result yet, so there is nothing to report")
-    less = less_is_better(chosen, read_mode(minimize))
-    rows = results.rank(chosen, "min" if less else "max")
+    order = results.ranking.order(chosen, minimize)
+    rows = results.rank(chosen, order)
     ranked = tuple(
         Configuration(records[0].config, row["mean"], row["std"], row["count"], records)
         for row, records in rows
@@ -107,10 +93,10 @@ def read_contents(folder: Path, metric: str | None = None, minimize: bool | None
         folder,
         results,
         chosen,
-        less,
+        order == "min",
         ranked,
         options,
-        _rate(results, chosen, options, less),
+        _rate(results, chosen, options, order == "min"),
         tuple(text for text in fixed if isinstance(text, str)) if isinstance(fixed, list) else (),
         tuple(history.told),
     )

@@ -26,11 +26,10 @@ from bf_research.research.place import (
 )
 from bf_research.search.options import read_search
 from bf_research.search.study import Proposals
-from bf_research.stopping.directions import Mode, choose_metric
+from bf_research.stopping.directions import Ranking, choose_metric
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
 from bf_research.sweep.results import Results
-from bf_research.sweep.standing import Standing
 from bf_research.sweep.sweep import Resume, Rules, Sweep, check_countable
 from bf_research.sweep.tables import failure_table
 from bf_research.sweep.trial import Trial, TrialState
@@ -99,6 +98,7 @@ def prepare(
     returns = [name for unit in experiment.units for name in unit.returns]
     sweep = Sweep(domain, folder.absolute(), rules, returns=returns, tell=tell, search=search)
     units = [unit.name for unit in experiment.units]
+    sweep.rank_by(_choose_ranking(returns, rule, search))
     sweep.head["research"] = {"n_iters": n_iters, "units": units, "returns": returns}
     _refuse_other_research(folder, sweep.head["research"])
     parallel = options.get("parallel", True)
@@ -116,7 +116,6 @@ def prepare(
         named = options.get("preload", find_heavy_libraries(experiment.units))
         preload = (*named, *(("mlflow",) if targets.find_part(tracking, "MLflowTracker") else ()))
         bar = options.get("bar", False)
-        sweep.standing = _make_standing(returns, rule, search)
         best = sweep.standing.describe
         placer = Workers(work, SharedValues(domain), places, policy, preload, bar, branches, best)
     if options.get("test_run", False):
@@ -127,15 +126,13 @@ def prepare(
     return PreparedRun(sweep, placer, tracking)
 
 
-def _make_standing(returns: Sequence[str], rule: StoppingRule | None, search: Proposals | None) -> Standing:
-    """Return what knows the best so far: by the metric of the search, the rule, or the table of results."""
-    metric = choose_metric(returns)
-    mode: Mode = "auto"
-    if rule is not None:
-        metric, mode = rule.metric, rule.mode
+def _choose_ranking(returns: Sequence[str], rule: StoppingRule | None, search: Proposals | None) -> Ranking:
+    """Return how trials are ranked: by the metric of the search, of the rule, or by the results there are."""
     if search is not None:
-        metric, mode = search.search.metrics[0], search.search.modes[0]
-    return Standing(metric, mode)
+        return Ranking(search.search.metrics[0], search.search.modes[0])
+    if rule is not None:
+        return Ranking(rule.metric, rule.mode)
+    return Ranking(choose_metric(returns))
 
 
 def _check_tracking(given: Any) -> dict[str, Any] | None:

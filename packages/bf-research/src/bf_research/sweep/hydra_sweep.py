@@ -28,7 +28,7 @@ from bf_research.masks import Masks
 from bf_research.own_files import open_plain
 from bf_research.search.options import read_search
 from bf_research.search.study import Proposals
-from bf_research.stopping.directions import choose_metric, less_is_better, read_mode
+from bf_research.stopping.directions import Ranking, read_mode
 from bf_research.stopping.measured import check_ranking, complete_metrics, complete_rule
 from bf_research.stopping.rules import StoppingRule, read_stopping
 from bf_research.sweep import journal
@@ -36,9 +36,8 @@ from bf_research.sweep.hydra_trial import RecordedTask, recover_result
 from bf_research.sweep.overrides import Keys, split_overrides
 from bf_research.sweep.placing import ThroughLauncher, refuse_deaf
 from bf_research.sweep.records import History
-from bf_research.sweep.results import Mode, Results
+from bf_research.sweep.results import Results
 from bf_research.sweep.settings import keep_decisive, keep_own
-from bf_research.sweep.standing import Standing
 from bf_research.sweep.sweep import Rules, Sweep, SweepFailed, check_countable
 from bf_research.sweep.tables import failure_table, ranking
 from bf_research.sweep.trial import FAILURES, Trial, TrialState
@@ -56,7 +55,7 @@ class DomainSweep:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
         self.rules = Rules(options["resume"], options["on_failure"])
-        self.mode = read_mode(options["minimize"])
+        self.ranking = Ranking(options["metric"], read_mode(options["minimize"]), bool(options["folds"]))
 
     def setup(self, context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
         """Remember what Hydra composed, and make the launcher."""
@@ -99,7 +98,7 @@ class DomainSweep:
             search=search,
         )
         repeats = repeated or search is not None or domain.update is not None
-        sweep.standing = Standing(self.options["metric"], self.mode, bool(folds), repeats)
+        sweep.rank_by(self.ranking, repeats)
         if hasattr(self.launcher, "best"):
             self.launcher.best = sweep.standing.describe
         sweep.head["fixed"] = _mask_own(fixed, sweep.masks)
@@ -219,14 +218,11 @@ class DomainSweep:
 
     def _conclude(self, results: Results, folder: Path, strangers: set[str]) -> Results:
         """Log the ranking; raise when trials failed, after the callbacks had their turn."""
-        metric, names = self.options["metric"], results.returns
-        if metric is None:
-            metric = choose_metric(names, bool(self.options["folds"]))
-        elif names and metric not in names:
-            log.warning("the table at the end: %s", unknown("result", metric, names, "hydra.sweeper.metric"))
-        if metric in names:
-            mode: Mode = "min" if less_is_better(metric, self.mode) else "max"
-            log.info("\n%s", ranking(results, metric, mode))
+        asked, names = self.ranking.metric, results.returns
+        if asked is not None and names and asked not in names:
+            log.warning("the table at the end: %s", unknown("result", asked, names, "hydra.sweeper.metric"))
+        elif (metric := self.ranking.choose(names)) is not None:
+            log.info("\n%s", ranking(results, metric, self.ranking.order(metric)))
         if self.rule is not None and results.records and not any(record.step for record in results.records):
             log.warning(
                 "stopping=%s stopped nothing: no trial reported %s, whose results are %s",
@@ -235,11 +231,11 @@ class DomainSweep:
                 ", ".join(names) or "none",
             )
         # failures that an earlier domain left in the folder are not failures of this one
-        asked = replace(results, records=tuple(r for r in results.records if r.id not in strangers))
-        if asked.failures:
+        own = replace(results, records=tuple(r for r in results.records if r.id not in strangers))
+        if own.failures:
             if hydra.__version__.startswith("1.3"):  # it does not call the callbacks of a sweep that raises
                 self.context.callbacks.on_multirun_end(config=self.config, config_name=None)
-            raise SweepFailed(failure_table(asked, folder))
+            raise SweepFailed(failure_table(own, folder))
         return results
 
 

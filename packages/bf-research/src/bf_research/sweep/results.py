@@ -22,7 +22,7 @@ from bf_research.domain.walk import WalkOptions
 from bf_research.masks import is_masked
 from bf_research.report.markup import element
 from bf_research.search.values import last_value, mean_and_deviation
-from bf_research.stopping.directions import choose_metric, less_is_better
+from bf_research.stopping.directions import Ranking
 from bf_research.sweep.html_table import draw_failures, draw_ranking, draw_states
 from bf_research.sweep.journal import SCHEMA, to_json
 from bf_research.sweep.records import History, Record, check_record
@@ -49,11 +49,15 @@ class Results:
     records: tuple[Record, ...] = ()
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     declared: tuple[str, ...] = ()
+    #: how the sweep ranks its trials
+    ranking: Ranking = field(default_factory=Ranking)
 
     @classmethod
     def of(cls, history: History, values: Mapping[str, Mapping[str, Any]] | None = None) -> Self:
         """Return the results of a journal."""
-        return cls(tuple(history.records.values()), values or {}, tuple(history.head.get("returns", ())))
+        head = history.head
+        records, ranking = tuple(history.records.values()), Ranking.of(head.get("ranking"))
+        return cls(records, values or {}, tuple(head.get("returns", ())), ranking)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -97,10 +101,10 @@ class Results:
 
     def _repr_html_(self) -> str:
         """Return the states, the ranking by the metric that counts and the failures, for a notebook."""
-        metric = choose_metric(self.returns)
+        metric = self.ranking.choose(self.returns)
         parts = [draw_states(self.records)]
         if metric is not None and self.records:
-            summary = self.summary(metric, "min" if less_is_better(metric, "auto") else "max")
+            summary = self.summary(metric, self.ranking.order(metric))
             parts.append(draw_ranking(summary, self.options, metric))
         return element("div", *parts, draw_failures(self.records))
 

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
@@ -18,6 +18,7 @@ from bf_research.domain.config import Config
 from bf_research.domain.domain import Domain
 from bf_research.masks import Masks
 from bf_research.search.study import Proposals
+from bf_research.stopping.directions import Ranking
 from bf_research.stopping.rules import StoppingRule
 from bf_research.sweep import journal as journals
 from bf_research.sweep.journal import Journal
@@ -141,6 +142,11 @@ class Sweep:
         self._history: History | None = None
         #: How many updates there had been when a placer found no trial left; None while it has not.
         self._ended_at: int | None = None
+
+    def rank_by(self, ranking: Ranking, repeats: bool = True) -> None:
+        """Rank trials so, also for who reads the folder; ``repeats``: a configuration may come twice."""
+        self.standing = Standing(ranking.metric, ranking.mode, ranking.by_fold, repeats)
+        self.head["ranking"] = asdict(ranking)
 
     def run(self, placer: Placer) -> Results:
         """Run what is left and return all results; failures are in them, not raised.
