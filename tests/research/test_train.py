@@ -264,7 +264,7 @@ def test_a_trial_that_fails_before_it_begins_has_a_run(run_script, tmp_path: Pat
     assert ends == {"ce": "FINISHED", "nosuch": "FAILED"}
     assert {run.info.run_name for run in runs} == {"loss=ce", "loss=nosuch"}
     (parent,) = client.search_runs(["1"], "tags.`bf.kind` = 'sweep'")
-    assert parent.info.status == state  # Hydra tells callbacks nothing of a basic sweeper that raised
+    assert parent.info.status == state  # a basic sweeper raises, of which Hydra 1.3 tells callbacks nothing
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,12 @@ class SweepTracking(Callback):
 
     def __init__(self, metric: str = "test/accuracy", minimize: bool | None = None) -> None:
         self.metric, self.minimize = metric, minimize
+        self._around: int | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create or find the parent run, and publish it to the trials."""
         SweepContext.withdraw()
+        self._around = _passing()
         tracking = find_part(config.get("tracking"), "MLflowTracker")
         if tracking is None:
             if set(name_trackers(config.get("tracking")).values()) - {"no", "tracker"}:
@@ -91,7 +93,8 @@ class SweepTracking(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close trials of dead workers, log the summary, print table and addresses."""
         context = SweepContext.current()
-        if context is None:
+        # Hydra 1.3 tells nothing of a sweep that raises, 1.4 does: its run is closed as the process ends
+        if context is None or (_passing() != self._around and not _tells_failures()):
             return
         told = tell_places(find_places(config.get("tracking"), str(config.hydra.sweep.dir)))
         if not context.run_id:
@@ -156,6 +159,19 @@ class SweepTracking(Callback):
             client.update_run(run_id, status="RUNNING")
         own = _gather_settings(config)
         return replace(own, store=uri, experiment=experiment, run_id=run_id, experiment_id=number), before
+
+
+def _passing() -> int | None:
+    """Return which error is on its way through this function's callers, None without one."""
+    error = sys.exception()
+    return None if error is None else id(error)
+
+
+def _tells_failures() -> bool:
+    """Whether the error on its way is that of a sweep that came to its end, with trials that failed."""
+    from bf_research.sweep.sweep import SweepFailed  # late: start-up time
+
+    return isinstance(sys.exception(), SweepFailed)
 
 
 def _gather_settings(config: DictConfig) -> SweepContext:
