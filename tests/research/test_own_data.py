@@ -141,6 +141,28 @@ def test_targets_are_learnt_scaled_and_told_in_their_unit(configure, tmp_path: P
         found_out(configure(*table, "task.std=aut"))
 
 
+def test_a_scale_that_is_given_counts_where_none_is_found_out(configure, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *(f"{k},{k}" for k in range(30))]))
+    table = ("dataset=csv", "dataset.path=t.csv", "dataset.target=y", "task=regression", "validation=null")
+    made = ("pipeline.targets='=B(\"labels\") * 2'",)  # of a step: it is not at hand
+    done = found_out(configure(*table, *made, "task.std=2.5"))
+    assert (done.task.mean, done.task.std) == (None, 2.5)
+    assert "/ 2.5" in done.task.targets
+    assert found_out(configure(*table, *made)).task.std is None
+
+
+def test_names_of_the_data_write_nothing_to_the_terminal(configure, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["x\x1b[2J,y", *(f"{k},{'ab'[k % 2]}\x1b[1A" for k in range(30))])
+    )
+    table = ("dataset=csv", "dataset.path=t.csv", "dataset.target=y", "validation=null")
+    assert list(found_out(configure(*table)).dataset.features) == ["x\x1b[2J"]
+    assert r"classes: a\x1b[1A, b\x1b[1A" in caplog.text
+    assert r"dataset.features=[x\x1b[2J]" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
 def test_columns_of_texts_and_gaps_are_part_of_what_is_found_out(configure, tmp_path: Path) -> None:
     colours = ["red", "${oc.env:HOME}", "blue", ""] * 10
     lines = [f"{colour},{k if k % 7 else ''},{k % 2}" for k, colour in enumerate(colours)]

@@ -70,3 +70,13 @@ def test_two_answers_to_what_is_validated_on_are_refused(dataset):
         split_validation(config, dataset, Fold(0, 3))
     with pytest.raises(ValueError, match=r"dataset\.folds=31: there are 30 items to train on"):
         split_validation(make_config(), dataset, Fold(0, 31))
+
+
+@pytest.mark.parametrize("fold", [None, Fold(1, 3)])
+def test_a_yes_or_no_of_each_class_is_split_as_numbers_are(fold) -> None:
+    """Labels of several classes at once, whole numbers, have no class of an item to be dealt out by."""
+    labels = (np.random.default_rng(0).random((40, 3)) < 0.5).astype(np.int64)
+    dataset = Dataset(40, Labelled, preloaded=(np.arange(40.0), labels)).split(0.75, shuffle=True, seed=1)
+    training, validation = split_validation(make_config(), dataset, fold)
+    assert len(validation) == (3 if fold is None else 10)
+    assert set(training.indices) | set(validation.indices) == set(dataset.train.indices)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
@@ -261,6 +263,18 @@ def test_several_classes_of_a_label_have_their_names(tmp_path: Path):
     answers, known = np.array([[1, 0, 1], [0, 0, 0]]), np.array([[0, 1, 1], [1, 1, 1]])
     columns = list_columns(Predicted(Batch(2), ["x", "y"], answers, None, known), CLASSES)
     assert columns == {"id": ["x", "y"], "prediction": ["ant|cat", ""], "label": ["bee|cat", "ant|bee|cat"]}
+
+
+def test_names_that_are_no_utf8_cost_no_prediction(configure, run: Path):
+    """Files and folders from a Windows archive: the table has the bytes that the disk has."""
+    name = os.fsdecode(b"gr\xfcn.png")
+    (run.parent / "new" / "day 0" / "0.png").rename(run.parent / "new" / name)
+    path = predict(configure("dataset.path=new")).path
+    assert b"\ngr\xfcn.png," in path.read_bytes()
+    told = pyarrow.parquet.read_table(predict(configure("dataset.path=new", "out=new.parquet")).path)
+    assert "gr\\udcfcn.png" in told.column("id").to_pylist()
+    write_trained(run, yaml.safe_dump(CONFIG), (name, "b", "grün"))
+    assert find_trained("a").classes == (name, "b", "grün")
 
 
 def test_a_prediction_takes_the_place_of_no_data(configure, run: Path, tmp_path: Path):

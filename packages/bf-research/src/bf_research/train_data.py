@@ -130,11 +130,14 @@ def _split_fold(
 
 
 def _name_labels(dataset: Any) -> str | None:
-    """Return the component that holds classes; None without one, or where labels are numbers to tell."""
+    """Return the component that holds the class of each item; None without one.
+
+    Labels that are numbers to tell, or a yes or no of each class, are none.
+    """
     if "labels" not in dataset.preloaded:
         return None
     first = np.asarray(dataset.rows("labels", slice(0, 1)))
-    return None if first.dtype.kind == "f" else "labels"
+    return None if first.dtype.kind == "f" or first.ndim > 1 else "labels"
 
 
 def refuse_inputs(config: DictConfig, dataset: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bf_index.errors import unknown
+from bf_index.errors import escape, unknown
 from bf_research.train_source import Source
 
 if TYPE_CHECKING:
@@ -117,10 +117,12 @@ def _find_scale(config: DictConfig, training_data: Any, keep: Any) -> None:
         return
     told = _read_targets(config)
     at_hand = isinstance(told, B) and told.name in training_data.preloaded
-    if AUTO in (config.task.mean, config.task.std) and not at_hand:
-        keep("task.mean", None)
-        keep("task.std", None)
-        return
+    if not at_hand:  # nothing is found out; a number that is given counts
+        for key in ("mean", "std"):
+            if config.task[key] == AUTO:
+                keep(f"task.{key}", None)
+        if config.task.mean is None and config.task.std is None:
+            return
     found = {"mean": 0.0, "std": 1.0}
     if at_hand:
         values = np.asarray(training_data.rows(told.name, slice(0, len(training_data))), np.float64)
@@ -152,7 +154,8 @@ def _read_targets(config: DictConfig) -> Any:
 
     from bf_pipeline.yaml import read_expressions
 
-    return read_expressions(OmegaConf.to_container(config.pipeline.targets, resolve=True))
+    told = config.pipeline.targets  # or a text: '=B("labels") * 2'
+    return read_expressions(OmegaConf.to_container(told, resolve=True) if OmegaConf.is_config(told) else told)
 
 
 def _refuse_targets(config: DictConfig, training_data: Any) -> None:
@@ -293,7 +296,8 @@ def measure_pictures(config: DictConfig, training_data: Any) -> tuple[np.ndarray
     from bf_batch import Normalizer, Statistics
     from bf_pipeline import build
 
-    load = OmegaConf.to_container(config.pipeline.load, resolve=True)
+    told = config.pipeline.load  # null: no steps
+    load = OmegaConf.to_container(told, resolve=True) if OmegaConf.is_config(told) else told or []
     some = training_data.subset(_spread(len(training_data)))
     if len(some) < len(training_data):
         log.info(
@@ -350,9 +354,9 @@ def _tell(dataset: Any, found: Mapping[str, Any]) -> None:
     names = getattr(dataset, "classes", None)
     if names and found:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        log.info("%d classes: %s%s", len(names), ", ".join(names[:_SHOWN]), more)
+        log.info("%d classes: %s%s", len(names), escape(", ".join(names[:_SHOWN])), more)
     if found:
-        log.info("found out: %s", ", ".join(f"{key}={_show(value)}" for key, value in found.items()))
+        log.info("found out: %s", escape(", ".join(f"{key}={_show(value)}" for key, value in found.items())))
 
 
 def _show(value: Any) -> str:

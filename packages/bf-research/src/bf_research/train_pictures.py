@@ -175,7 +175,7 @@ def _look(options: PictureOptions, config: DictConfig, testing: Any, count: int)
 
 
 def _write_table(worst: Shown, classes: Sequence[str], path: Path) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
         table.writerow(["id", "target", "predicted", "share", "loss"])
         for id, label, share, loss in zip(worst.ids, worst.known, worst.shares, worst.losses):

@@ -104,7 +104,7 @@ def keep_reconstructions(
         if pairs.ids and _is_picture(pairs.known[0]):
             draw_pairs(pairs).savefig(place / f"{name}.png")
     if worst.ids:
-        with open(place / "worst.csv", "w", newline="", encoding="utf-8") as file:
+        with open(place / "worst.csv", "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             table = csv.writer(file)
             table.writerow(["id", "mse"])
             table.writerows([id, f"{error:.6g}"] for id, error in zip(worst.ids, worst.errors))

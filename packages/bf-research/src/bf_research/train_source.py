@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bf_index.errors import escape
 from bf_research.trained import find_classes, find_trained, tells_numbers
 from bf_research.training.unfreezing import read_epochs, read_patterns
 
@@ -108,4 +109,6 @@ def tuning_settings(config: DictConfig, source: Source | None, dataset: Any) -> 
 
 
 def _list(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return escape(", ".join(names[:_SHOWN])) + (
+        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    )

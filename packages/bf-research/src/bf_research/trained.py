@@ -56,7 +56,9 @@ def write_trained(folder: Path, config: str, classes: Sequence[Any] | None) -> N
     """Write configuration and names of classes beside the model of a run."""
     texts = {CONFIG: config}
     if classes is not None:
-        texts[CLASSES] = json.dumps([str(name) for name in classes], indent=0, ensure_ascii=False)
+        names = [str(name) for name in classes]
+        strange = any("\udc80" <= letter <= "\udcff" for name in names for letter in name)  # of folders
+        texts[CLASSES] = json.dumps(names, indent=0, ensure_ascii=strange)
     for name, text in texts.items():
         part = folder / f".{name}.tmp"
         with open(part, "w", encoding="utf-8", opener=open_plain) as file:

@@ -22,6 +22,8 @@ ID, VALUE, KNOWN, SHARE = "id", "prediction", "label", "proba_"
 TOLD = "told_again"
 MASKS, TABLE = "predicted_masks", "shares.csv"
 PIXELS = "share_"
+#: Names of files that are no UTF-8 are written as the bytes that they are.
+NAMES = "surrogateescape"
 
 
 class Table(Protocol):
@@ -55,7 +57,7 @@ def open_table(
     try:
         with contextlib.ExitStack() as stack:
             if kind in CSV:
-                file = stack.enter_context(open(part, "w", encoding="utf-8", newline=""))
+                file = stack.enter_context(open(part, "w", encoding="utf-8", errors=NAMES, newline=""))
                 table: Table = CsvTable(file, classes)
             else:
                 table = ParquetTable(part, classes)
@@ -166,7 +168,8 @@ class ParquetTable:
         import pyarrow
         import pyarrow.parquet
 
-        table = pyarrow.table(list_columns(predicted, self._classes))
+        columns = list_columns(predicted, self._classes)
+        table = pyarrow.table({spell(name): _spell_all(column) for name, column in columns.items()})
         if self._writer is None:
             self._writer = pyarrow.parquet.ParquetWriter(self._path, table.schema)
         self._writer.write_table(table)
@@ -175,6 +178,17 @@ class ParquetTable:
         """Write the end of the file."""
         if self._writer is not None:
             self._writer.close()
+
+
+def spell(text: str) -> str:
+    """Return a text with what no UTF-8 can hold, bytes of names of files, as ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _spell_all(column: Any) -> Any:
+    if isinstance(column, np.ndarray):
+        return column
+    return [spell(value) if isinstance(value, str) else value for value in column]
 
 
 class Masks:
