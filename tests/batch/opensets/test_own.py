@@ -326,6 +326,9 @@ def test_tables_of_other_programs_are_read_or_told(tmp_path: Path) -> None:
     (tmp_path / "comma.csv").write_text("\n".join(["x;y", *(f"{n % 3},5;{n % 2}" for n in range(20))]))
     asked = Table(tmp_path / "comma.csv", "y", categories=["x"])
     assert asked.columns == ("x=0,5", "x=1,5", "x=2,5")
+    (tmp_path / "new.csv").write_text("x,z\n1.5,2\n,3\n2.5,two\n3,4\n")
+    with pytest.raises(ValueError, match=r"new\.csv: the column 'z' holds texts such as 'two' \(row 3\)"):
+        Table.unlabelled(tmp_path / "new.csv", features=["x", "z"], missing="leave_out")
     (tmp_path / "paths.csv").write_text("file,label\na.png,1\n,2\n")
     with pytest.raises(ValueError, match=r"paths\.csv, column file: row 2 has no path"):
         ImageFiles(labels=tmp_path / "paths.csv")

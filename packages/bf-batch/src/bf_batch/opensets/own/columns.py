@@ -82,9 +82,13 @@ class Columns:
     def _take(self, table: Any, name: str, where: str) -> NDArray[np.float64]:
         column = take_column(table, name, where)
         if column.dtype.kind not in "biuf":
-            shown = next((text for text in as_texts(column) if text is not None), None)
+            texts = as_texts(column)
+            strange = (row for row, text in enumerate(texts) if text is not None and not _is_number(text))
+            row = next(strange, 0)
+            place = column.index[row]  # in the file: rows with gaps may be left out
+            told = f" (row {place + 1})" if isinstance(place, int | np.integer) else ""
             raise ValueError(
-                f"{where}: the column {name!r} holds texts such as {shown!r}; leave it out with "
+                f"{where}: the column {name!r} holds texts such as {texts[row]!r}{told}; leave it out with "
                 f"ignore=[{name}], write numbers in its place, or say categories=[{name}] in training"
             )
         values = np.array(column.to_numpy(np.float64, na_value=np.nan))
@@ -162,6 +166,14 @@ def as_texts(column: Any) -> list[str | None]:
 
 def _as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def take_column(table: Any, name: str, where: str) -> Any:
