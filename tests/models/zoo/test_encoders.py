@@ -21,6 +21,7 @@ from bf_models import (
 from bf_models.errors import WeightsError
 
 TINY = {"network": "resnet18", "body": {"filters": 4}, "initial_block": {"filters": 4}}
+SHALLOW = {**TINY, "body": {"filters": 4, "depths": [1, 1, 1, 1]}}
 X = np.random.default_rng(0).random((1, 45, 38, 3))
 
 
@@ -106,19 +107,19 @@ def test_layers_behind_the_smallest_stage_are_not_made_and_the_model_is_loaded_a
 @pytest.mark.parametrize(
     ("cls", "body"),
     [
-        (UNet, {"encoder": TINY, "filters": 2}),
-        pytest.param(UNet, {"encoder": TINY, "filters": 2, "norm": True}, marks=pytest.mark.slow),
+        (UNet, {"encoder": SHALLOW, "filters": 2}),
+        pytest.param(UNet, {"encoder": SHALLOW, "filters": 2, "norm": True}, marks=pytest.mark.slow),
         (UNetPP, {"filters": 2, "depth": 2}),
-        (LinkNet, {"encoder": TINY, "filters": 4}),
-        (FPN, {"encoder": TINY, "width": 4, "filters": 4}),
+        (LinkNet, {"encoder": SHALLOW, "filters": 4}),
+        (FPN, {"encoder": SHALLOW, "width": 4, "filters": 4}),
         pytest.param(
             EncoderDecoder,
-            {"encoder": {**TINY, "stages": [4, 16]}, "filters": 2, "join": "sum"},
+            {"encoder": {**SHALLOW, "stages": [4, 16]}, "filters": 2, "join": "sum"},
             marks=pytest.mark.slow,
         ),
         pytest.param(
             EncoderDecoder,
-            {"encoder": TINY, "filters": [2, 3, 4, 5, 6], "upsample": "subpixel"},
+            {"encoder": SHALLOW, "filters": [2, 3, 4, 5, 6], "upsample": "subpixel"},
             marks=pytest.mark.slow,
         ),
         (EncoderDecoder, {"encoder": "vgg7", "filters": 2, "join": "none", "upsample": "transposed"}),

@@ -37,7 +37,8 @@ FAST = [
 PARAMETERS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 
 
-TINY = {"network": "resnet18", "body": {"filters": 4}, "initial_block": {"filters": 4}}
+SHALLOW = {"filters": 4, "depths": [1, 1, 1, 1]}
+TINY = {"network": "resnet18", "body": SHALLOW, "initial_block": {"filters": 4}}
 
 
 def conv(kernel, channels, filters, bias=True):
@@ -361,8 +362,8 @@ def test_weights_of_a_unet_go_round_by_torchs_names():
         (VNet, {"filters": 2, "depths": [1, 2, 1], "kernel": 3}),
         (GCN, {"encoder": TINY, "kernel": 5, "width": 3}),
         (RefineNet, {"encoder": TINY, "width": 4}),
-        (PSPNet, {"encoder": {**TINY, "body": {"filters": 4, "dilated": 2}}, "filters": 4}),
-        (DeepLabV3Plus, {"encoder": {**TINY, "body": {"filters": 4, "dilated": 1}}, "low": 4, "filters": 4}),
+        (PSPNet, {"encoder": {**TINY, "body": {**SHALLOW, "dilated": 2}}, "filters": 4}),
+        (DeepLabV3Plus, {"encoder": {**TINY, "body": {**SHALLOW, "dilated": 1}}, "low": 4, "filters": 4}),
     ],
 )
 def test_networks_take_images_of_any_size_and_learn(cls, body):
