@@ -15,7 +15,7 @@ from bf_research.tracking.store import TrackingError
 
 
 def read(path: Path) -> dict[str, dict[int, float]]:
-    table = pd.read_csv(path)
+    table = pd.read_csv(path, float_precision="round_trip")  # pandas 2 would round the last bit
     assert list(table.columns) == ["step", "metric", "value", "time"]
     assert not table.duplicated(["step", "metric"]).any()
     return {name: dict(zip(part["step"], part["value"])) for name, part in table.groupby("metric")}
