@@ -164,6 +164,8 @@ def test_a_slow_file_costs_no_record_and_is_written_by_replay(
     found = open_store(uri).get_run(run)
     assert (found.info.status, found.data.params) == ("FINISHED", {"a": "1"})
     (kept,) = tmp_path.glob("tracking-r-*.jsonl")
+    if "is a named pipe" in caplog.text:
+        pytest.skip("an older MLflow refuses a named pipe at once: no file hangs")
     assert f"what is left (1 artifact, 1 text) is in {kept}" in caplog.text
     with slow.open("w") as pipe:  # the thread that hangs goes on, and finds that its work was taken away
         pipe.write("x")
