@@ -76,9 +76,7 @@ ROOMS: Mapping[str, str] = {
         """,
     "bf_research": """
         targets own_files masks report.markup domain stopping search launcher clusters trusted sweep tracking
-        training trained report units train_names train_source train_found train_pipelines train_data
-        train_folders train_parts train_pictures train_reconstructions train_steps
-        prediction train research
+        training trained report units recipe prediction train research
         """,
 }
 # Modules made of one library, which they may import at module level since only functions import them.

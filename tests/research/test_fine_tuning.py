@@ -18,11 +18,11 @@ from bf_models import MLP, KerasModel
 from bf_models.errors import WeightsError
 from bf_pipeline import B, Pipeline, V
 from bf_research import Checkpoints, Event, NoModel, Training, Unfreeze
+from bf_research.recipe.found import find_out
+from bf_research.recipe.pipelines import pipelines
+from bf_research.recipe.source import find_source
 from bf_research.tracking.store import open_store
 from bf_research.train import train
-from bf_research.train_found import find_out
-from bf_research.train_pipelines import pipelines
-from bf_research.train_source import find_source
 from bf_research.trained import write_trained
 
 ROOT = Path(__file__).parents[2]

@@ -25,11 +25,11 @@ from bf_batch.opensets.idx import make_idx_files
 from bf_batch.opensets.imagenette import _NAMES
 from bf_command.schema import register
 from bf_models.metrics import ClassificationMetrics
+from bf_research.recipe.data import make_dataset, split_validation
+from bf_research.recipe.found import find_out
+from bf_research.recipe.pipelines import as_plain, complete, pipelines
+from bf_research.recipe.steps import complete_text
 from bf_research.train import train
-from bf_research.train_data import make_dataset, split_validation
-from bf_research.train_found import find_out
-from bf_research.train_pipelines import as_plain, complete, pipelines
-from bf_research.train_steps import complete_text
 from tests.batch.opensets.test_opensets import NOWHERE, idx, put, tar
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from PIL import Image
 
 from bf_batch.opensets.scenes.pascal import _CLASSES
 from bf_command.schema import register
+from bf_research.recipe.data import make_dataset, split_validation
+from bf_research.recipe.found import find_out
+from bf_research.recipe.pipelines import as_plain
 from bf_research.train import train
-from bf_research.train_data import make_dataset, split_validation
-from bf_research.train_found import find_out
-from bf_research.train_pipelines import as_plain
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["tracking=none", "n_iters=2", "batch_size=4", "bar=false", "prefetch=0", "dataset.path=voc"]

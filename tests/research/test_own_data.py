@@ -14,11 +14,11 @@ from sklearn.datasets import load_diabetes, load_sample_images
 from sklearn.utils.class_weight import compute_class_weight
 
 from bf_batch import Dataset, ImagesBatch
+from bf_research.recipe.data import make_dataset, split_validation
+from bf_research.recipe.found import balance, choose_side, find_out
+from bf_research.recipe.pipelines import as_plain
+from bf_research.recipe.steps import complete_text, describe_steps
 from bf_research.train import train
-from bf_research.train_data import make_dataset, split_validation
-from bf_research.train_found import balance, choose_side, find_out
-from bf_research.train_pipelines import as_plain
-from bf_research.train_steps import complete_text, describe_steps
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["tracking=none", "n_iters=2", "batch_size=4", "bar=false", "prefetch=0"]

@@ -22,8 +22,8 @@ from bf_models import VAE, KerasModel
 from bf_pipeline import B, Pipeline, V
 from bf_research import Checkpoints, Training
 from bf_research.prediction.predict import predict
+from bf_research.recipe.reconstructions import Pairs, ReconstructionOptions, draw_plane, read_reconstructions
 from bf_research.train import train
-from bf_research.train_reconstructions import Pairs, ReconstructionOptions, draw_plane, read_reconstructions
 from bf_research.training.folder import RunFolder
 from bf_research.training.state import Event
 

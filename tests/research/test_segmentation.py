@@ -26,11 +26,11 @@ from bf_research.prediction.kept import KeptModel
 from bf_research.prediction.maps import label_maps, read_legend
 from bf_research.prediction.predict import predict
 from bf_research.prediction.steps import make_steps
+from bf_research.recipe.data import make_dataset, split_validation
+from bf_research.recipe.found import balance, choose_sides, find_out
+from bf_research.recipe.names import parameters
+from bf_research.recipe.pipelines import as_plain
 from bf_research.train import train
-from bf_research.train_data import make_dataset, split_validation
-from bf_research.train_found import balance, choose_sides, find_out
-from bf_research.train_names import parameters
-from bf_research.train_pipelines import as_plain
 from bf_research.trained import Trained, write_trained
 
 ROOT = Path(__file__).parents[2]

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from bf_batch.opensets import BasicMotions
 from bf_models import ResNet18
 from bf_research.prediction.predict import predict
+from bf_research.recipe.data import make_dataset, split_validation
+from bf_research.recipe.found import find_out
+from bf_research.recipe.pipelines import as_plain
 from bf_research.train import train
-from bf_research.train_data import make_dataset, split_validation
-from bf_research.train_found import find_out
-from bf_research.train_pipelines import as_plain
 from bf_research.trained import write_trained
 
 ROOT = Path(__file__).parents[2]

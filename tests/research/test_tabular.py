@@ -13,10 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bf_batch.opensets import SklearnTable
+from bf_research.recipe.data import make_dataset, split_validation
+from bf_research.recipe.found import find_out
+from bf_research.recipe.pipelines import as_plain
 from bf_research.train import train
-from bf_research.train_data import make_dataset, split_validation
-from bf_research.train_found import find_out
-from bf_research.train_pipelines import as_plain
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bf_batch import Batch, Dataset
-from bf_research.train_data import Fold, make_dataset, split_fold, split_validation
+from bf_research.recipe.data import Fold, make_dataset, split_fold, split_validation
 
 DIGITS = {"_target_": "bf_batch.opensets.Digits"}
 

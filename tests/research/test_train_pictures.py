@@ -12,7 +12,7 @@ import pytest
 
 from bf_batch.opensets import Digits
 from bf_models import KerasModel
-from bf_research.train_pictures import PictureOptions, Shown, draw_items, read_pictures
+from bf_research.recipe.pictures import PictureOptions, Shown, draw_items, read_pictures
 
 ROOT = Path(__file__).parents[2]
 

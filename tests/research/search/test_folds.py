@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from bf_batch.opensets import Digits
 from bf_pipeline import C
 from bf_research import Option, Research, Results
+from bf_research.recipe.data import Fold, split_validation
 from bf_research.sweep import journal as journals
 from bf_research.sweep.records import Record
 from bf_research.sweep.trial import TrialState
-from bf_research.train_data import Fold, split_validation
 
 ROOT = Path(__file__).parents[3]
 APPLICATION = """

@@ -48,8 +48,8 @@ from bf_batch.opensets import Digits
 from bf_command.schema import register
 from bf_models import VGG7
 from bf_pipeline import Pipeline, build, register_resolvers
-from bf_research.train_data import split_validation
-from bf_research.train_pipelines import as_plain
+from bf_research.recipe.data import split_validation
+from bf_research.recipe.pipelines import as_plain
 from pathlib import Path
 
 root = Path(os.environ["ROOT"]) / "conf"

@@ -37,13 +37,13 @@ def train(config: DictConfig) -> dict[str, float]:
 
 def show_steps(config: DictConfig) -> str:
     """Return the steps that the data set's batches know, for ``--steps``."""
-    from bf_research.train_steps import describe_steps  # late: not for --help, which answers at once
+    from bf_research.recipe.steps import describe_steps  # late: not for --help, which answers at once
 
     return describe_steps(config)
 
 
 def complete(text: str) -> str:
     """Return a configuration with what is found out from the data, for ``--cfg job``."""
-    from bf_research.train_steps import complete_text  # late: not for --help, which answers at once
+    from bf_research.recipe.steps import complete_text  # late: not for --help, which answers at once
 
     return complete_text(text)

@@ -15,16 +15,13 @@ from bf_research.launcher.additions import refuse_additions
 from bf_research.launcher.channel import where
 from bf_research.launcher.hydra_private import to_yaml
 from bf_research.prediction.kept import KeptModel
-from bf_research.tracking.choice import make_tracker
-from bf_research.tracking.run_scope import FOLDER_TAG, SweepContext, goes_on, record_run
-from bf_research.tracking.tracker import Location, NoTracker, Tracker
-from bf_research.train_data import make_dataset, refuse_inputs, split_validation
-from bf_research.train_folders import find_checkpoints, open_folder
-from bf_research.train_found import find_out
-from bf_research.train_names import hydra_part, own_settings, parameters, run_name
-from bf_research.train_parts import Mistakes, make_events
-from bf_research.train_pictures import keep_pictures, read_pictures
-from bf_research.train_pipelines import (
+from bf_research.recipe.data import make_dataset, refuse_inputs, split_validation
+from bf_research.recipe.folders import find_checkpoints, open_folder
+from bf_research.recipe.found import find_out
+from bf_research.recipe.names import hydra_part, own_settings, parameters, run_name
+from bf_research.recipe.parts import Mistakes, make_events
+from bf_research.recipe.pictures import keep_pictures, read_pictures
+from bf_research.recipe.pipelines import (
     LOSS,
     MODEL,
     Parts,
@@ -34,8 +31,11 @@ from bf_research.train_pipelines import (
     pipelines,
     start_options,
 )
-from bf_research.train_reconstructions import keep_reconstructions, read_reconstructions
-from bf_research.train_source import find_source
+from bf_research.recipe.reconstructions import keep_reconstructions, read_reconstructions
+from bf_research.recipe.source import find_source
+from bf_research.tracking.choice import make_tracker
+from bf_research.tracking.run_scope import FOLDER_TAG, SweepContext, goes_on, record_run
+from bf_research.tracking.tracker import Location, NoTracker, Tracker
 from bf_research.trained import CONFIG, find_classes, tells_numbers, write_trained
 from bf_research.training.checkpoints import MODEL as MODEL_FILE
 from bf_research.training.checkpoints import read_model_record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bf_research.train_found import AUTO, SEGMENTATION, name_statistics
+from bf_research.recipe.found import AUTO, SEGMENTATION, name_statistics
 from bf_research.trained import Trained
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from bf_research.prediction.inputs import refuse_inputs
 from bf_research.prediction.predictor import Predictor, find_shape, load_model
 from bf_research.prediction.steps import SECTIONS
 from bf_research.prediction.tables import check_out, open_table
-from bf_research.train_data import split_fold
-from bf_research.train_names import hydra_part
-from bf_research.train_pipelines import as_plain
+from bf_research.recipe.data import split_fold
+from bf_research.recipe.names import hydra_part
+from bf_research.recipe.pipelines import as_plain
 from bf_research.trained import CONFIG, NoModel, Trained, find_trained
 from bf_research.trusted import trusted_packages
 

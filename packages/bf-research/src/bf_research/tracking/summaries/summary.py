@@ -139,7 +139,7 @@ def aggregates(rows: Sequence[Row], varied: Sequence[str], metric: str, minimize
 
 
 def options_of(rows: Sequence[Row], varied: Sequence[str]) -> dict[str, str]:
-    """Return the options that were swept, each with the values it had in the order of the trials."""
+    """Return the options that were swept, each with its values in the order in which trials began."""
     values = {
         name: list(dict.fromkeys(row.params[name] for row in rows if name in row.params)) for name in varied
     }

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bf_index.errors import escape
 from bf_research import targets
 from bf_research.launcher.hydra_private import to_yaml
-from bf_research.train_data import make_dataset, refuse_inputs, split_validation
-from bf_research.train_found import find_out, log
-from bf_research.train_pipelines import SECTIONS, as_plain
-from bf_research.train_source import find_source
+from bf_research.recipe.data import make_dataset, refuse_inputs, split_validation
+from bf_research.recipe.found import find_out, log
+from bf_research.recipe.pipelines import SECTIONS, as_plain
+from bf_research.recipe.source import find_source
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bf_index.errors import unknown
+from bf_research.recipe.pipelines import MODEL, as_plain
 from bf_research.tracking.tracker import Tracker
-from bf_research.train_pipelines import MODEL, as_plain
 from bf_research.trained import RECONSTRUCTION
 from bf_research.training.state import check_count
 

@@ -12,7 +12,7 @@ from bf_index.errors import unknown
 from bf_index.names import TargetError
 from bf_research import targets
 from bf_research.launcher.channel import where
-from bf_research.train_source import Source, tuning_settings
+from bf_research.recipe.source import Source, tuning_settings
 from bf_research.trained import tells_numbers
 from bf_research.training.workers import read_workers
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bf_index.errors import escape, unknown
-from bf_research.train_source import Source
+from bf_research.recipe.source import Source
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bf_index.errors import unknown
+from bf_research.recipe.data import VALIDATION_KEYS, read_section
+from bf_research.recipe.folders import is_trial, output_folder
+from bf_research.recipe.pipelines import is_plateau
 from bf_research.stopping.measured import complete_rule, validation_metrics
 from bf_research.stopping.rules import read_stopping
 from bf_research.targets import build
-from bf_research.train_data import VALIDATION_KEYS, read_section
-from bf_research.train_folders import is_trial, output_folder
-from bf_research.train_pipelines import is_plateau
 from bf_research.training.checkpoints import Checkpoints
 from bf_research.training.norms import NormLog
 from bf_research.training.rates import ReduceOnPlateau

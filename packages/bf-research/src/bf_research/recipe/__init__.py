@@ -1,0 +1,1 @@
+"""What a configuration becomes: data, pipelines, parts and folders of a training."""
