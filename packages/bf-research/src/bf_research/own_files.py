@@ -42,6 +42,16 @@ def open_plain(path: str | os.PathLike[str], flags: int, folder: int | None = No
     return file
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, which takes its place only when it is whole and on the disk."""
+    part = path.with_name(f".{path.name}.tmp")
+    with open(part, "w", encoding="utf-8", opener=open_plain) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
 def open_private_folder(path: Path) -> int:
     """Return a descriptor of a folder of this user alone, which is made if it is not there.
 

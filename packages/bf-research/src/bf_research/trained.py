@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bf_index.errors import escape
-from bf_research.own_files import open_plain
+from bf_research.own_files import open_plain, write_whole
 from bf_research.tracking.run_scope import FOLDER_TAG
 from bf_research.tracking.store import address, find_run, open_store
 from bf_research.training.checkpoints import MODEL
@@ -60,10 +60,7 @@ def write_trained(folder: Path, config: str, classes: Sequence[Any] | None) -> N
         strange = any("\udc80" <= letter <= "\udcff" for name in names for letter in name)  # of folders
         texts[CLASSES] = json.dumps(names, indent=0, ensure_ascii=strange)
     for name, text in texts.items():
-        part = folder / f".{name}.tmp"
-        with open(part, "w", encoding="utf-8", opener=open_plain) as file:
-            file.write(text)
-        os.replace(part, folder / name)
+        write_whole(folder / name, text)
 
 
 def find_classes(dataset: Any) -> tuple[str, ...] | None:

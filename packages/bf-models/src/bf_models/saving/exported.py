@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -125,9 +124,15 @@ def _write_saved_model(network: Any, names: Sequence[str], told: Export, kind: s
         notes = made / NOTES
         notes.parent.mkdir(exist_ok=True)
         notes.write_text(json.dumps(told.metadata(), indent=1, ensure_ascii=False), encoding="utf-8")
+        before = Path(folder) / "before"
         if path.exists():
-            shutil.rmtree(path)
-        made.rename(path)
+            path.rename(before)
+        try:
+            made.rename(path)
+        except OSError:
+            if before.exists():
+                before.rename(path)
+            raise
 
 
 def _may_go(path: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 from bf_index.errors import unknown
 from bf_pipeline.run.checkpoint.capture import capture
 from bf_pipeline.run.checkpoint.files import open_folder, write_checkpoint
-from bf_research.own_files import open_plain
+from bf_research.own_files import open_plain, write_whole
 from bf_research.stopping.directions import Mode
 from bf_research.training.state import Event, Every, TrainingState, check_count, check_mode, is_better
 
@@ -122,10 +121,7 @@ class Checkpoints(Event):
             except OSError:
                 self._value = before  # the file holds the best before this one
                 raise
-            part = folder / f".{MODEL_RECORD}.tmp"
-            with open(part, "w", encoding="utf-8", opener=open_plain) as file:
-                file.write(json.dumps(record))
-            os.replace(part, folder / MODEL_RECORD)
+            write_whole(folder / MODEL_RECORD, json.dumps(record))
 
         self._writer.write(f"the model of iteration {state.iteration}", write, not _is_copied(model))
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from bf_index.errors import StateError, escape
-from bf_research.own_files import open_plain, take_lock
+from bf_research.own_files import open_plain, take_lock, write_whole
 from bf_research.tracking.run_ids import join_ids, kind_of, name_ids
 from bf_research.tracking.several import SeveralTrackers
 from bf_research.tracking.tracker import Location, Tracker
@@ -64,11 +63,8 @@ class RunFolder:
         """
         is_first = not self.record
         self.record = {**self.record, **changes}
-        part = self.path / f".{RECORD}.tmp"
         try:
-            with open(part, "w", encoding="utf-8", opener=open_plain) as file:
-                file.write(json.dumps(self.record, indent=1, default=str))
-            os.replace(part, self.path / RECORD)
+            write_whole(self.path / RECORD, json.dumps(self.record, indent=1, default=str))
         except OSError as error:
             if is_first:
                 raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import IO, Any
 
 from bf_index.errors import escape
 from bf_pipeline.redaction.values import redact
-from bf_research.own_files import open_plain
+from bf_research.own_files import open_plain, write_whole
 from bf_research.tracking.local.runs import check_run, new_run
 from bf_research.tracking.names import as_texts, plain_step
 from bf_research.tracking.store import TrackingError
@@ -159,11 +158,8 @@ class CSVTracker(NoTracker):
     def _write_about(self) -> None:
         if not self._run:
             return
-        part = self.folder / f".{self._run}.tmp"
         try:
-            with open(part, "w", encoding="utf-8", opener=open_plain) as file:
-                json.dump(self._about, file, indent=1)
-            os.replace(part, self.path.with_suffix(".json"))
+            write_whole(self.path.with_suffix(".json"), json.dumps(self._about, indent=1))
         except OSError as error:
             self._tell(error)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bf_research.own_files import open_plain
+from bf_research.own_files import open_plain, write_whole
 from bf_research.targets import find_part
 from bf_research.tracking.run_scope import MEMORY
 
@@ -47,10 +46,7 @@ def read_places(folder: Path) -> dict[str, str]:
 def note(folder: Path, **changes: Any) -> None:
     """Change what a sweep noted in its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{MEMORY}.tmp"
-    with open(part, "w", encoding="utf-8", opener=open_plain) as file:
-        json.dump({**read_memory(folder), **changes}, file)
-    os.replace(part, folder / MEMORY)
+    write_whole(folder / MEMORY, json.dumps({**read_memory(folder), **changes}))
 
 
 def tell_places(places: Mapping[str, str]) -> str:
