@@ -44,12 +44,20 @@ def make_strategy(spec: ModelSpec) -> Any:
 
 @functools.cache
 def _join_workers() -> Any:
-    """Wait for all workers; TensorFlow hears no signal meanwhile, so Ctrl-C and SIGTERM end the process."""
+    """Wait for all workers; TensorFlow hears no signal meanwhile, so Ctrl-C and SIGTERM end the process.
+
+    ``ConnectionError`` when they did not all come within the hour that TensorFlow waits.
+    """
     tf = tensorflow()
     here = threading.current_thread() is threading.main_thread()  # Python lets no other thread set them
     before = {number: signal.signal(number, signal.SIG_DFL) for number in _SIGNALS} if here else {}
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.DeadlineExceededError as error:
+        raise ConnectionError(
+            "strategy=multiworker: not all workers of TF_CONFIG came within the hour that TensorFlow waits; "
+            "see what each of them wrote, then start all with the same commands"
+        ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
