@@ -9,8 +9,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 #: The file of a store that somebody is making changes at least so often.
 MAKING_SECONDS = 5.0
@@ -55,8 +57,13 @@ def _create(path: Path, make_client: Callable[[str], Any]) -> None:
 
 
 def _wait_for_maker(path: Path, make_client: Callable[[str], Any]) -> Any:
-    """Return a client; while somebody is just making tables, whatever goes wrong is tried again."""
+    """Return a client; who is just making tables is waited for, and whatever goes wrong then is tried again.
+
+    MLflow keeps out another that spells the address as it does itself; two that do not spoil the file.
+    """
     end = time.monotonic() + 4 * MAKING_SECONDS
+    while time.monotonic() < end and _is_being_made(path) and not _is_whole(path):
+        time.sleep(MAKING_SECONDS / 100)
     while True:
         try:
             return make_client(f"sqlite:///{path}")
@@ -64,6 +71,26 @@ def _wait_for_maker(path: Path, make_client: Callable[[str], Any]) -> Any:
             if time.monotonic() > end or not _is_being_made(path):
                 raise
             time.sleep(MAKING_SECONDS / 20)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file has the tables that this version of MLflow makes, all of them."""
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=1.0)) as database:
+            found = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error:  # no tables yet, or somebody is writing
+        return False
+    return found is not None and _newest_tables() in (found[0], None)
+
+
+@cache
+def _newest_tables() -> str | None:
+    """Return the version of the tables that MLflow makes; None where MLflow does not tell."""
+    from mlflow.store.db import utils
+
+    tell = getattr(utils, "_get_latest_schema_revision", None)
+    return None if tell is None else str(tell())
 
 
 def _is_being_made(path: Path) -> bool:
