@@ -291,6 +291,9 @@ STRANGE = {
     "a feature that is ignored": (
         ["x,z,y", *ROWS], {"features": ["x"], "ignore": "x"}, "features has 'x', .* or ignored",
     ),
+    "no feature left": (
+        ["x,z,y", *ROWS], {"ignore": ["x", "z"]}, "x, z, y are the target, .*: none is left to learn from",
+    ),
     "numbers that no float32 holds": (
         ["x,y", *(f"{number},{10.0 ** (2 * number)}" for number in range(21))], {"task": "regression"},
         "row 21 holds a number too large for float32, more than 3.40282e",

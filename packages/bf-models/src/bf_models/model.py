@@ -124,8 +124,7 @@ class KerasModel:
             self._network = build_network(blueprint, self._boundaries)
         # what is saved is what was built
         if reason and "stem" in blueprint.net.asked:
-            stem = blueprint.net.stem
-            self.config = {**self.config, "stem": stem}
+            self.config = {**self.config, "stem": (stem := blueprint.net.stem)}
             log.info("%s: stem %r, since %s; 'stem' in the config chooses", self.name, stem, reason)
         if self.spec.classes is None and blueprint.net.classes is not None:
             self.config = {**self.config, "num_classes": blueprint.net.classes}

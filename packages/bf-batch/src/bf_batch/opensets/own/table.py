@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -126,14 +126,7 @@ class Table(Openset):
         for name in (*ignored, *targets):
             take_column(table, name, where)
         out = {*targets, *ignored, *([part] if part else [])}
-        names = tuple(map(str, _as_names(features or [name for name in known if name not in out])))
-        if twice := [name for name in names if name in out]:
-            raise ValueError(
-                f"{where}: features has {twice[0]!r}, which is the target, the column of parts, or ignored: "
-                "what is told is not told by itself; take it out of one of them"
-            )
-        if not names:
-            raise ValueError(f"{where}: there are no columns but the target {', '.join(targets)}")
+        names = _choose_features(features, known, out, where)
         table = table.iloc[drop_gaps(table, names, targets, missing, where)]
         named = [take_column(table, name, where).to_numpy() for name in targets]
         spot = f"{where}, column {', '.join(targets)}"
@@ -205,6 +198,24 @@ class Table(Openset):
                 "fills={NAME: NUMBER} says it"
             )
         return Dataset(rows, batch_class or RowsBatch, {"features": values})
+
+
+def _choose_features(
+    features: Sequence[str] | None, known: Sequence[str], out: Collection[str], where: str
+) -> tuple[str, ...]:
+    """Return the columns that the target is told from: those asked for, or all that have no other use."""
+    names = tuple(map(str, _as_names(features or [name for name in known if name not in out])))
+    if twice := [name for name in names if name in out]:
+        raise ValueError(
+            f"{where}: features has {twice[0]!r}, which is the target, the column of parts, or ignored: "
+            "what is told is not told by itself; take it out of one of them"
+        )
+    if not names:
+        raise ValueError(
+            f"{where}: the columns {', '.join(known)} are the target, the parts or ignored: none is left to "
+            "learn from"
+        )
+    return names
 
 
 def _as_names(names: Names) -> list[str]:
